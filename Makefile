@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# hugedax: what can be asked for. The work is done by the scripts in vm/.
+
+help:
+	@echo 'hugedax: a DAX core for Linux 6.12'
+	@echo
+	@echo '  make run           build, boot, and see every kind of entry on ext4 and XFS'
+	@echo '  make test          all tests, on a debug kernel; T=name for one selftest'
+	@echo '  make lint          style and static checks of our files'
+	@echo '  make series        our tree as a mailable patch series, in build/series'
+	@echo '  make series-check  that it applies, is the same tree, and compiles'
+	@echo '  make setup         install the Debian packages that are missing'
+	@echo '  make clean         remove objects, logs and results; keep the sources'
+	@echo '  make distclean     remove all that was built'
+	@echo
+	@echo '  KERNEL=DIR  another 6.12 tree than linux-source-6.12    JOBS=N  processes'
+	@echo '  KVM=1       use /dev/kvm                                T=name  one test'
+	@echo
+	@echo 'vm/run COMMAND runs a command in our kernel; vm/run --help tells more.'
+
+setup:
+	@vm/setup
+
+run: setup
+	@vm/demo
+
+test: setup
+	@vm/test $(T)
+
+lint: setup
+	@vm/lint
+
+series: setup
+	@vm/series
+
+series-check: setup
+	@vm/series --check
+
+clean:
+	rm -rf build/obj build/kernel-*/obj build/log build/results build/init
+
+distclean:
+	rm -rf build
+
+.PHONY: help setup run test lint series series-check clean distclean

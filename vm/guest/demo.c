@@ -1,0 +1,869 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * demo - make each kind of DAX entry and each collision happen, and look on
+ *
+ * usage: DAX_DIR=DIRECTORY demo ext4|xfs
+ *
+ * DIRECTORY is on a filesystem mounted with -o dax=always. Every row is a
+ * process and a file of its own: the file is brought into the wanted state,
+ * then one thing is done to it, and the trace events of system fs_dax say what
+ * the kernel did. The helpers are those of the selftests (dax_test.h).
+ *
+ * Output, a line per row, fields separated by tabs:
+ *
+ *	filesystem  section  row  faults  size  verdict  detail
+ *
+ * faults   faults that ended in a mapping (those that fell back not counted);
+ *          ~N where the number is a matter of timing
+ * size     2M, 4K or - (nothing mapped) per mapping of the block, older first
+ * verdict  seen, NOT SEEN (an expected event is missing) or WRONG (data, size
+ *          or count is not what it has to be)
+ *
+ * The exit status is 0 when every row was played, whatever its verdict: to
+ * judge is up to the reader of the lines.
+ */
+#include <stdarg.h>
+
+#include "dax_test.h"
+
+#define ORDER_4K	0
+#define ORDER_2M	9
+
+/*
+ * The collisions are staged in the second block of a two-block file, on its
+ * fourth page: neither is the first of its kind, and a mapping has something
+ * on both sides.
+ */
+#define STAGE_SIZE	(2 * SZ_2M)
+#define STAGE		SZ_2M
+#define SPOT		(STAGE + 3 * SZ_4K)
+#define STAGE_PGOFF	(STAGE / SZ_4K)
+#define SPOT_PGOFF	(SPOT / SZ_4K)
+
+#define KIND_BLOCKS	4
+#define KIND_SIZE	(KIND_BLOCKS * SZ_2M)
+
+struct scene {
+	int fd;
+	char *view[3];		/* the mappings, oldest first */
+	int nr_views;
+	unsigned int faults;
+	bool faults_vary;
+	char size[16];
+	const char *verdict;
+	char detail[512];
+};
+
+/* What a scene has to say. */
+
+__attribute__((format(printf, 3, 4)))
+static void complain(struct scene *s, const char *verdict, const char *fmt, ...)
+{
+	size_t len = strlen(s->detail);
+	va_list ap;
+
+	if (strcmp(s->verdict, "WRONG"))
+		s->verdict = verdict;
+	if (len && len < sizeof(s->detail) - 3) {
+		strcat(s->detail, "; ");
+		len += 2;
+	}
+	va_start(ap, fmt);
+	vsnprintf(s->detail + len, sizeof(s->detail) - len, fmt, ap);
+	va_end(ap);
+}
+
+/* Pieces of an event's text, joined by ", "; see dax_count(). */
+__attribute__((format(printf, 3, 4)))
+static void expect(struct scene *s, const char *event, const char *fmt, ...)
+{
+	char pattern[192];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(pattern, sizeof(pattern), fmt, ap);
+	va_end(ap);
+	if (!dax_count(event, "%s", pattern))
+		complain(s, "NOT SEEN", "no %s %s", event, pattern);
+}
+
+static void expect_count(struct scene *s, unsigned int want, const char *event,
+			 const char *pattern)
+{
+	unsigned int nr = dax_count(event, "%s", pattern);
+
+	if (nr < want)
+		complain(s, "NOT SEEN", "%u of %u %s %s", nr, want, event,
+			 pattern);
+	else if (nr > want)
+		complain(s, "WRONG", "%u %s %s, not %u", nr, event, pattern,
+			 want);
+}
+
+static void expect_faults(struct scene *s, unsigned int want)
+{
+	if (s->faults != want)
+		complain(s, "WRONG", "%u faults, not %u", s->faults, want);
+}
+
+static void expect_size(struct scene *s, const char *want)
+{
+	if (strcmp(s->size, want))
+		complain(s, "WRONG", "mapped as %s, not %s", s->size, want);
+}
+
+static void expect_byte(struct scene *s, const char *p, char want)
+{
+	char value = dax_peek(p);
+
+	if (value != want)
+		complain(s, "WRONG", "a load gave %#x, not %#x", value & 255,
+			 want & 255);
+}
+
+static void expect_in_file(struct scene *s, off_t off, char want)
+{
+	char value;
+
+	dax_read(s->fd, off, &value, 1);
+	if (value != want)
+		complain(s, "WRONG", "read() gave %#x, not %#x", value & 255,
+			 want & 255);
+}
+
+static unsigned int count_finished_faults(void)
+{
+	static const char * const done[] = {
+		"dax_pte_fault_done", "dax_pmd_fault_done"
+	};
+	unsigned int nr = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(done); i++)
+		nr += dax_count(done[i], "%s", "") -
+		      dax_count(done[i], "FALLBACK") -
+		      dax_count(done[i], "RETRY");
+	return nr;
+}
+
+/* From here to cut() events count. */
+static void action(void)
+{
+	dax_trace_clear();
+}
+
+static void cut(struct scene *s)
+{
+	s->faults = count_finished_faults();
+}
+
+/* How is the page at @off mapped, by each of the mappings? */
+static void look(struct scene *s, off_t off)
+{
+	s->size[0] = '\0';
+	for (int i = 0; i < s->nr_views; i++) {
+		const char *size = dax_mapped(s->view[i] + off);
+
+		if (i)
+			strcat(s->size, "+");
+		strncat(s->size, strcmp(size, "none") ? size : "-", 2);
+	}
+}
+
+/* Files and mappings. */
+
+static void take_file(struct scene *s, int fd)
+{
+	s->fd = fd;
+	dax_trace(fd, NULL);
+}
+
+static void stage_file(struct scene *s, enum dax_layout layout)
+{
+	take_file(s, dax_file(STAGE_SIZE, layout));
+}
+
+/* The last page of the stage has a block, the others can never join it. */
+static void short_extent_file(struct scene *s)
+{
+	take_file(s, dax_create("short-extent"));
+	dax_truncate(s->fd, STAGE_SIZE);
+	dax_falloc(s->fd, 0, STAGE + SZ_2M - SZ_4K, SZ_4K);
+}
+
+/* Long enough, in one piece, and one block off the 2 MiB borders. */
+static void misaligned_file(struct scene *s)
+{
+	take_file(s, dax_file(STAGE_SIZE + SZ_2M, PREALLOC));
+	dax_falloc(s->fd, FALLOC_FL_COLLAPSE_RANGE, 0, SZ_4K);
+}
+
+/* The whole file by default, as large pages as can be. */
+static char *map_shifted(struct scene *s, size_t len, int flags, size_t shift)
+{
+	char *p = dax_map_shifted(s->fd, 0, len, PROT_READ | PROT_WRITE, flags,
+				  shift);
+
+	return s->view[s->nr_views++] = p;
+}
+
+static char *map_aligned(struct scene *s)
+{
+	return map_shifted(s, STAGE_SIZE, MAP_SHARED, 0);
+}
+
+/* Address and file offset differ modulo 2 MiB: 4 KiB faults, always. */
+static char *map_off_colour(struct scene *s)
+{
+	return map_shifted(s, STAGE_SIZE, MAP_SHARED, SZ_4K);
+}
+
+/* Section 1: the six kinds. */
+
+static void touch_all(struct scene *s, char *map, bool write)
+{
+	for (size_t off = 0; off < KIND_SIZE; off += SZ_4K) {
+		if (write)
+			dax_poke(map + off, 'w');
+		else
+			expect_byte(s, map + off, 0);
+	}
+}
+
+static void play_kind(struct scene *s, unsigned int order, bool write)
+{
+	unsigned int faults = order ? KIND_BLOCKS : KIND_SIZE / SZ_4K;
+	char *map, stored[64];
+
+	take_file(s, dax_file(KIND_SIZE, write ? PREALLOC : HOLE));
+	map = map_shifted(s, KIND_SIZE, MAP_SHARED, order ? 0 : SZ_4K);
+	action();
+	touch_all(s, map, write);
+	cut(s);
+
+	for (size_t off = 0; off < KIND_SIZE; off += SZ_2M) {
+		look(s, off);
+		expect_size(s, order ? "2M" : "4K");
+	}
+	expect_faults(s, faults);
+	snprintf(stored, sizeof(stored), "order %u kind %s", order,
+		 write ? "mapped dirty" : "zero clean");
+	expect_count(s, faults, "dax_store_entry", stored);
+}
+
+static void play_4k_mapped(struct scene *s)
+{
+	play_kind(s, ORDER_4K, true);
+}
+
+static void play_4k_zero(struct scene *s)
+{
+	play_kind(s, ORDER_4K, false);
+}
+
+static void play_2m_mapped(struct scene *s)
+{
+	play_kind(s, ORDER_2M, true);
+}
+
+static void play_2m_zero(struct scene *s)
+{
+	play_kind(s, ORDER_2M, false);
+}
+
+static void fill_filesystem(int fd)
+{
+	off_t at = 0;
+
+	for (off_t chunk = 1L << 30; chunk >= (off_t)SZ_4K; chunk /= 2)
+		while (!fallocate(fd, 0, at, chunk))
+			at += chunk;
+	if (errno != ENOSPC)
+		dax_die("cannot fill the filesystem: %s", strerror(errno));
+}
+
+/*
+ * A hole, a full filesystem, a store: the fault inserts the empty entry that
+ * is its lock, then gets no block for it. Afterwards there is space again.
+ */
+static void leave_empty_4k(struct scene *s, char *map)
+{
+	int filler = dax_create("filler");
+
+	fill_filesystem(filler);
+	if (!dax_touch_signal(map + SPOT, true, NULL))
+		complain(s, "WRONG", "stored into a full filesystem");
+	dax_unlink(filler);
+	close(filler);
+	sync();
+}
+
+static void play_4k_empty(struct scene *s)
+{
+	char *map;
+
+	stage_file(s, HOLE);
+	map = map_off_colour(s);
+	action();
+	leave_empty_4k(s, map);
+	cut(s);
+	look(s, SPOT);
+
+	expect_size(s, "-");
+	expect(s, "dax_grab_entry",
+	       "pgoff %#lx order 0 write found none, action insert", SPOT_PGOFF);
+	expect_count(s, 0, "dax_store_entry", "");
+}
+
+static void play_2m_empty(struct scene *s)
+{
+	char *map;
+
+	short_extent_file(s);
+	map = map_aligned(s);
+	action();
+	dax_poke(map + SPOT, 'w');
+	cut(s);
+	look(s, SPOT);
+
+	expect_size(s, "4K");
+	expect_faults(s, 1);
+	expect(s, "dax_grab_entry", "order 9 write found none, action insert");
+	expect(s, "dax_fault_fallback", "order 9 reason extent-short");
+	expect(s, "dax_delete_entry", "pgoff %#lx order 9 kind empty by demote",
+	       STAGE_PGOFF);
+}
+
+/* Section 2: what is found against what is asked. */
+
+enum found {
+	NOTHING,
+	FOUND_4K_MAPPED,
+	FOUND_4K_ZERO,
+	FOUND_4K_EMPTY,
+	FOUND_2M_MAPPED,
+	FOUND_2M_ZERO,
+	FOUND_2M_EMPTY,
+};
+
+static const char * const found_as[] = {
+	[NOTHING]		= "found none",
+	[FOUND_4K_MAPPED]	= "found mapped found_order 0",
+	[FOUND_4K_ZERO]		= "found zero found_order 0",
+	[FOUND_4K_EMPTY]	= "found empty found_order 0",
+	[FOUND_2M_MAPPED]	= "found mapped found_order 9",
+	[FOUND_2M_ZERO]		= "found zero found_order 9",
+	[FOUND_2M_EMPTY]	= "found empty found_order 9",
+};
+
+/*
+ * The table of rules: what the step "lock the entry" of a fault of that order
+ * has to do (action), which entry stands there in the end (left), and what the
+ * older mapping, if there is one, and the new one are made of (size).
+ */
+struct rule {
+	const char *name;
+	enum found found;
+	unsigned int order;
+	bool write;
+	const char *action;
+	const char *left;
+	const char *size;
+};
+
+#define R	false
+#define W	true
+
+static const struct rule rules[] = {
+{ "nothing, 4K read",	 NOTHING,	  0, R, "insert", "0 zero",   "4K" },
+{ "nothing, 4K write",	 NOTHING,	  0, W, "insert", "0 mapped", "4K" },
+{ "nothing, 2M read",	 NOTHING,	  9, R, "insert", "9 zero",   "2M" },
+{ "nothing, 2M write",	 NOTHING,	  9, W, "insert", "9 mapped", "2M" },
+{ "4K mapped, 4K read",	 FOUND_4K_MAPPED, 0, R, "lock",	  "0 mapped", "4K+4K" },
+{ "4K mapped, 4K write", FOUND_4K_MAPPED, 0, W, "lock",	  "0 mapped", "4K+4K" },
+{ "4K mapped, 2M read",	 FOUND_4K_MAPPED, 9, R, "refuse", "0 mapped", "4K+4K" },
+{ "4K mapped, 2M write", FOUND_4K_MAPPED, 9, W, "refuse", "0 mapped", "4K+4K" },
+{ "4K zero, 4K read",	 FOUND_4K_ZERO,	  0, R, "lock",	  "0 zero",   "4K+4K" },
+{ "4K zero, 4K write",	 FOUND_4K_ZERO,	  0, W, "lock",	  "0 mapped", "-+4K" },
+{ "4K zero, 2M read",	 FOUND_4K_ZERO,	  9, R, "refuse", "0 zero",   "4K+4K" },
+{ "4K zero, 2M write",	 FOUND_4K_ZERO,	  9, W, "refuse", "0 mapped", "-+4K" },
+{ "4K empty, 4K read",	 FOUND_4K_EMPTY,  0, R, "lock",	  "0 zero",   "-+4K" },
+{ "4K empty, 4K write",	 FOUND_4K_EMPTY,  0, W, "lock",	  "0 mapped", "-+4K" },
+{ "4K empty, 2M read",	 FOUND_4K_EMPTY,  9, R, "refuse", "0 zero",   "-+4K" },
+{ "4K empty, 2M write",	 FOUND_4K_EMPTY,  9, W, "refuse", "0 mapped", "-+4K" },
+{ "2M mapped, 4K read",	 FOUND_2M_MAPPED, 0, R, "lock",	  "9 mapped", "2M+4K" },
+{ "2M mapped, 4K write", FOUND_2M_MAPPED, 0, W, "lock",	  "9 mapped", "2M+4K" },
+{ "2M mapped, 2M read",	 FOUND_2M_MAPPED, 9, R, "lock",	  "9 mapped", "2M+2M" },
+{ "2M mapped, 2M write", FOUND_2M_MAPPED, 9, W, "lock",	  "9 mapped", "2M+2M" },
+{ "2M zero, 4K read",	 FOUND_2M_ZERO,	  0, R, "lock",	  "9 zero",   "2M+4K" },
+{ "2M zero, 4K write",	 FOUND_2M_ZERO,	  0, W, "demote", "0 mapped", "-+4K" },
+{ "2M zero, 2M read",	 FOUND_2M_ZERO,	  9, R, "lock",	  "9 zero",   "2M+2M" },
+{ "2M zero, 2M write",	 FOUND_2M_ZERO,	  9, W, "lock",	  "9 mapped", "-+2M" },
+/*
+ * An empty 2M entry that no fault holds is what a 2M fault leaves when it
+ * falls back. The next one to come is the same fault: once more at 2M, for mm
+ * drops the VMA lock between the two tries and starts over, then at 4K.
+ */
+{ "2M empty, 4K read",	 FOUND_2M_EMPTY,  0, R, "demote", "0 zero",   "4K" },
+{ "2M empty, 4K write",	 FOUND_2M_EMPTY,  0, W, "demote", "0 mapped", "4K" },
+{ "2M empty, 2M read",	 FOUND_2M_EMPTY,  9, R, "lock",	  "0 zero",   "4K" },
+{ "2M empty, 2M write",	 FOUND_2M_EMPTY,  9, W, "lock",	  "0 mapped", "4K" },
+};
+
+#undef R
+#undef W
+
+/* Returns what a reader of SPOT has to find. */
+static char set_stage(struct scene *s, const struct rule *rule)
+{
+	switch (rule->found) {
+	case NOTHING:
+		stage_file(s, rule->write ? PREALLOC : HOLE);
+		return 0;
+	case FOUND_4K_MAPPED:
+		stage_file(s, PREALLOC);
+		dax_poke(map_off_colour(s) + SPOT, 'm');
+		return 'm';
+	case FOUND_4K_ZERO:
+		stage_file(s, HOLE);
+		expect_byte(s, map_off_colour(s) + SPOT, 0);
+		return 0;
+	case FOUND_4K_EMPTY:
+		stage_file(s, HOLE);
+		leave_empty_4k(s, map_off_colour(s));
+		return 0;
+	case FOUND_2M_MAPPED:
+		stage_file(s, PREALLOC);
+		dax_poke(map_aligned(s) + SPOT, 'm');
+		return 'm';
+	case FOUND_2M_ZERO:
+		stage_file(s, HOLE);
+		expect_byte(s, map_aligned(s) + SPOT, 0);
+		return 0;
+	case FOUND_2M_EMPTY:
+		short_extent_file(s);
+		return 0;
+	}
+	return 0;
+}
+
+static void expect_rule(struct scene *s, const struct rule *rule)
+{
+	const char *access = rule->write ? "write" : "read";
+	const char *found = found_as[rule->found];
+	unsigned int left_order = *rule->left - '0';
+
+	expect(s, "dax_grab_entry", "order %u %s %s, action %s", rule->order,
+	       access, found, rule->action);
+	if (!strcmp(rule->action, "refuse"))
+		expect(s, "dax_fault_fallback", "order 9 reason small-entries");
+	if (!strcmp(rule->action, "demote"))
+		expect(s, "dax_delete_entry", "pgoff %#lx order 9 kind %s by demote",
+		       STAGE_PGOFF,
+		       rule->found == FOUND_2M_ZERO ? "zero" : "empty");
+	expect(s, "dax_store_entry", "pgoff %#lx order %u kind %s%s",
+	       left_order ? STAGE_PGOFF : SPOT_PGOFF, left_order,
+	       rule->left + 2, rule->write ? " dirty" : "");
+}
+
+static void play_rule(struct scene *s, const struct rule *rule)
+{
+	char stands = set_stage(s, rule);
+	bool aligned = rule->order || rule->found == FOUND_2M_EMPTY;
+	char *map = aligned ? map_aligned(s) : map_off_colour(s);
+
+	action();
+	if (rule->write)
+		dax_poke(map + SPOT, stands = 'w');
+	else
+		expect_byte(s, map + SPOT, stands);
+	cut(s);
+	look(s, SPOT);
+
+	expect_faults(s, 1);
+	expect_size(s, rule->size);
+	expect_rule(s, rule);
+	expect_in_file(s, SPOT, stands);
+	for (int i = 0; i < s->nr_views; i++)
+		expect_byte(s, s->view[i] + SPOT, stands);
+}
+
+static int fault_until_killed(void *arg)
+{
+	struct scene *s = arg;
+
+	for (;;) {
+		dax_zap(s->view[0] + STAGE, SZ_2M);
+		dax_peek(s->view[0] + SPOT);
+	}
+	return 0;
+}
+
+/*
+ * One process stores and fsyncs a 2 MiB entry, which holds the entry's lock
+ * for as long as the flush takes; another faults on it all the while. Played
+ * until one was seen to wait.
+ */
+static void play_locked(struct scene *s)
+{
+	enum { ROUNDS = 2000, LOOK_EVERY = 20 };
+	unsigned int nr = 0;
+	pid_t other;
+	char *map;
+
+	stage_file(s, PREALLOC);
+	map = map_aligned(s);
+	dax_poke(map + SPOT, 'w');
+	action();
+
+	other = fork();
+	if (other < 0)
+		dax_die("fork: %s", strerror(errno));
+	if (!other)
+		_exit(fault_until_killed(s));
+	for (int i = 1; i <= ROUNDS && !nr; i++) {
+		dax_poke(map + SPOT, i);
+		dax_fsync(s->fd);
+		if (i % LOOK_EVERY)
+			continue;
+		nr = dax_count("dax_wait_entry", "order 9 kind mapped");
+		cut(s);
+		if (!nr)
+			action();
+	}
+	kill(other, SIGKILL);
+	waitpid(other, NULL, 0);
+	look(s, SPOT);
+
+	s->faults_vary = true;
+	if (!nr)
+		complain(s, "NOT SEEN", "no dax_wait_entry order 9 kind mapped in %d rounds",
+			 ROUNDS);
+}
+
+/* Section 3: 2 MiB asked, and the reason why not. */
+
+static void expect_fallback(struct scene *s, const char *reason)
+{
+	cut(s);
+	look(s, SPOT);
+	expect_faults(s, 1);
+	expect_size(s, "4K");
+	expect(s, "dax_fault_fallback", "order 9 reason %s", reason);
+	expect_byte(s, s->view[0] + SPOT, 'w');
+}
+
+static void play_colour(struct scene *s)
+{
+	char *map;
+
+	stage_file(s, PREALLOC);
+	map = map_off_colour(s);
+	action();
+	dax_poke(map + SPOT, 'w');
+	expect_fallback(s, "colour");
+}
+
+/* The mapping ends before the block does. */
+static void play_vma(struct scene *s)
+{
+	char *map;
+
+	stage_file(s, PREALLOC);
+	map = map_shifted(s, STAGE_SIZE - SZ_4K, MAP_SHARED, 0);
+	action();
+	dax_poke(map + SPOT, 'w');
+	expect_fallback(s, "vma");
+}
+
+/* The file ends before the block does. */
+static void play_eof(struct scene *s)
+{
+	char *map;
+
+	stage_file(s, PREALLOC);
+	dax_truncate(s->fd, STAGE_SIZE - SZ_4K);
+	map = map_aligned(s);
+	action();
+	dax_poke(map + SPOT, 'w');
+	expect_fallback(s, "eof");
+}
+
+static void play_private_write(struct scene *s)
+{
+	char *map;
+
+	stage_file(s, PREALLOC);
+	map = map_shifted(s, STAGE_SIZE, MAP_PRIVATE, 0);
+	action();
+	dax_poke(map + SPOT, 'w');
+	expect_fallback(s, "private-write");
+	expect_in_file(s, SPOT, 0);
+}
+
+static void play_extent_short(struct scene *s)
+{
+	char *map;
+
+	short_extent_file(s);
+	map = map_aligned(s);
+	action();
+	dax_poke(map + SPOT, 'w');
+	expect_fallback(s, "extent-short");
+}
+
+static void play_misaligned(struct scene *s)
+{
+	char *map;
+
+	misaligned_file(s);
+	map = map_aligned(s);
+	action();
+	dax_poke(map + SPOT, 'w');
+	expect_fallback(s, "misaligned-pfn");
+}
+
+/* Section 4: real files, read, written, synced and truncated. */
+
+static void play_read_write(struct scene *s)
+{
+	char *map;
+
+	stage_file(s, PREALLOC);
+	map = map_aligned(s);
+	action();
+	dax_poke(map + SPOT, 'm');
+	expect_in_file(s, SPOT, 'm');
+	dax_fill(s->fd, SPOT + 1, 1, 'p');
+	expect_byte(s, map + SPOT, 'm');
+	expect_byte(s, map + SPOT + 1, 'p');
+	cut(s);
+	look(s, SPOT);
+
+	expect_faults(s, 1);
+	expect_size(s, "2M");
+}
+
+static void play_write_to_zero(struct scene *s)
+{
+	char *map;
+
+	stage_file(s, HOLE);
+	map = map_aligned(s);
+	expect_byte(s, map + SPOT, 0);
+	action();
+	dax_fill(s->fd, SPOT, 1, 'p');
+	expect_byte(s, map + SPOT, 'p');
+	cut(s);
+	look(s, SPOT);
+
+	expect_faults(s, 1);
+	expect(s, "dax_delete_entry",
+	       "pgoff %#lx order 9 kind zero by invalidate", STAGE_PGOFF);
+}
+
+/*
+ * Dirty, flush; clean, no flush; dirty again by a new fault, flush again. The
+ * unit of all three is the entry, not the page that was stored to.
+ */
+static void play_fsync(struct scene *s, unsigned int order)
+{
+	char *map, flush[64];
+
+	snprintf(flush, sizeof(flush), "pgoff %#lx pglen %#lx",
+		 order ? STAGE_PGOFF : SPOT_PGOFF, 1UL << order);
+	stage_file(s, PREALLOC);
+	map = order ? map_aligned(s) : map_off_colour(s);
+
+	action();
+	dax_poke(map + SPOT, 'a');
+	dax_fsync(s->fd);
+	expect_count(s, 1, "dax_writeback_one", flush);
+
+	action();
+	dax_fsync(s->fd);
+	expect_count(s, 0, "dax_writeback_one", "");
+
+	action();
+	dax_poke(map + SPOT, 'b');
+	dax_fsync(s->fd);
+	expect_count(s, 1, "dax_writeback_one", flush);
+	cut(s);
+	look(s, SPOT);
+	expect_faults(s, 1);
+	expect_size(s, order ? "2M" : "4K");
+}
+
+static void play_fsync_4k(struct scene *s)
+{
+	play_fsync(s, ORDER_4K);
+}
+
+static void play_fsync_2m(struct scene *s)
+{
+	play_fsync(s, ORDER_2M);
+}
+
+/* A pte of a clean 2 MiB entry is stored to: all of the entry is flushed. */
+static void play_fsync_pte(struct scene *s)
+{
+	char *map;
+
+	stage_file(s, PREALLOC);
+	dax_poke(map_aligned(s) + SPOT, 'a');
+	dax_fsync(s->fd);
+	map = map_off_colour(s);
+	action();
+	dax_poke(map + SPOT, 'b');
+	dax_fsync(s->fd);
+	cut(s);
+	look(s, SPOT);
+
+	expect_faults(s, 1);
+	expect_size(s, "2M+4K");
+	expect_count(s, 1, "dax_writeback_one", "pgoff 0x200 pglen 0x200");
+}
+
+static void play_map_sync(struct scene *s)
+{
+	char *map;
+
+	stage_file(s, PREALLOC);
+	map = map_shifted(s, STAGE_SIZE, MAP_SHARED_VALIDATE | MAP_SYNC, 0);
+	action();
+	dax_poke(map + SPOT, 'w');
+	cut(s);
+	look(s, SPOT);
+
+	expect_size(s, "2M");
+	expect(s, "dax_pmd_fault_done", "NEEDDSYNC");
+	expect(s, "dax_insert_pfn_mkwrite", "NOPAGE");
+	expect_in_file(s, SPOT, 'w');
+}
+
+static void expect_deleted(struct scene *s)
+{
+	cut(s);
+	look(s, SPOT);
+	expect_size(s, "-");
+	expect(s, "dax_delete_entry",
+	       "pgoff %#lx order 9 kind mapped by truncate", STAGE_PGOFF);
+}
+
+static void play_truncate(struct scene *s)
+{
+	char *map;
+
+	stage_file(s, PREALLOC);
+	map = map_aligned(s);
+	dax_poke(map + SPOT, 'w');
+	action();
+	dax_truncate(s->fd, STAGE + SZ_1M);
+	expect_deleted(s);
+	expect_byte(s, map + SPOT, 'w');
+	if (dax_touch_signal(map + STAGE + SZ_1M, false, NULL) != SIGBUS)
+		complain(s, "WRONG", "no SIGBUS behind the new end of file");
+}
+
+static void play_punch(struct scene *s)
+{
+	char *map;
+
+	stage_file(s, PREALLOC);
+	map = map_aligned(s);
+	dax_poke(map + SPOT, 'w');
+	action();
+	dax_falloc(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, STAGE,
+		   SZ_2M);
+	expect_deleted(s);
+	expect_byte(s, map + SPOT, 0);
+}
+
+/* The programme. */
+
+struct act {
+	const char *section;
+	const char *name;
+	void (*play)(struct scene *s);
+	const struct rule *rule;	/* for play_rule() instead */
+};
+
+static const struct act kinds[] = {
+	{ "kind",	"2M mapped",		play_2m_mapped },
+	{ "kind",	"2M zero",		play_2m_zero },
+	{ "kind",	"2M empty",		play_2m_empty },
+	{ "kind",	"4K mapped",		play_4k_mapped },
+	{ "kind",	"4K zero",		play_4k_zero },
+	{ "kind",	"4K empty",		play_4k_empty },
+};
+
+static const struct act others[] = {
+	{ "rule",	"2M locked: wait",	play_locked },
+	{ "fallback",	"colour",		play_colour },
+	{ "fallback",	"vma",			play_vma },
+	{ "fallback",	"eof",			play_eof },
+	{ "fallback",	"private-write",	play_private_write },
+	{ "fallback",	"extent-short",		play_extent_short },
+	{ "fallback",	"misaligned-pfn",	play_misaligned },
+	{ "file",	"read(), write(), 2M",	play_read_write },
+	{ "file",	"write() to zero 2M",	play_write_to_zero },
+	{ "file",	"fsync 4K",		play_fsync_4k },
+	{ "file",	"fsync 2M",		play_fsync_2m },
+	{ "file",	"fsync 2M by one pte",	play_fsync_pte },
+	{ "file",	"MAP_SYNC store, 2M",	play_map_sync },
+	{ "file",	"truncate inside 2M",	play_truncate },
+	{ "file",	"punch 2M",		play_punch },
+};
+
+static const char *fs;
+
+static void print_row(const struct act *act, const struct scene *s)
+{
+	printf("%s\t%s\t%s", fs, act->section, act->name);
+	if (act->rule)
+		printf(": %s", act->rule->action);
+	printf("\t%s%u\t%s\t%s\t%s\n", s->faults_vary ? "~" : "", s->faults,
+	       s->size, s->verdict, s->detail);
+	fflush(stdout);
+}
+
+static int play_act(void *arg)
+{
+	const struct act *act = arg;
+	struct scene s = { .fd = -1, .verdict = "seen" };
+
+	dax_enter();
+	if (act->rule)
+		play_rule(&s, act->rule);
+	else
+		act->play(&s);
+	dax_leave();
+	print_row(act, &s);
+	return 0;
+}
+
+static void play(const struct act *act)
+{
+	int status = dax_child(play_act, (void *)act);
+	struct scene s = { .size = "-", .verdict = "WRONG" };
+
+	if (!status)
+		return;
+	complain(&s, "WRONG", "ended with status %d", status);
+	print_row(act, &s);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 2 || !getenv("DAX_DIR")) {
+		fprintf(stderr, "usage: DAX_DIR=DIRECTORY demo ext4|xfs\n");
+		return 2;
+	}
+	fs = argv[1];
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		play(&kinds[i]);
+	for (size_t i = 0; i < ARRAY_LEN(rules); i++)
+		play(&(struct act){ "rule", rules[i].name, NULL, &rules[i] });
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		play(&others[i]);
+	return 0;
+}

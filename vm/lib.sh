@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+#
+# What the scripts in vm/ share: where things are, and how they speak.
+#
+# Everything that a script makes is under build/. What is said to people goes
+# to stderr, one line a step in the manner of kbuild; stdout belongs to the
+# results. A script that is sourced here has set -euo pipefail on.
+
+set -euo pipefail
+export LC_ALL=C
+unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES CDPATH
+
+top=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd -P)
+build=$top/build
+me=${0##*/}
+
+# The folders at the root whose files go over the kernel's, at the same path.
+overlay_dirs=(Documentation fs include lib mm tools)
+
+if [[ $top == *[[:space:],:]* ]]; then
+	echo "vm/$me: neither kbuild nor QEMU takes a path with a blank, comma" \
+	     "or colon in it: move $top" >&2
+	exit 1
+fi
+
+if [[ -t 2 ]]; then
+	c_bad=$'\e[1;31m' c_note=$'\e[33m' c_off=$'\e[0m' tty=1
+else
+	c_bad='' c_note='' c_off='' tty=
+fi
+
+# step TAG TEXT...: one line for one piece of work
+step() { local tag=$1; shift; printf '  %-8s%s\n' "$tag" "$*" >&2; }
+
+# note TEXT...: something to look at that stops nothing
+note() { printf '%snote: %s%s\n' "$c_note" "$*" "$c_off" >&2; }
+
+# warn TEXT...: an error that is not the end of the script
+warn() { printf '%svm/%s: %s%s\n' "$c_bad" "$me" "$*" "$c_off" >&2; }
+
+# die TEXT...: what is wrong and what to do about it, and stop
+die() { warn "$@"; exit 1; }
+
+# progress TEXT...: a line that replaces itself on a terminal, and is
+# repeated at most every 20 seconds elsewhere
+progress_last=-20
+progress() {
+	if [[ $tty ]]; then
+		printf '\r\e[K  %s' "$*" >&2
+	elif (( SECONDS - progress_last >= 20 )); then
+		progress_last=$SECONDS
+		printf '  %s\n' "$*" >&2
+	fi
+}
+progress_end() { if [[ $tty ]]; then printf '\r\e[K' >&2; fi; }
+
+# elapsed SECONDS: "2 min 05 s"
+elapsed() {
+	if (( $1 < 60 )); then
+		printf '%d s' "$1"
+	else
+		printf '%d min %02d s' $(($1 / 60)) $(($1 % 60))
+	fi
+}
+
+# short PATH: the path as seen from where the user stands
+short() { printf '%s' "${1#"$PWD"/}"; }
+
+# need PROGRAM...: they are there, or say which package is not
+need() {
+	local prog
+	for prog; do
+		command -v "$prog" >/dev/null ||
+			die "no program '$prog' here; run 'make setup'," \
+			    "which installs what vm/packages lists"
+	done
+}
+
+# need_disk DIR MIB WHAT: before it is too late
+need_disk() {
+	local have
+	have=$(($(df --output=avail -k "$1" | tail -n 1) / 1024))
+	(( have >= $2 )) ||
+		die "$3 needs $2 MiB of disk below $1, and $have MiB are free"
+}
+
+# need_memory MIB WHAT
+need_memory() {
+	local have
+	have=$(($(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo) / 1024))
+	(( have >= $1 )) ||
+		die "$2 needs $1 MiB of memory, and $have MiB are available;" \
+		    "end something, or wait for another run to end"
+}
+
+# Where the kernel comes from and where its trees go. Debian's own is built
+# in build/src and build/obj; each KERNEL=DIR has a place beside them, so that
+# trying another tree does not undo the first.
+debian_source=/usr/src/linux-source-6.12.tar.xz
+if [[ ${KERNEL:-} ]]; then
+	kernel_dir=$(cd "$KERNEL" 2>/dev/null && pwd -P) ||
+		die "KERNEL=$KERNEL is not a folder"
+	work=$build/kernel-${kernel_dir##*/}-$(sha256sum <<<"$kernel_dir" | cut -c1-8)
+else
+	kernel_dir=
+	work=$build
+fi
+# shellcheck disable=SC2034 # used by those who source this
+src=$work/src obj=$work/obj log=$build/log results=$build/results
+
+# flavour_tree FLAVOUR: which source tree a kernel is built from
+flavour_tree() {
+	case $1 in
+	hugedax|debug)	echo hugedax ;;
+	stock)		echo stock ;;
+	*)		die "no kernel '$1': hugedax, debug or stock" ;;
+	esac
+}
