@@ -35,7 +35,7 @@ series: setup
 	@vm/series
 
 series-check: setup
-	@vm/series --check
+	@vm/series check
 
 clean:
 	rm -rf build/obj build/kernel-*/obj build/log build/results build/init
