@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What ext4 knows of DAX.
+ *
+ * The core (fs/dax.c) copies, maps and flushes; it asks ext4_iomap_ops which
+ * blocks stand behind a range.  Left to ext4, and to this file, are the locks
+ * and the journal around those calls:
+ *
+ * inodes    S_DAX is decided when an inode is set up and never changes while
+ *           the inode is in memory, so nobody has to look at it twice.
+ * read      i_rwsem shared.
+ * write     i_rwsem exclusive.  A write past the size on disk keeps the inode
+ *           on the orphan list until that size covers what was written.
+ * faults    A fault changes the file only if it writes through a shared
+ *           mapping.  Just that kind takes freeze protection and a handle; a
+ *           private write only reads the file, which may well be read-only.
+ * layouts   Blocks are not taken from a file while a device reads or writes
+ *           them: whoever removes or moves blocks calls ext4_break_layouts().
+ *
+ * LOCKING, outermost first:
+ *
+ *   inode->i_rwsem                    (read, write, truncate; not faults)
+ *     mm->mmap_lock
+ *       sb_start_pagefault()
+ *         mapping->invalidate_lock    (shared: faults; exclusive: truncate)
+ *           journal handle
+ *             DAX entry lock          (in the core)
+ *               i_data_sem            (in ext4_iomap_begin())
+ *
+ * dax_finish_sync_fault() may commit the running transaction, so it is called
+ * when the handle is closed.
+ */
+
+#include <linux/dax.h>
+#include <linux/fs.h>
+#include <linux/iomap.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/uio.h>
+#include <linux/writeback.h>
+
+#include "ext4.h"
+#include "ext4_jbd2.h"
+#include "dax.h"
+
+#include <trace/events/ext4.h>
+
+/* Are the bytes of the file in blocks of its own, as they are on the media? */
+static bool ext4_data_is_plain(struct inode *inode)
+{
+	return !ext4_should_journal_data(inode) &&
+	       !ext4_has_inline_data(inode) &&
+	       !ext4_test_inode_flag(inode, EXT4_INODE_ENCRYPT) &&
+	       !ext4_test_inode_flag(inode, EXT4_INODE_VERITY);
+}
+
+/**
+ * ext4_should_enable_dax - whether an inode that is being set up gets S_DAX
+ * @inode: new, or just read from disk
+ *
+ * Return: true if the device and the kind of file allow for DAX, and the mount
+ * options or the inode's own flag ask for it.
+ */
+bool ext4_should_enable_dax(struct inode *inode)
+{
+	struct super_block *sb = inode->i_sb;
+
+	if (!test_bit(EXT4_FLAGS_BDEV_IS_DAX, &EXT4_SB(sb)->s_ext4_flags) ||
+	    test_opt2(sb, DAX_NEVER))
+		return false;
+	if (!S_ISREG(inode->i_mode) || !ext4_data_is_plain(inode))
+		return false;
+	return test_opt(sb, DAX_ALWAYS) ||
+	       ext4_test_inode_flag(inode, EXT4_INODE_DAX);
+}
+
+/**
+ * ext4_dax_read_iter - read from a DAX file
+ * @iocb: file and position
+ * @to: where the data goes
+ *
+ * Context: Takes i_rwsem shared.
+ * Return: bytes read, or a negative errno.
+ */
+ssize_t ext4_dax_read_iter(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct inode *inode = file_inode(iocb->ki_filp);
+	ssize_t ret;
+
+	if (!(iocb->ki_flags & IOCB_NOWAIT))
+		inode_lock_shared(inode);
+	else if (!inode_trylock_shared(inode))
+		return -EAGAIN;
+
+	ret = dax_iomap_rw(iocb, to, &ext4_iomap_ops);
+	inode_unlock_shared(inode);
+
+	file_accessed(iocb->ki_filp);
+	return ret;
+}
+
+/* A crash from here on frees the blocks that i_disksize does not cover. */
+static int ext4_dax_orphan_add(struct inode *inode)
+{
+	handle_t *handle;
+	int err;
+
+	handle = ext4_journal_start(inode, EXT4_HT_INODE, 2);
+	if (IS_ERR(handle))
+		return PTR_ERR(handle);
+
+	err = ext4_orphan_add(handle, inode);
+	ext4_journal_stop(handle);
+	return err;
+}
+
+/*
+ * The size grows by what was written, and not at all if that is nothing: an
+ * errno is no length.  Blocks which a short write leaves past the size go.
+ */
+static ssize_t ext4_dax_extend(struct kiocb *iocb, struct iov_iter *from)
+{
+	struct inode *inode = file_inode(iocb->ki_filp);
+	ssize_t count = iov_iter_count(from);
+	loff_t pos = iocb->ki_pos;
+	ssize_t ret;
+
+	ret = ext4_dax_orphan_add(inode);
+	if (ret)
+		return ret;
+
+	ret = dax_iomap_rw(iocb, from, &ext4_iomap_ops);
+	if (ret > 0)
+		ret = ext4_handle_inode_extension(inode, pos, ret, count);
+	ext4_inode_extension_cleanup(inode, ret < count);
+	return ret;
+}
+
+static ssize_t ext4_dax_write_locked(struct kiocb *iocb, struct iov_iter *from)
+{
+	struct inode *inode = file_inode(iocb->ki_filp);
+	ssize_t count;
+
+	count = ext4_write_checks(iocb, from);
+	if (count <= 0)
+		return count;
+	if (iocb->ki_pos + count > EXT4_I(inode)->i_disksize)
+		return ext4_dax_extend(iocb, from);
+	return dax_iomap_rw(iocb, from, &ext4_iomap_ops);
+}
+
+/**
+ * ext4_dax_write_iter - write to a DAX file
+ * @iocb: file and position
+ * @from: where the data comes from
+ *
+ * Context: Takes i_rwsem exclusive.
+ * Return: bytes written, and synced if the file asks for it; or a negative
+ * errno.
+ */
+ssize_t ext4_dax_write_iter(struct kiocb *iocb, struct iov_iter *from)
+{
+	struct inode *inode = file_inode(iocb->ki_filp);
+	ssize_t ret;
+
+	if (!(iocb->ki_flags & IOCB_NOWAIT))
+		inode_lock(inode);
+	else if (!inode_trylock(inode))
+		return -EAGAIN;
+
+	ret = ext4_dax_write_locked(iocb, from);
+	inode_unlock(inode);
+
+	return ret > 0 ? generic_write_sync(iocb, ret) : ret;
+}
+
+/* The file stays as it is: no freeze protection, no transaction. */
+static vm_fault_t ext4_dax_read_fault(struct vm_fault *vmf, unsigned int order)
+{
+	struct address_space *mapping = vmf->vma->vm_file->f_mapping;
+	vm_fault_t ret;
+
+	filemap_invalidate_lock_shared(mapping);
+	/* no pfn comes back: only a write can ask to be synced first */
+	ret = dax_iomap_fault(vmf, order, NULL, NULL, &ext4_iomap_ops);
+	filemap_invalidate_unlock_shared(mapping);
+
+	return ret;
+}
+
+/* One try, in a transaction that has room for the blocks it may allocate. */
+static vm_fault_t ext4_dax_fault_in_handle(struct vm_fault *vmf,
+					   unsigned int order, pfn_t *pfnp,
+					   int *errp)
+{
+	struct super_block *sb = file_inode(vmf->vma->vm_file)->i_sb;
+	handle_t *handle;
+	vm_fault_t ret;
+
+	*errp = 0;
+	handle = ext4_journal_start_sb(sb, EXT4_HT_WRITE_PAGE,
+				       EXT4_DATA_TRANS_BLOCKS(sb));
+	if (IS_ERR(handle))
+		return vmf_error(PTR_ERR(handle));
+
+	ret = dax_iomap_fault(vmf, order, pfnp, errp, &ext4_iomap_ops);
+	ext4_journal_stop(handle);
+	return ret;
+}
+
+static vm_fault_t ext4_dax_write_fault(struct vm_fault *vmf, unsigned int order)
+{
+	struct file *file = vmf->vma->vm_file;
+	struct super_block *sb = file_inode(file)->i_sb;
+	int err, retries = 0;
+	vm_fault_t ret;
+	pfn_t pfn;
+
+	sb_start_pagefault(sb);
+	file_update_time(file);
+	filemap_invalidate_lock_shared(file->f_mapping);
+
+	/* Blocks of deleted files are free only after the next commit. */
+	do {
+		ret = ext4_dax_fault_in_handle(vmf, order, &pfn, &err);
+	} while ((ret & VM_FAULT_ERROR) && err == -ENOSPC &&
+		 ext4_should_retry_alloc(sb, &retries));
+
+	if (ret & VM_FAULT_NEEDDSYNC)
+		ret = dax_finish_sync_fault(vmf, order, pfn);
+
+	filemap_invalidate_unlock_shared(file->f_mapping);
+	sb_end_pagefault(sb);
+	return ret;
+}
+
+/*
+ * Which mapping the fault comes from tells a write to the file from one to a
+ * private copy.  vmf->cow_page does not: mm sets it for order 0 only.
+ */
+static bool ext4_dax_changes_file(struct vm_fault *vmf)
+{
+	return (vmf->flags & FAULT_FLAG_WRITE) &&
+	       (vmf->vma->vm_flags & VM_SHARED);
+}
+
+static vm_fault_t ext4_dax_huge_fault(struct vm_fault *vmf, unsigned int order)
+{
+	/* do not start a transaction just to learn this */
+	if (!dax_fault_may_be_huge(vmf, order))
+		return VM_FAULT_FALLBACK;
+
+	return ext4_dax_changes_file(vmf) ? ext4_dax_write_fault(vmf, order)
+					  : ext4_dax_read_fault(vmf, order);
+}
+
+static vm_fault_t ext4_dax_page_fault(struct vm_fault *vmf)
+{
+	return ext4_dax_huge_fault(vmf, 0);
+}
+
+/* A page made writable is a fault like any other: the entry must turn dirty. */
+const struct vm_operations_struct ext4_dax_vm_ops = {
+	.fault		= ext4_dax_page_fault,
+	.huge_fault	= ext4_dax_huge_fault,
+	.page_mkwrite	= ext4_dax_page_fault,
+	.pfn_mkwrite	= ext4_dax_page_fault,
+};
+
+static void ext4_dax_relock(struct inode *inode)
+{
+	struct address_space *mapping = inode->i_mapping;
+
+	filemap_invalidate_unlock(mapping);
+	schedule();
+	filemap_invalidate_lock(mapping);
+}
+
+/**
+ * ext4_break_layouts - wait until no device uses the blocks of a file
+ * @inode: the file, which the caller is about to take blocks from
+ *
+ * Unmaps the file.  As the caller holds the lock that keeps faults out, no
+ * page can become busy again after the last look.
+ *
+ * Context: i_rwsem and invalidate_lock held exclusive; the latter is dropped
+ * while waiting.
+ * Return: 0, or -ERESTARTSYS if a signal came first.
+ */
+int ext4_break_layouts(struct inode *inode)
+{
+	struct address_space *mapping = inode->i_mapping;
+	struct page *page;
+	int err;
+
+	rwsem_assert_held_write(&mapping->invalidate_lock);
+
+	do {
+		page = dax_layout_busy_page(mapping);
+		err = page ? dax_wait_page_idle(page, ext4_dax_relock, inode) : 0;
+	} while (page && !err);
+
+	return err;
+}
+
+static int ext4_dax_writepages(struct address_space *mapping,
+			       struct writeback_control *wbc)
+{
+	struct inode *inode = mapping->host;
+	struct super_block *sb = inode->i_sb;
+	long budget = wbc->nr_to_write;
+	int nofs, ret;
+
+	if (unlikely(ext4_forced_shutdown(sb)))
+		return -EIO;
+
+	nofs = ext4_writepages_down_read(sb);
+	trace_ext4_writepages(inode, wbc);
+	ret = dax_writeback_mapping_range(mapping, EXT4_SB(sb)->s_daxdev, wbc);
+	trace_ext4_writepages_result(inode, wbc, ret,
+				     budget - wbc->nr_to_write);
+	ext4_writepages_up_read(sb, nofs);
+
+	return ret;
+}
+
+const struct address_space_operations ext4_dax_aops = {
+	.writepages	= ext4_dax_writepages,
+	.dirty_folio	= noop_dirty_folio,
+	.bmap		= ext4_bmap,
+	.swap_activate	= ext4_iomap_swap_activate,
+};

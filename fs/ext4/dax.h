@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _EXT4_DAX_H
+#define _EXT4_DAX_H
+
+#include "ext4.h"
+
+/*
+ * Without CONFIG_FS_DAX, IS_DAX() is false at compile time and nothing behind
+ * it is linked; stubs are for what is called without that test.
+ */
+extern const struct address_space_operations ext4_dax_aops;
+extern const struct vm_operations_struct ext4_dax_vm_ops;
+
+ssize_t ext4_dax_read_iter(struct kiocb *iocb, struct iov_iter *to);
+ssize_t ext4_dax_write_iter(struct kiocb *iocb, struct iov_iter *from);
+
+#ifdef CONFIG_FS_DAX
+bool ext4_should_enable_dax(struct inode *inode);
+int ext4_break_layouts(struct inode *inode);
+#else
+static inline bool ext4_should_enable_dax(struct inode *inode)
+{
+	return false;
+}
+
+static inline int ext4_break_layouts(struct inode *inode)
+{
+	return 0;
+}
+#endif
+
+#endif /* _EXT4_DAX_H */
