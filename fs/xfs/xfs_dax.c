@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What XFS knows of DAX.
+ *
+ * The core (fs/dax.c) copies, maps and flushes; it asks the iomap operations
+ * which blocks stand behind a range.  Left to XFS, and to this file:
+ *
+ * inodes    S_DAX is decided when an inode is set up and never changes while
+ *           the inode is in memory.  So mmap can choose the vm_operations for
+ *           the life of the mapping, and DAX mappings have theirs: no
+ *           ->map_pages, as there are no folios to map around a fault.
+ * read      IOLOCK shared.
+ * write     IOLOCK exclusive; the size grows when the data is there.
+ * faults    A fault changes the file only if it writes through a shared
+ *           mapping.  It then takes freeze protection, and maps blocks with
+ *           the operations that allocate and unshare; all others only read.
+ * layouts   Blocks are not taken from a file while a device reads or writes
+ *           them: whoever removes or moves blocks breaks the layout first.
+ *
+ * LOCKING, outermost first:
+ *
+ *   IOLOCK                            (read, write, truncate; not faults)
+ *     mm->mmap_lock
+ *       sb_start_pagefault()
+ *         MMAPLOCK                    (shared: faults; exclusive: truncate;
+ *                                      it is the mapping's invalidate_lock)
+ *           DAX entry lock            (in the core)
+ *             transaction, ILOCK      (in the iomap operations)
+ */
+#include "xfs.h"
+#include "xfs_fs.h"
+#include "xfs_shared.h"
+#include "xfs_format.h"
+#include "xfs_log_format.h"
+#include "xfs_trans_resv.h"
+#include "xfs_mount.h"
+#include "xfs_inode.h"
+#include "xfs_trace.h"
+#include "xfs_iomap.h"
+#include "xfs_aops.h"
+#include "xfs_file.h"
+#include "xfs_dax.h"
+
+#include <linux/dax.h>
+
+/* Is the file of a kind, and on a device, that the CPU can address? */
+static bool xfs_inode_supports_dax(struct xfs_inode *ip)
+{
+	return S_ISREG(VFS_I(ip)->i_mode) &&
+	       ip->i_mount->m_sb.sb_blocksize == PAGE_SIZE &&
+	       xfs_inode_buftarg(ip)->bt_daxdev;
+}
+
+/**
+ * xfs_inode_should_enable_dax - whether an inode being set up gets S_DAX
+ * @ip: new, or just read from disk
+ *
+ * Return: true if the file can be accessed directly, and the mount options or
+ * the inode's own flag ask for it.
+ */
+bool xfs_inode_should_enable_dax(struct xfs_inode *ip)
+{
+	struct xfs_mount *mp = ip->i_mount;
+
+	if (xfs_has_dax_never(mp) || !xfs_inode_supports_dax(ip))
+		return false;
+	return xfs_has_dax_always(mp) || (ip->i_diflags2 & XFS_DIFLAG2_DAX);
+}
+
+/**
+ * xfs_file_dax_read - read from a DAX file
+ * @iocb: file and position
+ * @to: where the data goes
+ *
+ * Context: Takes the IOLOCK shared.
+ * Return: bytes read, or a negative errno.
+ */
+ssize_t xfs_file_dax_read(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct file *file = iocb->ki_filp;
+	ssize_t ret;
+
+	trace_xfs_file_dax_read(iocb, to);
+
+	/* reading nothing is no access */
+	if (!iov_iter_count(to))
+		return 0;
+
+	ret = xfs_ilock_iocb(iocb, XFS_IOLOCK_SHARED);
+	if (ret)
+		return ret;
+	ret = dax_iomap_rw(iocb, to, &xfs_read_iomap_ops);
+	xfs_iunlock(XFS_I(file_inode(file)), XFS_IOLOCK_SHARED);
+
+	file_accessed(file);
+	return ret;
+}
+
+/* The size grows when the data is there to be read. */
+static ssize_t xfs_dax_write_locked(struct kiocb *iocb, struct iov_iter *from)
+{
+	struct inode *inode = file_inode(iocb->ki_filp);
+	loff_t pos = iocb->ki_pos;
+	ssize_t ret;
+	int error;
+
+	trace_xfs_file_dax_write(iocb, from);
+	ret = dax_iomap_rw(iocb, from, &xfs_dax_write_iomap_ops);
+	if (ret <= 0 || pos + ret <= i_size_read(inode))
+		return ret;
+
+	i_size_write(inode, pos + ret);
+	error = xfs_setfilesize(XFS_I(inode), pos, ret);
+	return error ? error : ret;
+}
+
+/**
+ * xfs_file_dax_write - write to a DAX file
+ * @iocb: file and position
+ * @from: where the data comes from
+ *
+ * Context: Takes the IOLOCK exclusive.
+ * Return: bytes written, and synced if the file asks for it; or a negative
+ * errno.
+ */
+ssize_t xfs_file_dax_write(struct kiocb *iocb, struct iov_iter *from)
+{
+	struct xfs_inode *ip = XFS_I(file_inode(iocb->ki_filp));
+	unsigned int lock_mode = XFS_IOLOCK_EXCL;
+	ssize_t ret;
+
+	ret = xfs_ilock_iocb(iocb, lock_mode);
+	if (ret)
+		return ret;
+
+	/* may drop the lock to wait, and give up without it */
+	ret = xfs_file_write_checks(iocb, from, &lock_mode);
+	if (!ret)
+		ret = xfs_dax_write_locked(iocb, from);
+	if (lock_mode)
+		xfs_iunlock(ip, lock_mode);
+	if (ret <= 0)
+		return ret;
+
+	XFS_STATS_ADD(ip->i_mount, xs_write_bytes, ret);
+	return generic_write_sync(iocb, ret);
+}
+
+/* The file stays as it is: no freeze protection, no new blocks. */
+static vm_fault_t xfs_dax_read_fault(struct vm_fault *vmf, unsigned int order)
+{
+	struct xfs_inode *ip = XFS_I(file_inode(vmf->vma->vm_file));
+	vm_fault_t ret;
+
+	xfs_ilock(ip, XFS_MMAPLOCK_SHARED);
+	/* no pfn comes back: only a write can ask to be synced first */
+	ret = dax_iomap_fault(vmf, order, NULL, NULL, &xfs_read_iomap_ops);
+	xfs_iunlock(ip, XFS_MMAPLOCK_SHARED);
+
+	return ret;
+}
+
+static vm_fault_t xfs_dax_write_fault(struct vm_fault *vmf, unsigned int order)
+{
+	struct file *file = vmf->vma->vm_file;
+	struct xfs_inode *ip = XFS_I(file_inode(file));
+	unsigned int lock_mode;
+	vm_fault_t ret;
+	pfn_t pfn;
+
+	sb_start_pagefault(ip->i_mount->m_super);
+	file_update_time(file);
+
+	lock_mode = xfs_ilock_for_write_fault(ip);
+	ret = dax_iomap_fault(vmf, order, &pfn, NULL, &xfs_dax_write_iomap_ops);
+	if (ret & VM_FAULT_NEEDDSYNC)
+		ret = dax_finish_sync_fault(vmf, order, pfn);
+	xfs_iunlock(ip, lock_mode);
+
+	sb_end_pagefault(ip->i_mount->m_super);
+	return ret;
+}
+
+static vm_fault_t xfs_dax_huge_fault(struct vm_fault *vmf, unsigned int order)
+{
+	struct xfs_inode *ip = XFS_I(file_inode(vmf->vma->vm_file));
+	bool write_fault;
+
+	write_fault = (vmf->flags & FAULT_FLAG_WRITE) &&
+		      (vmf->vma->vm_flags & VM_SHARED);
+	trace_xfs_filemap_fault(ip, order, write_fault);
+
+	/* a new mtime can cost a transaction: do not log one for nothing */
+	if (!dax_fault_may_be_huge(vmf, order))
+		return VM_FAULT_FALLBACK;
+
+	return write_fault ? xfs_dax_write_fault(vmf, order)
+			   : xfs_dax_read_fault(vmf, order);
+}
+
+static vm_fault_t xfs_dax_page_fault(struct vm_fault *vmf)
+{
+	return xfs_dax_huge_fault(vmf, 0);
+}
+
+/* A page made writable is a fault like any other: the entry must turn dirty. */
+const struct vm_operations_struct xfs_dax_vm_ops = {
+	.fault		= xfs_dax_page_fault,
+	.huge_fault	= xfs_dax_huge_fault,
+	.page_mkwrite	= xfs_dax_page_fault,
+	.pfn_mkwrite	= xfs_dax_page_fault,
+};
+
+static void xfs_dax_relock(struct inode *inode)
+{
+	xfs_iunlock(XFS_I(inode), XFS_MMAPLOCK_EXCL);
+	schedule();
+	xfs_ilock(XFS_I(inode), XFS_MMAPLOCK_EXCL);
+}
+
+/**
+ * xfs_break_dax_layouts - wait until no device uses the blocks of a file
+ * @inode: the file, which the caller is about to take blocks from
+ *
+ * Unmaps the file.  As the caller holds the lock that keeps faults out, no
+ * page can become busy again after the last look.
+ *
+ * Context: IOLOCK and MMAPLOCK held exclusive; the latter is dropped while
+ * waiting.
+ * Return: 0, or -ERESTARTSYS if a signal came first.
+ */
+int xfs_break_dax_layouts(struct inode *inode)
+{
+	struct page *page;
+	int error;
+
+	xfs_assert_ilocked(XFS_I(inode), XFS_MMAPLOCK_EXCL);
+
+	do {
+		page = dax_layout_busy_page(inode->i_mapping);
+		error = page ? dax_wait_page_idle(page, xfs_dax_relock, inode)
+			     : 0;
+	} while (page && !error);
+
+	return error;
+}
+
+static void xfs_dax_wait_unlocked(struct inode *inode)
+{
+	schedule();
+}
+
+/*
+ * One try.  The second inode's lock nests in the first one's and cannot be
+ * dropped alone, so if its file is busy both go, and *busyp says on what to
+ * wait before the next try.
+ */
+static int xfs_dax_try_mmaplock_two(struct xfs_inode *ip1,
+				    struct xfs_inode *ip2, struct page **busyp)
+{
+	int error;
+
+	*busyp = NULL;
+
+	xfs_ilock(ip1, XFS_MMAPLOCK_EXCL);
+	error = xfs_break_dax_layouts(VFS_I(ip1));
+	if (error)
+		goto out_unlock;
+	if (ip1 == ip2)
+		return 0;
+
+	xfs_ilock(ip2, XFS_MMAPLOCK_EXCL | (1U << XFS_MMAPLOCK_SHIFT));
+	*busyp = dax_layout_busy_page(VFS_I(ip2)->i_mapping);
+	if (!*busyp)
+		return 0;
+	xfs_iunlock(ip2, XFS_MMAPLOCK_EXCL);
+
+out_unlock:
+	xfs_iunlock(ip1, XFS_MMAPLOCK_EXCL);
+	return error;
+}
+
+/**
+ * xfs_dax_mmaplock_two - lock two DAX files against faults and devices
+ * @ip1: one inode
+ * @ip2: the other; may be the same
+ *
+ * Context: IOLOCK of both held exclusive.  May sleep.
+ * Return: 0 with the MMAPLOCK of both held exclusive and no page of either in
+ * use; or -ERESTARTSYS if a signal came first, with neither held.
+ */
+int xfs_dax_mmaplock_two(struct xfs_inode *ip1, struct xfs_inode *ip2)
+{
+	struct page *busy;
+	int error;
+
+	if (ip1->i_ino > ip2->i_ino)
+		swap(ip1, ip2);
+
+	do {
+		error = xfs_dax_try_mmaplock_two(ip1, ip2, &busy);
+		if (busy)
+			error = dax_wait_page_idle(busy, xfs_dax_wait_unlocked,
+						   VFS_I(ip2));
+	} while (busy && !error);
+
+	return error;
+}
+
+static int xfs_dax_writepages(struct address_space *mapping,
+			      struct writeback_control *wbc)
+{
+	struct xfs_inode *ip = XFS_I(mapping->host);
+
+	xfs_iflags_clear(ip, XFS_ITRUNCATED);
+	return dax_writeback_mapping_range(mapping,
+			xfs_inode_buftarg(ip)->bt_daxdev, wbc);
+}
+
+const struct address_space_operations xfs_dax_aops = {
+	.writepages	= xfs_dax_writepages,
+	.dirty_folio	= noop_dirty_folio,
+	.swap_activate	= xfs_vm_swap_activate,
+};

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef __XFS_DAX_H__
+#define __XFS_DAX_H__
+
+struct xfs_inode;
+
+/*
+ * Without CONFIG_FS_DAX, IS_DAX() is false at compile time and nothing behind
+ * it is linked; stubs are for what is called without that test.
+ */
+extern const struct address_space_operations xfs_dax_aops;
+extern const struct vm_operations_struct xfs_dax_vm_ops;
+
+ssize_t xfs_file_dax_read(struct kiocb *iocb, struct iov_iter *to);
+ssize_t xfs_file_dax_write(struct kiocb *iocb, struct iov_iter *from);
+int xfs_dax_mmaplock_two(struct xfs_inode *ip1, struct xfs_inode *ip2);
+
+#ifdef CONFIG_FS_DAX
+bool xfs_inode_should_enable_dax(struct xfs_inode *ip);
+int xfs_break_dax_layouts(struct inode *inode);
+#else
+static inline bool xfs_inode_should_enable_dax(struct xfs_inode *ip)
+{
+	return false;
+}
+
+static inline int xfs_break_dax_layouts(struct inode *inode)
+{
+	return 0;
+}
+#endif
+
+#endif /* __XFS_DAX_H__ */
