@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * How the helpers of dax_test.h meet the kselftest harness: the fixture, the
+ * reasons to skip, and assertions about mappings.
+ */
+#ifndef DAX_HARNESS_H
+#define DAX_HARNESS_H
+
+#include "dax_test.h"
+#include "kselftest_harness.h"
+
+/* Software emulation with KASAN is some hundred times slower than metal. */
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT 100
+
+/*
+ * The fixture of every test: a fresh folder; what a test left behind, files,
+ * mappings, mounts, goes when it ends.
+ */
+FIXTURE(dax) {
+};
+
+FIXTURE_SETUP(dax)
+{
+	if (!getenv("DAX_DIR"))
+		SKIP(return, "DAX_DIR names no DAX mount: use run_dax_tests.sh");
+	dax_enter();
+}
+
+FIXTURE_TEARDOWN(dax)
+{
+	dax_leave();
+}
+
+/* A test of what only our events show. */
+#define NEED_EVENT(event) do {						\
+	if (!dax_has_event(event))					\
+		SKIP(return, "this kernel has no event %s", event);	\
+} while (0)
+
+#define NEED_XFS() do {							\
+	if (!dax_is_xfs())						\
+		SKIP(return, "reflink is a feature of XFS");		\
+} while (0)
+
+#define NEED(reason_expr) do {						\
+	const char *__why = (reason_expr);				\
+									\
+	if (__why)							\
+		SKIP(return, "%s", __why);				\
+} while (0)
+
+#define EXPECT_MAPPED(size, addr)	EXPECT_STREQ(size, dax_mapped(addr))
+#define ASSERT_MAPPED(size, addr)	ASSERT_STREQ(size, dax_mapped(addr))
+#define EXPECT_BYTES(byte, buf, len)	\
+	EXPECT_EQ(-1, dax_differs(buf, len, byte))
+#define ASSERT_BYTES(byte, buf, len)	\
+	ASSERT_EQ(-1, dax_differs(buf, len, byte))
+
+#endif

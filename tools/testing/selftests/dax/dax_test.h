@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the DAX selftests share.
+ *
+ * A test needs four things: a file with a known layout on a DAX mount, a
+ * mapping of known alignment, the size by which an address is mapped now, and
+ * the fs_dax trace events that its file caused. Each has a section below.
+ *
+ * Helpers do not return errors: a file that cannot be made or a mapping that
+ * cannot be had is no result of a test, it ends the test with a message.
+ * Where the environment lacks something (a second device, a debugfs file), a
+ * helper says why in a string, and the test skips with it.
+ */
+#ifndef DAX_TEST_H
+#define DAX_TEST_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SZ_4K		0x1000UL
+#define SZ_1M		0x100000UL
+#define SZ_2M		0x200000UL
+#define PAGES_2M	(SZ_2M / SZ_4K)
+#define ARRAY_LEN(a)	(sizeof(a) / sizeof((a)[0]))
+
+void dax_die(const char *fmt, ...)
+	__attribute__((noreturn, format(printf, 1, 2)));
+void dax_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+int dax_write_file(const char *path, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+int dax_sh(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* The mount point: DAX_DIR, or the scratch file system while it is mounted. */
+const char *dax_dir(void);
+bool dax_is_xfs(void);
+/* @rounds, times DAX_TEST_SCALE percent, at least one. */
+unsigned int dax_scale(unsigned int rounds);
+void dax_enter(void);
+void dax_leave(void);
+
+/* Files. */
+enum dax_layout {
+	HOLE,		/* size only */
+	PREALLOC,	/* unwritten blocks, each 2 MiB aligned and in one piece */
+	WRITTEN,	/* the same, written with 'f' */
+};
+
+#define FILL	'f'	/* what WRITTEN files hold */
+
+int dax_create(const char *name);
+int dax_clone(int fd, const char *name);	/* a reflink copy */
+int dax_file(size_t len, enum dax_layout layout);
+void dax_name(int fd, char *path, size_t size);
+void dax_unlink(int fd);
+void dax_fill(int fd, off_t off, size_t len, int byte);
+void dax_read(int fd, off_t off, void *buf, size_t len);
+void dax_falloc(int fd, int mode, off_t off, off_t len);
+void dax_truncate(int fd, off_t len);
+uint64_t dax_block(int fd, off_t off);
+bool dax_extent_huge(int fd, off_t off);
+/* The offset of the first byte in @buf that is not @byte, or -1. */
+ssize_t dax_differs(const char *buf, size_t len, int byte);
+
+/* Mappings. Addresses are congruent to @off mod 2 MiB, plus @shift. */
+char *dax_map_shifted(int fd, off_t off, size_t len, int prot, int flags,
+		      size_t shift);
+char *dax_map(int fd, off_t off, size_t len);		/* shared, read/write */
+char *dax_map_private(int fd, off_t off, size_t len);
+void dax_unmap(void *addr, size_t len);
+void dax_zap(void *addr, size_t len);			/* MADV_DONTNEED */
+void dax_msync(void *addr, size_t len);
+void dax_fsync(int fd);
+/* "none", "4K", "4K zero", "2M" or "2M zero" */
+const char *dax_mapped(const void *addr);
+uint64_t dax_pfn(const void *addr);
+
+static inline char dax_peek(const volatile char *p)
+{
+	return *p;
+}
+
+static inline void dax_poke(volatile char *p, char c)
+{
+	*p = c;
+}
+
+/* The signal that a touch of @addr raises, 0 for none; @info may be NULL. */
+int dax_touch_signal(volatile char *addr, bool write, siginfo_t *info);
+/* The same for a memory failure at @addr; a negative errno if it was refused. */
+int dax_poison(char *addr, siginfo_t *info);
+
+/*
+ * Trace events of one file, or of this thread. A pattern is a list of pieces
+ * joined by ", ": each has to stand in the event's text as whole words.
+ */
+bool dax_has_event(const char *event);
+void dax_trace(int fd, const char *events);	/* NULL: all of fs_dax */
+void dax_trace_thread(const char *event, const char *filter);
+void dax_trace_stop(const char *event);
+void dax_trace_mark(const char *text);
+void dax_trace_clear(void);
+const char *dax_trace_text(void);
+unsigned int dax_count(const char *event, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Threads. */
+pthread_t dax_thread(void *(*fn)(void *), void *arg);
+void dax_join(pthread_t thread);
+/* @nr threads, let go at the same time; returns when all have ended. */
+void dax_gang(unsigned int nr, void (*fn)(unsigned int id, void *arg),
+	      void *arg);
+/* Runs @fn in a child; returns its exit status, or 128 + signal. */
+int dax_child(int (*fn)(void *arg), void *arg);
+
+/*
+ * A second file system on DAX_SCRATCH for what would disturb the first one:
+ * no space, read-only, poison. Device-mapper targets go on top of it. The
+ * return value is NULL or the reason why it cannot be had.
+ */
+const char *dax_scratch(unsigned int mib, const char *mkfs, const char *mount);
+const char *dax_small_scratch(void);
+int dax_fill_up(size_t leave);
+void dax_scratch_remount(const char *mount);
+const char *dax_scratch_dm(unsigned int mib, const char *table);
+const char *dax_scratch_device(void);
+void dax_scratch_drop(void);
+
+#endif

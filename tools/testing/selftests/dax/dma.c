@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A DAX mapping as the buffer of somebody else's I/O. As long as a device may
+ * still touch a page, truncate and punch have to wait, whether or not the page
+ * is mapped by then.
+ */
+#include <asm/posix_types.h>
+#include <linux/aio_abi.h>
+#include <sys/syscall.h>
+
+#include "dax_harness.h"
+
+#define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
+
+/*
+ * The second device as it is, at an offset that scratch file systems do not
+ * reach: the other end of the I/O only has to be something else.
+ */
+#define AT	(2048 * SZ_1M)
+
+static int open_source(const char *dev)
+{
+	int fd = open(dev, O_RDWR | O_DIRECT);
+
+	if (fd < 0)
+		dax_die("%s: %s", dev, strerror(errno));
+	return fd;
+}
+
+static void fill_source(int fd, size_t len, int byte)
+{
+	void *buf;
+
+	if (posix_memalign(&buf, SZ_4K, len))
+		dax_die("no memory");
+	memset(buf, byte, len);
+	if (pwrite(fd, buf, len, AT) != (ssize_t)len)
+		dax_die("write to the source: %s", strerror(errno));
+	free(buf);
+}
+
+static void into_and_out_of(struct __test_metadata *_metadata, char *p,
+			    size_t len)
+{
+	int source = open_source(dax_scratch_device());
+	char *buf = aligned_alloc(SZ_4K, len);
+
+	fill_source(source, len, 'S');
+	ASSERT_EQ(len, pread(source, p, len, AT));
+	EXPECT_BYTES('S', p, len);
+	memset(p, 'D', len);
+	ASSERT_EQ(len, pwrite(source, p, len, AT));
+	ASSERT_EQ(len, pread(source, buf, len, AT));
+	EXPECT_BYTES('D', buf, len);
+	free(buf);
+}
+
+TEST_F(dax, into_and_out_of_2m)
+{
+	char *p;
+
+	NEED(dax_scratch_device() ? NULL : "needs a second device");
+	p = dax_map(dax_file(SZ_2M, PREALLOC), 0, SZ_2M);
+	into_and_out_of(_metadata, p, SZ_2M);
+	EXPECT_MAPPED("2M", p);
+}
+
+TEST_F(dax, into_and_out_of_4k)
+{
+	char *p;
+
+	NEED(dax_scratch_device() ? NULL : "needs a second device");
+	p = dax_map_shifted(dax_file(SZ_2M, HOLE), 0, SZ_1M,
+			    PROT_READ | PROT_WRITE, MAP_SHARED, SZ_4K);
+	into_and_out_of(_metadata, p, SZ_1M);
+	EXPECT_MAPPED("4K", p);
+}
+
+/* A device may not write into what is mapped for reading only. (M2) */
+TEST_F(dax, into_read_only)
+{
+	int fd = dax_file(SZ_2M, WRITTEN), source;
+	char *p;
+
+	NEED(dax_scratch_device() ? NULL : "needs a second device");
+	source = open_source(dax_scratch_device());
+	p = dax_map_shifted(fd, 0, SZ_2M, PROT_READ, MAP_SHARED, 0);
+	dax_peek(p);
+	EXPECT_EQ(-1, pread(source, p, SZ_4K, AT));
+	EXPECT_EQ(EFAULT, errno);
+	EXPECT_BYTES(FILL, p, SZ_2M);
+}
+
+/* The device dirties the file: fsync has to see it. */
+TEST_F(dax, into_is_dirty)
+{
+	int fd = dax_file(SZ_2M, WRITTEN), source;
+	char *p = dax_map(fd, 0, SZ_2M);
+
+	NEED(dax_scratch_device() ? NULL : "needs a second device");
+	source = open_source(dax_scratch_device());
+	dax_peek(p);
+	dax_trace(fd, "dax_writeback_one");
+	ASSERT_EQ(SZ_4K, pread(source, p + SZ_4K, SZ_4K, AT));
+	dax_fsync(fd);
+	EXPECT_EQ(1, dax_count("dax_writeback_one", "pgoff 0x0, pglen 0x200"));
+}
+
+/*
+ * I/O in both directions while the file is punched and truncated below it, and
+ * the freed blocks go to another file of a nearly full file system: its bytes
+ * have to stay. (T1)
+ */
+struct storm {
+	int fd, source, other;
+	char *p;
+	bool write;
+	volatile bool stop;
+	unsigned long ios;
+};
+
+static void *io_on(void *arg)
+{
+	struct storm *storm = arg;
+	size_t len = 16 * SZ_4K;
+
+	for (; !storm->stop; storm->ios++) {
+		off_t at = storm->ios % 8 * len;
+		ssize_t n = storm->write ?
+			pwrite(storm->source, storm->p + at, len, AT + at) :
+			pread(storm->source, storm->p + at, len, AT + at);
+
+		/* EFAULT is what truncate leaves of the buffer. */
+		if (n < 0 && errno != EFAULT)
+			dax_die("I/O: %s", strerror(errno));
+	}
+	return NULL;
+}
+
+static void storm(struct __test_metadata *_metadata, bool write)
+{
+	struct storm storm = { .write = write };
+	unsigned int rounds = dax_scale(40);
+	char *buf = malloc(SZ_1M);
+	pthread_t thread;
+
+	NEED(dax_small_scratch());
+	storm.source = open_source(dax_scratch_device());
+	fill_source(storm.source, SZ_1M, 'S');
+	storm.fd = dax_file(SZ_2M, WRITTEN);
+	storm.other = dax_create("other");
+	storm.p = dax_map(storm.fd, 0, SZ_2M);
+	dax_fill_up(3 * SZ_1M);
+	thread = dax_thread(io_on, &storm);
+	for (unsigned int i = 0; i < rounds; i++) {
+		if (i % 2) {
+			dax_falloc(storm.fd, PUNCH, 0, SZ_1M);
+		} else {
+			dax_truncate(storm.fd, 0);
+			dax_truncate(storm.fd, SZ_2M);
+		}
+		dax_fsync(storm.fd);
+		dax_fill(storm.other, 0, SZ_1M, 'o');
+		sched_yield();
+		dax_read(storm.other, 0, buf, SZ_1M);
+		if (dax_differs(buf, SZ_1M, 'o') >= 0)
+			break;
+		dax_truncate(storm.other, 0);
+	}
+	storm.stop = true;
+	dax_join(thread);
+	EXPECT_BYTES('o', buf, SZ_1M);
+	EXPECT_LT(0, storm.ios);
+	free(buf);
+}
+
+TEST_F(dax, punch_against_io_into)
+{
+	storm(_metadata, false);
+}
+
+TEST_F(dax, punch_against_io_out_of)
+{
+	storm(_metadata, true);
+}
+
+/*
+ * A slow device reads into the mapping, the mapping goes away, the file is cut
+ * off: the cut has to wait until the device is done. Which came first is not a
+ * question of time: a request is complete before it lets go of its pages, so
+ * once the cut returned, the completion has to be there to be picked up. (T3)
+ */
+#define DELAY_MS	600
+
+static const char *slow_source(int *fd)
+{
+	char table[512];
+	const char *why;
+
+	snprintf(table, sizeof(table), "0 32768 delay %s 0 %u\n",
+		 dax_scratch_device() ?: "", DELAY_MS);
+	why = dax_scratch_dm(0, table);
+	if (!why)
+		*fd = open_source("/dev/mapper/dax-scratch");
+	return why;
+}
+
+static void submit_read(aio_context_t *ctx, int source, void *buf, size_t len)
+{
+	struct iocb cb = {
+		.aio_fildes = source,
+		.aio_lio_opcode = IOCB_CMD_PREAD,
+		.aio_buf = (uintptr_t)buf,
+		.aio_nbytes = len,
+	}, *list = &cb;
+
+	*ctx = 0;
+	if (syscall(__NR_io_setup, 8, ctx))
+		dax_die("io_setup: %s", strerror(errno));
+	if (syscall(__NR_io_submit, *ctx, 1, &list) != 1)
+		dax_die("io_submit: %s", strerror(errno));
+}
+
+static long completed(aio_context_t ctx, long at_least)
+{
+	struct timespec now = {};
+	struct io_event event;
+
+	return syscall(__NR_io_getevents, ctx, at_least, 1, &event,
+		       at_least ? NULL : &now);
+}
+
+struct slow {
+	int fd;
+	char *p;
+	volatile bool stop;
+	unsigned long laps;
+};
+
+static void cut_during_io(struct __test_metadata *_metadata,
+			  void (*cut)(int fd), void *(*busy)(void *))
+{
+	struct slow slow = {};
+	pthread_t thread = 0;
+	aio_context_t ctx;
+	int source;
+	long early, done;
+	char *p;
+
+	NEED(slow_source(&source));
+	slow.fd = dax_file(SZ_2M, PREALLOC);
+	slow.p = dax_map(slow.fd, 0, SZ_2M);
+	p = dax_map(slow.fd, 0, SZ_2M);
+	dax_poke(p, 'w');
+	ASSERT_MAPPED("2M", p);
+	submit_read(&ctx, source, p + SZ_4K, SZ_4K);
+	early = completed(ctx, 0);
+	dax_unmap(p, SZ_2M);
+	if (busy) {
+		thread = dax_thread(busy, &slow);
+		while (!slow.laps)
+			sched_yield();
+	} else {
+		dax_unmap(slow.p, SZ_2M);
+	}
+	cut(slow.fd);
+	done = completed(ctx, 0);
+	slow.stop = true;
+	if (busy)
+		dax_join(thread);
+	EXPECT_EQ(0, early);
+	EXPECT_EQ(1, done);
+	if (!done)
+		completed(ctx, 1);
+	syscall(__NR_io_destroy, ctx);
+}
+
+static void cut_by_truncate(int fd)
+{
+	dax_truncate(fd, 0);
+}
+
+static void cut_by_punch(int fd)
+{
+	dax_falloc(fd, PUNCH, 0, SZ_2M);
+}
+
+TEST_F(dax, truncate_waits_for_unmapped_io)
+{
+	cut_during_io(_metadata, cut_by_truncate, NULL);
+}
+
+TEST_F(dax, punch_waits_for_unmapped_io)
+{
+	cut_during_io(_metadata, cut_by_punch, NULL);
+}
+
+/* An entry that is locked, by fsync here, is not to be skipped. (W11) */
+static void *store_and_fsync(void *arg)
+{
+	struct slow *slow = arg;
+
+	for (; !slow->stop; slow->laps++) {
+		if (dax_touch_signal(slow->p, true, NULL) == SIGBUS)
+			break;
+		dax_fsync(slow->fd);
+	}
+	return NULL;
+}
+
+TEST_F(dax, punch_waits_behind_fsync)
+{
+	cut_during_io(_metadata, cut_by_punch, store_and_fsync);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * No blocks left in the middle of a fault: the store gets SIGBUS or a block,
+ * never another file's, and the file system goes on.
+ */
+#include "dax_harness.h"
+
+/* The file system still works: a file can be made, written and read. */
+static bool usable(void)
+{
+	int fd = dax_create("afterwards");
+	char buf[SZ_4K];
+
+	dax_fill(fd, 0, SZ_4K, 'u');
+	dax_fsync(fd);
+	dax_read(fd, 0, buf, SZ_4K);
+	close(fd);
+	return dax_differs(buf, SZ_4K, 'u') < 0;
+}
+
+static bool known(char byte)
+{
+	return byte == 0 || byte == 'w';
+}
+
+static void store_until_full(struct __test_metadata *_metadata, size_t shift)
+{
+	size_t len = 4 * SZ_2M;
+	unsigned int stored = 0, refused = 0, odd = 0;
+	int full, fd;
+	char *p;
+
+	fd = dax_file(len, HOLE);
+	p = dax_map_shifted(fd, 0, len, PROT_READ | PROT_WRITE, MAP_SHARED,
+			    shift);
+	dax_peek(p);
+	dax_peek(p + SZ_2M);
+	full = dax_fill_up(SZ_1M);
+	for (size_t at = 0; at < len; at += 4 * SZ_4K) {
+		int sig = dax_touch_signal(p + at, true, NULL);
+
+		stored += !sig;
+		refused += sig == SIGBUS;
+		odd += sig && sig != SIGBUS;
+	}
+	dax_note("%u stores got a block, %u got SIGBUS", stored, refused);
+	EXPECT_EQ(0, odd);
+	EXPECT_LT(0, refused);
+
+	/* What can be read is what was stored, and zeros. */
+	for (size_t at = 0; at < len; at += SZ_4K) {
+		if (dax_touch_signal(p + at, false, NULL))
+			continue;
+		odd += !known(dax_peek(p + at));
+		odd += dax_differs(p + at + 1, SZ_4K - 1, 0) >= 0;
+	}
+	EXPECT_EQ(0, odd);
+
+	dax_truncate(full, 0);
+	dax_fsync(full);
+	sync();
+	EXPECT_TRUE(usable());
+	for (size_t at = 0; at < len; at += SZ_2M)
+		EXPECT_EQ(0, dax_touch_signal(p + at + SZ_4K, true, NULL));
+	EXPECT_EQ('w', dax_peek(p + SZ_4K));
+}
+
+TEST_F(dax, huge_faults)
+{
+	NEED(dax_small_scratch());
+	store_until_full(_metadata, 0);
+}
+
+TEST_F(dax, small_faults)
+{
+	NEED(dax_small_scratch());
+	store_until_full(_metadata, SZ_4K);
+}
+
+/*
+ * A zero page of 2 MiB is mapped, and a write finds no block at all: the zero
+ * page may stay or go, but what is read afterwards is zeros, and with blocks
+ * back the store succeeds. The refused fault may leave an empty 2 MiB entry;
+ * the next huge fault takes it as it is. (W5)
+ */
+TEST_F(dax, zero_page_stays_zero)
+{
+	int full, fd;
+	char *p;
+
+	NEED(dax_small_scratch());
+	fd = dax_file(2 * SZ_2M, HOLE);
+	full = dax_fill_up(0);
+	dax_trace(fd, NULL);
+	p = dax_map(fd, 0, 2 * SZ_2M);
+	dax_peek(p);
+	ASSERT_MAPPED("2M zero", p);
+	if (dax_touch_signal(p + 8, true, NULL))
+		EXPECT_BYTES(0, p, SZ_2M);
+
+	/* And where nothing was mapped before. */
+	dax_trace_clear();
+	dax_touch_signal(p + SZ_2M, true, NULL);
+	if (dax_has_event("dax_grab_entry"))
+		EXPECT_EQ(1, dax_count("dax_grab_entry",
+				       "order 9 write, found none, action insert"));
+
+	dax_truncate(full, 0);
+	dax_fsync(full);
+	sync();
+	dax_trace_clear();
+	dax_poke(p + 9, 'x');
+	dax_poke(p + SZ_2M + 9, 'y');
+	EXPECT_EQ('x', dax_peek(p + 9));
+	EXPECT_EQ('y', dax_peek(p + SZ_2M + 9));
+	EXPECT_BYTES(0, p + 10, SZ_2M - 10);
+	if (dax_has_event("dax_grab_entry"))
+		EXPECT_EQ(0, dax_count("dax_grab_entry", "found mapped, action refuse"));
+}
+
+/* Blocks that a commit would free: ext4 retries instead of SIGBUS. (D17) */
+TEST_F(dax, blocks_freed_just_now)
+{
+	int full, fd;
+	char *p;
+
+	NEED(dax_small_scratch());
+	fd = dax_file(SZ_2M, HOLE);
+	p = dax_map_shifted(fd, 0, SZ_2M, PROT_READ | PROT_WRITE, MAP_SHARED,
+			    SZ_4K);
+	full = dax_fill_up(0);
+	dax_truncate(full, 0);
+	for (size_t at = 0; at < SZ_2M; at += 16 * SZ_4K)
+		EXPECT_EQ(0, dax_touch_signal(p + at, true, NULL));
+}
+
+/* A full file system refuses write(2) as well, and keeps what it has. */
+TEST_F(dax, write_when_full)
+{
+	char buf[SZ_4K] = "x";
+	int full, fd, other;
+	char *p;
+
+	NEED(dax_small_scratch());
+	fd = dax_file(SZ_2M, WRITTEN);
+	p = dax_map(fd, 0, SZ_2M);
+	dax_poke(p, 'w');
+	other = dax_create("other");
+	full = dax_fill_up(0);
+	if (pwrite(other, buf, sizeof(buf), SZ_1M) < 0)
+		EXPECT_EQ(ENOSPC, errno);
+	EXPECT_EQ('w', dax_peek(p));
+	EXPECT_BYTES(FILL, p + 1, SZ_2M - 1);
+	dax_poke(p + 1, 'x');
+	dax_fsync(fd);
+	dax_truncate(full, 0);
+	EXPECT_TRUE(usable());
+}
+
+TEST_HARNESS_MAIN

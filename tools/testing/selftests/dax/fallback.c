@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A fault that cannot be huge says why, and costs no more than the 4 KiB fault
+ * that follows: ext4 opens no transaction only to learn it.
+ */
+#include "dax_harness.h"
+
+#define FALLBACKS(why) \
+	dax_count("dax_fault_fallback", "order 9, reason %s", why)
+#define ALL_FALLBACKS()	dax_count("dax_fault_fallback", "order %s", "9")
+
+/* Journal handles of this thread; type 1 is the inode's time stamp. */
+static void count_handles(void)
+{
+	if (!dax_is_xfs())
+		dax_trace_thread("jbd2/jbd2_handle_start", "type != 1");
+}
+
+static unsigned int handles(void)
+{
+	return dax_is_xfs() ? 1 : dax_count("jbd2_handle_start", "%s", "");
+}
+
+static int start(size_t len, enum dax_layout layout)
+{
+	int fd = dax_file(len, layout);
+
+	dax_trace(fd, NULL);
+	count_handles();
+	dax_trace_clear();
+	return fd;
+}
+
+TEST_F(dax, colour)
+{
+	char *p;
+	int fd;
+
+	NEED_EVENT("dax_fault_fallback");
+	fd = start(2 * SZ_2M, WRITTEN);
+	p = dax_map_shifted(fd, 0, 2 * SZ_2M, PROT_READ | PROT_WRITE,
+			    MAP_SHARED, SZ_4K);
+	dax_poke(p + SZ_2M, 'w');
+	EXPECT_EQ(1, FALLBACKS("colour"));
+	EXPECT_EQ(1, ALL_FALLBACKS());
+	EXPECT_EQ(1, handles());
+	EXPECT_EQ(0, dax_count("dax_grab_entry", "order 9"));
+	EXPECT_MAPPED("4K", p + SZ_2M);
+}
+
+/* The mapping ends inside the 2 MiB. */
+TEST_F(dax, vma_end)
+{
+	char *p;
+	int fd;
+
+	NEED_EVENT("dax_fault_fallback");
+	fd = start(SZ_2M, WRITTEN);
+	p = dax_map(fd, 0, SZ_2M - SZ_4K);
+	dax_poke(p + SZ_4K, 'w');
+	/* mm itself may know that no huge page fits, and not ask. */
+	EXPECT_EQ(FALLBACKS("vma"), ALL_FALLBACKS());
+	EXPECT_GE(1, ALL_FALLBACKS());
+	EXPECT_EQ(1, handles());
+	EXPECT_EQ(0, dax_count("dax_grab_entry", "order 9"));
+	EXPECT_MAPPED("4K", p + SZ_4K);
+}
+
+TEST_F(dax, vma_start)
+{
+	char *p;
+	int fd;
+
+	NEED_EVENT("dax_fault_fallback");
+	fd = start(2 * SZ_2M, WRITTEN);
+	p = dax_map(fd, SZ_4K, 2 * SZ_2M - SZ_4K);
+	dax_poke(p, 'w');
+	EXPECT_EQ(FALLBACKS("vma"), ALL_FALLBACKS());
+	EXPECT_GE(1, ALL_FALLBACKS());
+	EXPECT_EQ(1, handles());
+	EXPECT_MAPPED("4K", p);
+
+	/* The second 2 MiB are whole. */
+	dax_poke(p + SZ_2M - SZ_4K, 'w');
+	EXPECT_MAPPED("2M", p + SZ_2M - SZ_4K);
+}
+
+TEST_F(dax, eof)
+{
+	char *p;
+	int fd;
+
+	NEED_EVENT("dax_fault_fallback");
+	fd = start(2 * SZ_2M, WRITTEN);
+	dax_truncate(fd, SZ_2M + SZ_1M);
+	dax_trace_clear();
+	p = dax_map(fd, 0, 2 * SZ_2M);
+	dax_poke(p + SZ_2M, 'w');
+	EXPECT_EQ(1, FALLBACKS("eof"));
+	EXPECT_EQ(1, ALL_FALLBACKS());
+	EXPECT_EQ(1, handles());
+	EXPECT_EQ(0, dax_count("dax_grab_entry", "order 9"));
+	EXPECT_MAPPED("4K", p + SZ_2M);
+	dax_poke(p, 'w');
+	EXPECT_MAPPED("2M", p);
+}
+
+TEST_F(dax, private_write)
+{
+	char *p;
+	int fd;
+
+	NEED_EVENT("dax_fault_fallback");
+	fd = start(SZ_2M, WRITTEN);
+	p = dax_map_private(fd, 0, SZ_2M);
+	dax_poke(p, 'w');
+	EXPECT_EQ(1, FALLBACKS("private-write"));
+	EXPECT_EQ(1, ALL_FALLBACKS());
+	EXPECT_EQ(0, dax_count("dax_grab_entry", "order 9"));
+	EXPECT_MAPPED("4K", p);
+	if (!dax_is_xfs())
+		EXPECT_EQ(0, dax_count("jbd2_handle_start", "%s", ""));
+}
+
+TEST_F(dax, small_entries)
+{
+	char *p;
+	int fd;
+
+	NEED_EVENT("dax_fault_fallback");
+	fd = start(SZ_2M, WRITTEN);
+	dax_peek(dax_map(fd, 5 * SZ_4K, SZ_4K));
+	dax_trace_clear();
+	p = dax_map(fd, 0, SZ_2M);
+	dax_poke(p, 'w');
+	EXPECT_EQ(1, FALLBACKS("small-entries"));
+	EXPECT_EQ(1, ALL_FALLBACKS());
+	EXPECT_MAPPED("4K", p);
+}
+
+TEST_F(dax, extent_short)
+{
+	char *p;
+	int fd;
+
+	NEED_EVENT("dax_fault_fallback");
+	fd = start(SZ_2M, WRITTEN);
+	dax_falloc(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		   7 * SZ_4K, SZ_4K);
+	dax_trace_clear();
+	p = dax_map(fd, 0, SZ_2M);
+	dax_peek(p);
+	EXPECT_EQ(1, FALLBACKS("extent-short"));
+	EXPECT_EQ(1, ALL_FALLBACKS());
+	EXPECT_MAPPED("4K", p);
+	EXPECT_EQ(0, dax_peek(p + 7 * SZ_4K));
+	EXPECT_EQ(FILL, dax_peek(p + 8 * SZ_4K));
+}
+
+/* Collapsing one block moves all others off their 2 MiB border. */
+TEST_F(dax, misaligned_pfn)
+{
+	char *p;
+	int fd;
+
+	NEED_EVENT("dax_fault_fallback");
+	fd = start(2 * SZ_2M, WRITTEN);
+	dax_falloc(fd, FALLOC_FL_COLLAPSE_RANGE, 0, SZ_4K);
+	ASSERT_FALSE(dax_extent_huge(fd, 0));
+	dax_trace_clear();
+	p = dax_map(fd, 0, SZ_2M);
+	dax_peek(p);
+	/* ext4 may keep the two 2 MiB apart: then the first one is too short */
+	EXPECT_EQ(1, FALLBACKS("misaligned-pfn") + FALLBACKS("extent-short"));
+	EXPECT_EQ(1, ALL_FALLBACKS());
+	if (dax_is_xfs())
+		EXPECT_EQ(1, FALLBACKS("misaligned-pfn"));
+	EXPECT_MAPPED("4K", p);
+	EXPECT_EQ(FILL, dax_peek(p + SZ_2M - SZ_4K));
+}
+
+/* A table of odd segments: the file system's extent is whole, the device's is not. */
+TEST_F(dax, device_short)
+{
+	unsigned int short_ones = 0, mib = 600, sectors = 3 * 2048;
+	char table[16384], *at = table, *p;
+	int fd;
+
+	NEED_EVENT("dax_fault_fallback");
+	NEED(dax_scratch_device() ? NULL : "needs a second device");
+	for (unsigned int seg = 0; seg < mib / 3; seg++)
+		at += sprintf(at, "%u %u linear %s %u\n", seg * sectors, sectors,
+			      dax_scratch_device(), seg * sectors);
+	NEED(dax_scratch_dm(mib, table));
+
+	fd = start(6 * SZ_2M, WRITTEN);
+	p = dax_map(fd, 0, 6 * SZ_2M);
+	for (int i = 0; i < 6; i++) {
+		uint64_t block = dax_block(fd, i * SZ_2M);
+		bool cut = block / (3 * SZ_1M) !=
+			   (block + SZ_2M - 1) / (3 * SZ_1M);
+
+		dax_poke(p + i * SZ_2M, 'w');
+		EXPECT_MAPPED(cut ? "4K" : "2M", p + i * SZ_2M);
+		short_ones += cut;
+	}
+	EXPECT_EQ(2, short_ones);
+	EXPECT_EQ(short_ones, FALLBACKS("device-short"));
+	EXPECT_EQ(short_ones, ALL_FALLBACKS());
+}
+
+/* And where nothing is in the way, nothing falls back (lesson 5). */
+TEST_F(dax, none)
+{
+	char *p;
+	int fd;
+
+	fd = dax_file(8 * SZ_2M, PREALLOC);
+	dax_trace(fd, NULL);
+	p = dax_map(fd, 0, 8 * SZ_2M);
+	for (int i = 0; i < 8; i++) {
+		dax_poke(p + i * SZ_2M + i * SZ_4K, 'w');
+		EXPECT_MAPPED("2M", p + i * SZ_2M);
+	}
+	EXPECT_EQ(8, dax_count("dax_pmd_fault_done", "NOPAGE") +
+		     dax_count("dax_pmd_fault_done", "MAJOR|NOPAGE") +
+		     dax_count("dax_pmd_fault_done", "NOPAGE|MAJOR"));
+	EXPECT_EQ(0, dax_count("dax_pte_fault", "%s", ""));
+	EXPECT_EQ(0, dax_count("dax_fault_fallback", "order 9"));
+}
+
+TEST_HARNESS_MAIN

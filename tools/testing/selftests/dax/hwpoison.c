@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory failure inside a file: the right page is marked, who maps it gets
+ * SIGBUS with the right address, and the rest of the file goes on.
+ *
+ * MADV_HWPOISON does what a machine check would do. Each test has a scratch
+ * file system of its own, since a poisoned page stays poisoned: neither
+ * unpoison-pfn nor /proc/kpageflags know pages of a device. The flag itself is
+ * therefore read through a kprobe event, out of the array of struct pages.
+ */
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include "dax_harness.h"
+
+#define EVENTS		"/sys/kernel/tracing/kprobe_events"
+#define STRUCT_PAGE	64
+#define VMEMMAP		0xffffea0000000000ULL
+
+/* A file system for poison. XFS with rmapbt finds the files by itself. */
+static const char *poison_fs(const char *mkfs)
+{
+	if (access("/proc/sys/vm/memory_failure_early_kill", F_OK))
+		return "needs CONFIG_MEMORY_FAILURE";
+	return dax_scratch(400, dax_is_xfs() ? mkfs : "", "dax=always");
+}
+
+static const char *reverse_map = "-m reflink=1,rmapbt=1";
+static const char *no_reverse_map = "-m reflink=1,rmapbt=0";
+
+/*
+ * page->flags of @pfn: a probe on a system call that we then make, whose
+ * argument is the word at that place. Without symbols of data the array stands
+ * where x86-64 has it when addresses are not randomised.
+ */
+static bool probe_flags(uint64_t pfn, const char *array, uint64_t *flags)
+{
+	uint64_t offset = pfn * STRUCT_PAGE;
+	char path[64], where[64];
+	const char *at;
+
+	if (array)
+		snprintf(where, sizeof(where), "+%llu(@%s)",
+			 (unsigned long long)offset, array);
+	else
+		snprintf(where, sizeof(where), "@0x%llx",
+			 (unsigned long long)(VMEMMAP + offset));
+	if (dax_write_file(EVENTS, "p:dax_test/page_%d __x64_sys_getppid flags=%s:x64",
+			   getpid(), where))
+		return false;
+	snprintf(path, sizeof(path), "dax_test/page_%d", getpid());
+	dax_trace_thread(path, NULL);
+	syscall(SYS_getppid);
+	at = strstr(dax_trace_text(), "flags=0x");
+	if (at)
+		*flags = strtoull(at + strlen("flags="), NULL, 0);
+	dax_trace_stop(path);
+	dax_trace_clear();
+	dax_write_file(EVENTS, "-:dax_test/page_%d", getpid());
+	return at;
+}
+
+static bool page_flags(uint64_t pfn, uint64_t *flags)
+{
+	return probe_flags(pfn, "vmemmap_base", flags) ||
+	       probe_flags(pfn, NULL, flags);
+}
+
+/* Poisons page @page of a mapping of 2 MiB, and looks at the flags around. */
+static void poison_one(struct __test_metadata *_metadata, char *p,
+		       unsigned int page)
+{
+	uint64_t first = dax_pfn(p), pfn = dax_pfn(p + page * SZ_4K);
+	uint64_t before[3] = {}, after[3] = {};
+	siginfo_t info = {};
+	bool readable;
+	int sig;
+
+	EXPECT_EQ(first + page, pfn);
+	readable = page_flags(pfn, &before[0]) &&
+		   page_flags(first, &before[1]) &&
+		   page_flags(pfn + 1, &before[2]);
+	sig = dax_poison(p + page * SZ_4K, &info);
+	EXPECT_EQ(SIGBUS, sig);
+	EXPECT_EQ(BUS_MCEERR_AR, info.si_code);
+	EXPECT_EQ((uintptr_t)p + page * SZ_4K,
+		  (uintptr_t)info.si_addr & -SZ_4K);
+
+	if (!readable) {
+		dax_note("page flags not seen: no kprobe events here");
+		return;
+	}
+	page_flags(pfn, &after[0]);
+	page_flags(first, &after[1]);
+	page_flags(pfn + 1, &after[2]);
+	EXPECT_NE(before[0], after[0]);
+	EXPECT_EQ(before[1], after[1]);
+	EXPECT_EQ(before[2], after[2]);
+}
+
+/* The file goes on: other pages of the same entry, other files. */
+static void rest_is_well(struct __test_metadata *_metadata, int fd, char *p,
+			 unsigned int page)
+{
+	char buf[SZ_4K];
+	int other;
+
+	for (unsigned int i = 0; i < PAGES_2M; i += 51) {
+		if (i == page)
+			continue;
+		EXPECT_EQ(0, dax_touch_signal(p + i * SZ_4K + 1, true, NULL));
+		EXPECT_EQ(FILL, dax_peek(p + i * SZ_4K));
+	}
+	dax_fsync(fd);
+	other = dax_create("other");
+	dax_fill(other, 0, SZ_4K, 'o');
+	dax_read(other, 0, buf, sizeof(buf));
+	EXPECT_BYTES('o', buf, sizeof(buf));
+	close(other);
+}
+
+/* In the middle of a 2 MiB entry. (M8, M3, W10) */
+TEST_F(dax, middle_of_2m)
+{
+	char *p;
+	int fd;
+
+	NEED(poison_fs(reverse_map));
+	fd = dax_file(SZ_2M, WRITTEN);
+	p = dax_map(fd, 0, SZ_2M);
+	dax_poke(p + 100 * SZ_4K + 1, 'w');
+	ASSERT_MAPPED("2M", p);
+	poison_one(_metadata, p, 100);
+	rest_is_well(_metadata, fd, p, 100);
+}
+
+TEST_F(dax, start_of_2m)
+{
+	char *p;
+	int fd;
+
+	NEED(poison_fs(reverse_map));
+	fd = dax_file(SZ_2M, WRITTEN);
+	p = dax_map(fd, 0, SZ_2M);
+	dax_peek(p);
+	ASSERT_MAPPED("2M", p);
+	EXPECT_EQ(SIGBUS, dax_poison(p, NULL));
+	rest_is_well(_metadata, fd, p, 0);
+}
+
+TEST_F(dax, small_entry)
+{
+	siginfo_t info = {};
+	char *p;
+	int fd;
+
+	NEED(poison_fs(reverse_map));
+	fd = dax_file(SZ_2M, WRITTEN);
+	p = dax_map_shifted(fd, 0, SZ_2M, PROT_READ | PROT_WRITE, MAP_SHARED,
+			    SZ_4K);
+	dax_peek(p + 33 * SZ_4K);
+	ASSERT_MAPPED("4K", p + 33 * SZ_4K);
+	EXPECT_EQ(SIGBUS, dax_poison(p + 33 * SZ_4K, &info));
+	EXPECT_EQ((uintptr_t)p + 33 * SZ_4K,
+		  (uintptr_t)info.si_addr & -SZ_4K);
+	rest_is_well(_metadata, fd, p, 33);
+}
+
+/* The page is mapped by a pte out of a 2 MiB entry, too. (P8) */
+TEST_F(dax, both_sizes)
+{
+	char *huge, *p;
+	int fd;
+
+	NEED(poison_fs(reverse_map));
+	fd = dax_file(SZ_2M, WRITTEN);
+	huge = dax_map(fd, 0, SZ_2M);
+	dax_peek(huge);
+	p = dax_map(fd, 60 * SZ_4K, SZ_4K);
+	dax_peek(p);
+	ASSERT_MAPPED("2M", huge);
+	ASSERT_MAPPED("4K", p);
+	EXPECT_EQ(SIGBUS, dax_poison(p, NULL));
+	rest_is_well(_metadata, fd, huge, 60);
+}
+
+/* One of two mappings is gone: the signal is SIGBUS, not SIGKILL. (M4) */
+static int one_of_two_gone(void *arg)
+{
+	int fd = *(int *)arg;
+	char *a = dax_map(fd, 0, SZ_2M), *b = dax_map(fd, 0, SZ_2M);
+
+	dax_peek(a);
+	dax_peek(b);
+	dax_unmap(a, SZ_2M);
+	return dax_poison(b + 5 * SZ_4K, NULL);
+}
+
+TEST_F(dax, one_mapping_gone)
+{
+	int fd;
+
+	NEED(poison_fs(reverse_map));
+	fd = dax_file(SZ_2M, WRITTEN);
+	EXPECT_EQ(SIGBUS, dax_child(one_of_two_gone, &fd));
+}
+
+/* Another process maps the page as well, and gets a signal of its own. */
+struct other {
+	int fd, ready[2];
+};
+
+static int wait_for_poison(void *arg)
+{
+	struct other *other = arg;
+	char *p = dax_map(other->fd, 0, SZ_2M);
+	sigset_t bus;
+	int sig;
+
+	/* By default only the task that met the poison is told at once. */
+	prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_EARLY, 0, 0);
+	sigemptyset(&bus);
+	sigaddset(&bus, SIGBUS);
+	sigprocmask(SIG_BLOCK, &bus, NULL);
+	dax_peek(p);
+	if (write(other->ready[1], "r", 1) != 1)
+		return 1;
+	return sigwait(&bus, &sig) ? 2 : sig;
+}
+
+TEST_F(dax, other_process)
+{
+	struct other other = {};
+	int status;
+	pid_t pid;
+	char c, *p;
+
+	NEED(poison_fs(reverse_map));
+	other.fd = dax_file(SZ_2M, WRITTEN);
+	ASSERT_EQ(0, pipe(other.ready));
+	p = dax_map(other.fd, 0, SZ_2M);
+	dax_peek(p);
+	pid = fork();
+	if (!pid)
+		_exit(wait_for_poison(&other));
+	ASSERT_EQ(1, read(other.ready[0], &c, 1));
+	EXPECT_EQ(SIGBUS, dax_poison(p + 9 * SZ_4K, NULL));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == SIGBUS);
+}
+
+/*
+ * A page of two files on XFS without a reverse map: nobody can tell the files,
+ * and nobody may take the mark of a shared page for a pointer. (M9)
+ */
+TEST_F(dax, shared_without_reverse_map)
+{
+	int fd, clone;
+	char *a, *b;
+
+	NEED_XFS();
+	/* A kernel that has the bug does not survive this. */
+	NEED_EVENT("dax_grab_entry");
+	NEED(poison_fs(no_reverse_map));
+	fd = dax_file(SZ_2M, WRITTEN);
+	clone = dax_clone(fd, "clone");
+	a = dax_map(fd, 0, SZ_2M);
+	b = dax_map(clone, 0, SZ_2M);
+	dax_peek(a);
+	dax_peek(b);
+	ASSERT_EQ(dax_pfn(a), dax_pfn(b));
+	/* A signal or an error, but not the word that all is well. */
+	EXPECT_NE(0, dax_poison(a + 4 * SZ_4K, NULL));
+	EXPECT_EQ(0, dax_touch_signal(b + SZ_2M - 1, false, NULL));
+	EXPECT_EQ(FILL, dax_peek(b + SZ_2M - 1));
+}
+
+/* With one, both files are found. (M6) */
+static int poison_clone(void *arg)
+{
+	int *fd = arg;
+	char *a = dax_map(fd[0], 0, SZ_2M), *b = dax_map(fd[1], 0, SZ_2M);
+
+	dax_peek(a);
+	dax_peek(b);
+	if (dax_pfn(a) != dax_pfn(b))
+		return 1;
+	return dax_poison(b + 4 * SZ_4K, NULL);
+}
+
+TEST_F(dax, shared_with_reverse_map)
+{
+	int fd[2];
+
+	NEED_XFS();
+	NEED(poison_fs(reverse_map));
+	fd[0] = dax_file(SZ_2M, WRITTEN);
+	fd[1] = dax_clone(fd[0], "clone");
+	EXPECT_EQ(SIGBUS, dax_child(poison_clone, fd));
+}
+
+/*
+ * Many pages poisoned while another thread faults, truncates and unlinks the
+ * file: no hang, no file used after it is gone. (W9)
+ */
+struct churn {
+	volatile bool stop;
+	unsigned int serial;
+};
+
+static void *make_and_cut(void *arg)
+{
+	struct churn *churn = arg;
+
+	while (!churn->stop) {
+		char name[32];
+		int fd;
+
+		snprintf(name, sizeof(name), "churn-%u", churn->serial++);
+		fd = dax_create(name);
+		dax_fill(fd, 0, SZ_1M, 'c');
+		dax_truncate(fd, SZ_4K);
+		dax_unlink(fd);
+		close(fd);
+	}
+	return NULL;
+}
+
+TEST_F(dax, against_truncate)
+{
+	unsigned int rounds = dax_scale(12), odd = 0;
+	struct churn churn = {};
+	pthread_t thread;
+
+	NEED(poison_fs(reverse_map));
+	thread = dax_thread(make_and_cut, &churn);
+	for (unsigned int i = 0; i < rounds; i++) {
+		int fd = dax_file(SZ_2M, WRITTEN), sig;
+		char *p = dax_map(fd, 0, SZ_2M);
+
+		dax_peek(p);
+		sig = dax_poison(p + i * SZ_4K, NULL);
+		odd += sig != SIGBUS;
+		dax_truncate(fd, i * SZ_4K);
+		dax_unmap(p, SZ_2M);
+		dax_unlink(fd);
+		close(fd);
+	}
+	churn.stop = true;
+	dax_join(thread);
+	EXPECT_EQ(0, odd);
+}
+
+TEST_HARNESS_MAIN

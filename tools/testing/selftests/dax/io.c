@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * read(2) and write(2) on a DAX file: short ones, odd ones and refused ones.
+ */
+#include <linux/fs.h>
+#include <sys/uio.h>
+
+#include "dax_harness.h"
+
+#ifndef RWF_ATOMIC
+#define RWF_ATOMIC	0x40
+#endif
+
+static ssize_t write_flags(int fd, const void *buf, size_t len, off_t off,
+			   int flags)
+{
+	struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
+
+	return pwritev2(fd, &iov, 1, off, flags);
+}
+
+/* A write that may not wait cannot allocate. (D1) */
+TEST_F(dax, nowait_into_hole)
+{
+	int fd = dax_file(SZ_2M, HOLE);
+
+	EXPECT_EQ(-1, write_flags(fd, "x", 1, 0, RWF_NOWAIT));
+	EXPECT_EQ(EAGAIN, errno);
+	EXPECT_EQ(0, dax_block(fd, 0));
+}
+
+TEST_F(dax, nowait_over_blocks)
+{
+	int fd = dax_file(SZ_2M, WRITTEN);
+	struct iovec iov;
+	char c = 0;
+
+	EXPECT_EQ(1, write_flags(fd, "x", 1, 5, RWF_NOWAIT));
+	iov = (struct iovec){ &c, 1 };
+	EXPECT_EQ(1, preadv2(fd, &iov, 1, 5, RWF_NOWAIT));
+	EXPECT_EQ('x', c);
+}
+
+/* Nothing asked, nothing done; and it comes back. (D2) */
+TEST_F(dax, zero_length)
+{
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char c;
+
+	EXPECT_EQ(0, pread(fd, &c, 0, 0));
+	EXPECT_EQ(0, pread(fd, &c, 0, SZ_2M));
+	EXPECT_EQ(0, pwrite(fd, &c, 0, 0));
+	EXPECT_EQ(0, pwrite(fd, &c, 0, 2 * SZ_2M));
+	EXPECT_EQ(SZ_2M, lseek(fd, 0, SEEK_END));
+}
+
+TEST_F(dax, read_at_the_end)
+{
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char buf[SZ_4K];
+
+	dax_truncate(fd, SZ_2M - 100);
+	EXPECT_EQ(0, pread(fd, buf, sizeof(buf), SZ_2M - 100));
+	EXPECT_EQ(0, pread(fd, buf, sizeof(buf), 4 * SZ_2M));
+	EXPECT_EQ(50, pread(fd, buf, sizeof(buf), SZ_2M - 150));
+	EXPECT_BYTES(FILL, buf, 50);
+}
+
+/* Untorn writes are not for DAX. (D22) */
+TEST_F(dax, atomic_write_refused)
+{
+	int fd = dax_file(SZ_2M, WRITTEN);
+
+	EXPECT_EQ(-1, write_flags(fd, "x", 1, 0, RWF_ATOMIC));
+	EXPECT_EQ(EOPNOTSUPP, errno);
+}
+
+/* The second buffer is bad: what came before it is written, no more. (D20) */
+TEST_F(dax, short_copy)
+{
+	char good[SZ_4K], *bad, buf[SZ_4K];
+	int fd = dax_file(4 * SZ_4K, HOLE);
+	struct iovec iov[2];
+	ssize_t n;
+
+	memset(good, 'g', sizeof(good));
+	bad = mmap(NULL, SZ_4K, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	iov[0] = (struct iovec){ good, sizeof(good) };
+	iov[1] = (struct iovec){ bad, SZ_4K };
+	n = pwritev(fd, iov, 2, 0);
+	EXPECT_EQ(SZ_4K, n);
+	dax_read(fd, 0, buf, sizeof(buf));
+	EXPECT_BYTES('g', buf, sizeof(buf));
+	dax_read(fd, SZ_4K, buf, sizeof(buf));
+	EXPECT_BYTES(0, buf, sizeof(buf));
+
+	EXPECT_EQ(-1, pwrite(fd, bad, 8, 0));
+	EXPECT_EQ(EFAULT, errno);
+	dax_read(fd, 0, buf, sizeof(buf));
+	EXPECT_BYTES('g', buf, sizeof(buf));
+}
+
+TEST_F(dax, short_copy_beyond_the_end)
+{
+	char good[SZ_4K], *bad, buf[SZ_4K];
+	int fd = dax_create("short");
+	struct iovec iov[2];
+	struct stat st;
+
+	memset(good, 'g', sizeof(good));
+	bad = mmap(NULL, SZ_1M, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	iov[0] = (struct iovec){ good, sizeof(good) };
+	iov[1] = (struct iovec){ bad, SZ_1M };
+	EXPECT_EQ(SZ_4K, pwritev(fd, iov, 2, 0));
+	ASSERT_EQ(0, fstat(fd, &st));
+	EXPECT_EQ(SZ_4K, st.st_size);
+	dax_fsync(fd);
+	if (!dax_is_xfs())	/* XFS may keep blocks beyond the end */
+		EXPECT_EQ(0, dax_block(fd, 2 * SZ_4K));
+	dax_truncate(fd, SZ_1M);
+	dax_read(fd, SZ_4K, buf, sizeof(buf));
+	EXPECT_BYTES(0, buf, sizeof(buf));
+}
+
+/* The rest of a fresh block is zero, by write(2)... (D5) */
+TEST_F(dax, edges_of_a_write)
+{
+	int fd = dax_file(SZ_2M, HOLE);
+	char buf[3 * SZ_4K];
+
+	dax_fill(fd, SZ_4K + 100, SZ_4K, 'w');
+	dax_read(fd, SZ_4K, buf, 2 * SZ_4K);
+	EXPECT_BYTES(0, buf, 100);
+	EXPECT_BYTES('w', buf + 100, SZ_4K);
+	EXPECT_BYTES(0, buf + 100 + SZ_4K, SZ_4K - 100);
+
+	fd = dax_file(SZ_2M, PREALLOC);
+	dax_fill(fd, SZ_4K + 100, SZ_4K, 'w');
+	dax_read(fd, 0, buf, 3 * SZ_4K);
+	EXPECT_BYTES(0, buf, SZ_4K + 100);
+	EXPECT_BYTES('w', buf + SZ_4K + 100, SZ_4K);
+	EXPECT_BYTES(0, buf + 2 * SZ_4K + 100, SZ_4K - 100);
+}
+
+/*
+ * ...and by a fault, also where the blocks held another file's bytes a moment
+ * ago. (D13)
+ */
+static void leave_stale_blocks(void)
+{
+	int fd = dax_file(16 * SZ_2M, WRITTEN);
+
+	dax_fill(fd, 0, 16 * SZ_2M, 'X');
+	dax_fsync(fd);
+	dax_unlink(fd);
+	close(fd);
+	sync();
+}
+
+static void stale_blocks(struct __test_metadata *_metadata, size_t shift,
+			 enum dax_layout layout)
+{
+	size_t len = 4 * SZ_2M;
+	char *p;
+
+	leave_stale_blocks();
+	p = dax_map_shifted(dax_file(len, layout), 0, len,
+			    PROT_READ | PROT_WRITE, MAP_SHARED, shift);
+	for (size_t off = 0; off < len; off += SZ_2M / 4) {
+		dax_poke(p + off + 99, 'w');
+		ASSERT_BYTES(0, p + off, 99);
+		ASSERT_BYTES(0, p + off + 100, SZ_2M / 4 - 100);
+	}
+}
+
+TEST_F(dax, no_stale_bytes_2m_hole)
+{
+	stale_blocks(_metadata, 0, HOLE);
+}
+
+TEST_F(dax, no_stale_bytes_2m_prealloc)
+{
+	stale_blocks(_metadata, 0, PREALLOC);
+}
+
+TEST_F(dax, no_stale_bytes_4k)
+{
+	stale_blocks(_metadata, SZ_4K, HOLE);
+}
+
+/* Two threads on the same fresh page: zeroed once, before either stores. */
+struct pair {
+	char *p;
+	size_t at;
+};
+
+static void store_own_byte(unsigned int id, void *arg)
+{
+	struct pair *pair = arg;
+
+	dax_poke(pair->p + pair->at + id, id + 1);
+}
+
+TEST_F(dax, two_on_a_fresh_page)
+{
+	unsigned int rounds = dax_scale(100);
+	struct pair pair = {};
+
+	pair.p = dax_map_shifted(dax_file(SZ_2M, HOLE), 0, SZ_2M,
+				 PROT_READ | PROT_WRITE, MAP_SHARED, SZ_4K);
+	for (unsigned int i = 0; i < rounds; i++) {
+		pair.at = i % PAGES_2M * SZ_4K;
+		dax_gang(2, store_own_byte, &pair);
+		ASSERT_EQ(1, dax_peek(pair.p + pair.at));
+		ASSERT_EQ(2, dax_peek(pair.p + pair.at + 1));
+		ASSERT_BYTES(0, pair.p + pair.at + 2, SZ_4K - 2);
+	}
+}
+
+/* Both views of a file are one. */
+TEST_F(dax, one_view)
+{
+	int fd = dax_file(2 * SZ_2M, WRITTEN);
+	char *p = dax_map(fd, 0, 2 * SZ_2M), *buf = malloc(2 * SZ_2M);
+
+	dax_poke(p + 12345, 'm');
+	dax_poke(p + SZ_2M, 'n');
+	dax_fill(fd, SZ_2M - 3, 7, 'w');
+	dax_read(fd, 0, buf, 2 * SZ_2M);
+	EXPECT_EQ('m', buf[12345]);
+	EXPECT_BYTES('w', p + SZ_2M - 3, 7);
+	EXPECT_EQ(0, memcmp(buf, p, 2 * SZ_2M));
+	EXPECT_MAPPED("2M", p);
+	free(buf);
+}
+
+/* The buffer of a read or write is itself a DAX mapping, of the same file. */
+TEST_F(dax, own_mapping_as_buffer)
+{
+	int fd = dax_file(2 * SZ_2M, WRITTEN);
+	char *p = dax_map(fd, 0, 2 * SZ_2M);
+
+	dax_poke(p, '0');
+	ASSERT_EQ(SZ_1M, pwrite(fd, p, SZ_1M, SZ_2M));
+	EXPECT_EQ('0', dax_peek(p + SZ_2M));
+	dax_poke(p + SZ_2M + 1, '1');
+	ASSERT_EQ(SZ_1M, pread(fd, p, SZ_1M, SZ_2M));
+	EXPECT_EQ('1', dax_peek(p + 1));
+	EXPECT_BYTES(FILL, p + 2, SZ_1M - 2);
+}
+
+TEST_F(dax, append)
+{
+	int fd = dax_create("append");
+	char buf[5000], *p;
+	struct stat st;
+
+	memset(buf, 'a', sizeof(buf));
+	for (int i = 0; i < 20; i++)
+		ASSERT_EQ(sizeof(buf), write(fd, buf, sizeof(buf)));
+	ASSERT_EQ(0, fstat(fd, &st));
+	ASSERT_EQ(20 * sizeof(buf), st.st_size);
+	p = dax_map(fd, 0, SZ_2M);
+	EXPECT_BYTES('a', p, st.st_size);
+	EXPECT_BYTES(0, p + st.st_size, SZ_4K - st.st_size % SZ_4K);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * MAP_SYNC: before a page becomes writable, the metadata that leads to it is
+ * on the media. The fault says so with NEEDDSYNC, the filesystem syncs, and
+ * the fault is finished.
+ */
+#include "dax_harness.h"
+
+FIXTURE_VARIANT(dax) {
+	size_t size;
+	const char *mapped;
+	const char *done;	/* the event that tells a fault's result */
+};
+
+FIXTURE_VARIANT_ADD(dax, 4k) {
+	.size = SZ_4K, .mapped = "4K", .done = "dax_pte_fault_done",
+};
+
+FIXTURE_VARIANT_ADD(dax, 2m) {
+	.size = SZ_2M, .mapped = "2M", .done = "dax_pmd_fault_done",
+};
+
+static char *map_sync(int fd, size_t size)
+{
+	return dax_map_shifted(fd, 0, size, PROT_READ | PROT_WRITE,
+			       MAP_SHARED_VALIDATE | MAP_SYNC, 0);
+}
+
+/* Results may be joined by '|' in any order. */
+static unsigned int need_sync(const char *event)
+{
+	return dax_count(event, "NEEDDSYNC") +
+	       dax_count(event, "MAJOR|NEEDDSYNC") +
+	       dax_count(event, "NEEDDSYNC|MAJOR");
+}
+
+TEST_F(dax, first_write_syncs)
+{
+	int fd = dax_file(SZ_2M, PREALLOC);
+	char *p = map_sync(fd, variant->size);
+
+	dax_trace(fd, NULL);
+	dax_poke(p, 'w');
+	EXPECT_EQ(1, need_sync(variant->done));
+	EXPECT_EQ(1, dax_count("dax_insert_pfn_mkwrite", "%s", ""));
+	EXPECT_MAPPED(variant->mapped, p);
+	EXPECT_EQ('w', dax_peek(p));
+
+	/* The rest of it needs no fault any more. */
+	dax_trace_clear();
+	dax_poke(p + variant->size - 1, 'w');
+	EXPECT_EQ(0, dax_count(variant->done, "%s", ""));
+}
+
+/* The blocks are known to the media now: nothing to sync a second time. */
+TEST_F(dax, second_write_does_not)
+{
+	int fd = dax_file(SZ_2M, PREALLOC);
+	char *p = map_sync(fd, variant->size);
+
+	dax_trace(fd, NULL);
+	dax_poke(p, 'w');
+	dax_fsync(fd);
+	dax_zap(p, variant->size);
+	dax_trace_clear();
+	dax_poke(p, 'x');
+	EXPECT_EQ(0, need_sync(variant->done));
+	EXPECT_EQ(1, dax_count(variant->done, "%s", ""));
+	EXPECT_MAPPED(variant->mapped, p);
+	EXPECT_EQ('x', dax_peek(p));
+}
+
+TEST_F(dax, read_does_not)
+{
+	int fd = dax_file(SZ_2M, PREALLOC);
+	char *p = map_sync(fd, variant->size);
+
+	dax_trace(fd, NULL);
+	dax_peek(p);
+	EXPECT_EQ(0, need_sync(variant->done));
+	EXPECT_EQ(1, dax_count(variant->done, "%s", ""));
+	dax_poke(p, 'w');
+	EXPECT_EQ(1, need_sync(variant->done));
+	EXPECT_EQ('w', dax_peek(p));
+}
+
+/* Zeros that another mapping sees are replaced as by any write. */
+TEST_F(dax, zero_page_goes)
+{
+	int fd = dax_file(SZ_2M, PREALLOC);
+	char *p = map_sync(fd, variant->size);
+	char *other = dax_map(fd, 0, variant->size);
+
+	dax_peek(other);
+	dax_peek(p);
+	dax_poke(p, 'w');
+	EXPECT_EQ('w', dax_peek(other));
+	EXPECT_EQ(dax_pfn(p), dax_pfn(other));
+}
+
+/* The store itself is flushed by fsync as ever. (F12) */
+TEST_F(dax, fsync_flushes)
+{
+	int fd = dax_file(SZ_2M, PREALLOC);
+	char *p = map_sync(fd, variant->size);
+
+	dax_poke(p, 'w');
+	dax_trace(fd, "dax_writeback_one");
+	dax_fsync(fd);
+	EXPECT_EQ(1, dax_count("dax_writeback_one", "pgoff 0x0, pglen 0x%lx",
+			       variant->size / SZ_4K));
+	dax_trace_clear();
+	dax_poke(p, 'x');
+	ASSERT_EQ(0, syncfs(fd));
+	EXPECT_EQ(1, dax_count("dax_writeback_one", "%s", ""));
+}
+
+/* Store right after the fault's own sync, then syncfs. (F12) */
+TEST_F(dax, syncfs_flushes)
+{
+	int fd = dax_file(SZ_2M, PREALLOC);
+	char *p = map_sync(fd, variant->size);
+
+	dax_trace(fd, "dax_writeback_one");
+	dax_poke(p, 'w');
+	dax_trace_clear();
+	ASSERT_EQ(0, syncfs(fd));
+	EXPECT_EQ(1, dax_count("dax_writeback_one", "%s", ""));
+}
+
+TEST_F(dax, private_is_no_business_of_it)
+{
+	int fd = dax_file(SZ_2M, PREALLOC);
+
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, SZ_4K, PROT_READ, MAP_PRIVATE | MAP_SYNC |
+				   MAP_SHARED_VALIDATE, memfd_create("m", 0), 0));
+	EXPECT_EQ(EOPNOTSUPP, errno);
+	EXPECT_NE(MAP_FAILED, mmap(NULL, SZ_4K, PROT_READ,
+				   MAP_SHARED_VALIDATE | MAP_SYNC, fd, 0));
+}
+
+/* Two threads fault, a third one syncs; all stores are there. */
+struct race {
+	int fd;
+	char *p;
+};
+
+static void store_and_sync(unsigned int id, void *arg)
+{
+	struct race *race = arg;
+
+	if (id == 2) {
+		dax_fsync(race->fd);
+		return;
+	}
+	dax_poke(race->p + id * 64, 'w');
+}
+
+TEST_F(dax, faults_together)
+{
+	unsigned int rounds = dax_scale(25);
+	struct race race = { .fd = dax_file(SZ_2M, PREALLOC) };
+
+	race.p = map_sync(race.fd, variant->size);
+	for (unsigned int i = 0; i < rounds; i++) {
+		dax_gang(3, store_and_sync, &race);
+		ASSERT_EQ('w', dax_peek(race.p));
+		ASSERT_EQ('w', dax_peek(race.p + 64));
+		dax_falloc(race.fd, FALLOC_FL_ZERO_RANGE, 0, SZ_2M);
+		ASSERT_EQ(0, dax_peek(race.p));
+	}
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Page tables against entries: what mm does to a mapping of 2 MiB, and faults
+ * that find another state than the one mm looked at (lesson 10).
+ */
+#include "dax_harness.h"
+
+/* Each page of the file tells its own number. */
+static int numbered_file(size_t len)
+{
+	int fd = dax_file(len, WRITTEN);
+
+	for (off_t off = 0; off < len; off += SZ_4K)
+		if (pwrite(fd, &off, sizeof(off), off) != sizeof(off))
+			dax_die("pwrite: %s", strerror(errno));
+	return fd;
+}
+
+static off_t number(const char *p)
+{
+	return *(const volatile off_t *)p;
+}
+
+/* The first page of [@off, @off + @len) that does not tell its number. */
+static off_t wrong_page(const char *p, off_t off, size_t len)
+{
+	for (size_t i = 0; i < len; i += SZ_4K)
+		if (number(p + i) != off + i)
+			return off + i;
+	return -1;
+}
+
+TEST_F(dax, first_touch_in_the_middle)
+{
+	int fd = numbered_file(SZ_2M);
+	char *p = dax_map(fd, 0, SZ_2M);
+
+	dax_peek(p + 300 * SZ_4K + 7);
+	EXPECT_MAPPED("2M", p);
+	EXPECT_EQ(-1, wrong_page(p, 0, SZ_2M));
+}
+
+/* To another aligned place: a huge mapping again, of the same bytes. (P13) */
+TEST_F(dax, mremap_by_2m)
+{
+	int fd = numbered_file(2 * SZ_2M);
+	char *p = dax_map(fd, 0, 2 * SZ_2M);
+	char *to = dax_map(fd, 0, 2 * SZ_2M);
+
+	dax_poke(p + 100, 'w');
+	dax_poke(p + SZ_2M + 100, 'x');
+	ASSERT_MAPPED("2M", p);
+	ASSERT_EQ(to, mremap(p, 2 * SZ_2M, 2 * SZ_2M,
+			     MREMAP_MAYMOVE | MREMAP_FIXED, to));
+	EXPECT_EQ(SIGSEGV, dax_touch_signal(p, false, NULL));
+	EXPECT_EQ('w', dax_peek(to + 100));
+	EXPECT_EQ('x', dax_peek(to + SZ_2M + 100));
+	EXPECT_MAPPED("2M", to);
+	EXPECT_MAPPED("2M", to + SZ_2M);
+	EXPECT_EQ(-1, wrong_page(to, 0, 2 * SZ_2M));
+	dax_poke(to + 101, 'y');
+	dax_fsync(fd);
+	dax_poke(to + 101, 'z');
+	EXPECT_EQ('z', dax_peek(to + 101));
+}
+
+/* Off colour: the address and the file no longer agree, no huge page. */
+TEST_F(dax, mremap_by_4k)
+{
+	int fd = numbered_file(2 * SZ_2M);
+	char *p = dax_map(fd, 0, 2 * SZ_2M);
+	char *to = dax_map_shifted(fd, 0, 2 * SZ_2M, PROT_READ, MAP_SHARED,
+				   SZ_4K);
+
+	dax_poke(p + 100, 'w');
+	dax_poke(p + SZ_2M + 100, 'x');
+	ASSERT_EQ(to, mremap(p, 2 * SZ_2M, 2 * SZ_2M,
+			     MREMAP_MAYMOVE | MREMAP_FIXED, to));
+	EXPECT_EQ('w', dax_peek(to + 100));
+	EXPECT_EQ('x', dax_peek(to + SZ_2M + 100));
+	EXPECT_MAPPED("4K", to);
+	EXPECT_EQ(-1, wrong_page(to, 0, 2 * SZ_2M));
+	dax_poke(to + 101, 'y');
+	dax_fsync(fd);
+	dax_poke(to + 101, 'z');
+	EXPECT_EQ('z', dax_peek(to + 101));
+}
+
+/* A part of a huge mapping moves, the rest stays. */
+TEST_F(dax, mremap_a_part)
+{
+	int fd = numbered_file(2 * SZ_2M);
+	char *p = dax_map(fd, 0, 2 * SZ_2M);
+	char *to = dax_map(fd, 0, 2 * SZ_2M);
+	size_t off = 64 * SZ_4K, len = 128 * SZ_4K;
+
+	dax_peek(p);
+	dax_peek(to);
+	ASSERT_EQ(to + SZ_2M, mremap(p + off, len, len,
+				     MREMAP_MAYMOVE | MREMAP_FIXED, to + SZ_2M));
+	EXPECT_EQ(-1, wrong_page(to + SZ_2M, off, len));
+	EXPECT_EQ(-1, wrong_page(to + SZ_2M + len, SZ_2M + len, SZ_2M - len));
+	EXPECT_EQ(-1, wrong_page(p, 0, off));
+	EXPECT_EQ(-1, wrong_page(p + off + len, off + len,
+				 2 * SZ_2M - off - len));
+	EXPECT_EQ(SIGSEGV, dax_touch_signal(p + off, false, NULL));
+}
+
+TEST_F(dax, mremap_zero_page)
+{
+	int fd = dax_file(2 * SZ_2M, HOLE);
+	char *p = dax_map(fd, 0, SZ_2M), *to = dax_map(fd, SZ_2M, SZ_2M);
+
+	dax_peek(p);
+	ASSERT_MAPPED("2M zero", p);
+	ASSERT_EQ(to, mremap(p, SZ_2M, SZ_2M, MREMAP_MAYMOVE | MREMAP_FIXED,
+			     to));
+	EXPECT_EQ(0, dax_peek(to));
+	dax_poke(to, 'w');
+	dax_fill(fd, SZ_4K, SZ_4K, 'x');
+	EXPECT_EQ('w', dax_peek(to));
+	EXPECT_BYTES('x', to + SZ_4K, SZ_4K);
+}
+
+TEST_F(dax, munmap_a_part)
+{
+	int fd = numbered_file(SZ_2M);
+	char *p = dax_map(fd, 0, SZ_2M);
+	size_t gap = 200 * SZ_4K, len = 3 * SZ_4K;
+
+	dax_poke(p + gap + 8, 'w');
+	dax_poke(p + gap - 1, 'x');
+	ASSERT_MAPPED("2M", p);
+	dax_unmap(p + gap, len);
+	EXPECT_EQ(SIGSEGV, dax_touch_signal(p + gap, true, NULL));
+	EXPECT_EQ(SIGSEGV, dax_touch_signal(p + gap + len - 1, false, NULL));
+	EXPECT_EQ('x', dax_peek(p + gap - 1));
+	EXPECT_EQ(-1, wrong_page(p, 0, gap));
+	EXPECT_EQ(-1, wrong_page(p + gap + len, gap + len, SZ_2M - gap - len));
+
+	p = dax_map(fd, 0, SZ_2M);
+	EXPECT_EQ('w', dax_peek(p + gap + 8));
+	EXPECT_MAPPED("2M", p);
+}
+
+TEST_F(dax, mprotect_a_part)
+{
+	int fd = numbered_file(SZ_2M);
+	char *p = dax_map(fd, 0, SZ_2M);
+	size_t at = 17 * SZ_4K;
+
+	dax_poke(p + at + 8, 'w');
+	ASSERT_EQ(0, mprotect(p + at, SZ_4K, PROT_READ));
+	EXPECT_EQ(SIGSEGV, dax_touch_signal(p + at + 8, true, NULL));
+	EXPECT_EQ('w', dax_peek(p + at + 8));
+	dax_poke(p + at + SZ_4K + 8, 'x');
+	ASSERT_EQ(0, mprotect(p + at, SZ_4K, PROT_READ | PROT_WRITE));
+	dax_poke(p + at + 8, 'y');
+	EXPECT_EQ('y', dax_peek(p + at + 8));
+	EXPECT_EQ(-1, wrong_page(p, 0, SZ_2M));
+}
+
+static int write_in_child(void *arg)
+{
+	char *p = arg;
+
+	if (dax_peek(p + 8) != 'p')
+		return 1;
+	dax_poke(p + 8, 'c');
+	dax_poke(p + SZ_2M - 1, 'C');
+	return number(p + SZ_4K) == SZ_4K ? 0 : 2;
+}
+
+/* A child sees the parent's stores, and the parent the child's. (M1) */
+TEST_F(dax, fork_shared)
+{
+	int fd = numbered_file(SZ_2M);
+	char *p = dax_map(fd, 0, SZ_2M);
+
+	dax_poke(p + 8, 'p');
+	ASSERT_MAPPED("2M", p);
+	EXPECT_EQ(0, dax_child(write_in_child, p));
+	EXPECT_EQ('c', dax_peek(p + 8));
+	EXPECT_EQ('C', dax_peek(p + SZ_2M - 1));
+	EXPECT_MAPPED("2M", p);
+	EXPECT_EQ(-1, wrong_page(p, 0, SZ_2M));
+}
+
+static int chain_of_children(void *arg)
+{
+	char *p = arg;
+
+	dax_poke(p + 16, dax_peek(p + 16) + 1);
+	if (dax_peek(p + 16) == 6)
+		return 0;
+	return dax_child(chain_of_children, p);
+}
+
+TEST_F(dax, fork_of_forks)
+{
+	int fd = numbered_file(SZ_2M);
+	char *p = dax_map(fd, 0, SZ_2M);
+
+	dax_poke(p + 16, 0);
+	EXPECT_EQ(0, dax_child(chain_of_children, p));
+	EXPECT_EQ(6, dax_peek(p + 16));
+}
+
+/*
+ * Two threads touch a fresh private mapping at the same time: a read wants
+ * 2 MiB of the file, a write a private page, and one of them finds what mm
+ * had not seen. (P1; over a hole P2)
+ */
+struct private_race {
+	char *p;
+	char *read_at, *write_at;
+};
+
+static void read_and_write(unsigned int id, void *arg)
+{
+	struct private_race *race = arg;
+
+	if (id)
+		dax_peek(race->read_at);
+	else
+		dax_poke(race->write_at, 'w');
+}
+
+static void collide_private(struct __test_metadata *_metadata, int fd, int byte)
+{
+	struct private_race race = { .p = dax_map_private(fd, 0, SZ_2M) };
+	unsigned int rounds = dax_scale(150);
+
+	for (unsigned int i = 0; i < rounds; i++) {
+		race.write_at = race.p + i % PAGES_2M * SZ_4K + 8;
+		race.read_at = race.p + (i * 7 + 1) % PAGES_2M * SZ_4K + 8;
+		dax_gang(2, read_and_write, &race);
+		ASSERT_EQ('w', dax_peek(race.write_at));
+		ASSERT_EQ(byte, dax_peek(race.write_at + 1));
+		if (race.read_at != race.write_at)
+			ASSERT_EQ(byte, dax_peek(race.read_at));
+		dax_zap(race.p, SZ_2M);
+		ASSERT_EQ(byte, dax_peek(race.write_at));
+		dax_zap(race.p, SZ_2M);
+	}
+}
+
+TEST_F(dax, private_collision_over_blocks)
+{
+	collide_private(_metadata, dax_file(SZ_2M, WRITTEN), FILL);
+}
+
+TEST_F(dax, private_collision_over_hole)
+{
+	collide_private(_metadata, dax_file(SZ_2M, HOLE), 0);
+}
+
+/* Shared read against shared write: the one entry, and the newer protection. */
+struct shared_race {
+	char *map[2];
+	size_t at;
+};
+
+static void read_and_write_shared(unsigned int id, void *arg)
+{
+	struct shared_race *race = arg;
+
+	if (id)
+		dax_peek(race->map[1] + race->at);
+	else
+		dax_poke(race->map[0] + race->at, 'w');
+}
+
+static void collide_shared(struct __test_metadata *_metadata, int fd,
+			   char *a, char *b, size_t len)
+{
+	struct shared_race race = { .map = { a, b } };
+	unsigned int rounds = dax_scale(80);
+
+	for (unsigned int i = 0; i < rounds; i++) {
+		race.at = (i * 4099) % len;
+		dax_gang(2, read_and_write_shared, &race);
+		ASSERT_EQ('w', dax_peek(a + race.at));
+		ASSERT_EQ('w', dax_peek(b + race.at));
+		ASSERT_EQ(dax_pfn(a + race.at), dax_pfn(b + race.at));
+		dax_zap(a, len);
+		if (a != b)
+			dax_zap(b, len);
+		dax_falloc(fd, FALLOC_FL_ZERO_RANGE, 0, len);
+	}
+}
+
+TEST_F(dax, shared_collision_one_mapping)
+{
+	int fd = dax_file(SZ_2M, PREALLOC);
+	char *p = dax_map(fd, 0, SZ_2M);
+
+	collide_shared(_metadata, fd, p, p, SZ_2M);
+}
+
+TEST_F(dax, shared_collision_two_sizes)
+{
+	int fd = dax_file(SZ_2M, PREALLOC);
+	char *p = dax_map(fd, 0, SZ_2M);
+	char *q = dax_map_shifted(fd, 0, SZ_2M, PROT_READ | PROT_WRITE,
+				  MAP_SHARED, SZ_4K);
+
+	collide_shared(_metadata, fd, p, q, SZ_2M);
+}
+
+/*
+ * Two windows of one file, one of them off colour by a page: a huge fault that
+ * trusted the address would lock one range and map another. (P3)
+ */
+struct windows {
+	char *map[2];
+	size_t len;
+};
+
+static void touch_all(unsigned int id, void *arg)
+{
+	struct windows *windows = arg;
+
+	for (size_t off = 0; off < windows->len; off += SZ_4K)
+		dax_peek(windows->map[id] + off);
+}
+
+TEST_F(dax, off_colour_window)
+{
+	unsigned int rounds = dax_scale(4);
+	int fd = numbered_file(2 * SZ_2M);
+
+	for (unsigned int i = 0; i < rounds; i++) {
+		struct windows w = { .len = 2 * SZ_2M };
+
+		w.map[0] = dax_map(fd, 0, w.len);
+		w.map[1] = dax_map_shifted(fd, 0, w.len, PROT_READ, MAP_SHARED,
+					   i % 2 ? SZ_4K : SZ_2M - SZ_4K);
+		dax_gang(2, touch_all, &w);
+		ASSERT_EQ(-1, wrong_page(w.map[0], 0, w.len));
+		ASSERT_EQ(-1, wrong_page(w.map[1], 0, w.len));
+		ASSERT_MAPPED("4K", w.map[1]);
+		dax_unmap(w.map[0], w.len);
+		dax_unmap(w.map[1], w.len);
+	}
+}
+
+/* MADV_DONTNEED against fsync, which write-protects the same PMD. (P16) */
+struct protect_race {
+	int fd;
+	char *p;
+	volatile bool stop;
+};
+
+static void *zap_and_store(void *arg)
+{
+	struct protect_race *race = arg;
+
+	for (unsigned char c = 0; !race->stop; c++) {
+		dax_zap(race->p, SZ_2M);
+		dax_poke(race->p + 8, c);
+	}
+	return NULL;
+}
+
+TEST_F(dax, fsync_against_zap)
+{
+	struct protect_race race = { .fd = numbered_file(SZ_2M) };
+	unsigned int rounds = dax_scale(60);
+	pthread_t thread;
+
+	race.p = dax_map(race.fd, 0, SZ_2M);
+	thread = dax_thread(zap_and_store, &race);
+	for (unsigned int i = 0; i < rounds; i++)
+		dax_fsync(race.fd);
+	race.stop = true;
+	dax_join(thread);
+	EXPECT_EQ(-1, wrong_page(race.p, 0, SZ_2M));
+	EXPECT_MAPPED("2M", race.p);
+}
+
+TEST_HARNESS_MAIN

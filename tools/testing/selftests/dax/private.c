@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Private mappings: reads may be huge, a write copies one page, and the file
+ * never hears of it.
+ */
+#include "dax_harness.h"
+
+TEST_F(dax, write_over_huge_read)
+{
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = dax_map_private(fd, 0, SZ_2M), *file = dax_map(fd, 0, SZ_2M);
+	size_t at = 77 * SZ_4K;
+
+	dax_peek(p);
+	EXPECT_MAPPED("2M", p);
+	dax_poke(p + at, 'w');
+	EXPECT_MAPPED("4K", p + at);
+	EXPECT_EQ('w', dax_peek(p + at));
+	EXPECT_BYTES(FILL, p + at + 1, SZ_4K - 1);
+	EXPECT_BYTES(FILL, p, at);
+	EXPECT_BYTES(FILL, p + at + SZ_4K, SZ_2M - at - SZ_4K);
+	EXPECT_BYTES(FILL, file, SZ_2M);
+	EXPECT_NE(dax_pfn(file + at), dax_pfn(p + at));
+}
+
+TEST_F(dax, write_over_huge_zero)
+{
+	int fd = dax_file(SZ_2M, HOLE);
+	char *p = dax_map_private(fd, 0, SZ_2M);
+	char byte;
+
+	dax_peek(p);
+	EXPECT_MAPPED("2M zero", p);
+	dax_poke(p + SZ_4K, 'w');
+	EXPECT_EQ('w', dax_peek(p + SZ_4K));
+	EXPECT_BYTES(0, p, SZ_4K);
+	EXPECT_BYTES(0, p + SZ_4K + 1, SZ_2M - SZ_4K - 1);
+	dax_read(fd, SZ_4K, &byte, 1);
+	EXPECT_EQ(0, byte);
+	EXPECT_EQ(0, dax_block(fd, SZ_4K));
+}
+
+TEST_F(dax, write_first)
+{
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = dax_map_private(fd, 0, SZ_2M);
+	char buf[SZ_4K];
+
+	dax_poke(p + 5, 'w');
+	EXPECT_EQ('w', dax_peek(p + 5));
+	EXPECT_BYTES(FILL, p + 6, SZ_2M - 6);
+	dax_read(fd, 0, buf, sizeof(buf));
+	EXPECT_BYTES(FILL, buf, sizeof(buf));
+}
+
+/* A private page is not the file's: nothing to write back. */
+TEST_F(dax, nothing_dirty)
+{
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = dax_map_private(fd, 0, SZ_2M);
+
+	dax_trace(fd, "dax_writeback_one");
+	dax_peek(p);
+	dax_poke(p, 'w');
+	dax_fsync(fd);
+	EXPECT_EQ(0, dax_count("dax_writeback_one", "%s", ""));
+}
+
+/* Stores to the file are seen until the page is private. */
+TEST_F(dax, sees_the_file_until_written)
+{
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = dax_map_private(fd, 0, SZ_2M), *file = dax_map(fd, 0, SZ_2M);
+
+	dax_peek(p);
+	dax_poke(file, '1');
+	EXPECT_EQ('1', dax_peek(p));
+	dax_poke(p + 1, 'p');
+	dax_poke(file, '2');
+	EXPECT_EQ('1', dax_peek(p));
+	EXPECT_EQ(FILL, dax_peek(file + 1));
+}
+
+static int child_writes(void *arg)
+{
+	char *p = arg;
+
+	if (dax_peek(p) != 'p' || dax_peek(p + SZ_4K) != FILL)
+		return 1;
+	dax_poke(p, 'c');
+	dax_poke(p + SZ_4K, 'c');
+	return dax_peek(p) == 'c' && dax_peek(p + SZ_4K) == 'c' ? 0 : 2;
+}
+
+TEST_F(dax, fork)
+{
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = dax_map_private(fd, 0, SZ_2M);
+
+	dax_peek(p);
+	dax_poke(p, 'p');
+	EXPECT_EQ(0, dax_child(child_writes, p));
+	EXPECT_EQ('p', dax_peek(p));
+	EXPECT_EQ(FILL, dax_peek(p + SZ_4K));
+	dax_poke(p + SZ_4K, 'P');
+	EXPECT_EQ('P', dax_peek(p + SZ_4K));
+}
+
+/* Punching elsewhere, or here, does not take a private page away. (P9) */
+TEST_F(dax, survives_punch)
+{
+	int fd = dax_file(2 * SZ_2M, WRITTEN);
+	char *p = dax_map_private(fd, 0, 2 * SZ_2M);
+
+	dax_poke(p + SZ_4K, 'w');
+	dax_poke(p + SZ_2M, 'x');
+	dax_falloc(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		   8 * SZ_4K, 8 * SZ_4K);
+	EXPECT_EQ('w', dax_peek(p + SZ_4K));
+	EXPECT_EQ('x', dax_peek(p + SZ_2M));
+	EXPECT_EQ(0, dax_peek(p + 8 * SZ_4K));
+	dax_falloc(fd, FALLOC_FL_ZERO_RANGE, SZ_2M + 8 * SZ_4K, 8 * SZ_4K);
+	EXPECT_EQ('w', dax_peek(p + SZ_4K));
+	EXPECT_EQ('x', dax_peek(p + SZ_2M));
+	dax_falloc(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, SZ_2M);
+	EXPECT_EQ('w', dax_peek(p + SZ_4K));
+	EXPECT_EQ(0, dax_peek(p));
+}
+
+TEST_F(dax, gone_with_truncate)
+{
+	int fd = dax_file(2 * SZ_2M, WRITTEN);
+	char *p = dax_map_private(fd, 0, 2 * SZ_2M);
+
+	dax_poke(p, 'w');
+	dax_poke(p + SZ_2M, 'x');
+	dax_truncate(fd, SZ_2M);
+	EXPECT_EQ('w', dax_peek(p));
+	EXPECT_EQ(SIGBUS, dax_touch_signal(p + SZ_2M, false, NULL));
+}
+
+/*
+ * A private page is copied while its block is punched out and given to another
+ * file: the copy holds the file's bytes or zeros, never the other file's. (P14)
+ */
+struct copy_race {
+	int fd, other;
+	volatile bool stop;
+};
+
+static void *punch_and_reuse(void *arg)
+{
+	struct copy_race *race = arg;
+
+	while (!race->stop) {
+		dax_falloc(race->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			   0, 4 * SZ_4K);
+		dax_fsync(race->fd);
+		dax_fill(race->other, 0, 4 * SZ_4K, 'X');
+		dax_truncate(race->other, 0);
+		dax_fill(race->fd, 0, 4 * SZ_4K, FILL);
+	}
+	return NULL;
+}
+
+TEST_F(dax, copy_against_punch)
+{
+	unsigned int rounds = dax_scale(400), foreign = 0;
+	struct copy_race race = {};
+	pthread_t thread;
+	char *p;
+
+	NEED(dax_small_scratch());
+	race.fd = dax_file(SZ_2M, WRITTEN);
+	race.other = dax_create("other");
+	dax_fill_up(16 * SZ_4K);
+	p = dax_map_private(race.fd, 0, SZ_2M);
+	thread = dax_thread(punch_and_reuse, &race);
+	for (unsigned int i = 0; i < rounds; i++) {
+		char *page = p + i % 4 * SZ_4K;
+
+		dax_peek(page);
+		dax_poke(page, 'w');
+		for (size_t j = 1; j < SZ_4K; j++)
+			foreign += page[j] != 0 && page[j] != FILL;
+		dax_zap(p, 4 * SZ_4K);
+	}
+	race.stop = true;
+	dax_join(thread);
+	EXPECT_EQ(0, foreign);
+}
+
+/* A read-only file system: the fault must not try to write to it. (D16) */
+TEST_F(dax, read_only_mount)
+{
+	char path[PATH_MAX], *p, *q;
+	int fd;
+
+	NEED(dax_scratch(400, "", "dax=always"));
+	fd = dax_file(SZ_2M, WRITTEN);
+	dax_truncate(fd, 2 * SZ_2M);
+	dax_name(fd, path, sizeof(path));
+	close(fd);
+	dax_scratch_remount("ro");
+
+	fd = open(path, O_RDONLY);
+	ASSERT_LE(0, fd);
+	p = dax_map_private(fd, 0, 2 * SZ_2M);
+	dax_peek(p);
+	EXPECT_MAPPED("2M", p);
+	dax_poke(p, 'w');
+	dax_poke(p + SZ_4K, 'w');
+	EXPECT_EQ('w', dax_peek(p));
+	EXPECT_EQ(FILL, dax_peek(p + 1));
+	dax_poke(p + SZ_2M, 'w');
+	EXPECT_EQ('w', dax_peek(p + SZ_2M));
+
+	q = dax_map_shifted(fd, 0, SZ_2M, PROT_READ, MAP_SHARED, 0);
+	EXPECT_BYTES(FILL, q, SZ_2M);
+	EXPECT_MAPPED("2M", q);
+	dax_unmap(p, 2 * SZ_2M);
+	dax_unmap(q, SZ_2M);
+	close(fd);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Waiters for an entry: each one gets its turn, whatever became of the entry
+ * it waited for (lessons 2 to 4). A lost wakeup hangs a test until its timeout;
+ * what the test asserts is that every thread saw the right bytes.
+ */
+#include "dax_harness.h"
+
+#define FILE_LEN	(2 * SZ_2M)
+
+struct crowd {
+	int fd;
+	char *aligned, *shifted;
+	unsigned int round;
+	volatile unsigned int wrong;
+};
+
+static void map_both(struct crowd *crowd, int fd)
+{
+	crowd->fd = fd;
+	crowd->aligned = dax_map(fd, 0, FILE_LEN);
+	crowd->shifted = dax_map_shifted(fd, 0, FILE_LEN,
+					 PROT_READ | PROT_WRITE, MAP_SHARED,
+					 SZ_4K);
+}
+
+static void unmap_both(struct crowd *crowd)
+{
+	dax_unmap(crowd->aligned, FILE_LEN);
+	dax_unmap(crowd->shifted, FILE_LEN);
+}
+
+static void forget(struct crowd *crowd)
+{
+	unmap_both(crowd);
+	dax_unlink(crowd->fd);
+	close(crowd->fd);
+}
+
+static char *side(struct crowd *crowd, unsigned int id)
+{
+	return id % 2 ? crowd->shifted : crowd->aligned;
+}
+
+/* Where thread @id stores: a cache line of its own on a page that all share. */
+static size_t place(unsigned int id, unsigned int i)
+{
+	return i * 16 * SZ_4K + (id / 4) * SZ_4K + id * 64;
+}
+
+#define PLACES	(FILE_LEN / (16 * SZ_4K))
+
+static void first_touch(unsigned int id, void *arg)
+{
+	struct crowd *crowd = arg;
+	char *p = side(crowd, id);
+
+	for (unsigned int i = 0; i < PLACES; i++)
+		if ((id + i) % 3)
+			dax_poke(p + place(id, i), id + 1);
+		else
+			dax_peek(p + place(id, i));
+}
+
+static void check_first_touch(struct crowd *crowd, unsigned int nr)
+{
+	for (unsigned int id = 0; id < nr; id++)
+		for (unsigned int i = 0; i < PLACES; i++) {
+			char want = (id + i) % 3 ? id + 1 : 0;
+
+			crowd->wrong +=
+				dax_peek(crowd->aligned + place(id, i)) != want;
+			crowd->wrong +=
+				dax_peek(crowd->shifted + place(id, i)) != want;
+		}
+}
+
+/* Huge and small first touches of one fresh file. (W12, W7, W3) */
+static void crowd_on(struct __test_metadata *_metadata, enum dax_layout layout)
+{
+	unsigned int rounds = dax_scale(12), nr = 16;
+
+	for (unsigned int i = 0; i < rounds; i++) {
+		struct crowd crowd = {};
+
+		map_both(&crowd, dax_file(FILE_LEN, layout));
+		dax_gang(nr, first_touch, &crowd);
+		check_first_touch(&crowd, nr);
+		ASSERT_EQ(0, crowd.wrong);
+		forget(&crowd);
+	}
+}
+
+TEST_F(dax, first_touch_of_hole)
+{
+	crowd_on(_metadata, HOLE);
+}
+
+TEST_F(dax, first_touch_of_prealloc)
+{
+	crowd_on(_metadata, PREALLOC);
+}
+
+/* The same from processes, which share no mmap lock. */
+static struct crowd *process_crowd;
+
+static int touch_in_process(void *arg)
+{
+	first_touch((uintptr_t)arg, process_crowd);
+	return 0;
+}
+
+TEST_F(dax, first_touch_by_processes)
+{
+	unsigned int rounds = dax_scale(6), nr = 8;
+
+	for (unsigned int i = 0; i < rounds; i++) {
+		struct crowd crowd = {};
+		int status;
+
+		map_both(&crowd, dax_file(FILE_LEN, i % 2 ? HOLE : PREALLOC));
+		process_crowd = &crowd;
+		for (uintptr_t id = 0; id < nr; id++)
+			if (!fork())
+				_exit(touch_in_process((void *)id));
+		for (unsigned int id = 0; id < nr; id++) {
+			ASSERT_LT(0, wait(&status));
+			ASSERT_EQ(0, status);
+		}
+		check_first_touch(&crowd, nr);
+		ASSERT_EQ(0, crowd.wrong);
+		forget(&crowd);
+	}
+}
+
+/*
+ * One huge zero page, and many who want pages of it: the first of them demotes
+ * it while the others wait on its key. (W4)
+ */
+static void write_one_page(unsigned int id, void *arg)
+{
+	struct crowd *crowd = arg;
+
+	dax_poke(crowd->shifted + (id + 2) * SZ_4K, id + 1);
+}
+
+TEST_F(dax, demotion_wakes_all)
+{
+	unsigned int rounds = dax_scale(60), nr = 8;
+	int fd = dax_file(FILE_LEN, HOLE);
+	struct crowd crowd = {};
+
+	map_both(&crowd, fd);
+	for (unsigned int i = 0; i < rounds; i++) {
+		dax_peek(crowd.aligned);
+		dax_gang(nr, write_one_page, &crowd);
+		for (unsigned int id = 0; id < nr; id++)
+			ASSERT_EQ(id + 1,
+				  dax_peek(crowd.aligned + (id + 2) * SZ_4K));
+		dax_falloc(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+			   SZ_2M);
+		ASSERT_EQ(0, dax_peek(crowd.shifted + 2 * SZ_4K));
+		dax_falloc(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+			   SZ_2M);
+	}
+}
+
+/* Huge readers, small writers, and truncate under both. (W2) */
+static void with_truncate(unsigned int id, void *arg)
+{
+	struct crowd *crowd = arg;
+
+	for (unsigned int i = 0; i < 20; i++) {
+		size_t at = (i * 37 + id * 5) % PAGES_2M * SZ_4K;
+
+		if (id == 0) {
+			dax_falloc(crowd->fd,
+				   FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				   0, SZ_2M);
+		} else if (id % 2) {
+			dax_zap(crowd->aligned, SZ_2M);
+			dax_peek(crowd->aligned + at);
+		} else {
+			dax_poke(crowd->shifted + at, id);
+		}
+	}
+}
+
+TEST_F(dax, faults_against_punch)
+{
+	unsigned int rounds = dax_scale(12);
+	int fd = dax_file(FILE_LEN, HOLE);
+	struct crowd crowd = {};
+
+	map_both(&crowd, fd);
+	for (unsigned int i = 0; i < rounds; i++)
+		dax_gang(7, with_truncate, &crowd);
+	for (size_t at = 0; at < SZ_2M; at += SZ_4K) {
+		ASSERT_EQ(dax_peek(crowd.shifted + at),
+			  dax_peek(crowd.aligned + at));
+		ASSERT_GE(6, dax_peek(crowd.aligned + at));
+		ASSERT_EQ(0, dax_peek(crowd.aligned + at + 1));
+	}
+}
+
+/*
+ * write(2) into fresh holes invalidates the entries that faults have just
+ * made: who waits for an invalidation wakes the next one, even if he finds
+ * nothing to do. (W16, W13)
+ */
+static void write_and_fault(unsigned int id, void *arg)
+{
+	struct crowd *crowd = arg;
+	char c = id + 1;
+
+	for (size_t page = 0; page < 64; page++) {
+		if (id % 2) {
+			off_t at = page * SZ_4K + id * 64;
+
+			if (pwrite(crowd->fd, &c, 1, at) != 1)
+				crowd->wrong++;
+		} else {
+			dax_peek(crowd->shifted + page * SZ_4K);
+		}
+	}
+}
+
+TEST_F(dax, writes_against_faults)
+{
+	unsigned int rounds = dax_scale(20), nr = 8;
+
+	for (unsigned int i = 0; i < rounds; i++) {
+		struct crowd crowd = {};
+
+		map_both(&crowd, dax_file(FILE_LEN, HOLE));
+		dax_gang(nr, write_and_fault, &crowd);
+		ASSERT_EQ(0, crowd.wrong);
+		for (size_t page = 0; page < 64; page++)
+			for (unsigned int id = 1; id < nr; id += 2)
+				ASSERT_EQ(id + 1, dax_peek(crowd.shifted +
+						page * SZ_4K + id * 64));
+		forget(&crowd);
+	}
+}
+
+/* fsync, faults of both sizes, write(2) and punch, all at once. */
+static void everything(unsigned int id, void *arg)
+{
+	struct crowd *crowd = arg;
+	char buf[256];
+
+	memset(buf, 'b', sizeof(buf));
+	for (unsigned int i = 0; i < 12; i++) {
+		size_t at = (i * 1031 + id * 77) % (FILE_LEN / SZ_4K) * SZ_4K;
+
+		switch (id % 6) {
+		case 0:
+			dax_fsync(crowd->fd);
+			break;
+		case 1:
+			dax_poke(crowd->aligned + at, 'a');
+			break;
+		case 2:
+			dax_poke(crowd->shifted + at, 'a');
+			break;
+		case 3:
+			if (pwrite(crowd->fd, buf, sizeof(buf), at) < 0)
+				crowd->wrong++;
+			break;
+		case 4:
+			dax_falloc(crowd->fd,
+				   FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				   at & -SZ_2M, 64 * SZ_4K);
+			break;
+		case 5:
+			dax_zap(crowd->aligned, FILE_LEN);
+			dax_peek(crowd->aligned + at);
+			break;
+		}
+	}
+}
+
+TEST_F(dax, everything_at_once)
+{
+	unsigned int rounds = dax_scale(10);
+	struct crowd crowd = {};
+	char *buf = malloc(FILE_LEN);
+
+	map_both(&crowd, dax_file(FILE_LEN, HOLE));
+	for (unsigned int i = 0; i < rounds; i++) {
+		dax_gang(12, everything, &crowd);
+		ASSERT_EQ(0, crowd.wrong);
+		dax_read(crowd.fd, 0, buf, FILE_LEN);
+		ASSERT_EQ(0, memcmp(buf, crowd.aligned, FILE_LEN));
+		ASSERT_EQ(0, memcmp(buf, crowd.shifted, FILE_LEN));
+	}
+	free(buf);
+}
+
+TEST_HARNESS_MAIN
