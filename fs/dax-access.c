@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Where the bytes of a DAX file are: from a filesystem extent to an address
+ * that the CPU can use.
+ *
+ * A device may be put together of pieces (dm-linear, dm-stripe), so a range
+ * that is contiguous in the file and in the extent need not be contiguous in
+ * memory.  Nothing here hands out an address without saying how many bytes are
+ * good behind it, and those who copy go on piece by piece.
+ *
+ * An address is good inside dax_read_lock() only.  dax_iomap_access() expects
+ * the caller to hold it, since the caller uses the address; the others take it
+ * themselves (it nests).
+ *
+ * Blocks that take the place of shared ones are filled before the filesystem
+ * puts them into the file.  What is copied there had perhaps been made durable
+ * long ago, and must not become less so: it is flushed at once, not when
+ * somebody next calls fsync.
+ */
+
+#include <linux/dax.h>
+#include <linux/fs.h>
+#include <linux/iomap.h>
+#include <linux/mm.h>
+#include <linux/pfn_t.h>
+#include <linux/uaccess.h>
+
+#include "dax-internal.h"
+
+/**
+ * dax_iomap_pgoff() - Where file data are on the device
+ * @iomap: A mapped extent on a DAX device.
+ * @pos: File position in bytes, within @iomap.
+ *
+ * Context: Any.
+ * Return: The device page offset of the page that holds @pos.
+ */
+pgoff_t dax_iomap_pgoff(const struct iomap *iomap, loff_t pos)
+{
+	return PHYS_PFN(iomap->addr + (pos & PAGE_MASK) - iomap->offset);
+}
+
+static ssize_t dax_iomap_access_mode(const struct iomap *iomap, loff_t pos,
+				     size_t len, enum dax_access_mode mode,
+				     void **kaddr)
+{
+	size_t offset = offset_in_page(pos);
+	void *page_addr = NULL;
+	long nr_pages;
+
+	nr_pages = dax_direct_access(iomap->dax_dev,
+				     dax_iomap_pgoff(iomap, pos),
+				     PFN_UP(offset + len), mode, &page_addr,
+				     NULL);
+	if (nr_pages < 0)
+		return nr_pages;
+	if (!page_addr)
+		return -EFAULT;
+	*kaddr = page_addr + offset;
+	return min_t(u64, len, PFN_PHYS((u64)nr_pages) - offset);
+}
+
+/**
+ * dax_iomap_access() - Get the address of file data
+ * @iomap: A mapped extent on a DAX device.
+ * @pos: File position in bytes, within @iomap.
+ * @len: How many bytes are wanted from @pos.
+ * @kaddr: Where to put the address of the byte at @pos.
+ *
+ * Context: Inside dax_read_lock(), for as long as the address is used.
+ * Return: How many bytes are good at @kaddr, at least 1 and at most @len;
+ * -EHWPOISON if the memory at @pos is poisoned; -ENXIO if the device is gone;
+ * -EFAULT if it has no kernel address; another errno of the driver.
+ */
+ssize_t dax_iomap_access(const struct iomap *iomap, loff_t pos, size_t len,
+			 void **kaddr)
+{
+	size_t page_len = min(len, PAGE_SIZE - offset_in_page(pos));
+	ssize_t ret;
+
+	ret = dax_iomap_access_mode(iomap, pos, len, DAX_ACCESS, kaddr);
+	/* One bad page fails the whole range: get what is before it. */
+	if (ret == -EHWPOISON && page_len < len)
+		ret = dax_iomap_access_mode(iomap, pos, page_len, DAX_ACCESS,
+					    kaddr);
+	return ret;
+}
+
+/**
+ * dax_iomap_access_poisoned() - Get the address of memory to be overwritten
+ * @iomap: A mapped extent on a DAX device.
+ * @pos: File position in bytes, within @iomap.
+ * @len: How many bytes are to be written from @pos.
+ * @kaddr: Where to put the address for dax_recovery_write(), which alone may
+ *	use it.
+ *
+ * For a write after dax_iomap_access() returned -EHWPOISON.
+ *
+ * Context: Inside dax_read_lock(), for as long as the address is used.
+ * Return: How many bytes may be given to dax_recovery_write(); an errno of the
+ * driver.
+ */
+ssize_t dax_iomap_access_poisoned(const struct iomap *iomap, loff_t pos,
+				  size_t len, void **kaddr)
+{
+	return dax_iomap_access_mode(iomap, pos, len, DAX_RECOVERY_WRITE,
+				     kaddr);
+}
+
+/**
+ * dax_iomap_pfn() - Get one naturally aligned block of memory behind a file
+ * @iomap: A mapped extent on a DAX device.
+ * @pos: File position in bytes, a multiple of @size.
+ * @size: PAGE_SIZE << order.
+ * @kaddr: Where to put the address of the byte at @pos.
+ * @pfnp: Where to put the first pfn.
+ *
+ * Context: Process context; takes dax_read_lock().  May sleep.
+ * Return: 0; -ERANGE if the device is not contiguous over @size bytes; -EINVAL
+ * if the pfn is not aligned to @size, or cannot be mapped with that size;
+ * -EHWPOISON, -ENXIO or another errno of the driver.
+ */
+int dax_iomap_pfn(const struct iomap *iomap, loff_t pos, size_t size,
+		  void **kaddr, pfn_t *pfnp)
+{
+	pgoff_t nr_pages = PHYS_PFN(size);
+	long avail;
+	int id;
+
+	id = dax_read_lock();
+	avail = dax_direct_access(iomap->dax_dev, dax_iomap_pgoff(iomap, pos),
+				  nr_pages, DAX_ACCESS, kaddr, pfnp);
+	dax_read_unlock(id);
+
+	if (avail < 0)
+		return avail;
+	if (avail < nr_pages)
+		return -ERANGE;
+	if (!IS_ALIGNED(pfn_t_to_pfn(*pfnp), nr_pages))
+		return -EINVAL;
+	/* More than a pte needs struct pages that GUP may take. */
+	if (nr_pages > 1 && !pfn_t_devmap(*pfnp))
+		return -EINVAL;
+	if (!*kaddr)
+		return -EFAULT;
+	return 0;
+}
+
+/* Copy @len bytes at @pos of @iomap, which may lie in several pieces. */
+static int dax_copy_pieces(const struct iomap *iomap, loff_t pos, void *dst,
+			  size_t len)
+{
+	while (len) {
+		void *src;
+		ssize_t n = dax_iomap_access(iomap, pos, len, &src);
+
+		if (n < 0)
+			return n;
+		if (copy_mc_to_kernel(dst, src, n))
+			return -EHWPOISON;
+		pos += n;
+		dst += n;
+		len -= n;
+	}
+	return 0;
+}
+
+/**
+ * dax_iomap_copy_src() - Fill new memory with what the file held there so far
+ * @iter: The iteration; its srcmap says where the old data are, or that there
+ *	were none.
+ * @pos: File position in bytes, within the current extent.
+ * @len: Number of bytes.
+ * @dst: Address of the new memory for @pos, on the device of the current
+ *	extent.
+ *
+ * Copies, or zeroes where the source is a hole or unwritten, and flushes.
+ *
+ * Context: Process context, inside dax_read_lock() because of @dst.
+ * Return: 0; -EHWPOISON if the source cannot be read; -ENXIO or another errno
+ * of the driver.  On error @dst is undefined.
+ */
+int dax_iomap_copy_src(const struct iomap_iter *iter, loff_t pos, size_t len,
+		       void *dst)
+{
+	int ret = 0;
+
+	if (iter->srcmap.type == IOMAP_MAPPED)
+		ret = dax_copy_pieces(&iter->srcmap, pos, dst, len);
+	else
+		memset(dst, 0, len);
+	if (!ret)
+		dax_flush(iter->iomap.dax_dev, dst, len);
+	return ret;
+}
+
+/**
+ * dax_iomap_copy_range() - dax_iomap_copy_src() where only the file position
+ * of the new memory is known
+ * @iter: The iteration.
+ * @pos: File position in bytes, within the current extent.
+ * @len: Number of bytes; may be 0.
+ *
+ * Context: Process context; takes dax_read_lock().  May sleep.
+ * Return: 0 or as dax_iomap_copy_src() and dax_iomap_access().
+ */
+int dax_iomap_copy_range(const struct iomap_iter *iter, loff_t pos, size_t len)
+{
+	int id, ret = 0;
+
+	id = dax_read_lock();
+	while (len) {
+		void *dst;
+		ssize_t n = dax_iomap_access(&iter->iomap, pos, len, &dst);
+
+		if (n < 0) {
+			ret = n;
+			break;
+		}
+		ret = dax_iomap_copy_src(iter, pos, n, dst);
+		if (ret)
+			break;
+		pos += n;
+		len -= n;
+	}
+	dax_read_unlock(id);
+	return ret;
+}

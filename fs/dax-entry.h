@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The DAX entry: what one word in a mapping's i_pages says.
+ *
+ * A DAX mapping caches no folios.  Its XArray holds value entries, and each
+ * of them stands for 1 << order consecutive pages of the file, naturally
+ * aligned in the file:
+ *
+ *	 BITS_PER_XA_VALUE ... 8   7 ... 3   2 ... 1    0
+ *	+-----------------------+---------+---------+--------+
+ *	|          pfn          |  order  |  kind   | locked |
+ *	+-----------------------+---------+---------+--------+
+ *
+ * kind is one of
+ *
+ *	mapped	the filesystem has blocks here; pfn is the first of them, the
+ *		rest follow it without a gap, and pfn is aligned to the order
+ *	zero	a hole that was read; the shared zero page of that order is
+ *		mapped.  There is no pfn: which page that is, is mm's business
+ *	empty	nothing is known; the entry only carries the lock
+ *
+ * This header builds such a word and answers questions about it.  It takes no
+ * lock and knows no page; who owns an entry is the matter of dax-entry.c.  It
+ * is the only place that shifts and masks.  The size is never stored: it
+ * follows from the order.
+ */
+#ifndef _FS_DAX_ENTRY_H
+#define _FS_DAX_ENTRY_H
+
+#include <linux/bits.h>
+#include <linux/bug.h>
+#include <linux/types.h>
+#include <linux/xarray.h>
+
+/**
+ * enum dax_kind - What stands behind an entry
+ * @DAX_MAPPED: Blocks, at dax_entry_pfn().
+ * @DAX_ZERO: A hole, read through a zero page.
+ * @DAX_EMPTY: Not known; the entry exists for its lock.
+ */
+enum dax_kind {
+	DAX_MAPPED,
+	DAX_ZERO,
+	DAX_EMPTY,
+};
+
+#define DAX_LOCKED		BIT(0)
+#define DAX_KIND_SHIFT		1
+#define DAX_KIND_MASK		GENMASK(1, 0)
+#define DAX_ORDER_SHIFT		3
+#define DAX_ORDER_MASK		GENMASK(4, 0)
+#define DAX_PFN_SHIFT		8
+
+/* An unlocked entry of @kind.  @pfn must be 0 unless @kind is DAX_MAPPED. */
+static inline void *dax_make_entry(enum dax_kind kind, unsigned long pfn,
+				   unsigned int order)
+{
+	return xa_mk_value(pfn << DAX_PFN_SHIFT |
+			   (unsigned long)order << DAX_ORDER_SHIFT |
+			   (unsigned long)kind << DAX_KIND_SHIFT);
+}
+
+static inline void *dax_make_mapped(unsigned long pfn, unsigned int order)
+{
+	return dax_make_entry(DAX_MAPPED, pfn, order);
+}
+
+static inline void *dax_make_zero(unsigned int order)
+{
+	return dax_make_entry(DAX_ZERO, 0, order);
+}
+
+static inline void *dax_make_empty(unsigned int order)
+{
+	return dax_make_entry(DAX_EMPTY, 0, order);
+}
+
+static inline void *dax_make_locked(void *entry)
+{
+	return xa_mk_value(xa_to_value(entry) | DAX_LOCKED);
+}
+
+static inline bool dax_is_locked(void *entry)
+{
+	return xa_to_value(entry) & DAX_LOCKED;
+}
+
+static inline enum dax_kind dax_entry_kind(void *entry)
+{
+	return (xa_to_value(entry) >> DAX_KIND_SHIFT) & DAX_KIND_MASK;
+}
+
+static inline bool dax_is_mapped(void *entry)
+{
+	return dax_entry_kind(entry) == DAX_MAPPED;
+}
+
+static inline bool dax_is_zero(void *entry)
+{
+	return dax_entry_kind(entry) == DAX_ZERO;
+}
+
+static inline bool dax_is_empty(void *entry)
+{
+	return dax_entry_kind(entry) == DAX_EMPTY;
+}
+
+static inline unsigned int dax_entry_order(void *entry)
+{
+	return (xa_to_value(entry) >> DAX_ORDER_SHIFT) & DAX_ORDER_MASK;
+}
+
+/* How many pages of the file @entry stands for. */
+static inline unsigned long dax_entry_nr_pages(void *entry)
+{
+	return 1UL << dax_entry_order(entry);
+}
+
+/* The first page offset of @entry, which was found at @index. */
+static inline unsigned long dax_entry_start(void *entry, unsigned long index)
+{
+	return index & ~(dax_entry_nr_pages(entry) - 1);
+}
+
+/*
+ * The first pfn of @entry.  Zero and empty entries have none: to ask is a bug
+ * that once made page structures out of thin air, so it does not go unseen.
+ */
+static inline unsigned long dax_entry_pfn(void *entry)
+{
+	WARN_ON_ONCE(!dax_is_mapped(entry));
+	return xa_to_value(entry) >> DAX_PFN_SHIFT;
+}
+
+/* The pfn behind page offset @index, which lies within the mapped @entry. */
+static inline unsigned long dax_entry_pfn_at(void *entry, unsigned long index)
+{
+	return dax_entry_pfn(entry) + (index - dax_entry_start(entry, index));
+}
+
+/*
+ * Does @entry, found at @index, already say all that @new would say there?
+ * Then a fault that wants @new shares @entry instead of replacing it.  The
+ * lock bits do not matter.  An empty entry says nothing.
+ */
+static inline bool dax_entry_covers(void *entry, void *new, unsigned long index)
+{
+	if (dax_is_empty(entry) || dax_entry_kind(entry) != dax_entry_kind(new))
+		return false;
+	if (dax_entry_order(entry) < dax_entry_order(new))
+		return false;
+	if (dax_is_zero(entry))
+		return true;
+	return dax_entry_pfn_at(entry, dax_entry_start(new, index)) ==
+		dax_entry_pfn(new);
+}
+
+#endif /* _FS_DAX_ENTRY_H */

@@ -1,0 +1,721 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Page faults on DAX files.
+ *
+ * There is one path for all orders.  The order decides the alignment, which
+ * faults are eligible, and which page table call maps the result, and nothing
+ * else:
+ *
+ *	eligible?	address, VMA, file size: can this order be mapped here?
+ *	grab		lock the entry: from here to its unlock nobody else
+ *			faults on, writes back or deletes this part of the file
+ *	raced?		mm looked at the page table before it called us
+ *	iomap_begin	which blocks; may allocate
+ *	  store		what the entry says from now on, and that it is dirty
+ *	  map		the page table, last
+ *	iomap_end	always, and told of 0 bytes if nothing was mapped
+ *	unlock
+ *
+ * A fault of a larger order that cannot be served falls back: it leaves the
+ * page table in a state in which the next smaller order can finish, and says
+ * why in the dax_fault_fallback event.  Nothing is lost by it but the size.
+ *
+ * LOCKS	freeze protection, invalidate_lock (shared), the filesystem's
+ *		transaction, all taken by the caller, then
+ *		  entry lock
+ *		    iomap_begin .. iomap_end, i_mmap_rwsem, page table locks
+ *
+ * This is the only file of the core that speaks vm_fault_t and page tables.
+ */
+
+#include <linux/dax.h>
+#include <linux/export.h>
+#include <linux/fs.h>
+#include <linux/highmem.h>
+#include <linux/huge_mm.h>
+#include <linux/iomap.h>
+#include <linux/memcontrol.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/pfn_t.h>
+#include <linux/uaccess.h>
+#include <linux/vmstat.h>
+#include <asm/pgalloc.h>
+#include <trace/events/fs_dax.h>
+
+#include "dax-internal.h"
+#include "dax-trace.h"
+
+/**
+ * struct dax_fault - One fault, from the grab of its entry to the unlock
+ * @vmf: What mm asks for.
+ * @order: The order that is tried.
+ * @pfnp: Where to put the pfn if it must not be mapped before an fsync.
+ * @reason: Why the order was given up, once it was.
+ * @xas: The entry's place in the mapping.
+ * @entry: The entry without its lock bit, which this fault holds; NULL once it
+ *	was deleted instead.
+ * @iter: The filesystem's view of the range.
+ */
+struct dax_fault {
+	struct vm_fault		*vmf;
+	unsigned int		order;
+	pfn_t			*pfnp;
+	enum dax_fallback	reason;
+	struct xa_state		xas;
+	void			*entry;
+	struct iomap_iter	iter;
+};
+
+static struct address_space *dax_vmf_mapping(const struct vm_fault *vmf)
+{
+	return vmf->vma->vm_file->f_mapping;
+}
+
+/* Does the fault write to the file?  A private write only reads from it. */
+static bool dax_vmf_writes(const struct vm_fault *vmf)
+{
+	return (vmf->flags & FAULT_FLAG_WRITE) &&
+		(vmf->vma->vm_flags & VM_SHARED);
+}
+
+/* The first page offset behind the end of the file. */
+static pgoff_t dax_vmf_max_pgoff(const struct vm_fault *vmf)
+{
+	return DIV_ROUND_UP(i_size_read(dax_vmf_mapping(vmf)->host), PAGE_SIZE);
+}
+
+/* Give the order up; @reason is traced when the fault is done. */
+static vm_fault_t dax_fault_fallback(struct dax_fault *df,
+				     enum dax_fallback reason)
+{
+	df->reason = reason;
+	return VM_FAULT_FALLBACK;
+}
+
+/* Fall back if there is a smaller order to fall back to, else fail. */
+static vm_fault_t dax_fault_error(struct dax_fault *df, int error,
+				  enum dax_fallback reason)
+{
+	return df->order ? dax_fault_fallback(df, reason) : vmf_error(error);
+}
+
+/*
+ * What can be said of a fault without asking the tree or the filesystem.  The
+ * file size is reliable only under the caller's invalidate_lock.
+ */
+static enum dax_fallback dax_fault_eligible(const struct vm_fault *vmf,
+					    unsigned int order)
+{
+	const struct vm_area_struct *vma = vmf->vma;
+	unsigned long size = PAGE_SIZE << order;
+	unsigned long addr = round_down(vmf->address, size);
+	pgoff_t colour_mask = (1UL << order) - 1;
+
+	if (order == 0)
+		return DAX_FALLBACK_NONE;
+	if (order != PMD_ORDER || !IS_ENABLED(CONFIG_FS_DAX_PMD))
+		return DAX_FALLBACK_UNSUPPORTED;
+	/* A huge page table entry must not straddle two entries of the tree. */
+	if ((vmf->pgoff ^ PHYS_PFN(vmf->address)) & colour_mask)
+		return DAX_FALLBACK_COLOUR;
+	if ((vmf->flags & FAULT_FLAG_WRITE) && !dax_vmf_writes(vmf))
+		return DAX_FALLBACK_PRIVATE_WRITE;
+	if (addr < vma->vm_start || vma->vm_end - addr < size)
+		return DAX_FALLBACK_VMA;
+	if ((vmf->pgoff | colour_mask) >= dax_vmf_max_pgoff(vmf))
+		return DAX_FALLBACK_EOF;
+	return DAX_FALLBACK_NONE;
+}
+
+#ifdef CONFIG_FS_DAX_PMD
+/*
+ * Make way for smaller pages.  What was mapped huge, be it only the huge zero
+ * page, would keep them from being mapped for ever.
+ */
+static void dax_split_huge(struct vm_fault *vmf)
+{
+	split_huge_pmd(vmf->vma, vmf->pmd, vmf->address);
+	count_vm_event(THP_FAULT_FALLBACK);
+}
+
+/*
+ * Map the huge zero page, unless the page table has filled up meanwhile: a
+ * fault in another thread of this process need not have met our entry lock if
+ * it made a private page.
+ */
+static vm_fault_t dax_map_zero_pmd(struct dax_fault *df, struct folio *folio,
+				   pgtable_t pgtable)
+{
+	struct vm_fault *vmf = df->vmf;
+	struct mm_struct *mm = vmf->vma->vm_mm;
+	vm_fault_t ret = VM_FAULT_NOPAGE;
+	spinlock_t *ptl;
+	pmd_t pmd;
+
+	ptl = pmd_lock(mm, vmf->pmd);
+	if (pmd_none(*vmf->pmd)) {
+		if (pgtable) {
+			pgtable_trans_huge_deposit(mm, vmf->pmd, pgtable);
+			mm_inc_nr_ptes(mm);
+			pgtable = NULL;
+		}
+		pmd = mk_pmd(&folio->page, vmf->vma->vm_page_prot);
+		set_pmd_at(mm, vmf->address & PMD_MASK, vmf->pmd,
+			   pmd_mkhuge(pmd));
+	} else if (!is_huge_zero_pmd(*vmf->pmd)) {
+		ret = dax_fault_fallback(df, DAX_FALLBACK_PAGE_TABLE);
+	}
+	spin_unlock(ptl);
+
+	if (pgtable)
+		pte_free(mm, pgtable);
+	return ret;
+}
+
+static vm_fault_t dax_load_huge_zero(struct dax_fault *df, struct folio **folio)
+{
+	struct mm_struct *mm = df->vmf->vma->vm_mm;
+	pgtable_t pgtable = NULL;
+
+	/* The reference belongs to the mm, which puts it when it exits. */
+	*folio = mm_get_huge_zero_folio(mm);
+	if (!*folio)
+		return dax_fault_fallback(df, DAX_FALLBACK_NO_ZERO_PAGE);
+	if (arch_needs_pgtable_deposit()) {
+		pgtable = pte_alloc_one(mm);
+		if (!pgtable)
+			return dax_fault_fallback(df, DAX_FALLBACK_NO_MEMORY);
+	}
+	return dax_map_zero_pmd(df, *folio, pgtable);
+}
+#else
+static void dax_split_huge(struct vm_fault *vmf)
+{
+}
+
+static vm_fault_t dax_load_huge_zero(struct dax_fault *df, struct folio **folio)
+{
+	*folio = NULL;
+	return dax_fault_fallback(df, DAX_FALLBACK_UNSUPPORTED);
+}
+#endif /* CONFIG_FS_DAX_PMD */
+
+static vm_fault_t dax_load_zero(struct dax_fault *df)
+{
+	struct vm_fault *vmf = df->vmf;
+	struct inode *inode = df->iter.inode;
+	struct folio *folio;
+	vm_fault_t ret;
+
+	if (df->order == 0) {
+		pfn_t pfn = pfn_to_pfn_t(my_zero_pfn(vmf->address));
+
+		ret = vmf_insert_mixed(vmf->vma, vmf->address, pfn);
+		trace_dax_load_hole(inode, vmf, ret);
+		return ret;
+	}
+
+	ret = dax_load_huge_zero(df, &folio);
+	if (ret & VM_FAULT_FALLBACK)
+		trace_dax_pmd_load_hole_fallback(inode, vmf, folio, df->entry);
+	else
+		trace_dax_pmd_load_hole(inode, vmf, folio, df->entry);
+	return ret;
+}
+
+/* Map file memory.  With dax_load_zero(), all that knows page table levels. */
+static vm_fault_t dax_map_pfn(struct vm_fault *vmf, pfn_t pfn,
+			      unsigned int order, bool write)
+{
+	if (order == 0 && write)
+		return vmf_insert_mixed_mkwrite(vmf->vma, vmf->address, pfn);
+	if (order == 0)
+		return vmf_insert_mixed(vmf->vma, vmf->address, pfn);
+	if (order == PMD_ORDER && IS_ENABLED(CONFIG_FS_DAX_PMD))
+		return vmf_insert_pfn_pmd(vmf, pfn, write);
+	return VM_FAULT_FALLBACK;
+}
+
+/*
+ * mm found the page table fit for this order before it called us, and then we
+ * slept.  In what state is it now, with the entry locked?
+ */
+static vm_fault_t dax_fault_raced(struct dax_fault *df)
+{
+	pmd_t pmd = pmdp_get_lockless(df->vmf->pmd);
+	bool huge = pmd_trans_huge(pmd) || pmd_devmap(pmd);
+
+	/* Somebody mapped all of it.  If that is not enough, mm comes back. */
+	if (df->order == 0)
+		return huge ? VM_FAULT_NOPAGE : 0;
+	if (!pmd_none(pmd) && !huge)
+		return dax_fault_fallback(df, DAX_FALLBACK_PAGE_TABLE);
+	return 0;
+}
+
+/*
+ * May the store be seen before the metadata that lead to it are durable?  Not
+ * through a MAP_SYNC mapping: that promises that they are.
+ */
+static bool dax_fault_is_sync(const struct dax_fault *df)
+{
+	return (df->iter.flags & IOMAP_WRITE) &&
+		(df->vmf->vma->vm_flags & VM_SYNC) &&
+		(df->iter.iomap.flags & IOMAP_F_DIRTY);
+}
+
+/*
+ * The entry does not say what the filesystem says.  See to it that it can be
+ * replaced by one of our order, and that no page table says what it said.
+ * Returns false if instead the entry was too big and is gone: the fault has to
+ * be repeated, and will find nothing in its way.
+ */
+static bool dax_fault_make_room(struct dax_fault *df)
+{
+	if (dax_entry_order(df->entry) > df->order) {
+		dax_drop_entry(&df->xas, df->entry, df->iter.iomap.dax_dev,
+			       DAX_DELETE_DEMOTE);
+		df->entry = NULL;
+		return false;
+	}
+	if (!dax_is_empty(df->entry))
+		dax_unmap_entry(dax_vmf_mapping(df->vmf), df->xas.xa_index,
+				df->entry);
+	return true;
+}
+
+/*
+ * Make the entry say @new, unless it does, and mark it if the store that is to
+ * come makes it dirty.  From here on the blocks are in use: even if they cannot
+ * be mapped in the end, the filesystem must not take them back.
+ */
+static void dax_fault_store(struct dax_fault *df, void *new)
+{
+	struct address_space *mapping = dax_vmf_mapping(df->vmf);
+	struct xa_state *xas = &df->xas;
+	bool write = df->iter.flags & IOMAP_WRITE;
+	bool dirty = write && !dax_fault_is_sync(df);
+	/* What a write gets in place of shared blocks is its own. */
+	bool shared = !write && (df->iter.iomap.flags & IOMAP_F_SHARED);
+
+	if (dirty)
+		__mark_inode_dirty(mapping->host, I_DIRTY_PAGES);
+
+	xas_reset(xas);
+	xas_lock_irq(xas);
+	if (dax_entry_covers(df->entry, new, xas->xa_index)) {
+		xas_load(xas);
+	} else {
+		dax_disassociate_entry(df->entry, mapping, false);
+		dax_associate_entry(new, mapping, xas->xa_index, shared);
+		dax_replace_entry(xas, df->entry, new);
+		df->entry = new;
+	}
+	if (dirty)
+		xas_set_mark(xas, PAGECACHE_TAG_DIRTY);
+	trace_dax_store_entry(mapping, xas->xa_index, df->entry, dirty);
+	xas_unlock_irq(xas);
+	df->iter.processed = PAGE_SIZE << df->order;
+}
+
+/* A hole or an unwritten extent is read. */
+static vm_fault_t dax_fault_hole(struct dax_fault *df)
+{
+	void *new = dax_make_zero(df->order);
+
+	if (!dax_entry_covers(df->entry, new, df->xas.xa_index) &&
+	    !dax_fault_make_room(df))
+		return VM_FAULT_NOPAGE;
+
+	dax_fault_store(df, new);
+	return dax_load_zero(df);
+}
+
+/* Fill the blocks at @kaddr with what those that they replace hold. */
+static int dax_fault_copy_src(struct dax_fault *df, void *kaddr)
+{
+	int id, err;
+
+	id = dax_read_lock();
+	err = dax_iomap_copy_src(&df->iter, df->iter.pos, PAGE_SIZE << df->order,
+				 kaddr);
+	dax_read_unlock(id);
+	return err;
+}
+
+static vm_fault_t dax_fault_no_pfn(struct dax_fault *df, int err)
+{
+	switch (err) {
+	case -ERANGE:
+		return dax_fault_error(df, err, DAX_FALLBACK_DEVICE_SHORT);
+	case -EINVAL:
+		return dax_fault_error(df, err, DAX_FALLBACK_MISALIGNED_PFN);
+	default:
+		return dax_fault_error(df, err, DAX_FALLBACK_DEVICE_ERROR);
+	}
+}
+
+/* There are blocks, or there are now. */
+static vm_fault_t dax_fault_mapped(struct dax_fault *df)
+{
+	struct iomap_iter *iter = &df->iter;
+	bool write = iter->flags & IOMAP_WRITE;
+	void *new, *kaddr;
+	pfn_t pfn;
+	int err;
+
+	err = dax_iomap_pfn(&iter->iomap, iter->pos, PAGE_SIZE << df->order,
+			    &kaddr, &pfn);
+	if (err)
+		return dax_fault_no_pfn(df, err);
+	if (dax_fault_is_sync(df) && WARN_ON_ONCE(!df->pfnp))
+		return VM_FAULT_SIGBUS;
+
+	new = dax_make_mapped(pfn_t_to_pfn(pfn), df->order);
+	if (!dax_entry_covers(df->entry, new, df->xas.xa_index)) {
+		if (!dax_fault_make_room(df))
+			return VM_FAULT_NOPAGE;
+		/*
+		 * Copy before anything points to the copy.  Nobody writes to
+		 * the source meanwhile, since it is not mapped any more.
+		 */
+		if (write && (iter->iomap.flags & IOMAP_F_SHARED)) {
+			err = dax_fault_copy_src(df, kaddr);
+			if (err)
+				return dax_fault_error(df, err,
+						DAX_FALLBACK_DEVICE_ERROR);
+		}
+	}
+	dax_fault_store(df, new);
+
+	if (dax_fault_is_sync(df)) {
+		*df->pfnp = pfn;
+		return VM_FAULT_NEEDDSYNC;
+	}
+	return dax_map_pfn(df->vmf, pfn, df->order, write);
+}
+
+/* Copy one page of the file into the private page that mm has allocated. */
+static int dax_copy_cow_page(struct dax_fault *df)
+{
+	const struct iomap *iomap = &df->iter.iomap;
+	struct vm_fault *vmf = df->vmf;
+	ssize_t len;
+	int id, err = 0;
+	void *src, *dst;
+
+	switch (iomap->type) {
+	case IOMAP_HOLE:
+	case IOMAP_UNWRITTEN:
+		clear_user_highpage(vmf->cow_page, vmf->address);
+		return 0;
+	case IOMAP_MAPPED:
+		break;
+	default:
+		WARN_ON_ONCE(1);
+		return -EIO;
+	}
+
+	id = dax_read_lock();
+	len = dax_iomap_access(iomap, df->iter.pos, PAGE_SIZE, &src);
+	if (len < 0) {
+		err = len;
+	} else {
+		dst = kmap_local_page(vmf->cow_page);
+		if (copy_mc_to_kernel(dst, src, PAGE_SIZE))
+			err = -EHWPOISON;
+		kunmap_local(dst);
+	}
+	dax_read_unlock(id);
+	return err;
+}
+
+/* A private write: mm maps the copy, and the entry stays as it is. */
+static vm_fault_t dax_fault_cow_page(struct dax_fault *df)
+{
+	struct vm_fault *vmf = df->vmf;
+	vm_fault_t ret;
+	int err;
+
+	err = dax_copy_cow_page(df);
+	if (err)
+		return vmf_error(err);
+
+	__SetPageUptodate(vmf->cow_page);
+	df->iter.processed = PAGE_SIZE;
+	ret = finish_fault(vmf);
+	return ret ? ret : VM_FAULT_DONE_COW;
+}
+
+/* One extent, which must do for all of the fault. */
+static vm_fault_t dax_fault_iter(struct dax_fault *df)
+{
+	const struct iomap *iomap = &df->iter.iomap;
+	bool write = df->iter.flags & IOMAP_WRITE;
+
+	if (iomap_length(&df->iter) < PAGE_SIZE << df->order) {
+		/* Less than a block is a filesystem out of its mind. */
+		WARN_ON_ONCE(df->order == 0);
+		return dax_fault_error(df, -EIO, DAX_FALLBACK_EXTENT_SHORT);
+	}
+	if (df->order == 0 && df->vmf->cow_page)
+		return dax_fault_cow_page(df);
+	if (!write &&
+	    (iomap->type == IOMAP_HOLE || iomap->type == IOMAP_UNWRITTEN))
+		return dax_fault_hole(df);
+	if (iomap->type == IOMAP_MAPPED || (iomap->flags & IOMAP_F_SHARED))
+		return dax_fault_mapped(df);
+
+	/* A write must get blocks, zeroed, or the fs must return an error. */
+	WARN_ON_ONCE(1);
+	return dax_fault_error(df, -EIO, DAX_FALLBACK_EXTENT_TYPE);
+}
+
+static vm_fault_t dax_fault_account_major(struct dax_fault *df)
+{
+	/* Not for huge faults: the trace is parsed for NOPAGE alone. */
+	if (df->order || !(df->iter.iomap.flags & IOMAP_F_NEW))
+		return 0;
+	count_vm_event(PGMAJFAULT);
+	count_memcg_event_mm(df->vmf->vma->vm_mm, PGMAJFAULT);
+	return VM_FAULT_MAJOR;
+}
+
+/* The part of a fault that runs with the entry locked. */
+static vm_fault_t dax_fault_locked(struct dax_fault *df, int *iomap_errp,
+				   const struct iomap_ops *ops)
+{
+	vm_fault_t ret;
+	int error;
+
+	ret = dax_fault_raced(df);
+	if (ret)
+		return ret;
+
+	while ((error = iomap_iter(&df->iter, ops)) > 0) {
+		ret = dax_fault_iter(df);
+		if (!(ret & VM_FAULT_ERROR))
+			ret |= dax_fault_account_major(df);
+	}
+
+	if (df->order == 0 && iomap_errp)
+		*iomap_errp = error;
+	if (!ret && error)
+		ret = dax_fault_error(df, error, DAX_FALLBACK_IOMAP_ERROR);
+	return ret;
+}
+
+static vm_fault_t dax_fault_grab(struct dax_fault *df)
+{
+	bool write = df->iter.flags & IOMAP_WRITE;
+	int err;
+
+	err = dax_grab_entry(&df->xas, df->order, write, &df->entry);
+	switch (err) {
+	case 0:
+		return 0;
+	case -EBUSY:
+		return dax_fault_fallback(df, DAX_FALLBACK_SMALL_ENTRIES);
+	case -ENOMEM:
+		return dax_fault_error(df, err, DAX_FALLBACK_NO_MEMORY);
+	default:
+		return vmf_error(err);
+	}
+}
+
+/* A fault that may be served with this order, as far as its VMA can tell. */
+static vm_fault_t dax_do_fault(struct dax_fault *df, int *iomap_errp,
+			       const struct iomap_ops *ops)
+{
+	struct address_space *mapping = dax_vmf_mapping(df->vmf);
+	unsigned int order = df->order;
+	pgoff_t index = round_down(df->vmf->pgoff, 1UL << order);
+	vm_fault_t ret;
+
+	df->xas = (struct xa_state)
+		__XA_STATE(&mapping->i_pages, index,
+			   order - order % XA_CHUNK_SHIFT,
+			   (1U << (order % XA_CHUNK_SHIFT)) - 1);
+	df->iter = (struct iomap_iter) {
+		.inode	= mapping->host,
+		.pos	= (loff_t)index << PAGE_SHIFT,
+		.len	= PAGE_SIZE << order,
+		.flags	= IOMAP_DAX | IOMAP_FAULT |
+			  (dax_vmf_writes(df->vmf) ? IOMAP_WRITE : 0),
+	};
+
+	ret = dax_fault_grab(df);
+	if (ret)
+		return ret;
+	ret = dax_fault_locked(df, iomap_errp, ops);
+	if (df->entry)
+		dax_unlock_entry(&df->xas, df->entry);
+	return ret;
+}
+
+static void dax_trace_fault(struct vm_fault *vmf, unsigned int order)
+{
+	struct inode *inode = dax_vmf_mapping(vmf)->host;
+
+	if (order == 0)
+		trace_dax_pte_fault(inode, vmf, 0);
+	else if (order == PMD_ORDER)
+		trace_dax_pmd_fault(inode, vmf, dax_vmf_max_pgoff(vmf), 0);
+}
+
+/* What follows a fault of any order, whichever way it went. */
+static vm_fault_t dax_fault_done(struct vm_fault *vmf, unsigned int order,
+				 vm_fault_t ret, enum dax_fallback reason)
+{
+	struct inode *inode = dax_vmf_mapping(vmf)->host;
+
+	if (ret & VM_FAULT_FALLBACK) {
+		trace_dax_fault_fallback(vmf, order, reason);
+		if (order == PMD_ORDER)
+			dax_split_huge(vmf);
+	}
+	if (order == 0)
+		trace_dax_pte_fault_done(inode, vmf, ret);
+	else if (order == PMD_ORDER)
+		trace_dax_pmd_fault_done(inode, vmf, dax_vmf_max_pgoff(vmf),
+					 ret);
+	return ret;
+}
+
+/**
+ * dax_fault_may_be_huge() - Is a huge fault worth a filesystem's while?
+ * @vmf: The fault.
+ * @order: The order that mm asks for.
+ *
+ * For a filesystem that starts a transaction around dax_iomap_fault().  Most
+ * faults that cannot be huge show it by their address, VMA, file size or by the
+ * entries in their way.
+ *
+ * Context: Process context; no entry of the file locked.  invalidate_lock need
+ * not be held.
+ * Return: true to go on.  false if the filesystem shall return
+ * VM_FAULT_FALLBACK at once: the fault was traced as such, and the page table
+ * is ready for the smaller one.
+ */
+bool dax_fault_may_be_huge(struct vm_fault *vmf, unsigned int order)
+{
+	enum dax_fallback reason = dax_fault_eligible(vmf, order);
+
+	if (order == 0)
+		return true;
+	if (!reason && dax_has_smaller_entry(dax_vmf_mapping(vmf), vmf->pgoff,
+					     order, dax_vmf_writes(vmf)))
+		reason = DAX_FALLBACK_SMALL_ENTRIES;
+	if (!reason)
+		return true;
+
+	dax_trace_fault(vmf, order);
+	dax_fault_done(vmf, order, VM_FAULT_FALLBACK, reason);
+	return false;
+}
+EXPORT_SYMBOL_GPL(dax_fault_may_be_huge);
+
+/**
+ * dax_iomap_fault() - Handle a page fault on a DAX file
+ * @vmf: The fault, of any kind: missing, or write to a read-only page.
+ * @order: Order of the page to map; 0 or PMD_ORDER, others fall back.
+ * @pfnp: For a filesystem that allows MAP_SYNC: where to put the pfn for
+ *	dax_finish_sync_fault().  Else NULL.
+ * @iomap_errp: Where to put the filesystem's errno if a fault of order 0
+ *	failed, so that it can see whether to try again.  May be NULL.
+ * @ops: The filesystem's block lookup.
+ *
+ * Context: Process context; the caller holds what keeps blocks in the file
+ * (mapping->invalidate_lock shared), and for a write to a shared mapping
+ * freeze protection and any transaction that shall span the block lookup.
+ * May sleep.
+ * Return: VM_FAULT_NOPAGE when the page is mapped or the access is to be
+ * repeated, with VM_FAULT_MAJOR if blocks were allocated; VM_FAULT_DONE_COW
+ * for a private write; VM_FAULT_NEEDDSYNC if the caller shall call
+ * dax_finish_sync_fault(); VM_FAULT_FALLBACK to try a smaller order;
+ * VM_FAULT_SIGBUS beyond the end of the file or on an I/O error;
+ * VM_FAULT_HWPOISON; VM_FAULT_OOM.
+ */
+vm_fault_t dax_iomap_fault(struct vm_fault *vmf, unsigned int order,
+			   pfn_t *pfnp, int *iomap_errp,
+			   const struct iomap_ops *ops)
+{
+	struct dax_fault df = {
+		.vmf	= vmf,
+		.order	= order,
+		.pfnp	= pfnp,
+		.reason	= dax_fault_eligible(vmf, order),
+	};
+	vm_fault_t ret;
+
+	dax_trace_fault(vmf, order);
+	if (vmf->pgoff >= dax_vmf_max_pgoff(vmf))
+		ret = VM_FAULT_SIGBUS;
+	else if (df.reason)
+		ret = VM_FAULT_FALLBACK;
+	else
+		ret = dax_do_fault(&df, iomap_errp, ops);
+	return dax_fault_done(vmf, order, ret, df.reason);
+}
+EXPORT_SYMBOL_GPL(dax_iomap_fault);
+
+/* Map @pfn writable, if it is still what the entry says. */
+static vm_fault_t dax_map_synced(struct vm_fault *vmf, unsigned int order,
+				 pfn_t pfn)
+{
+	struct address_space *mapping = dax_vmf_mapping(vmf);
+	XA_STATE_ORDER(xas, &mapping->i_pages, vmf->pgoff, order);
+	void *new = dax_make_mapped(pfn_t_to_pfn(pfn), order);
+	vm_fault_t ret;
+	void *entry;
+	int err;
+
+	__mark_inode_dirty(mapping->host, I_DIRTY_PAGES);
+
+	xas_lock_irq(&xas);
+	err = dax_get_unlocked_entry(&xas, order, &entry);
+	if (err || !entry || !dax_entry_covers(entry, new, xas.xa_index)) {
+		if (!err)
+			dax_put_unlocked_entry(&xas, entry);
+		xas_unlock_irq(&xas);
+		trace_dax_insert_pfn_mkwrite_no_entry(mapping->host, vmf,
+						      VM_FAULT_NOPAGE);
+		return VM_FAULT_NOPAGE;
+	}
+	dax_lock_entry(&xas, entry);
+	xas_set_mark(&xas, PAGECACHE_TAG_DIRTY);
+	xas_unlock_irq(&xas);
+
+	ret = dax_map_pfn(vmf, pfn, order, true);
+	dax_unlock_entry(&xas, entry);
+	trace_dax_insert_pfn_mkwrite(mapping->host, vmf, ret);
+	return ret;
+}
+
+/**
+ * dax_finish_sync_fault() - Second half of a write fault with MAP_SYNC
+ * @vmf: The fault.
+ * @order: The order for which dax_iomap_fault() returned VM_FAULT_NEEDDSYNC.
+ * @pfn: The pfn that it gave.
+ *
+ * Makes the metadata of the range durable, and only then lets the process
+ * store to it.
+ *
+ * Context: Process context; mapping->invalidate_lock held shared, but no entry
+ * lock and no transaction, since the fsync starts its own.  May sleep.
+ * Return: VM_FAULT_NOPAGE, also if the entry has changed meanwhile and the
+ * access is to be repeated; VM_FAULT_SIGBUS if the fsync failed.
+ */
+vm_fault_t dax_finish_sync_fault(struct vm_fault *vmf, unsigned int order,
+				 pfn_t pfn)
+{
+	loff_t start = (loff_t)round_down(vmf->pgoff, 1UL << order) <<
+		       PAGE_SHIFT;
+	loff_t last = start + (PAGE_SIZE << order) - 1;
+
+	if (vfs_fsync_range(vmf->vma->vm_file, start, last, 1))
+		return VM_FAULT_SIGBUS;
+	return dax_map_synced(vmf, order, pfn);
+}
+EXPORT_SYMBOL_GPL(dax_finish_sync_fault);

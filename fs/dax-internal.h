@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the files of the DAX core tell each other, in the order in which they
+ * may call: a file calls those above it and never sideways or down.  The
+ * contracts stand at the definitions.
+ */
+#ifndef _FS_DAX_INTERNAL_H
+#define _FS_DAX_INTERNAL_H
+
+#include <linux/pfn_t.h>
+#include <linux/types.h>
+#include <linux/xarray.h>
+
+#include "dax-entry.h"
+
+struct address_space;
+struct dax_device;
+struct inode;
+struct iomap;
+struct iomap_iter;
+struct page;
+
+/* dax-entry.c: who holds an entry */
+
+/**
+ * enum dax_wake_mode - Whom to wake when an entry lock comes free
+ * @DAX_WAKE_NEXT: One waiter: the entry is still there to be locked.
+ * @DAX_WAKE_ALL: Every waiter: the entry has gone or changed its size, so the
+ *	key that they sleep on will not be woken again.
+ */
+enum dax_wake_mode {
+	DAX_WAKE_NEXT,
+	DAX_WAKE_ALL,
+};
+
+/**
+ * enum dax_delete - Why an entry was deleted, for the trace
+ * @DAX_DELETE_TRUNCATE: Its blocks go: truncate, hole punch, eviction.
+ * @DAX_DELETE_INVALIDATE: Its blocks change or may have changed.
+ * @DAX_DELETE_DEMOTE: A smaller entry is to take its place.
+ */
+enum dax_delete {
+	DAX_DELETE_TRUNCATE,
+	DAX_DELETE_INVALIDATE,
+	DAX_DELETE_DEMOTE,
+};
+
+/**
+ * enum dax_grab_action - What the search for an entry ended with, for the trace
+ * @DAX_GRAB_INSERT: Nothing was there; a locked empty entry was inserted.
+ * @DAX_GRAB_LOCK: The entry found serves, and was locked.
+ * @DAX_GRAB_DEMOTE: The entry found is too big to serve, and was deleted.
+ * @DAX_GRAB_REFUSE: Smaller entries are in the way.
+ */
+enum dax_grab_action {
+	DAX_GRAB_INSERT,
+	DAX_GRAB_LOCK,
+	DAX_GRAB_DEMOTE,
+	DAX_GRAB_REFUSE,
+};
+
+int dax_get_unlocked_entry(struct xa_state *xas, unsigned int order,
+			   void **entryp);
+void dax_put_unlocked_entry(struct xa_state *xas, void *entry);
+void dax_wait_entry(struct xa_state *xas, void *entry);
+void dax_wait_entry_unlock(struct xa_state *xas, void *entry);
+void dax_lock_entry(struct xa_state *xas, void *entry);
+void __dax_unlock_entry(struct xa_state *xas, void *entry);
+void dax_unlock_entry(struct xa_state *xas, void *entry);
+void dax_replace_entry(struct xa_state *xas, void *old, void *new);
+void dax_delete_entry(struct xa_state *xas, void *entry, enum dax_delete why);
+void dax_unmap_entry(struct address_space *mapping, pgoff_t index,
+		     void *entry);
+void dax_pause_walk(struct xa_state *xas);
+bool dax_has_smaller_entry(struct address_space *mapping, pgoff_t index,
+			   unsigned int order, bool write);
+int dax_grab_entry(struct xa_state *xas, unsigned int order, bool write,
+		   void **entryp);
+
+/* dax-page.c: what an entry points to */
+
+void dax_associate_entry(void *entry, struct address_space *mapping,
+			 pgoff_t index, bool shared);
+void dax_disassociate_entry(void *entry, struct address_space *mapping,
+			    bool trunc);
+struct page *dax_busy_page(void *entry);
+struct page *dax_entry_page(void *entry, pgoff_t index);
+void dax_flush_entry(struct dax_device *dax_dev, void *entry);
+
+/* dax-access.c: where the bytes are */
+
+pgoff_t dax_iomap_pgoff(const struct iomap *iomap, loff_t pos);
+ssize_t dax_iomap_access(const struct iomap *iomap, loff_t pos, size_t len,
+			 void **kaddr);
+ssize_t dax_iomap_access_poisoned(const struct iomap *iomap, loff_t pos,
+				  size_t len, void **kaddr);
+int dax_iomap_pfn(const struct iomap *iomap, loff_t pos, size_t size,
+		  void **kaddr, pfn_t *pfnp);
+int dax_iomap_copy_src(const struct iomap_iter *iter, loff_t pos, size_t len,
+		       void *dst);
+int dax_iomap_copy_range(const struct iomap_iter *iter, loff_t pos, size_t len);
+
+/* dax.c: what happens to a whole mapping */
+
+void dax_drop_entry(struct xa_state *xas, void *entry,
+		    struct dax_device *dax_dev, enum dax_delete why);
+void dax_drop_range(struct address_space *mapping, struct dax_device *dax_dev,
+		    pgoff_t start, pgoff_t end);
+
+/* dax-fault.c: page faults */
+
+/**
+ * enum dax_fallback - Why a fault was not served with the order it asked for
+ * @DAX_FALLBACK_NONE: It was served, or failed for good.
+ * @DAX_FALLBACK_UNSUPPORTED: No entries of this order in this kernel.
+ * @DAX_FALLBACK_COLOUR: Address and file offset differ modulo the size.
+ * @DAX_FALLBACK_VMA: The range leaves the VMA.
+ * @DAX_FALLBACK_EOF: The range goes beyond the end of the file.
+ * @DAX_FALLBACK_PRIVATE_WRITE: Private copies are made page by page.
+ * @DAX_FALLBACK_SMALL_ENTRIES: Smaller entries are in the range.
+ * @DAX_FALLBACK_IOMAP_ERROR: The filesystem's block lookup failed.
+ * @DAX_FALLBACK_EXTENT_SHORT: The extent does not cover the range.
+ * @DAX_FALLBACK_EXTENT_TYPE: The extent cannot be mapped, or not for writing.
+ * @DAX_FALLBACK_DEVICE_ERROR: The device cannot give access to the range.
+ * @DAX_FALLBACK_DEVICE_SHORT: The device is not contiguous over the range.
+ * @DAX_FALLBACK_MISALIGNED_PFN: The blocks are not aligned to the order.
+ * @DAX_FALLBACK_NO_ZERO_PAGE: The huge zero page could not be allocated.
+ * @DAX_FALLBACK_PAGE_TABLE: The page table maps smaller pages there.
+ * @DAX_FALLBACK_NO_MEMORY: An allocation failed.
+ */
+enum dax_fallback {
+	DAX_FALLBACK_NONE,
+	DAX_FALLBACK_UNSUPPORTED,
+	DAX_FALLBACK_COLOUR,
+	DAX_FALLBACK_VMA,
+	DAX_FALLBACK_EOF,
+	DAX_FALLBACK_PRIVATE_WRITE,
+	DAX_FALLBACK_SMALL_ENTRIES,
+	DAX_FALLBACK_IOMAP_ERROR,
+	DAX_FALLBACK_EXTENT_SHORT,
+	DAX_FALLBACK_EXTENT_TYPE,
+	DAX_FALLBACK_DEVICE_ERROR,
+	DAX_FALLBACK_DEVICE_SHORT,
+	DAX_FALLBACK_MISALIGNED_PFN,
+	DAX_FALLBACK_NO_ZERO_PAGE,
+	DAX_FALLBACK_PAGE_TABLE,
+	DAX_FALLBACK_NO_MEMORY,
+};
+
+#endif /* _FS_DAX_INTERNAL_H */

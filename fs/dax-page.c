@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a DAX entry points to: its pages, and what they know of the file.
+ *
+ * Memory failure starts from a page and has to find the file, so while an
+ * entry maps blocks, each page behind it says who maps it:
+ *
+ *	one file	page->mapping and page->index, as in the page cache
+ *	several files	page->mapping is PAGE_MAPPING_DAX_SHARED and
+ *	(reflink)	page->share counts the entries; the filesystem's own
+ *			reverse map has to tell which
+ *
+ * The reference count belongs to others: an idle page has one reference, its
+ * own, and neither an entry nor a page table takes another.  More than one
+ * means that somebody, most often DMA, uses the page at this moment.
+ *
+ * Association changes together with the tree, in the same xa_lock section;
+ * the callers pair the two.  Zero and empty entries have no page of the
+ * device behind them and are never asked for one.  This file is the one to
+ * change when the page bookkeeping of the kernel changes.
+ */
+
+#include <linux/dax.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/page-flags.h>
+
+#include "dax-internal.h"
+
+/* Does @entry have page structures behind it that this file looks after? */
+static bool dax_has_pages(void *entry)
+{
+	return !IS_ENABLED(CONFIG_FS_DAX_LIMITED) && dax_is_mapped(entry);
+}
+
+static void dax_page_share(struct page *page)
+{
+	/* The first sharer counts for the file that had the page alone. */
+	if (page->mapping != PAGE_MAPPING_DAX_SHARED) {
+		page->share = page->mapping ? 1 : 0;
+		page->mapping = PAGE_MAPPING_DAX_SHARED;
+	}
+	page->share++;
+}
+
+/* Returns true when no file maps @page any more. */
+static bool dax_page_unshare(struct page *page)
+{
+	return --page->share == 0;
+}
+
+/**
+ * dax_associate_entry() - Tell the pages of an entry which file maps them
+ * @entry: The entry that is about to be stored.
+ * @mapping: The mapping that will hold it.
+ * @index: A page offset within it.
+ * @shared: Whether other files may map the same blocks.
+ *
+ * Context: xa_lock of @mapping held, up to the store.
+ */
+void dax_associate_entry(void *entry, struct address_space *mapping,
+			 pgoff_t index, bool shared)
+{
+	unsigned long nr;
+	struct page *page;
+
+	if (!dax_has_pages(entry))
+		return;
+
+	page = pfn_to_page(dax_entry_pfn(entry));
+	index = dax_entry_start(entry, index);
+	for (nr = dax_entry_nr_pages(entry); nr; nr--, page++, index++) {
+		if (shared) {
+			dax_page_share(page);
+			continue;
+		}
+		WARN_ON_ONCE(page->mapping);
+		page->mapping = mapping;
+		page->index = index;
+	}
+}
+
+/**
+ * dax_disassociate_entry() - Make the pages of an entry forget the file
+ * @entry: The entry that is about to be removed or replaced.
+ * @mapping: The mapping that holds it.
+ * @trunc: Whether its blocks are about to be freed, so that nobody may still
+ *	use the pages.
+ *
+ * Context: xa_lock of @mapping held, up to the removal.
+ */
+void dax_disassociate_entry(void *entry, struct address_space *mapping,
+			    bool trunc)
+{
+	unsigned long nr;
+	struct page *page;
+
+	if (!dax_has_pages(entry))
+		return;
+
+	page = pfn_to_page(dax_entry_pfn(entry));
+	for (nr = dax_entry_nr_pages(entry); nr; nr--, page++) {
+		WARN_ON_ONCE(trunc && page_ref_count(page) > 1);
+		if (page->mapping == PAGE_MAPPING_DAX_SHARED) {
+			if (!dax_page_unshare(page))
+				continue;
+		} else {
+			WARN_ON_ONCE(page->mapping && page->mapping != mapping);
+		}
+		page->mapping = NULL;
+		page->index = 0;
+	}
+}
+
+/**
+ * dax_busy_page() - Find a page of an entry that somebody uses
+ * @entry: The entry; any kind.
+ *
+ * Context: xa_lock held, the entry unlocked, and its pages unmapped, so that
+ * no new user can come by way of a page table.
+ * Return: The first page with a reference beside its own, or NULL.
+ */
+struct page *dax_busy_page(void *entry)
+{
+	unsigned long nr;
+	struct page *page;
+
+	if (!dax_has_pages(entry))
+		return NULL;
+
+	page = pfn_to_page(dax_entry_pfn(entry));
+	for (nr = dax_entry_nr_pages(entry); nr; nr--, page++) {
+		if (page_ref_count(page) > 1)
+			return page;
+	}
+	return NULL;
+}
+
+/**
+ * dax_entry_page() - The page behind one page offset of an entry
+ * @entry: A mapped entry.
+ * @index: The page offset, anywhere within @entry.
+ *
+ * Context: The entry is locked, or the xa_lock is held.
+ * Return: The page of @index, not that of the entry's start.
+ */
+struct page *dax_entry_page(void *entry, pgoff_t index)
+{
+	return pfn_to_page(dax_entry_pfn_at(entry, index));
+}
+
+/**
+ * dax_flush_entry() - Write the memory of an entry back from the CPU's caches
+ * @dax_dev: The device.
+ * @entry: A mapped entry.
+ *
+ * Flushes all that the entry stands for, since it has one mark for all.
+ *
+ * Context: The entry is locked.  Takes long for a large entry.
+ */
+void dax_flush_entry(struct dax_device *dax_dev, void *entry)
+{
+	void *kaddr = page_address(pfn_to_page(dax_entry_pfn(entry)));
+
+	dax_flush(dax_dev, kaddr, dax_entry_nr_pages(entry) << PAGE_SHIFT);
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * DAX files that share blocks: give one its own copy, compare two, and prepare
+ * to share.
+ *
+ * Two extents that are compared or copied may lie on their devices in different
+ * pieces, so both are walked side by side, by what is contiguous in each.
+ *
+ * LOCKS	i_rwsem and invalidate_lock (exclusive) of the files, then entry
+ *		locks, one at a time, inside ->iomap_begin .. ->iomap_end
+ */
+
+#include <linux/dax.h>
+#include <linux/export.h>
+#include <linux/fs.h>
+#include <linux/iomap.h>
+#include <linux/mm.h>
+#include <linux/string.h>
+
+#include "dax-internal.h"
+
+static s64 dax_unshare_extent(const struct iomap_iter *iter)
+{
+	u64 len = iomap_length(iter);
+	loff_t start = round_down(iter->pos, PAGE_SIZE);
+	loff_t end = round_up(iter->pos + len, PAGE_SIZE);
+	int err;
+
+	if (!iomap_want_unshare_iter(iter))
+		return len;
+
+	/* Blocks are copied whole: the new ones hold nothing yet. */
+	dax_drop_range(iter->inode->i_mapping, iter->iomap.dax_dev,
+		       start >> PAGE_SHIFT, (end - 1) >> PAGE_SHIFT);
+	err = dax_iomap_copy_range(iter, start, end - start);
+	return err ? dax_mem2blk_err(err) : len;
+}
+
+/**
+ * dax_file_unshare() - Give a file blocks of its own
+ * @inode: The file.
+ * @pos: First byte of the range.
+ * @len: Its length in bytes; what lies beyond the end of the file is left out.
+ * @ops: The filesystem's block lookup, for writing.
+ *
+ * Context: Process context; i_rwsem and invalidate_lock held exclusively.  May
+ * sleep.
+ * Return: 0; -EIO on a memory error; an errno of @ops.
+ */
+int dax_file_unshare(struct inode *inode, loff_t pos, loff_t len,
+		     const struct iomap_ops *ops)
+{
+	loff_t size = i_size_read(inode);
+	struct iomap_iter iter = {
+		.inode	= inode,
+		.pos	= pos,
+		.len	= min(len, size - pos),
+		.flags	= IOMAP_WRITE | IOMAP_UNSHARE | IOMAP_DAX,
+	};
+	int ret;
+
+	if (pos < 0 || pos >= size)
+		return 0;
+	while ((ret = iomap_iter(&iter, ops)) > 0)
+		iter.processed = dax_unshare_extent(&iter);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(dax_file_unshare);
+
+/* Does the file read as zeroes here, whatever the device holds? */
+static bool dax_reads_zero(const struct iomap *iomap)
+{
+	return iomap->type == IOMAP_HOLE || iomap->type == IOMAP_UNWRITTEN;
+}
+
+/*
+ * Like dax_iomap_access(), but where there are no data to point to, @kaddr is
+ * NULL and stands for zeroes.
+ */
+static ssize_t dax_compare_access(const struct iomap_iter *iter, u64 offset,
+				  size_t len, void **kaddr)
+{
+	if (dax_reads_zero(&iter->iomap)) {
+		*kaddr = NULL;
+		return len;
+	}
+	return dax_iomap_access(&iter->iomap, iter->pos + offset, len, kaddr);
+}
+
+static bool dax_bytes_equal(const void *a, const void *b, size_t len)
+{
+	if (a && b)
+		return !memcmp(a, b, len);
+	if (!a && !b)
+		return true;
+	return !memchr_inv(a ? a : b, 0, len);
+}
+
+/* Compare what is left of both current extents.  Bytes found equal, or errno. */
+static s64 dax_compare_extents(const struct iomap_iter *src,
+			       const struct iomap_iter *dst, bool *same)
+{
+	u64 len = min(iomap_length(src), iomap_length(dst)), done = 0;
+	ssize_t n = 0;
+	int id;
+
+	id = dax_read_lock();
+	while (done < len && *same) {
+		void *a, *b;
+
+		n = dax_compare_access(src, done, len - done, &a);
+		if (n < 0)
+			break;
+		n = dax_compare_access(dst, done, n, &b);
+		if (n < 0)
+			break;
+		*same = dax_bytes_equal(a, b, n);
+		done += n;
+		cond_resched();
+	}
+	dax_read_unlock(id);
+
+	if (n < 0)
+		return dax_mem2blk_err(n);
+	return *same ? done : 0;
+}
+
+/**
+ * dax_dedupe_file_range_compare() - Do two ranges hold the same bytes?
+ * @src: One file.
+ * @srcoff: Where its range starts, in bytes.
+ * @dest: The other file, or the same.
+ * @destoff: Where its range starts, in bytes.
+ * @len: Length of both ranges in bytes.
+ * @is_same: The answer, if 0 is returned.
+ * @ops: The filesystem's block lookup, for reading; both files are on one
+ *	filesystem.
+ *
+ * Holes and unwritten extents hold zeroes.
+ *
+ * Context: Process context; i_rwsem and invalidate_lock of both files held
+ * exclusively.  May sleep.
+ * Return: 0; -EIO on a memory error; an errno of @ops.
+ */
+int dax_dedupe_file_range_compare(struct inode *src, loff_t srcoff,
+				  struct inode *dest, loff_t destoff,
+				  loff_t len, bool *is_same,
+				  const struct iomap_ops *ops)
+{
+	struct iomap_iter src_iter = {
+		.inode	= src,
+		.pos	= srcoff,
+		.len	= len,
+		.flags	= IOMAP_DAX,
+	};
+	struct iomap_iter dst_iter = {
+		.inode	= dest,
+		.pos	= destoff,
+		.len	= len,
+		.flags	= IOMAP_DAX,
+	};
+	int src_ret, dst_ret;
+
+	*is_same = true;
+	for (;;) {
+		src_ret = iomap_iter(&src_iter, ops);
+		dst_ret = iomap_iter(&dst_iter, ops);
+		if (src_ret <= 0 || dst_ret <= 0)
+			break;
+		src_iter.processed = dax_compare_extents(&src_iter, &dst_iter,
+							 is_same);
+		dst_iter.processed = src_iter.processed;
+	}
+
+	/* Where one has failed, the other still has an extent to give back. */
+	if (src_ret > 0)
+		iomap_iter(&src_iter, ops);
+	if (dst_ret > 0)
+		iomap_iter(&dst_iter, ops);
+	return src_ret < 0 ? src_ret : min(dst_ret, 0);
+}
+
+/**
+ * dax_remap_file_range_prep() - Check and prepare a request to share blocks
+ * @file_in: The file to share from.
+ * @pos_in: Where its range starts, in bytes.
+ * @file_out: The file to share to.
+ * @pos_out: Where its range starts, in bytes.
+ * @len: Length in bytes; 0 means to the end of @file_in; may be shortened.
+ * @remap_flags: REMAP_FILE_*.
+ * @ops: The filesystem's block lookup, for reading.
+ *
+ * Context: As dax_dedupe_file_range_compare().
+ * Return: 0, with *@len 0 if there is nothing to do; -EBADE if the ranges were
+ * to be equal and are not; another errno of generic_remap_file_range_prep().
+ */
+int dax_remap_file_range_prep(struct file *file_in, loff_t pos_in,
+			      struct file *file_out, loff_t pos_out,
+			      loff_t *len, unsigned int remap_flags,
+			      const struct iomap_ops *ops)
+{
+	return __generic_remap_file_range_prep(file_in, pos_in, file_out,
+					       pos_out, len, remap_flags, ops);
+}
+EXPORT_SYMBOL_GPL(dax_remap_file_range_prep);

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The one place where the trace events of the DAX core come into being.
+ */
+#include <linux/dax.h>
+#include <linux/fs.h>
+
+#include "dax-internal.h"
+
+#define CREATE_TRACE_POINTS
+#include <trace/events/fs_dax.h>
+#include "dax-trace.h"

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Trace events of the DAX core beside those of trace/events/fs_dax.h.
+ *
+ * Other people's programs parse the lines of that header, so it stays as it
+ * is, and what this core has to say in addition comes in events of its own:
+ * which entry a fault found and what it did with it, and for each fault that
+ * was not huge the order that was tried and the reason.
+ *
+ * Page offsets and sizes are in pages; a pgoff is that of the request, or the
+ * first of the entry where the event is about an entry.
+ */
+#undef TRACE_SYSTEM
+#define TRACE_SYSTEM fs_dax
+#undef TRACE_SYSTEM_VAR
+#define TRACE_SYSTEM_VAR fs_dax_core
+
+#if !defined(_FS_DAX_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
+#define _FS_DAX_TRACE_H
+
+#include <linux/fs.h>
+#include <linux/kdev_t.h>
+#include <linux/mm.h>
+#include <linux/tracepoint.h>
+
+#include "dax-internal.h"
+
+#ifndef _FS_DAX_TRACE_NAMES
+#define _FS_DAX_TRACE_NAMES
+
+/* What is traced as found where there is no entry. */
+#define DAX_TRACE_NONE		(-1)
+
+static inline int dax_trace_kind(void *entry)
+{
+	return entry ? dax_entry_kind(entry) : DAX_TRACE_NONE;
+}
+
+static inline unsigned int dax_trace_order(void *entry)
+{
+	return entry ? dax_entry_order(entry) : 0;
+}
+#endif
+
+TRACE_DEFINE_ENUM(DAX_MAPPED);
+TRACE_DEFINE_ENUM(DAX_ZERO);
+TRACE_DEFINE_ENUM(DAX_EMPTY);
+
+#define DAX_KIND_NAMES							\
+	{ DAX_TRACE_NONE,		"none" },			\
+	{ DAX_MAPPED,			"mapped" },			\
+	{ DAX_ZERO,			"zero" },			\
+	{ DAX_EMPTY,			"empty" }
+
+TRACE_DEFINE_ENUM(DAX_GRAB_INSERT);
+TRACE_DEFINE_ENUM(DAX_GRAB_LOCK);
+TRACE_DEFINE_ENUM(DAX_GRAB_DEMOTE);
+TRACE_DEFINE_ENUM(DAX_GRAB_REFUSE);
+
+#define DAX_GRAB_NAMES							\
+	{ DAX_GRAB_INSERT,		"insert" },			\
+	{ DAX_GRAB_LOCK,		"lock" },			\
+	{ DAX_GRAB_DEMOTE,		"demote" },			\
+	{ DAX_GRAB_REFUSE,		"refuse" }
+
+TRACE_DEFINE_ENUM(DAX_DELETE_TRUNCATE);
+TRACE_DEFINE_ENUM(DAX_DELETE_INVALIDATE);
+TRACE_DEFINE_ENUM(DAX_DELETE_DEMOTE);
+
+#define DAX_DELETE_NAMES						\
+	{ DAX_DELETE_TRUNCATE,		"truncate" },			\
+	{ DAX_DELETE_INVALIDATE,	"invalidate" },			\
+	{ DAX_DELETE_DEMOTE,		"demote" }
+
+TRACE_DEFINE_ENUM(DAX_FALLBACK_UNSUPPORTED);
+TRACE_DEFINE_ENUM(DAX_FALLBACK_COLOUR);
+TRACE_DEFINE_ENUM(DAX_FALLBACK_VMA);
+TRACE_DEFINE_ENUM(DAX_FALLBACK_EOF);
+TRACE_DEFINE_ENUM(DAX_FALLBACK_PRIVATE_WRITE);
+TRACE_DEFINE_ENUM(DAX_FALLBACK_SMALL_ENTRIES);
+TRACE_DEFINE_ENUM(DAX_FALLBACK_IOMAP_ERROR);
+TRACE_DEFINE_ENUM(DAX_FALLBACK_EXTENT_SHORT);
+TRACE_DEFINE_ENUM(DAX_FALLBACK_EXTENT_TYPE);
+TRACE_DEFINE_ENUM(DAX_FALLBACK_DEVICE_ERROR);
+TRACE_DEFINE_ENUM(DAX_FALLBACK_DEVICE_SHORT);
+TRACE_DEFINE_ENUM(DAX_FALLBACK_MISALIGNED_PFN);
+TRACE_DEFINE_ENUM(DAX_FALLBACK_NO_ZERO_PAGE);
+TRACE_DEFINE_ENUM(DAX_FALLBACK_PAGE_TABLE);
+TRACE_DEFINE_ENUM(DAX_FALLBACK_NO_MEMORY);
+
+#define DAX_FALLBACK_NAMES						\
+	{ DAX_FALLBACK_UNSUPPORTED,	"unsupported" },		\
+	{ DAX_FALLBACK_COLOUR,		"colour" },			\
+	{ DAX_FALLBACK_VMA,		"vma" },			\
+	{ DAX_FALLBACK_EOF,		"eof" },			\
+	{ DAX_FALLBACK_PRIVATE_WRITE,	"private-write" },		\
+	{ DAX_FALLBACK_SMALL_ENTRIES,	"small-entries" },		\
+	{ DAX_FALLBACK_IOMAP_ERROR,	"iomap-error" },		\
+	{ DAX_FALLBACK_EXTENT_SHORT,	"extent-short" },		\
+	{ DAX_FALLBACK_EXTENT_TYPE,	"extent-type" },		\
+	{ DAX_FALLBACK_DEVICE_ERROR,	"device-error" },		\
+	{ DAX_FALLBACK_DEVICE_SHORT,	"device-short" },		\
+	{ DAX_FALLBACK_MISALIGNED_PFN,	"misaligned-pfn" },		\
+	{ DAX_FALLBACK_NO_ZERO_PAGE,	"no-zero-page" },		\
+	{ DAX_FALLBACK_PAGE_TABLE,	"page-table" },			\
+	{ DAX_FALLBACK_NO_MEMORY,	"no-memory" }
+
+TRACE_EVENT(dax_grab_entry,
+	TP_PROTO(struct address_space *mapping, pgoff_t pgoff,
+		 unsigned int order, bool write, void *found,
+		 enum dax_grab_action action),
+	TP_ARGS(mapping, pgoff, order, write, found, action),
+	TP_STRUCT__entry(
+		__field(dev_t, dev)
+		__field(unsigned long, ino)
+		__field(pgoff_t, pgoff)
+		__field(unsigned int, order)
+		__field(bool, write)
+		__field(int, found)
+		__field(unsigned int, found_order)
+		__field(int, action)
+	),
+	TP_fast_assign(
+		__entry->dev = mapping->host->i_sb->s_dev;
+		__entry->ino = mapping->host->i_ino;
+		__entry->pgoff = pgoff;
+		__entry->order = order;
+		__entry->write = write;
+		__entry->found = dax_trace_kind(found);
+		__entry->found_order = dax_trace_order(found);
+		__entry->action = action;
+	),
+	TP_printk("dev %d:%d ino %#lx pgoff %#lx order %u %s found %s found_order %u action %s",
+		  MAJOR(__entry->dev), MINOR(__entry->dev), __entry->ino,
+		  __entry->pgoff, __entry->order,
+		  __entry->write ? "write" : "read",
+		  __print_symbolic(__entry->found, DAX_KIND_NAMES),
+		  __entry->found_order,
+		  __print_symbolic(__entry->action, DAX_GRAB_NAMES))
+);
+
+DECLARE_EVENT_CLASS(dax_entry_class,
+	TP_PROTO(struct address_space *mapping, pgoff_t pgoff, void *word,
+		 int how),
+	TP_ARGS(mapping, pgoff, word, how),
+	TP_STRUCT__entry(
+		__field(dev_t, dev)
+		__field(unsigned long, ino)
+		__field(pgoff_t, pgoff)
+		__field(unsigned int, order)
+		__field(int, kind)
+		__field(int, how)
+	),
+	TP_fast_assign(
+		__entry->dev = mapping->host->i_sb->s_dev;
+		__entry->ino = mapping->host->i_ino;
+		__entry->pgoff = dax_entry_start(word, pgoff);
+		__entry->order = dax_entry_order(word);
+		__entry->kind = dax_entry_kind(word);
+		__entry->how = how;
+	),
+	TP_printk("dev %d:%d ino %#lx pgoff %#lx order %u kind %s by %s",
+		  MAJOR(__entry->dev), MINOR(__entry->dev), __entry->ino,
+		  __entry->pgoff, __entry->order,
+		  __print_symbolic(__entry->kind, DAX_KIND_NAMES),
+		  __print_symbolic(__entry->how, DAX_DELETE_NAMES))
+);
+
+DEFINE_EVENT(dax_entry_class, dax_delete_entry,
+	TP_PROTO(struct address_space *mapping, pgoff_t pgoff, void *word,
+		 int how),
+	TP_ARGS(mapping, pgoff, word, how));
+
+DEFINE_EVENT_PRINT(dax_entry_class, dax_store_entry,
+	TP_PROTO(struct address_space *mapping, pgoff_t pgoff, void *word,
+		 int how),
+	TP_ARGS(mapping, pgoff, word, how),
+	TP_printk("dev %d:%d ino %#lx pgoff %#lx order %u kind %s %s",
+		  MAJOR(__entry->dev), MINOR(__entry->dev), __entry->ino,
+		  __entry->pgoff, __entry->order,
+		  __print_symbolic(__entry->kind, DAX_KIND_NAMES),
+		  __entry->how ? "dirty" : "clean")
+);
+
+TRACE_EVENT(dax_wait_entry,
+	TP_PROTO(struct address_space *mapping, pgoff_t pgoff, void *word),
+	TP_ARGS(mapping, pgoff, word),
+	TP_STRUCT__entry(
+		__field(dev_t, dev)
+		__field(unsigned long, ino)
+		__field(pgoff_t, pgoff)
+		__field(unsigned int, order)
+		__field(int, kind)
+	),
+	TP_fast_assign(
+		__entry->dev = mapping->host->i_sb->s_dev;
+		__entry->ino = mapping->host->i_ino;
+		__entry->pgoff = dax_entry_start(word, pgoff);
+		__entry->order = dax_entry_order(word);
+		__entry->kind = dax_entry_kind(word);
+	),
+	TP_printk("dev %d:%d ino %#lx pgoff %#lx order %u kind %s",
+		  MAJOR(__entry->dev), MINOR(__entry->dev), __entry->ino,
+		  __entry->pgoff, __entry->order,
+		  __print_symbolic(__entry->kind, DAX_KIND_NAMES))
+);
+
+TRACE_EVENT(dax_fault_fallback,
+	TP_PROTO(const struct vm_fault *vmf, unsigned int order,
+		 enum dax_fallback reason),
+	TP_ARGS(vmf, order, reason),
+	TP_STRUCT__entry(
+		__field(dev_t, dev)
+		__field(unsigned long, ino)
+		__field(unsigned long, address)
+		__field(pgoff_t, pgoff)
+		__field(unsigned int, order)
+		__field(int, reason)
+	),
+	TP_fast_assign(
+		const struct inode *inode = vmf->vma->vm_file->f_mapping->host;
+
+		__entry->dev = inode->i_sb->s_dev;
+		__entry->ino = inode->i_ino;
+		__entry->address = vmf->address;
+		__entry->pgoff = vmf->pgoff;
+		__entry->order = order;
+		__entry->reason = reason;
+	),
+	TP_printk("dev %d:%d ino %#lx address %#lx pgoff %#lx order %u reason %s",
+		  MAJOR(__entry->dev), MINOR(__entry->dev), __entry->ino,
+		  __entry->address, __entry->pgoff, __entry->order,
+		  __print_symbolic(__entry->reason, DAX_FALLBACK_NAMES))
+);
+
+#endif /* _FS_DAX_TRACE_H */
+
+#undef TRACE_INCLUDE_PATH
+#define TRACE_INCLUDE_PATH .
+#undef TRACE_INCLUDE_FILE
+#define TRACE_INCLUDE_FILE dax-trace
+
+#include <trace/define_trace.h>

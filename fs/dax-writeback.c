@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Dirty DAX entries to media, for fsync and its like.
+ *
+ * What a store leaves in the CPU's caches, writeback flushes.  For each entry,
+ * with its lock held all the time so that no fault comes in between:
+ *
+ *	TOWRITE off	a later fsync sets it again and then waits for us
+ *	write-protect	all page tables; the next store faults, and waits
+ *	flush		the memory of the whole entry
+ *	DIRTY off	nothing can have become dirty since the flush
+ *
+ * A locked entry is no reason to skip it: its holder is a fault, which may have
+ * taken the lock only to read, or another fsync, which may have flushed before
+ * the stores that concern us.  We wait for that very entry and look again.
+ *
+ * LOCKS	entry lock, i_mmap_rwsem (shared), page table locks
+ */
+
+#include <linux/dax.h>
+#include <linux/export.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/rmap.h>
+#include <linux/writeback.h>
+#include <trace/events/fs_dax.h>
+
+#include "dax-internal.h"
+#include "dax-trace.h"
+
+/*
+ * Write-protect the pages of the locked @entry in every page table, whatever
+ * size they are mapped with there, and whatever part of them the VMA covers.
+ */
+static void dax_wrprotect_entry(struct address_space *mapping, pgoff_t start,
+				void *entry)
+{
+	unsigned long nr = dax_entry_nr_pages(entry);
+	struct vm_area_struct *vma;
+
+	i_mmap_lock_read(mapping);
+	vma_interval_tree_foreach(vma, &mapping->i_mmap, start, start + nr - 1) {
+		pfn_mkclean_range(dax_entry_pfn(entry), nr, start, vma);
+		cond_resched();
+	}
+	i_mmap_unlock_read(mapping);
+}
+
+/* Flush the locked @entry, if the device is still there to be flushed. */
+static int dax_flush_locked(struct dax_device *dax_dev, void *entry)
+{
+	int id, ret = 0;
+
+	id = dax_read_lock();
+	if (dax_alive(dax_dev))
+		dax_flush_entry(dax_dev, entry);
+	else
+		ret = -EIO;
+	dax_read_unlock(id);
+	return ret;
+}
+
+/* Write back the unlocked @entry, at which a walk has arrived. */
+static int dax_writeback_one(struct xa_state *xas, struct dax_device *dax_dev,
+			     struct address_space *mapping, void *entry)
+	__must_hold(xas->xa->xa_lock)
+{
+	pgoff_t start = dax_entry_start(entry, xas->xa_index);
+	int ret;
+
+	if (WARN_ON_ONCE(!dax_is_mapped(entry)))
+		return -EIO;
+
+	dax_lock_entry(xas, entry);
+	xas_clear_mark(xas, PAGECACHE_TAG_TOWRITE);
+	xas_unlock_irq(xas);
+
+	dax_wrprotect_entry(mapping, start, entry);
+	ret = dax_flush_locked(dax_dev, entry);
+
+	xas_lock_irq(xas);
+	__dax_unlock_entry(xas, entry);
+	if (ret)
+		return ret;
+	xas_clear_mark(xas, PAGECACHE_TAG_DIRTY);
+	trace_dax_writeback_one(mapping->host, start,
+				dax_entry_nr_pages(entry));
+	return 0;
+}
+
+static int dax_writeback_walk(struct xa_state *xas, struct dax_device *dax_dev,
+			      struct address_space *mapping, pgoff_t end)
+{
+	unsigned int scanned = 0;
+	void *entry;
+	int ret = 0;
+
+	xas_lock_irq(xas);
+	xas_for_each_marked(xas, entry, end, PAGECACHE_TAG_TOWRITE) {
+		if (WARN_ON_ONCE(!xa_is_value(entry))) {
+			ret = -EIO;
+			break;
+		}
+		if (dax_is_locked(entry)) {
+			dax_wait_entry(xas, entry);
+			continue;
+		}
+		ret = dax_writeback_one(xas, dax_dev, mapping, entry);
+		if (ret)
+			break;
+		if (++scanned % XA_CHECK_SCHED == 0)
+			dax_pause_walk(xas);
+	}
+	xas_unlock_irq(xas);
+	return ret;
+}
+
+/**
+ * dax_writeback_mapping_range() - Make a range of a DAX file durable
+ * @mapping: The mapping of the file.
+ * @dax_dev: The device it lies on.
+ * @wbc: The range, in bytes, both ends included, and the mode.
+ *
+ * When it returns 0, each entry that was dirty when it was called and that
+ * overlaps the range has been flushed since, as a whole.  Does nothing unless
+ * @wbc asks for WB_SYNC_ALL: to clean in the background saves no memory here.
+ *
+ * Context: Process context; needs no lock of the inode.  Takes entry locks,
+ * one at a time.  May sleep.
+ * Return: 0; -EIO if the device is gone, the block size is not PAGE_SIZE, or
+ * the tree holds what it may not, and the error is then also noted in @mapping.
+ */
+int dax_writeback_mapping_range(struct address_space *mapping,
+				struct dax_device *dax_dev,
+				struct writeback_control *wbc)
+{
+	pgoff_t start = wbc->range_start >> PAGE_SHIFT;
+	pgoff_t end = wbc->range_end >> PAGE_SHIFT;
+	XA_STATE(xas, &mapping->i_pages, start);
+	struct inode *inode = mapping->host;
+	int ret;
+
+	if (WARN_ON_ONCE(inode->i_blkbits != PAGE_SHIFT))
+		return -EIO;
+	if (wbc->sync_mode != WB_SYNC_ALL || mapping_empty(mapping))
+		return 0;
+
+	trace_dax_writeback_range(inode, start, end);
+	/* What becomes dirty from now on is for the next fsync. */
+	tag_pages_for_writeback(mapping, start, end);
+	ret = dax_writeback_walk(&xas, dax_dev, mapping, end);
+	if (ret)
+		mapping_set_error(mapping, ret);
+	trace_dax_writeback_range_done(inode, xas.xa_index, end);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(dax_writeback_mapping_range);

@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The DAX page cache: files on memory that the CPU can address.
+ *
+ * A file on a DAX device is not cached, since its blocks can be mapped and
+ * copied where they are.  What is left of the page cache is its index: for
+ * each part of the file that was ever mapped, i_pages holds an entry that says
+ * which memory stands there.  The entries serialise everybody who cares:
+ *
+ *	faults		insert and replace entries, map what they say
+ *	writeback	flushes those marked dirty, and write-protects them
+ *	truncate,	delete them, after the page tables
+ *	invalidate
+ *	memory failure	keeps them from changing while it looks for victims
+ *
+ * ENTRIES	of 4 KiB and 2 MiB, mapped, zero or empty, each with a lock
+ *		bit: dax-entry.h says what they are, dax-entry.c how they are
+ *		locked, Documentation/filesystems/dax-entries.rst what happens
+ *		when sizes meet.
+ *
+ * LOCKS	from the outermost to the innermost:
+ *
+ *		inode->i_rwsem			write, truncate; not faults
+ *		  mm->mmap_lock or VMA lock
+ *		    sb_start_pagefault
+ *		      mapping->invalidate_lock	shared: fault; else: truncate
+ *			filesystem transaction	where it spans the fault: ext4
+ *			  entry lock		sleeps; one at a time
+ *			    extent locks	inside ->iomap_begin, ->iomap_end
+ *			    i_mmap_rwsem	unmap, write-protect
+ *			      page table lock
+ *				i_pages.xa_lock	a leaf, irqs off
+ *
+ *		dax_read_lock() keeps a device alive while one of its addresses
+ *		is in use; it sleeps for nobody and nests in any of these.
+ *
+ * LIFETIME	An entry that has blocks stays until they go or change: it is
+ *		neither split nor evicted.  Zero and empty entries give way to
+ *		others at any time, under the entry lock.
+ *
+ * MARKS	PAGECACHE_TAG_DIRTY on a mapped entry: some page table may map
+ *		it writable, or has since it was last flushed.  Of what fsync
+ *		saw dirty when it was called, all is flushed when it returns,
+ *		whoever held the entry in between.
+ *
+ * FILES	each calls those above it only:
+ *
+ *		dax-entry.h	what an entry is
+ *		dax-entry.c	who holds it
+ *		dax-page.c	what it points to
+ *		dax-access.c	where the bytes are
+ *		dax.c		this file: what happens to a mapping as a whole
+ *		dax-fault.c	page faults of every order, MAP_SYNC
+ *		dax-io.c	read, write, zero, truncate a block
+ *		dax-reflink.c	two files: unshare, compare, remap
+ *		dax-writeback.c	dirty entries to media
+ */
+
+#include <linux/dax.h>
+#include <linux/export.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/rcupdate.h>
+
+#include "dax-internal.h"
+
+/*
+ * Cookies of the lock functions below, beside the entry that was locked: no
+ * xarray value has either value.
+ */
+#define DAX_COOKIE_FAILED	((dax_entry_t)0)
+#define DAX_COOKIE_NOTHING	(~(dax_entry_t)0)
+
+/**
+ * dax_lock_folio() - Keep a folio's file from changing under memory failure
+ * @folio: A folio of a DAX device, which the caller has not pinned.
+ *
+ * Finds the file by folio->mapping and locks the entry that maps the folio.
+ * While it is locked, the folio stays where it is in the file, and the inode
+ * cannot go.
+ *
+ * Context: Process context; holds no lock on the inode.  May sleep.
+ * Return: A cookie for dax_unlock_folio(), or 0 if no single file maps the
+ * folio: none does, or several do and only the filesystem knows which.
+ */
+dax_entry_t dax_lock_folio(struct folio *folio)
+{
+	dax_entry_t cookie = DAX_COOKIE_FAILED;
+	XA_STATE(xas, NULL, 0);
+	void *entry;
+
+	rcu_read_lock();
+	for (;;) {
+		struct address_space *mapping = READ_ONCE(folio->mapping);
+
+		/* A marker, not a mapping: it must not be followed. */
+		if (!mapping || mapping == PAGE_MAPPING_DAX_SHARED)
+			break;
+		if (!dax_mapping(mapping))
+			break;
+		/* Device DAX has no entries; its dev_pagemap pin will do. */
+		if (S_ISCHR(mapping->host->i_mode)) {
+			cookie = DAX_COOKIE_NOTHING;
+			break;
+		}
+
+		xas.xa = &mapping->i_pages;
+		xas_lock_irq(&xas);
+		if (mapping != folio->mapping) {
+			xas_unlock_irq(&xas);
+			continue;
+		}
+		xas_set(&xas, folio->index);
+		entry = xas_load(&xas);
+		if (xa_is_value(entry) && dax_is_locked(entry)) {
+			/* The mapping may be gone when this returns. */
+			rcu_read_unlock();
+			dax_wait_entry_unlock(&xas, entry);
+			rcu_read_lock();
+			continue;
+		}
+		if (xa_is_value(entry)) {
+			dax_lock_entry(&xas, entry);
+			cookie = (dax_entry_t)entry;
+		}
+		xas_unlock_irq(&xas);
+		break;
+	}
+	rcu_read_unlock();
+	return cookie;
+}
+
+/**
+ * dax_unlock_folio() - Undo dax_lock_folio()
+ * @folio: The folio.
+ * @cookie: What dax_lock_folio() returned, other than 0.
+ *
+ * Context: Any in which irqs are on.
+ */
+void dax_unlock_folio(struct folio *folio, dax_entry_t cookie)
+{
+	if (cookie != DAX_COOKIE_NOTHING)
+		dax_unlock_mapping_entry(folio->mapping, folio->index, cookie);
+}
+
+/**
+ * dax_lock_mapping_entry() - Lock the entry of a page offset for memory failure
+ * @mapping: The mapping, whose inode the caller holds.
+ * @index: The page offset.
+ * @page: Where to put the page of @index; left alone if there is none.
+ *
+ * Context: Process context.  May sleep.
+ * Return: A cookie for dax_unlock_mapping_entry(), also if no blocks are
+ * mapped at @index and nothing was locked; 0 if @mapping is not of a DAX file.
+ */
+dax_entry_t dax_lock_mapping_entry(struct address_space *mapping, pgoff_t index,
+				   struct page **page)
+{
+	dax_entry_t cookie = DAX_COOKIE_NOTHING;
+	XA_STATE(xas, &mapping->i_pages, index);
+	void *entry;
+
+	if (!dax_mapping(mapping))
+		return DAX_COOKIE_FAILED;
+
+	xas_lock_irq(&xas);
+	for (;;) {
+		entry = xas_load(&xas);
+		if (!xa_is_value(entry) || !dax_is_locked(entry))
+			break;
+		dax_wait_entry(&xas, entry);
+	}
+	if (xa_is_value(entry) && dax_is_mapped(entry)) {
+		dax_lock_entry(&xas, entry);
+		*page = dax_entry_page(entry, index);
+		cookie = (dax_entry_t)entry;
+	}
+	xas_unlock_irq(&xas);
+	return cookie;
+}
+
+/**
+ * dax_unlock_mapping_entry() - Undo dax_lock_mapping_entry()
+ * @mapping: The mapping.
+ * @index: The page offset.
+ * @cookie: What dax_lock_mapping_entry() returned, other than 0.
+ *
+ * Context: Any in which irqs are on.
+ */
+void dax_unlock_mapping_entry(struct address_space *mapping, pgoff_t index,
+			      dax_entry_t cookie)
+{
+	XA_STATE(xas, &mapping->i_pages, index);
+
+	if (cookie != DAX_COOKIE_NOTHING)
+		dax_unlock_entry(&xas, (void *)cookie);
+}
+
+/**
+ * dax_layout_busy_page_range() - Find a page of a file that is in use
+ * @mapping: The mapping of the file.
+ * @start: First byte of the range.
+ * @end: Last byte of the range; LLONG_MAX for the end of the file.
+ *
+ * Before a filesystem takes blocks away from a file, nobody may use their
+ * pages: no page table, and no device that does DMA into them.  This unmaps
+ * the range and looks for references.  A page may well be in use although no
+ * page table maps the file any more: DMA does not end with munmap().
+ *
+ * Context: Process context; mapping->invalidate_lock held exclusively, so that
+ * nobody maps the range again.  May sleep.
+ * Return: A page whose reference count the caller waits to see drop to 1; it
+ * holds no reference for the caller.  NULL if there is none.
+ */
+struct page *dax_layout_busy_page_range(struct address_space *mapping,
+					loff_t start, loff_t end)
+{
+	pgoff_t first = start >> PAGE_SHIFT;
+	pgoff_t last = end == LLONG_MAX ? ULONG_MAX : end >> PAGE_SHIFT;
+	XA_STATE(xas, &mapping->i_pages, first);
+	unsigned int scanned = 0;
+	struct page *page = NULL;
+	void *entry;
+
+	/* Without page structures GUP fails, and so does DMA. */
+	if (IS_ENABLED(CONFIG_FS_DAX_LIMITED) || !dax_mapping(mapping))
+		return NULL;
+
+	/*
+	 * GUP takes a reference and then looks whether the page is still
+	 * mapped, or it takes the page table lock, which the unmap takes, too.
+	 * So a reference that the scan below does not see will not come.
+	 */
+	unmap_mapping_pages(mapping, first, last - first + 1, false);
+
+	xas_lock_irq(&xas);
+	xas_for_each(&xas, entry, last) {
+		if (WARN_ON_ONCE(!xa_is_value(entry)))
+			continue;
+		if (dax_is_locked(entry)) {
+			dax_wait_entry(&xas, entry);
+			continue;
+		}
+		page = dax_busy_page(entry);
+		if (page)
+			break;
+		if (++scanned % XA_CHECK_SCHED == 0)
+			dax_pause_walk(&xas);
+	}
+	xas_unlock_irq(&xas);
+	return page;
+}
+EXPORT_SYMBOL_GPL(dax_layout_busy_page_range);
+
+/**
+ * dax_layout_busy_page() - dax_layout_busy_page_range() for a whole file
+ * @mapping: The mapping of the file.
+ *
+ * Context: As dax_layout_busy_page_range().
+ * Return: As dax_layout_busy_page_range().
+ */
+struct page *dax_layout_busy_page(struct address_space *mapping)
+{
+	return dax_layout_busy_page_range(mapping, 0, LLONG_MAX);
+}
+EXPORT_SYMBOL_GPL(dax_layout_busy_page);
+
+/*
+ * Lock the entry at @xas and unmap all of it.  Callers who unmap a range of
+ * the file reach the ptes of that range only, but an entry that overlaps it
+ * may have others: small pages of a large zero entry, above all, which would
+ * go on to read as zeroes with no entry left to say so.
+ */
+static void dax_lock_and_unmap(struct xa_state *xas,
+			       struct address_space *mapping, void *entry)
+	__must_hold(xas->xa->xa_lock)
+{
+	dax_lock_entry(xas, entry);
+	xas_unlock_irq(xas);
+	dax_unmap_entry(mapping, xas->xa_index, entry);
+	xas_lock_irq(xas);
+}
+
+static bool dax_entry_marked(struct xa_state *xas)
+{
+	return xas_get_mark(xas, PAGECACHE_TAG_DIRTY) ||
+		xas_get_mark(xas, PAGECACHE_TAG_TOWRITE);
+}
+
+/* Returns true if the entry that covers @index was deleted. */
+static bool dax_invalidate_entry(struct address_space *mapping, pgoff_t index,
+				 enum dax_delete why)
+{
+	bool trunc = why == DAX_DELETE_TRUNCATE;
+	XA_STATE(xas, &mapping->i_pages, index);
+	bool deleted = false;
+	void *entry;
+
+	xas_lock_irq(&xas);
+	if (dax_get_unlocked_entry(&xas, 0, &entry) || !entry)
+		goto unlock;
+	if (!trunc && dax_entry_marked(&xas)) {
+		dax_put_unlocked_entry(&xas, entry);
+		goto unlock;
+	}
+	if (dax_entry_order(entry) && !dax_is_empty(entry))
+		dax_lock_and_unmap(&xas, mapping, entry);
+	dax_disassociate_entry(entry, mapping, trunc);
+	dax_delete_entry(&xas, entry, why);
+	deleted = true;
+unlock:
+	xas_unlock_irq(&xas);
+	return deleted;
+}
+
+/**
+ * dax_delete_mapping_entry() - Delete an entry whose blocks go
+ * @mapping: The mapping.
+ * @index: A page offset at which the caller has seen an entry.
+ *
+ * Waits for the entry lock.  Deletes dirty entries, too, and always whole ones.
+ *
+ * Context: Process context; i_rwsem and invalidate_lock held exclusively, or
+ * the inode is being evicted.  May sleep.
+ * Return: 1.
+ */
+int dax_delete_mapping_entry(struct address_space *mapping, pgoff_t index)
+{
+	bool deleted = dax_invalidate_entry(mapping, index,
+					    DAX_DELETE_TRUNCATE);
+
+	/* The caller's locks keep everybody else from deleting it. */
+	WARN_ON_ONCE(!deleted);
+	return deleted;
+}
+
+/**
+ * dax_invalidate_mapping_entry_sync() - Delete an entry if it is clean
+ * @mapping: The mapping.
+ * @index: A page offset.
+ *
+ * Waits for the entry lock.
+ *
+ * Context: Process context; i_rwsem held, but not invalidate_lock, so faults
+ * go on.  May sleep.
+ * Return: 1 if the entry was deleted; 0 if it is dirty, or there is none.
+ */
+int dax_invalidate_mapping_entry_sync(struct address_space *mapping,
+				      pgoff_t index)
+{
+	return dax_invalidate_entry(mapping, index, DAX_DELETE_INVALIDATE);
+}
+
+/**
+ * dax_drop_entry() - Delete an entry that the caller has locked, losing nothing
+ * @xas: An index within the entry.
+ * @entry: The entry, without the lock bit.
+ * @dax_dev: The device behind it.
+ * @why: For the trace.
+ *
+ * Unlike truncation this does not say that the data are not wanted any more.
+ * The entry may be larger than the range that makes it go, so what is dirty in
+ * it is flushed before the mark that tells fsync of it disappears.
+ *
+ * Context: Process context; the entry locked, the xa_lock not held.  May sleep.
+ */
+void dax_drop_entry(struct xa_state *xas, void *entry,
+		    struct dax_device *dax_dev, enum dax_delete why)
+{
+	struct address_space *mapping = container_of(xas->xa,
+						     struct address_space,
+						     i_pages);
+	bool dirty;
+
+	/* Unmapped first: then nobody can make it dirty once more. */
+	if (!dax_is_empty(entry))
+		dax_unmap_entry(mapping, xas->xa_index, entry);
+
+	xas_reset(xas);
+	xas_lock_irq(xas);
+	xas_load(xas);
+	dirty = dax_entry_marked(xas);
+	xas_unlock_irq(xas);
+	if (dirty)
+		dax_flush_entry(dax_dev, entry);
+
+	xas_lock_irq(xas);
+	dax_disassociate_entry(entry, mapping, false);
+	dax_delete_entry(xas, entry, why);
+	xas_unlock_irq(xas);
+}
+
+/**
+ * dax_drop_range() - Delete the entries of a range whose blocks change
+ * @mapping: The mapping.
+ * @dax_dev: The device behind the blocks so far.
+ * @start: First page offset.
+ * @end: Last page offset.
+ *
+ * For writes that allocate: zero entries and entries of the blocks that were
+ * there before must not stay mapped.  Faults are not locked out, so one of
+ * them may insert an entry again at once; it then sees the new blocks, as far
+ * as the filesystem shows them already.
+ *
+ * Context: Process context; i_rwsem held exclusively.  May sleep.
+ */
+void dax_drop_range(struct address_space *mapping, struct dax_device *dax_dev,
+		    pgoff_t start, pgoff_t end)
+{
+	XA_STATE(xas, &mapping->i_pages, start);
+	void *entry;
+
+	xas_lock_irq(&xas);
+	xas_for_each(&xas, entry, end) {
+		if (WARN_ON_ONCE(!xa_is_value(entry)))
+			continue;
+		if (dax_is_locked(entry)) {
+			dax_wait_entry(&xas, entry);
+			continue;
+		}
+		dax_lock_entry(&xas, entry);
+		xas_unlock_irq(&xas);
+		dax_drop_entry(&xas, entry, dax_dev, DAX_DELETE_INVALIDATE);
+		cond_resched();
+		xas_lock_irq(&xas);
+		/* On behind it, or faults at this index could hold us up. */
+		xas_set(&xas, dax_entry_start(entry, xas.xa_index) +
+			      dax_entry_nr_pages(entry));
+	}
+	xas_unlock_irq(&xas);
+}
