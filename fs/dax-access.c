@@ -148,7 +148,7 @@ int dax_iomap_pfn(const struct iomap *iomap, loff_t pos, size_t size,
 
 /* Copy @len bytes at @pos of @iomap, which may lie in several pieces. */
 static int dax_copy_pieces(const struct iomap *iomap, loff_t pos, void *dst,
-			  size_t len)
+			   size_t len)
 {
 	while (len) {
 		void *src;

@@ -152,6 +152,7 @@ static void dax_sleep_on_entry(struct xa_state *xas, void *entry,
  * May sleep.
  */
 void dax_wait_entry_unlock(struct xa_state *xas, void *entry)
+	__releases(xas->xa->xa_lock)
 {
 	dax_sleep_on_entry(xas, entry, false);
 }
@@ -411,8 +412,9 @@ static void *dax_insert_empty_entry(struct xa_state *xas, unsigned int order)
  *
  * Spares a filesystem the transaction of a fault that would only be refused.
  *
- * Context: Process context with no entry of @mapping locked.  The answer is
- * out of date when it arrives; only dax_grab_entry() decides.
+ * Context: Process context; takes the xa_lock.
+ * Return: Whether there are any, which may no longer be true when the answer
+ * arrives: only dax_grab_entry() decides.
  */
 bool dax_has_smaller_entry(struct address_space *mapping, pgoff_t index,
 			   unsigned int order, bool write)

@@ -150,10 +150,9 @@ static vm_fault_t dax_map_zero_pmd(struct dax_fault *df, struct folio *folio,
 	struct vm_fault *vmf = df->vmf;
 	struct mm_struct *mm = vmf->vma->vm_mm;
 	vm_fault_t ret = VM_FAULT_NOPAGE;
-	spinlock_t *ptl;
+	spinlock_t *ptl = pmd_lock(mm, vmf->pmd);
 	pmd_t pmd;
 
-	ptl = pmd_lock(mm, vmf->pmd);
 	if (pmd_none(*vmf->pmd)) {
 		if (pgtable) {
 			pgtable_trans_huge_deposit(mm, vmf->pmd, pgtable);
@@ -212,7 +211,7 @@ static vm_fault_t dax_load_zero(struct dax_fault *df)
 		pfn_t pfn = pfn_to_pfn_t(my_zero_pfn(vmf->address));
 
 		ret = vmf_insert_mixed(vmf->vma, vmf->address, pfn);
-		trace_dax_load_hole(inode, vmf, ret);
+		trace_dax_load_hole(inode, vmf, (__force int)ret);
 		return ret;
 	}
 
@@ -442,7 +441,7 @@ static vm_fault_t dax_fault_cow_page(struct dax_fault *df)
 	if (err)
 		return vmf_error(err);
 
-	__SetPageUptodate(vmf->cow_page);
+	__folio_mark_uptodate(page_folio(vmf->cow_page));
 	df->iter.processed = PAGE_SIZE;
 	ret = finish_fault(vmf);
 	return ret ? ret : VM_FAULT_DONE_COW;
@@ -569,6 +568,7 @@ static vm_fault_t dax_fault_done(struct vm_fault *vmf, unsigned int order,
 				 vm_fault_t ret, enum dax_fallback reason)
 {
 	struct inode *inode = dax_vmf_mapping(vmf)->host;
+	int result = (__force int)ret;
 
 	if (ret & VM_FAULT_FALLBACK) {
 		trace_dax_fault_fallback(vmf, order, reason);
@@ -576,10 +576,10 @@ static vm_fault_t dax_fault_done(struct vm_fault *vmf, unsigned int order,
 			dax_split_huge(vmf);
 	}
 	if (order == 0)
-		trace_dax_pte_fault_done(inode, vmf, ret);
+		trace_dax_pte_fault_done(inode, vmf, result);
 	else if (order == PMD_ORDER)
 		trace_dax_pmd_fault_done(inode, vmf, dax_vmf_max_pgoff(vmf),
-					 ret);
+					 result);
 	return ret;
 }
 
@@ -679,9 +679,10 @@ static vm_fault_t dax_map_synced(struct vm_fault *vmf, unsigned int order,
 		if (!err)
 			dax_put_unlocked_entry(&xas, entry);
 		xas_unlock_irq(&xas);
+		ret = VM_FAULT_NOPAGE;
 		trace_dax_insert_pfn_mkwrite_no_entry(mapping->host, vmf,
-						      VM_FAULT_NOPAGE);
-		return VM_FAULT_NOPAGE;
+						      (__force int)ret);
+		return ret;
 	}
 	dax_lock_entry(&xas, entry);
 	xas_set_mark(&xas, PAGECACHE_TAG_DIRTY);
@@ -689,7 +690,7 @@ static vm_fault_t dax_map_synced(struct vm_fault *vmf, unsigned int order,
 
 	ret = dax_map_pfn(vmf, pfn, order, true);
 	dax_unlock_entry(&xas, entry);
-	trace_dax_insert_pfn_mkwrite(mapping->host, vmf, ret);
+	trace_dax_insert_pfn_mkwrite(mapping->host, vmf, (__force int)ret);
 	return ret;
 }
 

@@ -63,7 +63,8 @@ int dax_get_unlocked_entry(struct xa_state *xas, unsigned int order,
 			   void **entryp);
 void dax_put_unlocked_entry(struct xa_state *xas, void *entry);
 void dax_wait_entry(struct xa_state *xas, void *entry);
-void dax_wait_entry_unlock(struct xa_state *xas, void *entry);
+void dax_wait_entry_unlock(struct xa_state *xas, void *entry)
+	__releases(xas->xa->xa_lock);
 void dax_lock_entry(struct xa_state *xas, void *entry);
 void __dax_unlock_entry(struct xa_state *xas, void *entry);
 void dax_unlock_entry(struct xa_state *xas, void *entry);

@@ -11,9 +11,9 @@
  *
  *	hole filled	the filesystem shows the new blocks, zeroed, when
  *			->iomap_begin returns: dropped before the copy
- *	copy on write	until ->iomap_end a read fault finds the old blocks:
- *			dropped after it, and before the copy, too, so that
- *			no store goes to the old ones meanwhile
+ *	blocks shared	until ->iomap_end a read fault finds the old blocks:
+ *			dropped after it, but before the copy as well, so
+ *			that no store goes to the old ones meanwhile
  *
  * A block that replaces a shared one is complete before ->iomap_end, also
  * around what the caller writes, and also if the caller's buffer ends early.
