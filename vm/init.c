@@ -46,7 +46,7 @@ give_up(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	fprintf(stderr, "init: ");
+	fprintf(stderr, "init: cannot ");
 	vfprintf(stderr, fmt, ap);
 	fprintf(stderr, ": %s\n", strerror(err));
 	va_end(ap);
@@ -88,7 +88,7 @@ static void enter_overlay(void)
 	must_mount("tmpfs", "/run", "tmpfs", 0, "mode=755,size=75%");
 	if (mkdir("/run/upper", 0755) || mkdir("/run/work", 0755) ||
 	    mkdir("/run/root", 0755))
-		give_up("folders for the overlay");
+		give_up("make folders for the overlay");
 	must_mount("overlay", "/run/root", "overlay", 0,
 		   "lowerdir=/,upperdir=/run/upper,workdir=/run/work");
 	if (chdir("/run/root") || mount(".", "/", NULL, MS_MOVE, NULL) ||
@@ -213,7 +213,7 @@ static void run_command(int out, int err)
 	setsid();
 	if (in < 0 || dup2(in, STDIN_FILENO) < 0 ||
 	    dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0)
-		give_up("redirect");
+		give_up("redirect the streams");
 	execve("/bin/bash", argv, envp);
 	give_up("exec /bin/bash");
 }

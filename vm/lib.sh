@@ -40,7 +40,8 @@ note() { printf '%snote: %s%s\n' "$c_note" "$*" "$c_off" >&2; }
 warn() { printf '%svm/%s: %s%s\n' "$c_bad" "$me" "$*" "$c_off" >&2; }
 
 # die TEXT...: what is wrong and what to do about it, and stop
-die() { warn "$@"; exit 1; }
+die_status=1
+die() { warn "$@"; exit "$die_status"; }
 
 # progress TEXT...: a line that replaces itself on a terminal, and is
 # repeated at most every 20 seconds elsewhere
