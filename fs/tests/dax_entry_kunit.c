@@ -1,0 +1,1649 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KUnit tests of the DAX entries: what an entry says (fs/dax-entry.h), and who
+ * holds it (fs/dax-entry.c).
+ *
+ * Who waits, and who is woken, is told by scripts.  The test's own thread is
+ * the director.  The actors are kthreads that make one call each and may stop
+ * once on the way, with an entry lock held, until the director lets them go.
+ * After each line of the script the director waits until the stage is still:
+ * every actor sleeps on an entry, holds one, or is done (settle()).  Then it
+ * looks who does what.  A wakeup that was lost is an actor that sleeps where
+ * it should hold; a wakeup too many is an actor that has slept twice, since a
+ * probe on the trace event of going to sleep counts.  No delay decides.
+ *
+ * tools/testing/dax/ runs this file in user space as well, under sanitizers
+ * and over XArrays of two geometries.  What needs a failing allocation or a
+ * look into a callback can only be tested there: injection.c beside it.
+ */
+
+#include <kunit/test.h>
+#include <linux/completion.h>
+#include <linux/delay.h>
+#include <linux/fs.h>
+#include <linux/hash.h>
+#include <linux/jiffies.h>
+#include <linux/kthread.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/sched.h>
+#include <linux/sched/task.h>
+#include <linux/slab.h>
+#include <linux/xarray.h>
+
+#include "../dax-internal.h"
+#include "../dax-trace.h"
+
+/* A page offset that is aligned to all orders, and one that follows all. */
+#define BASE		BIT(19)
+#define BEYOND		(BASE + BIT(18))
+
+/* Only a hang takes that long. */
+#define PATIENCE	(30 * HZ)
+
+struct order_param {
+	const char *desc;
+	unsigned int order;
+};
+
+static const struct order_param orders[] = {
+	{ "order 0", 0 },
+	{ "order 9", 9 },
+	{ "order 18", 18 },
+};
+
+KUNIT_ARRAY_PARAM_DESC(orders, orders, desc);
+
+static unsigned int param_order(struct kunit *test)
+{
+	const struct order_param *param = test->param_value;
+
+	return param->order;
+}
+
+/* --- the entry word ----------------------------------------------------- */
+
+static void check_word(struct kunit *test, void *entry, enum dax_kind kind,
+		       unsigned long pfn, unsigned int order, bool locked)
+{
+	KUNIT_EXPECT_TRUE(test, xa_is_value(entry));
+	KUNIT_EXPECT_EQ(test, dax_entry_kind(entry), kind);
+	KUNIT_EXPECT_EQ(test, dax_is_mapped(entry), kind == DAX_MAPPED);
+	KUNIT_EXPECT_EQ(test, dax_is_zero(entry), kind == DAX_ZERO);
+	KUNIT_EXPECT_EQ(test, dax_is_empty(entry), kind == DAX_EMPTY);
+	KUNIT_EXPECT_EQ(test, dax_entry_order(entry), order);
+	KUNIT_EXPECT_EQ(test, dax_entry_nr_pages(entry), 1UL << order);
+	KUNIT_EXPECT_EQ(test, dax_is_locked(entry), locked);
+	if (kind == DAX_MAPPED)
+		KUNIT_EXPECT_EQ(test, dax_entry_pfn(entry), pfn);
+}
+
+static void check_lock_bit(struct kunit *test, void *entry, enum dax_kind kind,
+			   unsigned long pfn, unsigned int order)
+{
+	void *locked = dax_make_locked(entry);
+
+	check_word(test, entry, kind, pfn, order, false);
+	check_word(test, locked, kind, pfn, order, true);
+	KUNIT_EXPECT_EQ(test, xa_to_value(entry) ^ xa_to_value(locked),
+			DAX_LOCKED);
+	KUNIT_EXPECT_PTR_EQ(test, dax_make_locked(locked), locked);
+}
+
+static void word_says_what_was_put_in(struct kunit *test)
+{
+	const unsigned long max = ~0UL >> (DAX_PFN_SHIFT + 1);
+	const unsigned long pfns[] = { 0, 1, 0x12345, 0x100000, max };
+	unsigned int order = param_order(test);
+
+	check_lock_bit(test, dax_make_empty(order), DAX_EMPTY, 0, order);
+	check_lock_bit(test, dax_make_zero(order), DAX_ZERO, 0, order);
+	for (int i = 0; i < ARRAY_SIZE(pfns); i++) {
+		unsigned long pfn = round_down(pfns[i], 1UL << order);
+
+		check_lock_bit(test, dax_make_mapped(pfn, order), DAX_MAPPED,
+			       pfn, order);
+	}
+}
+
+static void word_knows_its_range(struct kunit *test)
+{
+	unsigned int order = param_order(test);
+	unsigned long nr = 1UL << order;
+	unsigned long offsets[] = { 0, nr / 3, nr / 2, nr - 1 };
+	unsigned long pfn = 5 * nr;
+	void *entry = dax_make_mapped(pfn, order);
+
+	for (int i = 0; i < ARRAY_SIZE(offsets); i++) {
+		pgoff_t index = BASE + offsets[i];
+
+		KUNIT_EXPECT_EQ(test, dax_entry_start(entry, index), BASE);
+		KUNIT_EXPECT_EQ(test, dax_entry_pfn_at(entry, index),
+				pfn + offsets[i]);
+	}
+	KUNIT_EXPECT_EQ(test, dax_entry_start(entry, BASE - 1), BASE - nr);
+	KUNIT_EXPECT_EQ(test, dax_entry_start(entry, BASE + nr), BASE + nr);
+}
+
+static void mapped_covers_same_blocks(struct kunit *test)
+{
+	unsigned int order = param_order(test);
+	unsigned long nr = 1UL << order;
+	unsigned long pfn = 8 * nr;
+	void *entry = dax_make_mapped(pfn, order);
+	unsigned long offsets[] = { 0, nr / 3, nr / 2, nr - 1 };
+
+	for (int i = 0; i < ARRAY_SIZE(offsets); i++) {
+		unsigned long off = offsets[i];
+		pgoff_t index = BASE + off;
+		void *small = dax_make_mapped(pfn + off, 0);
+		void *other = dax_make_mapped(pfn + off + 1, 0);
+
+		KUNIT_EXPECT_TRUE(test, dax_entry_covers(entry, entry, index));
+		KUNIT_EXPECT_TRUE(test, dax_entry_covers(entry, small, index));
+		KUNIT_EXPECT_FALSE(test, dax_entry_covers(entry, other, index));
+		KUNIT_EXPECT_EQ(test, dax_entry_covers(small, entry, index),
+				order == 0);
+	}
+	KUNIT_EXPECT_FALSE(test, dax_entry_covers(entry,
+						  dax_make_mapped(pfn + nr, order),
+						  BASE));
+}
+
+static void zero_covers_zero(struct kunit *test)
+{
+	unsigned int order = param_order(test);
+	pgoff_t index = BASE + (1UL << order) / 2;
+	void *zero = dax_make_zero(order);
+
+	KUNIT_EXPECT_TRUE(test, dax_entry_covers(zero, zero, index));
+	KUNIT_EXPECT_TRUE(test, dax_entry_covers(zero, dax_make_zero(0), index));
+	KUNIT_EXPECT_FALSE(test, dax_entry_covers(zero, dax_make_zero(order + 1),
+						  index));
+	/* A zero entry has no pfn, and that is not the pfn 0. */
+	KUNIT_EXPECT_FALSE(test, dax_entry_covers(zero,
+						  dax_make_mapped(0, order), BASE));
+	KUNIT_EXPECT_FALSE(test, dax_entry_covers(dax_make_mapped(0, order),
+						  zero, BASE));
+}
+
+static void empty_covers_nothing(struct kunit *test)
+{
+	unsigned int order = param_order(test);
+	void *empty = dax_make_empty(order);
+	void *zero = dax_make_zero(order);
+	void *mapped = dax_make_mapped(0, order);
+
+	KUNIT_EXPECT_FALSE(test, dax_entry_covers(empty, empty, BASE));
+	KUNIT_EXPECT_FALSE(test, dax_entry_covers(empty, zero, BASE));
+	KUNIT_EXPECT_FALSE(test, dax_entry_covers(empty, mapped, BASE));
+	KUNIT_EXPECT_FALSE(test, dax_entry_covers(zero, empty, BASE));
+	KUNIT_EXPECT_FALSE(test, dax_entry_covers(mapped, empty, BASE));
+}
+
+static void covers_whatever_the_lock_bits(struct kunit *test)
+{
+	unsigned int order = param_order(test);
+	void *old = dax_make_mapped(0x40000, order);
+	void *new = dax_make_mapped(0x40000, 0);
+
+	KUNIT_EXPECT_TRUE(test, dax_entry_covers(dax_make_locked(old), new,
+						 BASE));
+	KUNIT_EXPECT_TRUE(test, dax_entry_covers(old, dax_make_locked(new),
+						 BASE));
+}
+
+static struct kunit_case dax_entry_word_cases[] = {
+	KUNIT_CASE_PARAM(word_says_what_was_put_in, orders_gen_params),
+	KUNIT_CASE_PARAM(word_knows_its_range, orders_gen_params),
+	KUNIT_CASE_PARAM(mapped_covers_same_blocks, orders_gen_params),
+	KUNIT_CASE_PARAM(zero_covers_zero, orders_gen_params),
+	KUNIT_CASE_PARAM(empty_covers_nothing, orders_gen_params),
+	KUNIT_CASE_PARAM(covers_whatever_the_lock_bits, orders_gen_params),
+	{}
+};
+
+static struct kunit_suite dax_entry_word_suite = {
+	.name = "dax_entry_word",
+	.test_cases = dax_entry_word_cases,
+};
+
+/* --- the stage ---------------------------------------------------------- */
+
+enum actor_state {
+	ACTOR_RUNS,
+	ACTOR_SLEEPS,		/* on an entry that is locked */
+	ACTOR_HOLDS,		/* an entry lock, until told to go on */
+	ACTOR_DONE,
+};
+
+#define MAX_SEEN	8
+
+struct actor {
+	struct dax_test *dt;
+	struct address_space *mapping;
+
+	/* What it is told to do. */
+	void (*job)(struct actor *actor);
+	pgoff_t index;
+	unsigned int order;
+	bool write;
+
+	struct task_struct *task;
+	struct task_struct *self;	/* the same, set by itself */
+	struct completion go;
+	struct completion done;
+
+	/* Written when it goes to sleep, read when it sleeps. */
+	unsigned int sleeps;
+	pgoff_t slept_at;
+	unsigned int slept_order;
+
+	/* What came out; to be read when it is done. */
+	int ret;
+	void *entry;
+	unsigned int nr_seen;
+	pgoff_t seen[MAX_SEEN];
+};
+
+#define MAX_ACTORS	4
+#define MAX_GRABS	4
+
+struct dax_test {
+	struct address_space *mapping;
+	struct address_space *second;
+	struct super_block *sb;
+
+	struct actor actors[MAX_ACTORS];
+	unsigned int nr_actors;
+	char stage[MAX_ACTORS + 1];
+	bool probing;
+
+	/* What the director's own grabs were traced as. */
+	struct task_struct *director;
+	unsigned int nr_grabs;
+	enum dax_grab_action grabs[MAX_GRABS];
+	void *found[MAX_GRABS];
+
+	/* Protected by the entry lock, if that is any good. */
+	unsigned long nr_owned;
+	struct actor *owner;
+	bool shared;
+};
+
+static struct address_space *new_mapping(struct kunit *test,
+					 struct super_block *sb)
+{
+	struct inode *inode = kzalloc(sizeof(*inode), GFP_KERNEL);
+	struct address_space *mapping;
+
+	KUNIT_ASSERT_NOT_NULL(test, inode);
+	inode->i_sb = sb;
+	mapping = &inode->i_data;
+	address_space_init_once(mapping);
+	mapping->host = inode;
+	mapping_set_gfp_mask(mapping, GFP_KERNEL);
+	inode->i_mapping = mapping;
+	return mapping;
+}
+
+static void free_mapping(struct address_space *mapping)
+{
+	if (!mapping)
+		return;
+	xa_destroy(&mapping->i_pages);
+	kfree(mapping->host);
+}
+
+/* A probe: an actor goes to sleep on @entry. */
+static void note_sleep(void *data, struct address_space *mapping, pgoff_t index,
+		       void *entry)
+{
+	struct dax_test *dt = data;
+
+	for (int i = 0; i < MAX_ACTORS; i++) {
+		struct actor *actor = &dt->actors[i];
+
+		if (READ_ONCE(actor->self) != current)
+			continue;
+		WRITE_ONCE(actor->slept_at, dax_entry_start(entry, index));
+		WRITE_ONCE(actor->slept_order, dax_entry_order(entry));
+		WRITE_ONCE(actor->sleeps, actor->sleeps + 1);
+	}
+}
+
+/* A probe: somebody grabs. */
+static void note_grab(void *data, struct address_space *mapping, pgoff_t index,
+		      unsigned int order, bool write, void *found,
+		      enum dax_grab_action action)
+{
+	struct dax_test *dt = data;
+
+	if (current != dt->director || dt->nr_grabs == MAX_GRABS)
+		return;
+	dt->grabs[dt->nr_grabs] = action;
+	dt->found[dt->nr_grabs] = found;
+	dt->nr_grabs++;
+}
+
+static enum actor_state actor_state(struct actor *actor)
+{
+	unsigned int state;
+
+	if (completion_done(&actor->done))
+		return ACTOR_DONE;
+	state = READ_ONCE(actor->task->__state);
+	if (state & TASK_UNINTERRUPTIBLE)
+		return ACTOR_SLEEPS;
+	if (state & TASK_INTERRUPTIBLE)
+		return ACTOR_HOLDS;
+	return ACTOR_RUNS;
+}
+
+static void stop_until_told(struct actor *actor)
+{
+	wait_for_completion_interruptible(&actor->go);
+}
+
+/*
+ * Wait until nobody runs.  Everybody has to look the same in two rounds: then
+ * nobody has run from the end of the first to the start of the second, and
+ * nobody is left to wake anybody.
+ */
+static void settle(struct kunit *test)
+{
+	struct dax_test *dt = test->priv;
+	enum actor_state state[MAX_ACTORS] = {};
+	unsigned int sleeps[MAX_ACTORS] = {};
+	unsigned long end = jiffies + PATIENCE;
+	unsigned int same = 0;
+
+	while (same < 2 * dt->nr_actors) {
+		unsigned int i = same % dt->nr_actors;
+		struct actor *actor = &dt->actors[i];
+		enum actor_state now = actor_state(actor);
+		unsigned int slept = READ_ONCE(actor->sleeps);
+
+		if (now == ACTOR_RUNS ||
+		    (same >= dt->nr_actors &&
+		     (now != state[i] || slept != sleeps[i]))) {
+			KUNIT_ASSERT_TRUE_MSG(test, time_before(jiffies, end),
+					      "actor %u runs for ever", i);
+			usleep_range(100, 1000);
+			same = 0;
+			continue;
+		}
+		state[i] = now;
+		sleeps[i] = slept;
+		same++;
+	}
+}
+
+/* One letter an actor, in the order in which they came: "HSS". */
+static const char *stage(struct kunit *test)
+{
+	struct dax_test *dt = test->priv;
+
+	for (unsigned int i = 0; i < dt->nr_actors; i++)
+		dt->stage[i] = "RSHD"[actor_state(&dt->actors[i])];
+	dt->stage[dt->nr_actors] = '\0';
+	return dt->stage;
+}
+
+/* For those who were woken at once, of whom any may be the first. */
+static unsigned int nr_actors(struct kunit *test, enum actor_state state)
+{
+	struct dax_test *dt = test->priv;
+	unsigned int nr = 0;
+
+	for (unsigned int i = 0; i < dt->nr_actors; i++)
+		nr += actor_state(&dt->actors[i]) == state;
+	return nr;
+}
+
+static int actor_thread(void *data)
+{
+	struct actor *actor = data;
+
+	WRITE_ONCE(actor->self, current);
+	actor->job(actor);
+	WRITE_ONCE(actor->self, NULL);
+	complete_all(&actor->done);
+	return 0;
+}
+
+/* Send an actor out to do @job, and wait until nobody runs. */
+static struct actor *enter(struct kunit *test,
+			   void (*job)(struct actor *actor),
+			   pgoff_t index, unsigned int order, bool write)
+{
+	struct dax_test *dt = test->priv;
+	struct actor *actor = &dt->actors[dt->nr_actors];
+	struct task_struct *task;
+
+	KUNIT_ASSERT_LT(test, dt->nr_actors, MAX_ACTORS);
+	actor->dt = dt;
+	actor->mapping = dt->mapping;
+	actor->job = job;
+	actor->index = index;
+	actor->order = order;
+	actor->write = write;
+	init_completion(&actor->go);
+	init_completion(&actor->done);
+
+	task = kthread_create(actor_thread, actor, "dax-actor/%u",
+			      dt->nr_actors);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	get_task_struct(task);
+	actor->task = task;
+	dt->nr_actors++;
+	wake_up_process(task);
+	settle(test);
+	return actor;
+}
+
+static void let_go(struct kunit *test, struct actor *actor)
+{
+	complete_all(&actor->go);
+	settle(test);
+}
+
+/* The one actor that holds an entry lock. */
+static struct actor *holder(struct kunit *test)
+{
+	struct dax_test *dt = test->priv;
+
+	KUNIT_ASSERT_EQ(test, nr_actors(test, ACTOR_HOLDS), 1);
+	for (unsigned int i = 0; i < dt->nr_actors; i++)
+		if (actor_state(&dt->actors[i]) == ACTOR_HOLDS)
+			return &dt->actors[i];
+	return NULL;
+}
+
+/* A test has failed and left locks behind: tear them off. */
+static void unlock_everything(struct address_space *mapping)
+{
+	XA_STATE(xas, &mapping->i_pages, 0);
+	void *entry;
+
+	xas_lock_irq(&xas);
+	xas_for_each(&xas, entry, ULONG_MAX)
+		xas_store(&xas, NULL);
+	xas_unlock_irq(&xas);
+}
+
+/* Bring an actor home, by force if it sleeps where nobody will wake it. */
+static bool bring_home(struct kunit *test, struct actor *actor)
+{
+	struct dax_test *dt = actor->dt;
+
+	for (int tries = 0; tries < 100; tries++) {
+		if (wait_for_completion_timeout(&actor->done, HZ / 20)) {
+			put_task_struct(actor->task);
+			return true;
+		}
+		if (tries == 0)
+			kunit_err(test, "%s had to be woken by force; it slept at %#lx, order %u",
+				  actor->task->comm, READ_ONCE(actor->slept_at),
+				  READ_ONCE(actor->slept_order));
+		unlock_everything(dt->mapping);
+		unlock_everything(dt->second);
+		wake_up_process(actor->task);
+	}
+	return false;
+}
+
+static int dax_entry_init(struct kunit *test)
+{
+	struct dax_test *dt = kzalloc(sizeof(*dt), GFP_KERNEL);
+	int ret;
+
+	KUNIT_ASSERT_NOT_NULL(test, dt);
+	test->priv = dt;
+	dt->director = current;
+	dt->sb = kzalloc(sizeof(*dt->sb), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, dt->sb);
+	dt->mapping = new_mapping(test, dt->sb);
+	dt->second = new_mapping(test, dt->sb);
+
+	if (!IS_ENABLED(CONFIG_TRACEPOINTS))
+		kunit_skip(test, "needs CONFIG_TRACEPOINTS to count sleeps");
+	ret = register_trace_dax_wait_entry(note_sleep, dt);
+	KUNIT_ASSERT_EQ(test, ret, 0);
+	ret = register_trace_dax_grab_entry(note_grab, dt);
+	KUNIT_ASSERT_EQ(test, ret, 0);
+	dt->probing = true;
+	return 0;
+}
+
+static void dax_entry_exit(struct kunit *test)
+{
+	struct dax_test *dt = test->priv;
+	bool home = true;
+
+	if (!dt)
+		return;
+	for (unsigned int i = 0; i < dt->nr_actors; i++)
+		complete_all(&dt->actors[i].go);
+	for (unsigned int i = 0; i < dt->nr_actors; i++)
+		home &= bring_home(test, &dt->actors[i]);
+	if (dt->probing) {
+		unregister_trace_dax_wait_entry(note_sleep, dt);
+		unregister_trace_dax_grab_entry(note_grab, dt);
+		tracepoint_synchronize_unregister();
+	}
+	if (!home) {
+		kunit_err(test, "an actor is lost; its stage cannot be freed");
+		return;
+	}
+	free_mapping(dt->mapping);
+	free_mapping(dt->second);
+	kfree(dt->sb);
+	kfree(dt);
+}
+
+/* --- props -------------------------------------------------------------- */
+
+static bool has_order(unsigned int order)
+{
+	return order == 0 || IS_ENABLED(CONFIG_XARRAY_MULTI);
+}
+
+static void need_order(struct kunit *test, unsigned int order)
+{
+	if (!has_order(order))
+		kunit_skip(test, "order %u needs CONFIG_FS_DAX_PMD", order);
+}
+
+/* An order that the test is to be run with. */
+static unsigned int use_order(struct kunit *test)
+{
+	need_order(test, param_order(test));
+	return param_order(test);
+}
+
+static void *make_entry(enum dax_kind kind, unsigned int order)
+{
+	return dax_make_entry(kind, kind == DAX_MAPPED ? BASE : 0, order);
+}
+
+static void *grab(struct kunit *test, pgoff_t index, unsigned int order,
+		  bool write)
+{
+	struct dax_test *dt = test->priv;
+	XA_STATE_ORDER(xas, &dt->mapping->i_pages, index, order);
+	void *entry;
+
+	KUNIT_ASSERT_EQ(test, dax_grab_entry(&xas, order, write, &entry), 0);
+	return entry;
+}
+
+static void unlock(struct kunit *test, pgoff_t index, void *entry)
+{
+	struct dax_test *dt = test->priv;
+	XA_STATE(xas, &dt->mapping->i_pages, index);
+
+	dax_unlock_entry(&xas, entry);
+}
+
+static void replace(struct kunit *test, pgoff_t index, void *old, void *new)
+{
+	struct dax_test *dt = test->priv;
+	XA_STATE(xas, &dt->mapping->i_pages, index);
+
+	xas_lock_irq(&xas);
+	dax_replace_entry(&xas, old, new);
+	xas_unlock_irq(&xas);
+}
+
+static void delete(struct kunit *test, pgoff_t index, void *entry)
+{
+	struct dax_test *dt = test->priv;
+	XA_STATE(xas, &dt->mapping->i_pages, index);
+
+	xas_lock_irq(&xas);
+	dax_delete_entry(&xas, entry, DAX_DELETE_TRUNCATE);
+	xas_unlock_irq(&xas);
+}
+
+static void set_mark(struct kunit *test, pgoff_t index, xa_mark_t mark)
+{
+	struct dax_test *dt = test->priv;
+	XA_STATE(xas, &dt->mapping->i_pages, index);
+
+	xas_lock_irq(&xas);
+	xas_load(&xas);
+	xas_set_mark(&xas, mark);
+	xas_unlock_irq(&xas);
+}
+
+static bool marked(struct kunit *test, pgoff_t index, xa_mark_t mark)
+{
+	struct dax_test *dt = test->priv;
+	bool set;
+
+	xa_lock_irq(&dt->mapping->i_pages);
+	set = xa_get_mark(&dt->mapping->i_pages, index, mark);
+	xa_unlock_irq(&dt->mapping->i_pages);
+	return set;
+}
+
+static void *peek(struct kunit *test, pgoff_t index)
+{
+	struct dax_test *dt = test->priv;
+	void *entry;
+
+	xa_lock_irq(&dt->mapping->i_pages);
+	entry = xa_load(&dt->mapping->i_pages, index);
+	xa_unlock_irq(&dt->mapping->i_pages);
+	return entry;
+}
+
+static unsigned long nrpages(struct kunit *test)
+{
+	struct dax_test *dt = test->priv;
+	unsigned long nr;
+
+	xa_lock_irq(&dt->mapping->i_pages);
+	nr = dt->mapping->nrpages;
+	xa_unlock_irq(&dt->mapping->i_pages);
+	return nr;
+}
+
+/* Put a locked entry of @kind and @order over @index. */
+static void *put_locked(struct kunit *test, pgoff_t index, enum dax_kind kind,
+			unsigned int order)
+{
+	void *empty = grab(test, index, order, false);
+	void *entry = make_entry(kind, order);
+
+	KUNIT_ASSERT_PTR_EQ(test, empty, dax_make_empty(order));
+	replace(test, index, empty, entry);
+	return entry;
+}
+
+static void *put(struct kunit *test, pgoff_t index, enum dax_kind kind,
+		 unsigned int order)
+{
+	void *entry = put_locked(test, index, kind, order);
+
+	unlock(test, index, entry);
+	return entry;
+}
+
+static void put_dirty(struct kunit *test, pgoff_t index, unsigned int order)
+{
+	put(test, index, DAX_MAPPED, order);
+	set_mark(test, index, PAGECACHE_TAG_DIRTY);
+}
+
+/* The tree has @entry over @order pages around @index, and ends there. */
+static void expect_range(struct kunit *test, pgoff_t index, unsigned int order,
+			 void *entry)
+{
+	pgoff_t first = round_down(index, 1UL << order);
+	pgoff_t last = first + (1UL << order) - 1;
+
+	KUNIT_EXPECT_PTR_EQ(test, peek(test, first), entry);
+	KUNIT_EXPECT_PTR_EQ(test, peek(test, index), entry);
+	KUNIT_EXPECT_PTR_EQ(test, peek(test, last), entry);
+	KUNIT_EXPECT_PTR_NE(test, peek(test, first - 1), entry);
+	KUNIT_EXPECT_PTR_NE(test, peek(test, last + 1), entry);
+}
+
+/* --- jobs --------------------------------------------------------------- */
+
+/* A fault: lock the entry, hold it until told, unlock. */
+static void job_hold(struct actor *actor)
+{
+	unsigned int order = actor->order;
+	XA_STATE_ORDER(xas, &actor->mapping->i_pages, actor->index, order);
+
+	actor->ret = dax_grab_entry(&xas, order, actor->write, &actor->entry);
+	if (actor->ret)
+		return;
+	stop_until_told(actor);
+	dax_unlock_entry(&xas, actor->entry);
+}
+
+/* Look at the unlocked entry and leave it. */
+static void job_look(struct actor *actor)
+{
+	unsigned int order = actor->order;
+	XA_STATE_ORDER(xas, &actor->mapping->i_pages, actor->index, order);
+
+	xas_lock_irq(&xas);
+	actor->ret = dax_get_unlocked_entry(&xas, order, &actor->entry);
+	if (!actor->ret)
+		dax_put_unlocked_entry(&xas, actor->entry);
+	xas_unlock_irq(&xas);
+}
+
+/* Invalidate or truncate: wait for the entry and delete it. */
+static void job_delete(struct actor *actor)
+{
+	XA_STATE(xas, &actor->mapping->i_pages, actor->index);
+
+	xas_lock_irq(&xas);
+	actor->ret = dax_get_unlocked_entry(&xas, 0, &actor->entry);
+	if (!actor->ret && actor->entry)
+		dax_delete_entry(&xas, actor->entry, DAX_DELETE_INVALIDATE);
+	xas_unlock_irq(&xas);
+}
+
+/* Writeback: look at all dirty entries from the index on, unlocked. */
+static void job_walk_dirty(struct actor *actor)
+{
+	XA_STATE(xas, &actor->mapping->i_pages, actor->index);
+	void *entry;
+
+	xas_lock_irq(&xas);
+	xas_for_each_marked(&xas, entry, ULONG_MAX, PAGECACHE_TAG_DIRTY) {
+		if (dax_is_locked(entry)) {
+			dax_wait_entry(&xas, entry);
+			continue;
+		}
+		if (actor->nr_seen < MAX_SEEN)
+			actor->seen[actor->nr_seen++] =
+				dax_entry_start(entry, xas.xa_index);
+	}
+	xas_unlock_irq(&xas);
+}
+
+/* Memory failure: wait for an entry of a mapping that may go. */
+static void job_wait_for_gone(struct actor *actor)
+{
+	XA_STATE(xas, &actor->mapping->i_pages, actor->index);
+	void *entry;
+
+	xas_lock_irq(&xas);
+	entry = xas_load(&xas);
+	if (entry && dax_is_locked(entry))
+		dax_wait_entry_unlock(&xas, entry);
+	else
+		xas_unlock_irq(&xas);
+}
+
+#define OWN_ROUNDS	1000
+
+/* Lock and unlock many times, and see that nobody else is there meanwhile. */
+static void job_own(struct actor *actor)
+{
+	struct dax_test *dt = actor->dt;
+	unsigned long nr = 1UL << actor->order;
+
+	for (unsigned int i = 0; i < OWN_ROUNDS; i++) {
+		pgoff_t index = BASE + i % nr;
+		unsigned int order = i & 1 ? actor->order : 0;
+		XA_STATE_ORDER(xas, &dt->mapping->i_pages, index, order);
+		void *entry;
+
+		actor->ret = dax_grab_entry(&xas, order, true, &entry);
+		if (actor->ret)
+			return;
+		if (dt->owner)
+			dt->shared = true;
+		dt->owner = actor;
+		dt->nr_owned++;
+		cond_resched();
+		if (dt->owner != actor)
+			dt->shared = true;
+		dt->owner = NULL;
+		dax_unlock_entry(&xas, entry);
+	}
+}
+
+/* --- alone on the stage ------------------------------------------------- */
+
+static void insert(struct kunit *test)
+{
+	unsigned int order = use_order(test);
+	pgoff_t index = BASE + (1UL << order) / 2;
+	void *entry = grab(test, index, order, false);
+
+	KUNIT_EXPECT_PTR_EQ(test, entry, dax_make_empty(order));
+	expect_range(test, index, order, dax_make_locked(entry));
+	KUNIT_EXPECT_EQ(test, nrpages(test), 1UL << order);
+
+	unlock(test, index, entry);
+	expect_range(test, index, order, entry);
+	KUNIT_EXPECT_EQ(test, nrpages(test), 1UL << order);
+}
+
+/*
+ * The rules for when sizes meet, a row for what is found.  Columns: read and
+ * write of order 0, of order 9, of order 18.
+ */
+struct meeting {
+	const char *found;
+	bool any;
+	enum dax_kind kind;
+	unsigned int order;
+	enum dax_grab_action action[6];
+};
+
+#define INSERT	DAX_GRAB_INSERT
+#define LOCK	DAX_GRAB_LOCK
+#define DEMOTE	DAX_GRAB_DEMOTE
+#define REFUSE	DAX_GRAB_REFUSE
+
+static const struct meeting meetings[] = {
+	{ "nothing", false, DAX_EMPTY, 0,
+	  { INSERT, INSERT, INSERT, INSERT, INSERT, INSERT } },
+	{ "empty of order 0", true, DAX_EMPTY, 0,
+	  { LOCK, LOCK, REFUSE, REFUSE, REFUSE, REFUSE } },
+	{ "zero of order 0", true, DAX_ZERO, 0,
+	  { LOCK, LOCK, REFUSE, REFUSE, REFUSE, REFUSE } },
+	{ "mapped of order 0", true, DAX_MAPPED, 0,
+	  { LOCK, LOCK, REFUSE, REFUSE, REFUSE, REFUSE } },
+	{ "empty of order 9", true, DAX_EMPTY, 9,
+	  { DEMOTE, DEMOTE, LOCK, LOCK, REFUSE, REFUSE } },
+	{ "zero of order 9", true, DAX_ZERO, 9,
+	  { LOCK, DEMOTE, LOCK, LOCK, REFUSE, REFUSE } },
+	{ "mapped of order 9", true, DAX_MAPPED, 9,
+	  { LOCK, LOCK, LOCK, LOCK, REFUSE, REFUSE } },
+	{ "empty of order 18", true, DAX_EMPTY, 18,
+	  { DEMOTE, DEMOTE, DEMOTE, DEMOTE, LOCK, LOCK } },
+	{ "zero of order 18", true, DAX_ZERO, 18,
+	  { LOCK, DEMOTE, LOCK, DEMOTE, LOCK, LOCK } },
+	{ "mapped of order 18", true, DAX_MAPPED, 18,
+	  { LOCK, LOCK, LOCK, LOCK, LOCK, LOCK } },
+};
+
+KUNIT_ARRAY_PARAM_DESC(meetings, meetings, found);
+
+static void check_traced(struct kunit *test, const struct meeting *meeting,
+			 enum dax_grab_action action, void *found)
+{
+	struct dax_test *dt = test->priv;
+	bool demote = action == DEMOTE;
+
+	/* A demotion leaves nothing, and nothing is what is met next. */
+	KUNIT_EXPECT_EQ(test, dt->nr_grabs, demote ? 2 : 1);
+	KUNIT_EXPECT_EQ(test, dt->grabs[0], action);
+	KUNIT_EXPECT_PTR_EQ(test, dt->found[0], meeting->any ? found : NULL);
+	if (demote) {
+		KUNIT_EXPECT_EQ(test, dt->grabs[1], INSERT);
+		KUNIT_EXPECT_PTR_EQ(test, dt->found[1], NULL);
+	}
+}
+
+static void meet(struct kunit *test, const struct meeting *meeting,
+		 unsigned int order, bool write, enum dax_grab_action action)
+{
+	struct dax_test *dt = test->priv;
+	unsigned int big = max(order, meeting->order);
+	pgoff_t index = BASE + (1UL << big) / 2;
+	XA_STATE_ORDER(xas, &dt->mapping->i_pages, index, order);
+	void *found = make_entry(meeting->kind, meeting->order);
+	void *empty = dax_make_empty(order);
+	void *entry = NULL;
+	int ret;
+
+	if (meeting->any)
+		put(test, index, meeting->kind, meeting->order);
+	KUNIT_EXPECT_EQ(test, action == REFUSE,
+			dax_has_smaller_entry(dt->mapping, index, order, write));
+
+	dt->nr_grabs = 0;
+	ret = dax_grab_entry(&xas, order, write, &entry);
+	KUNIT_EXPECT_EQ(test, ret, action == REFUSE ? -EBUSY : 0);
+	check_traced(test, meeting, action, found);
+
+	switch (action) {
+	case REFUSE:
+		expect_range(test, index, meeting->order, found);
+		KUNIT_EXPECT_EQ(test, nrpages(test), 1UL << meeting->order);
+		delete(test, index, found);
+		break;
+	case LOCK:
+		KUNIT_EXPECT_PTR_EQ(test, entry, found);
+		expect_range(test, index, meeting->order,
+			     dax_make_locked(found));
+		KUNIT_EXPECT_EQ(test, nrpages(test), 1UL << meeting->order);
+		dax_unlock_entry(&xas, entry);
+		expect_range(test, index, meeting->order, found);
+		delete(test, index, found);
+		break;
+	case DEMOTE:
+	case INSERT:
+		KUNIT_EXPECT_PTR_EQ(test, entry, empty);
+		expect_range(test, index, order, dax_make_locked(empty));
+		KUNIT_EXPECT_EQ(test, nrpages(test), 1UL << order);
+		dax_unlock_entry(&xas, entry);
+		expect_range(test, index, order, empty);
+		delete(test, index, empty);
+		break;
+	}
+	KUNIT_EXPECT_EQ(test, nrpages(test), 0);
+	KUNIT_EXPECT_TRUE(test, xa_empty(&dt->mapping->i_pages));
+}
+
+static void when_sizes_meet(struct kunit *test)
+{
+	const struct meeting *meeting = test->param_value;
+
+	need_order(test, meeting->order);
+	for (int i = 0; i < ARRAY_SIZE(meeting->action); i++) {
+		unsigned int order = i / 2 * 9;
+
+		if (has_order(order))
+			meet(test, meeting, order, i & 1, meeting->action[i]);
+	}
+}
+
+/* Wherever in the range the smaller entry is, and be it locked. */
+static void smaller_in_the_way(struct kunit *test)
+{
+	struct dax_test *dt = test->priv;
+	unsigned int order = use_order(test);
+	unsigned long nr = 1UL << order;
+	unsigned long offsets[] = { 0, 1, nr / 2, nr - 1 };
+
+	if (order == 0)
+		kunit_skip(test, "nothing is smaller than order 0");
+	for (int i = 0; i < ARRAY_SIZE(offsets); i++) {
+		pgoff_t index = BASE + offsets[i];
+		void *entry = put_locked(test, index, DAX_ZERO, 0);
+		struct actor *huge;
+
+		huge = enter(test, job_hold, BASE, order, i & 1);
+		KUNIT_ASSERT_EQ(test, actor_state(huge), ACTOR_DONE);
+		KUNIT_EXPECT_EQ(test, huge->ret, -EBUSY);
+		KUNIT_EXPECT_EQ(test, huge->sleeps, 0);
+		KUNIT_EXPECT_TRUE(test, dax_has_smaller_entry(dt->mapping, BASE,
+							      order, false));
+		expect_range(test, index, 0, dax_make_locked(entry));
+		delete(test, index, entry);
+	}
+	/* What is beside the range is not in the way. */
+	put(test, BASE - 1, DAX_ZERO, 0);
+	put(test, BASE + nr, DAX_ZERO, 0);
+	KUNIT_EXPECT_FALSE(test, dax_has_smaller_entry(dt->mapping, BASE, order,
+						       false));
+	KUNIT_EXPECT_PTR_EQ(test, grab(test, BASE, order, false),
+			    dax_make_empty(order));
+}
+
+/* Marks are the entry's, whatever page of it they were set by. */
+static void marks_stay(struct kunit *test)
+{
+	unsigned int order = use_order(test);
+	pgoff_t last = BASE + (1UL << order) - 1;
+	void *entry = put(test, BASE, DAX_ZERO, order);
+	void *mapped = make_entry(DAX_MAPPED, order);
+
+	KUNIT_EXPECT_FALSE(test, marked(test, BASE, PAGECACHE_TAG_DIRTY));
+	KUNIT_ASSERT_PTR_EQ(test, grab(test, last, 0, false), entry);
+	replace(test, last, entry, mapped);
+	set_mark(test, last, PAGECACHE_TAG_DIRTY);
+	set_mark(test, BASE, PAGECACHE_TAG_TOWRITE);
+	unlock(test, last, mapped);
+	KUNIT_EXPECT_TRUE(test, marked(test, BASE, PAGECACHE_TAG_DIRTY));
+	KUNIT_EXPECT_TRUE(test, marked(test, last, PAGECACHE_TAG_DIRTY));
+
+	KUNIT_ASSERT_PTR_EQ(test, grab(test, BASE, order, true), mapped);
+	replace(test, BASE, mapped, mapped);
+	unlock(test, BASE, mapped);
+	KUNIT_EXPECT_TRUE(test, marked(test, BASE, PAGECACHE_TAG_DIRTY));
+	KUNIT_EXPECT_TRUE(test, marked(test, last, PAGECACHE_TAG_DIRTY));
+	KUNIT_EXPECT_TRUE(test, marked(test, last, PAGECACHE_TAG_TOWRITE));
+	KUNIT_EXPECT_FALSE(test, marked(test, last, PAGECACHE_TAG_WRITEBACK));
+	KUNIT_EXPECT_FALSE(test, marked(test, last + 1, PAGECACHE_TAG_DIRTY));
+	KUNIT_EXPECT_FALSE(test, marked(test, BASE - 1, PAGECACHE_TAG_DIRTY));
+}
+
+static void marks_go_with_the_entry(struct kunit *test)
+{
+	struct dax_test *dt = test->priv;
+	unsigned int order = use_order(test);
+	pgoff_t last = BASE + (1UL << order) - 1;
+
+	put_dirty(test, BASE, order);
+	put_dirty(test, last + 1, 0);
+	set_mark(test, BASE, PAGECACHE_TAG_TOWRITE);
+	delete(test, last, make_entry(DAX_MAPPED, order));
+	put(test, BASE, DAX_EMPTY, order);
+	KUNIT_EXPECT_FALSE(test, marked(test, BASE, PAGECACHE_TAG_DIRTY));
+	KUNIT_EXPECT_FALSE(test, marked(test, last, PAGECACHE_TAG_TOWRITE));
+	KUNIT_EXPECT_TRUE(test, marked(test, last + 1, PAGECACHE_TAG_DIRTY));
+	KUNIT_EXPECT_FALSE(test, xa_marked(&dt->mapping->i_pages,
+					   PAGECACHE_TAG_TOWRITE));
+}
+
+static void delete_takes_all_of_it(struct kunit *test)
+{
+	struct dax_test *dt = test->priv;
+	unsigned int order = use_order(test);
+	unsigned long nr = 1UL << order;
+	void *before = put(test, BASE - 1, DAX_ZERO, 0);
+	void *entry = put(test, BASE, DAX_MAPPED, order);
+	void *after = put(test, BASE + nr, DAX_ZERO, 0);
+
+	KUNIT_EXPECT_EQ(test, nrpages(test), nr + 2);
+	delete(test, BASE + nr / 2, entry);
+	expect_range(test, BASE, order, NULL);
+	KUNIT_EXPECT_PTR_EQ(test, peek(test, BASE - 1), before);
+	KUNIT_EXPECT_PTR_EQ(test, peek(test, BASE + nr), after);
+	KUNIT_EXPECT_EQ(test, nrpages(test), 2);
+
+	delete(test, BASE - 1, before);
+	delete(test, BASE + nr, after);
+	KUNIT_EXPECT_EQ(test, nrpages(test), 0);
+	KUNIT_EXPECT_TRUE(test, xa_empty(&dt->mapping->i_pages));
+}
+
+/* A truncate from the middle of an entry that deletes what it meets. */
+static void delete_all_ends(struct kunit *test)
+{
+	struct dax_test *dt = test->priv;
+	unsigned int order = use_order(test);
+	XA_STATE(xas, &dt->mapping->i_pages, BASE + (1UL << order) / 2);
+	unsigned int nr = 0;
+	void *entry;
+
+	put(test, BASE, DAX_MAPPED, order);
+	put(test, BASE + (1UL << order), DAX_ZERO, 0);
+	xas_lock_irq(&xas);
+	xas_for_each(&xas, entry, ULONG_MAX) {
+		dax_delete_entry(&xas, entry, DAX_DELETE_TRUNCATE);
+		if (++nr == 10)
+			break;
+	}
+	xas_unlock_irq(&xas);
+	KUNIT_EXPECT_EQ(test, nr, 2);
+	KUNIT_EXPECT_EQ(test, nrpages(test), 0);
+}
+
+/* Each entry once, from wherever the walk starts and however often it rests. */
+static void rest_on_a_walk(struct kunit *test)
+{
+	struct dax_test *dt = test->priv;
+	unsigned int order = use_order(test);
+	unsigned long nr = 1UL << order;
+	unsigned long offsets[] = { 0, 1, nr / 3, nr / 2, nr - 1 };
+
+	put(test, BASE, DAX_MAPPED, order);
+	for (int i = 0; i < 3; i++)
+		put(test, BASE + nr + i, DAX_ZERO, 0);
+	put(test, BASE + 2 * nr + 7, DAX_ZERO, 0);
+
+	for (int i = 0; i < ARRAY_SIZE(offsets); i++) {
+		pgoff_t index = min(BASE + offsets[i], BASE + nr - 1);
+		XA_STATE(xas, &dt->mapping->i_pages, index);
+		unsigned int seen = 0;
+		void *entry;
+
+		xas_lock_irq(&xas);
+		xas_for_each(&xas, entry, ULONG_MAX) {
+			seen++;
+			dax_pause_walk(&xas);
+		}
+		xas_unlock_irq(&xas);
+		KUNIT_EXPECT_EQ_MSG(test, seen, 5, "from offset %lu",
+				    index - BASE);
+	}
+}
+
+/* --- who is woken ------------------------------------------------------- */
+
+/*
+ * Three wait for one entry, at its start, in its middle and at its end.  Each
+ * unlock wakes one, who came first comes first, and nobody is woken in vain.
+ */
+static void unlock_wakes_one(struct kunit *test)
+{
+	static const char *const stages[] = { "HSS", "DHS", "DDH" };
+	unsigned int order = use_order(test);
+	unsigned long nr = 1UL << order;
+	void *entry = put_locked(test, BASE, DAX_MAPPED, order);
+	struct actor *actors[3];
+
+	actors[0] = enter(test, job_hold, BASE, order, true);
+	actors[1] = enter(test, job_hold, BASE + nr / 2, 0, false);
+	actors[2] = enter(test, job_hold, BASE + nr - 1, 0, true);
+	KUNIT_EXPECT_STREQ(test, stage(test), "SSS");
+
+	unlock(test, BASE, entry);
+	settle(test);
+	for (int i = 0; i < 3; i++) {
+		KUNIT_ASSERT_STREQ(test, stage(test), stages[i]);
+		expect_range(test, BASE, order, dax_make_locked(entry));
+		let_go(test, actors[i]);
+	}
+	KUNIT_EXPECT_STREQ(test, stage(test), "DDD");
+	for (int i = 0; i < 3; i++) {
+		KUNIT_EXPECT_EQ(test, actors[i]->sleeps, 1);
+		KUNIT_EXPECT_EQ(test, actors[i]->slept_at, BASE);
+		KUNIT_EXPECT_EQ(test, actors[i]->slept_order, order);
+		KUNIT_EXPECT_PTR_EQ(test, actors[i]->entry, entry);
+	}
+	expect_range(test, BASE, order, entry);
+}
+
+/* The entry goes, and all who slept on it fight for the new one. */
+static void delete_wakes_all(struct kunit *test)
+{
+	unsigned int order = use_order(test);
+	void *entry = put_locked(test, BASE, DAX_MAPPED, order);
+	struct actor *actors[3];
+
+	for (int i = 0; i < 3; i++)
+		actors[i] = enter(test, job_hold, BASE, order, true);
+	KUNIT_EXPECT_STREQ(test, stage(test), "SSS");
+
+	delete(test, BASE, entry);
+	settle(test);
+	KUNIT_ASSERT_EQ(test, nr_actors(test, ACTOR_HOLDS), 1);
+	KUNIT_ASSERT_EQ(test, nr_actors(test, ACTOR_SLEEPS), 2);
+	for (int i = 0; i < 3; i++)
+		KUNIT_EXPECT_EQ(test, READ_ONCE(actors[i]->sleeps),
+				actors[i] == holder(test) ? 1 : 2);
+	for (int i = 0; i < 3; i++)
+		let_go(test, holder(test));
+	KUNIT_EXPECT_STREQ(test, stage(test), "DDD");
+	KUNIT_EXPECT_EQ(test, nrpages(test), 1UL << order);
+}
+
+/* Three want 4 KiB each of an entry that goes: then each has its own. */
+static void delete_wakes_all_inside(struct kunit *test)
+{
+	unsigned int order = use_order(test);
+	void *entry = put_locked(test, BASE, DAX_ZERO, order);
+
+	if (order == 0)
+		kunit_skip(test, "an entry of order 0 has no inside");
+	for (int i = 0; i < 3; i++)
+		enter(test, job_hold, BASE + 5 + i, 0, true);
+	KUNIT_EXPECT_STREQ(test, stage(test), "SSS");
+
+	delete(test, BASE + 1, entry);
+	settle(test);
+	KUNIT_EXPECT_STREQ(test, stage(test), "HHH");
+	KUNIT_EXPECT_EQ(test, nrpages(test), 3);
+}
+
+/*
+ * Three invalidations wait for one entry.  The first to be woken deletes it;
+ * the others have to learn that there is nothing to wait for any more.
+ */
+static void three_invalidations(struct kunit *test)
+{
+	struct dax_test *dt = test->priv;
+	unsigned int order = use_order(test);
+	void *entry = put_locked(test, BASE, DAX_MAPPED, order);
+
+	for (int i = 0; i < 3; i++)
+		enter(test, job_delete, BASE + (1UL << order) / 2, 0, false);
+	KUNIT_EXPECT_STREQ(test, stage(test), "SSS");
+
+	unlock(test, BASE, entry);
+	settle(test);
+	KUNIT_EXPECT_STREQ(test, stage(test), "DDD");
+	KUNIT_EXPECT_EQ(test, nrpages(test), 0);
+	KUNIT_EXPECT_TRUE(test, xa_empty(&dt->mapping->i_pages));
+}
+
+/*
+ * Three 4 KiB writers wait at different offsets of a huge entry that cannot
+ * serve them.  The first demotes it, and the others sleep on a key that will
+ * not be woken again.
+ */
+static void demotion_wakes_all(struct kunit *test, enum dax_kind kind)
+{
+	unsigned int order = use_order(test);
+	void *entry;
+
+	if (order == 0)
+		kunit_skip(test, "an entry of order 0 is never demoted");
+	entry = put_locked(test, BASE, kind, order);
+	for (int i = 0; i < 3; i++)
+		enter(test, job_hold, BASE + 2 * i, 0, true);
+	KUNIT_EXPECT_STREQ(test, stage(test), "SSS");
+
+	unlock(test, BASE, entry);
+	settle(test);
+	KUNIT_EXPECT_STREQ(test, stage(test), "HHH");
+	KUNIT_EXPECT_EQ(test, nrpages(test), 3);
+	for (int i = 0; i < 3; i++)
+		expect_range(test, BASE + 2 * i, 0,
+			     dax_make_locked(dax_make_empty(0)));
+}
+
+static void demotion_of_zero_wakes_all(struct kunit *test)
+{
+	demotion_wakes_all(test, DAX_ZERO);
+}
+
+static void demotion_of_empty_wakes_all(struct kunit *test)
+{
+	demotion_wakes_all(test, DAX_EMPTY);
+}
+
+/* Who waits, looks and leaves has used up a wakeup: it is passed on. */
+static void leaving_wakes_next(struct kunit *test)
+{
+	unsigned int order = use_order(test);
+	void *entry = put_locked(test, BASE, DAX_MAPPED, order);
+	struct actor *last;
+
+	enter(test, job_look, BASE, order, false);
+	enter(test, job_look, BASE + (1UL << order) - 1, 0, false);
+	last = enter(test, job_hold, BASE, 0, false);
+	KUNIT_EXPECT_STREQ(test, stage(test), "SSS");
+
+	unlock(test, BASE, entry);
+	settle(test);
+	KUNIT_EXPECT_STREQ(test, stage(test), "DDH");
+	KUNIT_EXPECT_EQ(test, READ_ONCE(last->sleeps), 1);
+}
+
+/*
+ * So does who waits and is then refused.  To see that alone, a huge entry is
+ * swapped for a small one behind the back of those who sleep on it, and only
+ * the first of them is woken.
+ */
+static void refusal_wakes_next(struct kunit *test)
+{
+	struct dax_test *dt = test->priv;
+	unsigned int order = use_order(test);
+	XA_STATE_ORDER(xas, &dt->mapping->i_pages, BASE, order);
+	XA_STATE(small, &dt->mapping->i_pages, BASE);
+	void *entry = make_entry(DAX_MAPPED, 0);
+	struct actor *refused;
+
+	if (order == 0)
+		kunit_skip(test, "a request of order 0 is never refused");
+	put_locked(test, BASE, DAX_MAPPED, order);
+	refused = enter(test, job_hold, BASE, order, true);
+	enter(test, job_hold, BASE, 0, true);
+	KUNIT_EXPECT_STREQ(test, stage(test), "SS");
+
+	xas_lock_irq(&xas);
+	xas_store(&xas, NULL);
+	xas_store(&small, entry);
+	dt->mapping->nrpages -= (1UL << order) - 1;
+	dax_put_unlocked_entry(&small, entry);
+	xas_unlock_irq(&xas);
+	KUNIT_ASSERT_EQ(test, xas_error(&small), 0);
+	settle(test);
+
+	KUNIT_ASSERT_STREQ(test, stage(test), "DH");
+	KUNIT_EXPECT_EQ(test, refused->ret, -EBUSY);
+}
+
+/* Two entries at one offset of two files are two entries. */
+static void other_file_sleeps_on(struct kunit *test)
+{
+	struct dax_test *dt = test->priv;
+	unsigned int order = use_order(test);
+	XA_STATE_ORDER(xas, &dt->second->i_pages, BASE, order);
+	void *entry = put_locked(test, BASE, DAX_MAPPED, order);
+	struct actor *actor;
+	void *other;
+
+	KUNIT_ASSERT_EQ(test, dax_grab_entry(&xas, order, true, &other), 0);
+	actor = enter(test, job_hold, BASE, order, true);
+	dax_unlock_entry(&xas, other);
+	settle(test);
+	KUNIT_EXPECT_STREQ(test, stage(test), "S");
+	KUNIT_EXPECT_EQ(test, READ_ONCE(actor->sleeps), 1);
+
+	unlock(test, BASE, entry);
+	settle(test);
+	KUNIT_EXPECT_STREQ(test, stage(test), "H");
+}
+
+/*
+ * The start of another entry whose sleepers share a queue with those on the
+ * one at BASE.  If the hash of fs/dax-entry.c ever changes, the test that uses
+ * it stays right but sees less.
+ */
+static pgoff_t find_collision(struct kunit *test, unsigned int order)
+{
+	struct dax_test *dt = test->priv;
+	unsigned long xa = (unsigned long)&dt->mapping->i_pages;
+	pgoff_t index = BASE;
+
+	do {
+		index += 1UL << order;
+		if (!index)
+			kunit_skip(test, "no other offset hashes like BASE");
+	} while (hash_long(xa ^ index, 12) != hash_long(xa ^ BASE, 12));
+	return index;
+}
+
+static void neighbour_in_queue_sleeps_on(struct kunit *test)
+{
+	unsigned int order = use_order(test);
+	pgoff_t far = find_collision(test, order);
+	void *entry = put_locked(test, BASE, DAX_MAPPED, order);
+	struct actor *first;
+
+	put_locked(test, far, DAX_MAPPED, order);
+	first = enter(test, job_hold, far, order, true);
+	enter(test, job_hold, BASE, order, true);
+	KUNIT_EXPECT_STREQ(test, stage(test), "SS");
+
+	unlock(test, BASE, entry);
+	settle(test);
+	KUNIT_EXPECT_STREQ(test, stage(test), "SH");
+	KUNIT_EXPECT_EQ(test, READ_ONCE(first->sleeps), 1);
+	unlock(test, far, make_entry(DAX_MAPPED, order));
+	settle(test);
+	KUNIT_EXPECT_STREQ(test, stage(test), "HH");
+}
+
+/* A walk that only wants to see the entry unlocked takes nobody's turn. */
+static void walker_takes_no_turn(struct kunit *test)
+{
+	unsigned int order = use_order(test);
+	void *entry = put_locked(test, BASE, DAX_MAPPED, order);
+	struct actor *walker, *fault;
+
+	set_mark(test, BASE, PAGECACHE_TAG_DIRTY);
+	walker = enter(test, job_walk_dirty, BASE, 0, false);
+	fault = enter(test, job_hold, BASE, order, true);
+	KUNIT_EXPECT_STREQ(test, stage(test), "SS");
+
+	/* The walker may see it unlocked now, or locked by the fault. */
+	unlock(test, BASE, entry);
+	settle(test);
+	KUNIT_EXPECT_EQ(test, actor_state(fault), ACTOR_HOLDS);
+
+	let_go(test, fault);
+	KUNIT_EXPECT_STREQ(test, stage(test), "DD");
+	KUNIT_ASSERT_EQ(test, actor_state(walker), ACTOR_DONE);
+	KUNIT_EXPECT_EQ(test, walker->nr_seen, 1);
+}
+
+/* A fault that came first does not keep the wakeup from the walker. */
+static void walker_is_always_woken(struct kunit *test)
+{
+	unsigned int order = use_order(test);
+	void *entry = put_locked(test, BASE, DAX_MAPPED, order);
+	struct actor *walker, *fault;
+
+	set_mark(test, BASE, PAGECACHE_TAG_DIRTY);
+	fault = enter(test, job_hold, BASE, order, true);
+	walker = enter(test, job_walk_dirty, BASE, 0, false);
+	unlock(test, BASE, entry);
+	settle(test);
+	KUNIT_EXPECT_EQ(test, actor_state(fault), ACTOR_HOLDS);
+	/* It slept again, on the fault's lock, or had its look before. */
+	if (actor_state(walker) == ACTOR_SLEEPS)
+		KUNIT_EXPECT_EQ(test, READ_ONCE(walker->sleeps), 2);
+	let_go(test, fault);
+	KUNIT_EXPECT_STREQ(test, stage(test), "DD");
+}
+
+/* --- walks that meet a locked entry ------------------------------------- */
+
+static void expect_seen(struct kunit *test, struct actor *walker,
+			const pgoff_t *starts, unsigned int nr)
+{
+	KUNIT_ASSERT_EQ(test, actor_state(walker), ACTOR_DONE);
+	KUNIT_ASSERT_EQ(test, walker->nr_seen, nr);
+	for (unsigned int i = 0; i < nr; i++)
+		KUNIT_EXPECT_EQ(test, walker->seen[i], starts[i]);
+}
+
+/*
+ * Dirty entries before, at and behind a locked one of the order of the test:
+ * returns it.  The walker starts in the middle of it if there is one.
+ */
+static void *put_dirty_row(struct kunit *test, unsigned int order)
+{
+	unsigned long nr = 1UL << order;
+	void *entry = put_locked(test, BASE, DAX_MAPPED, order);
+
+	set_mark(test, BASE, PAGECACHE_TAG_DIRTY);
+	put_dirty(test, BASE + nr, 0);
+	put_dirty(test, BASE + nr + 3, 0);
+	put(test, BASE + nr + 4, DAX_ZERO, 0);
+	put_dirty(test, BEYOND + nr, order);
+	return entry;
+}
+
+/* Writeback meets a locked dirty entry: waits, looks again, and sees it. */
+static void walk_waits_for_entry(struct kunit *test)
+{
+	unsigned int order = use_order(test);
+	unsigned long nr = 1UL << order;
+	const pgoff_t starts[] = { BASE, BASE + nr, BASE + nr + 3, BEYOND + nr };
+	void *entry = put_dirty_row(test, order);
+	struct actor *walker;
+
+	walker = enter(test, job_walk_dirty, BASE + nr / 2, 0, false);
+	KUNIT_EXPECT_STREQ(test, stage(test), "S");
+	KUNIT_EXPECT_EQ(test, READ_ONCE(walker->slept_at), BASE);
+	unlock(test, BASE, entry);
+	settle(test);
+	expect_seen(test, walker, starts, ARRAY_SIZE(starts));
+	KUNIT_EXPECT_EQ(test, walker->sleeps, 1);
+}
+
+/* The entry that it waits for goes: it goes on with the next. */
+static void walk_waits_for_deleted(struct kunit *test)
+{
+	unsigned int order = use_order(test);
+	unsigned long nr = 1UL << order;
+	const pgoff_t starts[] = { BASE + nr, BASE + nr + 3, BEYOND + nr };
+	void *entry = put_dirty_row(test, order);
+	struct actor *walker;
+
+	walker = enter(test, job_walk_dirty, BASE + nr / 2, 0, false);
+	KUNIT_EXPECT_STREQ(test, stage(test), "S");
+	delete(test, BASE, entry);
+	settle(test);
+	expect_seen(test, walker, starts, ARRAY_SIZE(starts));
+}
+
+/* It is the only entry of the file: it stands in the root of the tree. */
+static void walk_waits_in_root(struct kunit *test)
+{
+	const pgoff_t starts[] = { 0 };
+	void *entry = put_locked(test, 0, DAX_MAPPED, 0);
+	struct actor *walker;
+
+	set_mark(test, 0, PAGECACHE_TAG_DIRTY);
+	walker = enter(test, job_walk_dirty, 0, 0, false);
+	KUNIT_EXPECT_STREQ(test, stage(test), "S");
+	unlock(test, 0, entry);
+	settle(test);
+	expect_seen(test, walker, starts, ARRAY_SIZE(starts));
+}
+
+/* Somebody else has locked it before the walker could look: wait again. */
+static void walk_waits_again(struct kunit *test)
+{
+	unsigned int order = use_order(test);
+	unsigned long nr = 1UL << order;
+	const pgoff_t starts[] = { BASE, BASE + nr, BASE + nr + 3, BEYOND + nr };
+	struct dax_test *dt = test->priv;
+	XA_STATE(xas, &dt->mapping->i_pages, BASE);
+	void *entry = put_dirty_row(test, order);
+	struct actor *walker;
+
+	walker = enter(test, job_walk_dirty, BASE, 0, false);
+	/* The lock comes free and is taken again in one xa_lock section. */
+	xas_lock_irq(&xas);
+	xas_load(&xas);
+	dax_put_unlocked_entry(&xas, entry);
+	xas_unlock_irq(&xas);
+	settle(test);
+	KUNIT_EXPECT_STREQ(test, stage(test), "S");
+	KUNIT_EXPECT_EQ(test, READ_ONCE(walker->sleeps), 2);
+	unlock(test, BASE, entry);
+	settle(test);
+	expect_seen(test, walker, starts, ARRAY_SIZE(starts));
+}
+
+/* Two locked ones in a row, each with its own queue. */
+static void walk_waits_for_two(struct kunit *test)
+{
+	unsigned int order = use_order(test);
+	unsigned long nr = 1UL << order;
+	const pgoff_t starts[] = { BASE, BASE + nr, BASE + nr + 3, BEYOND + nr };
+	void *entry = put_dirty_row(test, order);
+	struct actor *walker;
+
+	KUNIT_ASSERT_PTR_EQ(test, grab(test, BEYOND + nr, order, true), entry);
+	walker = enter(test, job_walk_dirty, BASE, 0, false);
+	unlock(test, BASE, entry);
+	settle(test);
+	KUNIT_EXPECT_STREQ(test, stage(test), "S");
+	KUNIT_EXPECT_EQ(test, READ_ONCE(walker->sleeps), 2);
+	KUNIT_EXPECT_EQ(test, READ_ONCE(walker->slept_at), BEYOND + nr);
+	unlock(test, BEYOND + nr, entry);
+	settle(test);
+	expect_seen(test, walker, starts, ARRAY_SIZE(starts));
+}
+
+/* A huge entry turns into dirty small ones while it is waited for. */
+static void walk_waits_for_resized(struct kunit *test)
+{
+	struct dax_test *dt = test->priv;
+	unsigned int order = use_order(test);
+	const pgoff_t starts[] = { BASE, BASE + 7 };
+	void *small = make_entry(DAX_MAPPED, 0);
+	struct actor *walker;
+	void *entry;
+
+	if (order == 0)
+		kunit_skip(test, "nothing is smaller than order 0");
+	entry = put_dirty_row(test, order);
+	walker = enter(test, job_walk_dirty, BASE, 0, false);
+	KUNIT_EXPECT_STREQ(test, stage(test), "S");
+
+	/* In one xa_lock section, so that it finds them when it looks. */
+	xa_lock_irq(&dt->mapping->i_pages);
+	for (int i = 0; i < 2; i++) {
+		XA_STATE(xas, &dt->mapping->i_pages, starts[i]);
+
+		if (i == 0)
+			dax_delete_entry(&xas, entry, DAX_DELETE_DEMOTE);
+		xas_reset(&xas);
+		xas_store(&xas, dax_make_locked(small));
+		xas_set_mark(&xas, PAGECACHE_TAG_DIRTY);
+		dt->mapping->nrpages++;
+		KUNIT_EXPECT_EQ(test, xas_error(&xas), 0);
+	}
+	xa_unlock_irq(&dt->mapping->i_pages);
+	settle(test);
+	KUNIT_EXPECT_STREQ(test, stage(test), "S");
+	KUNIT_EXPECT_EQ(test, READ_ONCE(walker->slept_order), 0);
+
+	unlock(test, starts[0], small);
+	settle(test);
+	KUNIT_EXPECT_STREQ(test, stage(test), "S");
+	KUNIT_EXPECT_EQ(test, READ_ONCE(walker->slept_at), starts[1]);
+	unlock(test, starts[1], small);
+	settle(test);
+	KUNIT_ASSERT_STREQ(test, stage(test), "D");
+	KUNIT_EXPECT_EQ(test, walker->sleeps, 3);
+	KUNIT_ASSERT_EQ(test, walker->nr_seen, 5);
+	KUNIT_EXPECT_EQ(test, walker->seen[0], starts[0]);
+	KUNIT_EXPECT_EQ(test, walker->seen[1], starts[1]);
+}
+
+/* The inode is freed under the one who waits; KASAN would see a look at it. */
+static void wait_for_gone_mapping(struct kunit *test)
+{
+	struct dax_test *dt = test->priv;
+	unsigned int order = use_order(test);
+	struct actor *actor;
+
+	put_locked(test, BASE, DAX_MAPPED, order);
+	actor = enter(test, job_wait_for_gone, BASE, 0, false);
+	KUNIT_EXPECT_STREQ(test, stage(test), "S");
+
+	delete(test, BASE, make_entry(DAX_MAPPED, order));
+	free_mapping(dt->mapping);
+	dt->mapping = new_mapping(test, dt->sb);
+	settle(test);
+	KUNIT_EXPECT_STREQ(test, stage(test), "D");
+	KUNIT_EXPECT_EQ(test, actor->sleeps, 1);
+}
+
+/* Memory failure takes no turn either: the fault behind it is woken too. */
+static void failure_takes_no_turn(struct kunit *test)
+{
+	unsigned int order = use_order(test);
+	void *entry = put_locked(test, BASE, DAX_MAPPED, order);
+	struct actor *failure, *fault;
+
+	failure = enter(test, job_wait_for_gone, BASE, 0, false);
+	fault = enter(test, job_hold, BASE, order, true);
+	unlock(test, BASE, entry);
+	settle(test);
+	KUNIT_EXPECT_EQ(test, actor_state(failure), ACTOR_DONE);
+	KUNIT_EXPECT_EQ(test, actor_state(fault), ACTOR_HOLDS);
+}
+
+/* Many rounds by several: there is one owner at a time, and all come home. */
+static void one_owner(struct kunit *test)
+{
+	struct dax_test *dt = test->priv;
+	unsigned int order = use_order(test);
+	void *entry = put_locked(test, BASE, DAX_MAPPED, order);
+
+	for (int i = 0; i < MAX_ACTORS; i++)
+		enter(test, job_own, BASE, order, true);
+	unlock(test, BASE, entry);
+	for (int i = 0; i < MAX_ACTORS; i++) {
+		struct actor *actor = &dt->actors[i];
+
+		KUNIT_ASSERT_NE(test, 0,
+				wait_for_completion_timeout(&actor->done,
+							    PATIENCE));
+		KUNIT_EXPECT_EQ(test, actor->ret, 0);
+	}
+	KUNIT_EXPECT_FALSE(test, dt->shared);
+	KUNIT_EXPECT_EQ(test, dt->nr_owned, MAX_ACTORS * OWN_ROUNDS);
+	expect_range(test, BASE, order, entry);
+}
+
+static struct kunit_case dax_entry_cases[] = {
+	KUNIT_CASE_PARAM(insert, orders_gen_params),
+	KUNIT_CASE_PARAM(when_sizes_meet, meetings_gen_params),
+	KUNIT_CASE_PARAM(smaller_in_the_way, orders_gen_params),
+	KUNIT_CASE_PARAM(marks_stay, orders_gen_params),
+	KUNIT_CASE_PARAM(marks_go_with_the_entry, orders_gen_params),
+	KUNIT_CASE_PARAM(delete_takes_all_of_it, orders_gen_params),
+	KUNIT_CASE_PARAM(delete_all_ends, orders_gen_params),
+	KUNIT_CASE_PARAM(rest_on_a_walk, orders_gen_params),
+
+	KUNIT_CASE_PARAM(unlock_wakes_one, orders_gen_params),
+	KUNIT_CASE_PARAM(delete_wakes_all, orders_gen_params),
+	KUNIT_CASE_PARAM(delete_wakes_all_inside, orders_gen_params),
+	KUNIT_CASE_PARAM(three_invalidations, orders_gen_params),
+	KUNIT_CASE_PARAM(demotion_of_zero_wakes_all, orders_gen_params),
+	KUNIT_CASE_PARAM(demotion_of_empty_wakes_all, orders_gen_params),
+	KUNIT_CASE_PARAM(leaving_wakes_next, orders_gen_params),
+	KUNIT_CASE_PARAM(refusal_wakes_next, orders_gen_params),
+	KUNIT_CASE_PARAM(other_file_sleeps_on, orders_gen_params),
+	KUNIT_CASE_PARAM(neighbour_in_queue_sleeps_on, orders_gen_params),
+	KUNIT_CASE_PARAM(walker_takes_no_turn, orders_gen_params),
+	KUNIT_CASE_PARAM(walker_is_always_woken, orders_gen_params),
+
+	KUNIT_CASE_PARAM(walk_waits_for_entry, orders_gen_params),
+	KUNIT_CASE_PARAM(walk_waits_for_deleted, orders_gen_params),
+	KUNIT_CASE(walk_waits_in_root),
+	KUNIT_CASE_PARAM(walk_waits_again, orders_gen_params),
+	KUNIT_CASE_PARAM(walk_waits_for_two, orders_gen_params),
+	KUNIT_CASE_PARAM(walk_waits_for_resized, orders_gen_params),
+	KUNIT_CASE_PARAM(wait_for_gone_mapping, orders_gen_params),
+	KUNIT_CASE_PARAM(failure_takes_no_turn, orders_gen_params),
+	KUNIT_CASE_PARAM(one_owner, orders_gen_params),
+	{}
+};
+
+static struct kunit_suite dax_entry_suite = {
+	.name = "dax_entry",
+	.init = dax_entry_init,
+	.exit = dax_entry_exit,
+	.test_cases = dax_entry_cases,
+};
+
+kunit_test_suites(&dax_entry_word_suite, &dax_entry_suite);
