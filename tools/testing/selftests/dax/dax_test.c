@@ -822,7 +822,7 @@ static void scratch_mkfs(const char *dev, unsigned int mib, const char *mkfs)
 	int err;
 
 	if (dax_is_xfs())
-		err = dax_sh("mkfs.xfs -q -f -d size=%um,su=2m,sw=1 %s %s",
+		err = dax_sh("mkfs.xfs -q -f -d size=%um,su=2m,sw=1,agcount=2 -l size=64m,su=32k %s %s",
 			     mib, mkfs, dev);
 	else
 		err = dax_sh("mkfs.ext4 -q -F -b 4096 -E stride=512,stripe_width=512 %s %s %uk",

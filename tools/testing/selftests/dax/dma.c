@@ -6,6 +6,8 @@
  */
 #include <asm/posix_types.h>
 #include <linux/aio_abi.h>
+#include <linux/loop.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 
 #include "dax_harness.h"
@@ -13,19 +15,35 @@
 #define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 
 /*
- * The second device as it is, at an offset that scratch file systems do not
- * reach: the other end of the I/O only has to be something else.
+ * The other end of the I/O: a loop device over memory. It takes a request,
+ * pins its pages, and leaves the copying to a worker. Gone when closed.
  */
-#define AT	(2048 * SZ_1M)
-
-static int open_source(const char *dev)
+static int open_source(void)
 {
-	int fd = open(dev, O_RDWR | O_DIRECT);
+	struct loop_config config = { .info.lo_flags = LO_FLAGS_AUTOCLEAR };
+	int control, nr, fd;
+	char path[32];
 
-	if (fd < 0)
-		dax_die("%s: %s", dev, strerror(errno));
+	control = open("/dev/loop-control", O_RDWR);
+	if (control < 0)
+		return -1;
+	config.fd = memfd_create("source", 0);
+	dax_truncate(config.fd, 2 * SZ_2M);
+	nr = ioctl(control, LOOP_CTL_GET_FREE);
+	snprintf(path, sizeof(path), "/dev/loop%d", nr);
+	fd = open(path, O_RDWR | O_DIRECT);
+	if (fd < 0 || ioctl(fd, LOOP_CONFIGURE, &config))
+		dax_die("%s: %s", path, strerror(errno));
+	close(config.fd);
+	close(control);
 	return fd;
 }
+
+#define NEED_SOURCE(fd) do {						\
+	fd = open_source();						\
+	if (fd < 0)							\
+		SKIP(return, "needs CONFIG_BLK_DEV_LOOP");		\
+} while (0)
 
 static void fill_source(int fd, size_t len, int byte)
 {
@@ -34,7 +52,7 @@ static void fill_source(int fd, size_t len, int byte)
 	if (posix_memalign(&buf, SZ_4K, len))
 		dax_die("no memory");
 	memset(buf, byte, len);
-	if (pwrite(fd, buf, len, AT) != (ssize_t)len)
+	if (pwrite(fd, buf, len, 0) != (ssize_t)len)
 		dax_die("write to the source: %s", strerror(errno));
 	free(buf);
 }
@@ -42,15 +60,16 @@ static void fill_source(int fd, size_t len, int byte)
 static void into_and_out_of(struct __test_metadata *_metadata, char *p,
 			    size_t len)
 {
-	int source = open_source(dax_scratch_device());
 	char *buf = aligned_alloc(SZ_4K, len);
+	int source;
 
+	NEED_SOURCE(source);
 	fill_source(source, len, 'S');
-	ASSERT_EQ(len, pread(source, p, len, AT));
+	ASSERT_EQ(len, pread(source, p, len, 0));
 	EXPECT_BYTES('S', p, len);
 	memset(p, 'D', len);
-	ASSERT_EQ(len, pwrite(source, p, len, AT));
-	ASSERT_EQ(len, pread(source, buf, len, AT));
+	ASSERT_EQ(len, pwrite(source, p, len, 0));
+	ASSERT_EQ(len, pread(source, buf, len, 0));
 	EXPECT_BYTES('D', buf, len);
 	free(buf);
 }
@@ -59,7 +78,6 @@ TEST_F(dax, into_and_out_of_2m)
 {
 	char *p;
 
-	NEED(dax_scratch_device() ? NULL : "needs a second device");
 	p = dax_map(dax_file(SZ_2M, PREALLOC), 0, SZ_2M);
 	into_and_out_of(_metadata, p, SZ_2M);
 	EXPECT_MAPPED("2M", p);
@@ -69,7 +87,6 @@ TEST_F(dax, into_and_out_of_4k)
 {
 	char *p;
 
-	NEED(dax_scratch_device() ? NULL : "needs a second device");
 	p = dax_map_shifted(dax_file(SZ_2M, HOLE), 0, SZ_1M,
 			    PROT_READ | PROT_WRITE, MAP_SHARED, SZ_4K);
 	into_and_out_of(_metadata, p, SZ_1M);
@@ -82,11 +99,10 @@ TEST_F(dax, into_read_only)
 	int fd = dax_file(SZ_2M, WRITTEN), source;
 	char *p;
 
-	NEED(dax_scratch_device() ? NULL : "needs a second device");
-	source = open_source(dax_scratch_device());
+	NEED_SOURCE(source);
 	p = dax_map_shifted(fd, 0, SZ_2M, PROT_READ, MAP_SHARED, 0);
 	dax_peek(p);
-	EXPECT_EQ(-1, pread(source, p, SZ_4K, AT));
+	EXPECT_EQ(-1, pread(source, p, SZ_4K, 0));
 	EXPECT_EQ(EFAULT, errno);
 	EXPECT_BYTES(FILL, p, SZ_2M);
 }
@@ -97,11 +113,10 @@ TEST_F(dax, into_is_dirty)
 	int fd = dax_file(SZ_2M, WRITTEN), source;
 	char *p = dax_map(fd, 0, SZ_2M);
 
-	NEED(dax_scratch_device() ? NULL : "needs a second device");
-	source = open_source(dax_scratch_device());
+	NEED_SOURCE(source);
 	dax_peek(p);
 	dax_trace(fd, "dax_writeback_one");
-	ASSERT_EQ(SZ_4K, pread(source, p + SZ_4K, SZ_4K, AT));
+	ASSERT_EQ(SZ_4K, pread(source, p + SZ_4K, SZ_4K, 0));
 	dax_fsync(fd);
 	EXPECT_EQ(1, dax_count("dax_writeback_one", "pgoff 0x0, pglen 0x200"));
 }
@@ -127,8 +142,8 @@ static void *io_on(void *arg)
 	for (; !storm->stop; storm->ios++) {
 		off_t at = storm->ios % 8 * len;
 		ssize_t n = storm->write ?
-			pwrite(storm->source, storm->p + at, len, AT + at) :
-			pread(storm->source, storm->p + at, len, AT + at);
+			pwrite(storm->source, storm->p + at, len, at) :
+			pread(storm->source, storm->p + at, len, at);
 
 		/* EFAULT is what truncate leaves of the buffer. */
 		if (n < 0 && errno != EFAULT)
@@ -145,7 +160,7 @@ static void storm(struct __test_metadata *_metadata, bool write)
 	pthread_t thread;
 
 	NEED(dax_small_scratch());
-	storm.source = open_source(dax_scratch_device());
+	NEED_SOURCE(storm.source);
 	fill_source(storm.source, SZ_1M, 'S');
 	storm.fd = dax_file(SZ_2M, WRITTEN);
 	storm.other = dax_create("other");
@@ -200,9 +215,12 @@ static const char *slow_source(int *fd)
 	snprintf(table, sizeof(table), "0 32768 delay %s 0 %u\n",
 		 dax_scratch_device() ?: "", DELAY_MS);
 	why = dax_scratch_dm(0, table);
-	if (!why)
-		*fd = open_source("/dev/mapper/dax-scratch");
-	return why;
+	if (why)
+		return why;
+	*fd = open("/dev/mapper/dax-scratch", O_RDONLY | O_DIRECT);
+	if (*fd < 0)
+		dax_die("the slow device: %s", strerror(errno));
+	return NULL;
 }
 
 static void submit_read(aio_context_t *ctx, int source, void *buf, size_t len)
