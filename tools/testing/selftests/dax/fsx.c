@@ -163,7 +163,10 @@ static void op_drop(struct fsx *fsx)
 /* All blocks shared with another file: from now on writes copy. */
 static void op_clone(struct fsx *fsx)
 {
-	if (dax_is_xfs() && ioctl(fsx->clone, FICLONE, fsx->fd))
+	if (!dax_is_xfs())
+		return;
+	dax_truncate(fsx->clone, 0);
+	if (ioctl(fsx->clone, FICLONE, fsx->fd))
 		dax_die("FICLONE: %s", strerror(errno));
 }
 

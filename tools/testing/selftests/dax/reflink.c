@@ -368,7 +368,7 @@ TEST_F(dax, dedupe_one_byte_differs)
 	}
 }
 
-/* Extents that do not line up, dirty stores, and tails that end mid-page. */
+/* Extents that do not line up, and dirty stores. */
 TEST_F(dax, dedupe_other_layout)
 {
 	uint64_t done = 0;
@@ -377,22 +377,47 @@ TEST_F(dax, dedupe_other_layout)
 
 	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
-	dax_falloc(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 3 * SZ_4K,
-		   2 * SZ_4K);
+	dax_falloc(fd, FALLOC_FL_COLLAPSE_RANGE, 7 * SZ_4K, 3 * SZ_4K);
 	other = dax_create("other");
-	dax_fill(other, 0, 3 * SZ_4K, FILL);
-	dax_fill(other, 3 * SZ_4K, 2 * SZ_4K, 0);
-	dax_fill(other, 5 * SZ_4K, 10 * SZ_4K, FILL);
+	for (int page = 14; page >= 0; page -= 2)
+		dax_fill(other, page * SZ_4K, SZ_4K, FILL);
+	for (int page = 1; page < 15; page += 2)
+		dax_fill(other, page * SZ_4K, SZ_4K, FILL);
 	EXPECT_EQ(FILE_DEDUPE_RANGE_SAME,
 		  dedupe(fd, 0, 15 * SZ_4K, other, 0, &done));
 	EXPECT_EQ(15 * SZ_4K, done);
+	EXPECT_EQ(dax_block(fd, 14 * SZ_4K), dax_block(other, 14 * SZ_4K));
 
-	p = map(fd, SZ_2M, variant->shift);
+	p = map(fd, SZ_1M, variant->shift);
 	dax_poke(p + 9 * SZ_4K + 5, 'X');
 	EXPECT_EQ(FILE_DEDUPE_RANGE_DIFFERS,
 		  dedupe(fd, 0, 15 * SZ_4K, other, 0, &done));
 	EXPECT_EQ(FILE_DEDUPE_RANGE_SAME,
 		  dedupe(fd, SZ_4K, 8 * SZ_4K, other, SZ_4K, &done));
+	EXPECT_EQ('X', dax_peek(p + 9 * SZ_4K + 5));
+}
+
+/* A hole and written zeros: shared or not, but both go on reading zeros. */
+TEST_F(dax, dedupe_hole)
+{
+	char buf[8 * SZ_4K];
+	uint64_t done = 0;
+	int fd, other, status;
+
+	NEED_XFS();
+	fd = dax_file(SZ_2M, HOLE);
+	other = dax_create("other");
+	dax_fill(other, 0, 8 * SZ_4K, 0);
+	status = dedupe(fd, 0, 8 * SZ_4K, other, 0, &done);
+	EXPECT_TRUE(status == FILE_DEDUPE_RANGE_SAME ||
+		    status == FILE_DEDUPE_RANGE_DIFFERS);
+	dax_read(fd, 0, buf, sizeof(buf));
+	EXPECT_BYTES(0, buf, sizeof(buf));
+	dax_read(other, 0, buf, sizeof(buf));
+	EXPECT_BYTES(0, buf, sizeof(buf));
+	dax_fill(other, 5 * SZ_4K, 1, 'X');
+	EXPECT_EQ(FILE_DEDUPE_RANGE_DIFFERS,
+		  dedupe(fd, 0, 8 * SZ_4K, other, 0, &done));
 }
 
 TEST_F(dax, dedupe_tail)
