@@ -23,9 +23,13 @@
 #include <linux/iomap.h>
 #include <linux/mm.h>
 #include <linux/pfn_t.h>
+#include <linux/sizes.h>
 #include <linux/uaccess.h>
 
 #include "dax-internal.h"
+
+/* How much is copied before others may run. */
+#define DAX_COPY_CHUNK	((size_t)SZ_2M)
 
 /**
  * dax_iomap_pgoff() - Where file data are on the device
@@ -112,7 +116,6 @@ ssize_t dax_iomap_access_poisoned(const struct iomap *iomap, loff_t pos,
  * @iomap: A mapped extent on a DAX device.
  * @pos: File position in bytes, a multiple of @size.
  * @size: PAGE_SIZE << order.
- * @kaddr: Where to put the address of the byte at @pos.
  * @pfnp: Where to put the first pfn.
  *
  * Context: Process context; takes dax_read_lock().  May sleep.
@@ -121,7 +124,7 @@ ssize_t dax_iomap_access_poisoned(const struct iomap *iomap, loff_t pos,
  * -EHWPOISON, -ENXIO or another errno of the driver.
  */
 int dax_iomap_pfn(const struct iomap *iomap, loff_t pos, size_t size,
-		  void **kaddr, pfn_t *pfnp)
+		  pfn_t *pfnp)
 {
 	pgoff_t nr_pages = PHYS_PFN(size);
 	long avail;
@@ -129,7 +132,7 @@ int dax_iomap_pfn(const struct iomap *iomap, loff_t pos, size_t size,
 
 	id = dax_read_lock();
 	avail = dax_direct_access(iomap->dax_dev, dax_iomap_pgoff(iomap, pos),
-				  nr_pages, DAX_ACCESS, kaddr, pfnp);
+				  nr_pages, DAX_ACCESS, NULL, pfnp);
 	dax_read_unlock(id);
 
 	if (avail < 0)
@@ -141,8 +144,6 @@ int dax_iomap_pfn(const struct iomap *iomap, loff_t pos, size_t size,
 	/* More than a pte needs struct pages that GUP may take. */
 	if (nr_pages > 1 && !pfn_t_devmap(*pfnp))
 		return -EINVAL;
-	if (!*kaddr)
-		return -EFAULT;
 	return 0;
 }
 
@@ -165,23 +166,12 @@ static int dax_copy_pieces(const struct iomap *iomap, loff_t pos, void *dst,
 	return 0;
 }
 
-/**
- * dax_iomap_copy_src() - Fill new memory with what the file held there so far
- * @iter: The iteration; its srcmap says where the old data are, or that there
- *	were none.
- * @pos: File position in bytes, within the current extent.
- * @len: Number of bytes.
- * @dst: Address of the new memory for @pos, on the device of the current
- *	extent.
- *
- * Copies, or zeroes where the source is a hole or unwritten, and flushes.
- *
- * Context: Process context, inside dax_read_lock() because of @dst.
- * Return: 0; -EHWPOISON if the source cannot be read; -ENXIO or another errno
- * of the driver.  On error @dst is undefined.
+/*
+ * Fill the memory at @dst with what the srcmap holds at @pos, or with zeroes
+ * where it is a hole or unwritten.
  */
-int dax_iomap_copy_src(const struct iomap_iter *iter, loff_t pos, size_t len,
-		       void *dst)
+static int dax_fill(const struct iomap_iter *iter, loff_t pos, size_t len,
+		    void *dst)
 {
 	int ret = 0;
 
@@ -195,14 +185,17 @@ int dax_iomap_copy_src(const struct iomap_iter *iter, loff_t pos, size_t len,
 }
 
 /**
- * dax_iomap_copy_range() - dax_iomap_copy_src() where only the file position
- * of the new memory is known
- * @iter: The iteration.
+ * dax_iomap_copy_range() - Fill new blocks with what the file held so far
+ * @iter: The iteration; the current extent has the new blocks, and its srcmap
+ *	says where the old data are, or that there were none.
  * @pos: File position in bytes, within the current extent.
  * @len: Number of bytes; may be 0.
  *
+ * Copies, or zeroes where there was nothing, and flushes.
+ *
  * Context: Process context; takes dax_read_lock().  May sleep.
- * Return: 0 or as dax_iomap_copy_src() and dax_iomap_access().
+ * Return: 0; -EHWPOISON if the source cannot be read; -ENXIO if the device is
+ * gone; another errno of the driver.  On error the new blocks are undefined.
  */
 int dax_iomap_copy_range(const struct iomap_iter *iter, loff_t pos, size_t len)
 {
@@ -211,17 +204,19 @@ int dax_iomap_copy_range(const struct iomap_iter *iter, loff_t pos, size_t len)
 	id = dax_read_lock();
 	while (len) {
 		void *dst;
-		ssize_t n = dax_iomap_access(&iter->iomap, pos, len, &dst);
+		ssize_t n = dax_iomap_access(&iter->iomap, pos,
+					     min(len, DAX_COPY_CHUNK), &dst);
 
 		if (n < 0) {
 			ret = n;
 			break;
 		}
-		ret = dax_iomap_copy_src(iter, pos, n, dst);
+		ret = dax_fill(iter, pos, n, dst);
 		if (ret)
 			break;
 		pos += n;
 		len -= n;
+		cond_resched();
 	}
 	dax_read_unlock(id);
 	return ret;

@@ -8,7 +8,7 @@
  * of i_pages, but it is held while the filesystem allocates blocks and while
  * page tables are walked, so those who find it set go to sleep:
  *
- *	mapping->i_pages.xa_lock	irqs off; a leaf, never held asleep
+ *	mapping->i_pages.xa_lock	irqs off, never held asleep
  *	entry lock			held asleep; its owner knows the
  *					unlocked value and stores it back
  *
@@ -347,15 +347,32 @@ void dax_unmap_entry(struct address_space *mapping, pgoff_t index, void *entry)
 }
 
 /**
+ * dax_skip_entry() - Let a walk go on behind an entry
+ * @xas: The walk, at an index within @entry.
+ * @entry: The entry, which may be gone meanwhile.
+ *
+ * Context: Any; the next step of the walk needs the xa_lock.
+ */
+void dax_skip_entry(struct xa_state *xas, void *entry)
+{
+	xas_set(xas, dax_entry_start(entry, xas->xa_index) +
+		     dax_entry_nr_pages(entry));
+}
+
+/**
  * dax_pause_walk() - Let others run in the middle of a long walk
- * @xas: The walk; it goes on behind the entry that was last seen.
+ * @xas: The walk, at @entry.
+ * @entry: The entry that was last seen; the walk goes on behind it.
+ *
+ * Not xas_pause(): that steps on by the size of the entry from wherever in it
+ * the walk stands, and so past what follows.
  *
  * Context: Process context, xa_lock held; dropped and retaken.  May sleep.
  */
-void dax_pause_walk(struct xa_state *xas)
+void dax_pause_walk(struct xa_state *xas, void *entry)
 	__must_hold(xas->xa->xa_lock)
 {
-	xas_pause(xas);
+	dax_skip_entry(xas, entry);
 	xas_unlock_irq(xas);
 	cond_resched();
 	xas_lock_irq(xas);

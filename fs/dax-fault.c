@@ -13,8 +13,8 @@
  *	iomap_begin	which blocks; may allocate
  *	  store		what the entry says from now on, and that it is dirty
  *	  map		the page table, last
- *	iomap_end	always, and told of 0 bytes if nothing was mapped
- *	unlock
+ *	iomap_end	always, and told of 0 bytes if nothing was stored
+ *	unlock		or delete, where the entry is in the way
  *
  * A fault of a larger order that cannot be served falls back: it leaves the
  * page table in a state in which the next smaller order can finish, and says
@@ -53,8 +53,8 @@
  * @pfnp: Where to put the pfn if it must not be mapped before an fsync.
  * @reason: Why the order was given up, once it was.
  * @xas: The entry's place in the mapping.
- * @entry: The entry without its lock bit, which this fault holds; NULL once it
- *	was deleted instead.
+ * @entry: The entry without its lock bit, which this fault holds.
+ * @drop: The entry is in the way and shall be deleted, not unlocked.
  * @iter: The filesystem's view of the range.
  */
 struct dax_fault {
@@ -64,6 +64,7 @@ struct dax_fault {
 	enum dax_fallback	reason;
 	struct xa_state		xas;
 	void			*entry;
+	bool			drop;
 	struct iomap_iter	iter;
 };
 
@@ -266,16 +267,17 @@ static bool dax_fault_is_sync(const struct dax_fault *df)
 
 /*
  * The entry does not say what the filesystem says.  See to it that it can be
- * replaced by one of our order, and that no page table says what it said.
- * Returns false if instead the entry was too big and is gone: the fault has to
- * be repeated, and will find nothing in its way.
+ * replaced by @new, and that no page table says what it said.  Returns false if
+ * it cannot be: it is larger than @new, or it has blocks, and perhaps marks,
+ * and @new has none.  Then it has to go, and the fault to be repeated; but not
+ * before ->iomap_end, or the next to lock this range would meet blocks that
+ * the filesystem is about to take back from us.
  */
-static bool dax_fault_make_room(struct dax_fault *df)
+static bool dax_fault_make_room(struct dax_fault *df, void *new)
 {
-	if (dax_entry_order(df->entry) > df->order) {
-		dax_drop_entry(&df->xas, df->entry, df->iter.iomap.dax_dev,
-			       DAX_DELETE_DEMOTE);
-		df->entry = NULL;
+	if (dax_entry_order(df->entry) > df->order ||
+	    (dax_is_mapped(df->entry) && !dax_is_mapped(new))) {
+		df->drop = true;
 		return false;
 	}
 	if (!dax_is_empty(df->entry))
@@ -298,9 +300,6 @@ static void dax_fault_store(struct dax_fault *df, void *new)
 	/* What a write gets in place of shared blocks is its own. */
 	bool shared = !write && (df->iter.iomap.flags & IOMAP_F_SHARED);
 
-	if (dirty)
-		__mark_inode_dirty(mapping->host, I_DIRTY_PAGES);
-
 	xas_reset(xas);
 	xas_lock_irq(xas);
 	if (dax_entry_covers(df->entry, new, xas->xa_index)) {
@@ -315,6 +314,9 @@ static void dax_fault_store(struct dax_fault *df, void *new)
 		xas_set_mark(xas, PAGECACHE_TAG_DIRTY);
 	trace_dax_store_entry(mapping, xas->xa_index, df->entry, dirty);
 	xas_unlock_irq(xas);
+	/* After the mark: the flusher clears this and then looks for marks. */
+	if (dirty)
+		__mark_inode_dirty(mapping->host, I_DIRTY_PAGES);
 	df->iter.processed = PAGE_SIZE << df->order;
 }
 
@@ -324,23 +326,11 @@ static vm_fault_t dax_fault_hole(struct dax_fault *df)
 	void *new = dax_make_zero(df->order);
 
 	if (!dax_entry_covers(df->entry, new, df->xas.xa_index) &&
-	    !dax_fault_make_room(df))
+	    !dax_fault_make_room(df, new))
 		return VM_FAULT_NOPAGE;
 
 	dax_fault_store(df, new);
 	return dax_load_zero(df);
-}
-
-/* Fill the blocks at @kaddr with what those that they replace hold. */
-static int dax_fault_copy_src(struct dax_fault *df, void *kaddr)
-{
-	int id, err;
-
-	id = dax_read_lock();
-	err = dax_iomap_copy_src(&df->iter, df->iter.pos, PAGE_SIZE << df->order,
-				 kaddr);
-	dax_read_unlock(id);
-	return err;
 }
 
 static vm_fault_t dax_fault_no_pfn(struct dax_fault *df, int err)
@@ -360,12 +350,12 @@ static vm_fault_t dax_fault_mapped(struct dax_fault *df)
 {
 	struct iomap_iter *iter = &df->iter;
 	bool write = iter->flags & IOMAP_WRITE;
-	void *new, *kaddr;
+	size_t size = PAGE_SIZE << df->order;
+	void *new;
 	pfn_t pfn;
 	int err;
 
-	err = dax_iomap_pfn(&iter->iomap, iter->pos, PAGE_SIZE << df->order,
-			    &kaddr, &pfn);
+	err = dax_iomap_pfn(&iter->iomap, iter->pos, size, &pfn);
 	if (err)
 		return dax_fault_no_pfn(df, err);
 	if (dax_fault_is_sync(df) && WARN_ON_ONCE(!df->pfnp))
@@ -373,14 +363,14 @@ static vm_fault_t dax_fault_mapped(struct dax_fault *df)
 
 	new = dax_make_mapped(pfn_t_to_pfn(pfn), df->order);
 	if (!dax_entry_covers(df->entry, new, df->xas.xa_index)) {
-		if (!dax_fault_make_room(df))
+		if (!dax_fault_make_room(df, new))
 			return VM_FAULT_NOPAGE;
 		/*
 		 * Copy before anything points to the copy.  Nobody writes to
 		 * the source meanwhile, since it is not mapped any more.
 		 */
 		if (write && (iter->iomap.flags & IOMAP_F_SHARED)) {
-			err = dax_fault_copy_src(df, kaddr);
+			err = dax_iomap_copy_range(iter, iter->pos, size);
 			if (err)
 				return dax_fault_error(df, err,
 						DAX_FALLBACK_DEVICE_ERROR);
@@ -523,14 +513,11 @@ static vm_fault_t dax_fault_grab(struct dax_fault *df)
 	}
 }
 
-/* A fault that may be served with this order, as far as its VMA can tell. */
-static vm_fault_t dax_do_fault(struct dax_fault *df, int *iomap_errp,
-			       const struct iomap_ops *ops)
+static void dax_fault_init(struct dax_fault *df)
 {
 	struct address_space *mapping = dax_vmf_mapping(df->vmf);
 	unsigned int order = df->order;
 	pgoff_t index = round_down(df->vmf->pgoff, 1UL << order);
-	vm_fault_t ret;
 
 	df->xas = (struct xa_state)
 		__XA_STATE(&mapping->i_pages, index,
@@ -543,13 +530,45 @@ static vm_fault_t dax_do_fault(struct dax_fault *df, int *iomap_errp,
 		.flags	= IOMAP_DAX | IOMAP_FAULT |
 			  (dax_vmf_writes(df->vmf) ? IOMAP_WRITE : 0),
 	};
+	df->drop = false;
+}
 
-	ret = dax_fault_grab(df);
-	if (ret)
-		return ret;
-	ret = dax_fault_locked(df, iomap_errp, ops);
-	if (df->entry)
+/*
+ * Give the entry back.  A write fault that fails or falls back may have left
+ * blocks where the entry still says that there is a hole; a write(2) would
+ * find them in place, and nothing to unmap.  So the zero entry goes.
+ */
+static void dax_fault_release(struct dax_fault *df, vm_fault_t ret)
+{
+	if ((ret & VM_FAULT_ERROR) && (df->iter.flags & IOMAP_WRITE) &&
+	    dax_is_zero(df->entry))
+		df->drop = true;
+
+	if (df->drop)
+		dax_drop_entry(&df->xas, df->entry, DAX_DELETE_DEMOTE);
+	else
 		dax_unlock_entry(&df->xas, df->entry);
+}
+
+/*
+ * A fault that may be served with this order, as far as its VMA can tell.  If an
+ * entry has to go first, start over at once: to return and be called again
+ * would give those who wait for the entry time to put it back.
+ */
+static vm_fault_t dax_do_fault(struct dax_fault *df, int *iomap_errp,
+			       const struct iomap_ops *ops)
+{
+	vm_fault_t ret;
+
+	do {
+		dax_fault_init(df);
+		ret = dax_fault_grab(df);
+		if (ret)
+			return ret;
+		ret = dax_fault_locked(df, iomap_errp, ops);
+		dax_fault_release(df, ret);
+	} while (df->drop && ret == VM_FAULT_NOPAGE);
+
 	return ret;
 }
 
@@ -671,8 +690,6 @@ static vm_fault_t dax_map_synced(struct vm_fault *vmf, unsigned int order,
 	void *entry;
 	int err;
 
-	__mark_inode_dirty(mapping->host, I_DIRTY_PAGES);
-
 	xas_lock_irq(&xas);
 	err = dax_get_unlocked_entry(&xas, order, &entry);
 	if (err || !entry || !dax_entry_covers(entry, new, xas.xa_index)) {
@@ -687,6 +704,7 @@ static vm_fault_t dax_map_synced(struct vm_fault *vmf, unsigned int order,
 	dax_lock_entry(&xas, entry);
 	xas_set_mark(&xas, PAGECACHE_TAG_DIRTY);
 	xas_unlock_irq(&xas);
+	__mark_inode_dirty(mapping->host, I_DIRTY_PAGES);
 
 	ret = dax_map_pfn(vmf, pfn, order, true);
 	dax_unlock_entry(&xas, entry);

@@ -14,7 +14,6 @@
 #include "dax-entry.h"
 
 struct address_space;
-struct dax_device;
 struct inode;
 struct iomap;
 struct iomap_iter;
@@ -72,7 +71,8 @@ void dax_replace_entry(struct xa_state *xas, void *old, void *new);
 void dax_delete_entry(struct xa_state *xas, void *entry, enum dax_delete why);
 void dax_unmap_entry(struct address_space *mapping, pgoff_t index,
 		     void *entry);
-void dax_pause_walk(struct xa_state *xas);
+void dax_skip_entry(struct xa_state *xas, void *entry);
+void dax_pause_walk(struct xa_state *xas, void *entry);
 bool dax_has_smaller_entry(struct address_space *mapping, pgoff_t index,
 			   unsigned int order, bool write);
 int dax_grab_entry(struct xa_state *xas, unsigned int order, bool write,
@@ -86,7 +86,8 @@ void dax_disassociate_entry(void *entry, struct address_space *mapping,
 			    bool trunc);
 struct page *dax_busy_page(void *entry);
 struct page *dax_entry_page(void *entry, pgoff_t index);
-void dax_flush_entry(struct dax_device *dax_dev, void *entry);
+void *dax_entry_kaddr(void *entry);
+void dax_flush_entry(void *entry);
 
 /* dax-access.c: where the bytes are */
 
@@ -96,17 +97,24 @@ ssize_t dax_iomap_access(const struct iomap *iomap, loff_t pos, size_t len,
 ssize_t dax_iomap_access_poisoned(const struct iomap *iomap, loff_t pos,
 				  size_t len, void **kaddr);
 int dax_iomap_pfn(const struct iomap *iomap, loff_t pos, size_t size,
-		  void **kaddr, pfn_t *pfnp);
-int dax_iomap_copy_src(const struct iomap_iter *iter, loff_t pos, size_t len,
-		       void *dst);
+		  pfn_t *pfnp);
 int dax_iomap_copy_range(const struct iomap_iter *iter, loff_t pos, size_t len);
 
 /* dax.c: what happens to a whole mapping */
 
-void dax_drop_entry(struct xa_state *xas, void *entry,
-		    struct dax_device *dax_dev, enum dax_delete why);
-void dax_drop_range(struct address_space *mapping, struct dax_device *dax_dev,
-		    pgoff_t start, pgoff_t end);
+/**
+ * enum dax_drop - Which entries of a range are to go
+ * @DAX_DROP_ZERO: Those that say that there is a hole.
+ * @DAX_DROP_ALL: All.
+ */
+enum dax_drop {
+	DAX_DROP_ZERO,
+	DAX_DROP_ALL,
+};
+
+void dax_drop_entry(struct xa_state *xas, void *entry, enum dax_delete why);
+void dax_drop_range(struct address_space *mapping, loff_t pos, u64 len,
+		    enum dax_drop which);
 
 /* dax-fault.c: page faults */
 

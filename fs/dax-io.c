@@ -3,23 +3,32 @@
  * read(2), write(2) and zeroing on DAX files: memcpy between the caller and the
  * blocks themselves.
  *
- * Faults are not locked out: who maps the file sees a write as it happens.
- * What must not happen is that somebody goes on to see the blocks that were
- * there before, or a zero page.  Where a write gets new blocks, the entries of
- * the range are dropped, with the pages that they map, at the moment from which
- * a fault would find the new blocks:
+ * Who maps the file sees a write as it happens.  What must not happen is that
+ * somebody goes on to see the blocks that were there before, or a zero page:
  *
- *	hole filled	the filesystem shows the new blocks, zeroed, when
- *			->iomap_begin returns: dropped before the copy
- *	blocks shared	until ->iomap_end a read fault finds the old blocks:
- *			dropped after it, but before the copy as well, so
- *			that no store goes to the old ones meanwhile
+ *	in place	Faults are not locked out.  The filesystem shows new
+ *			blocks, zeroed, when ->iomap_begin returns, and maybe
+ *			more of them than it says: an earlier call may have made
+ *			its neighbours real, too.  So each write drops the zero
+ *			entries of its range before it copies.
+ *	shared blocks	New blocks replace them at ->iomap_end.  A fault in
+ *			between would find the old ones, or fill the new ones,
+ *			or take them back, under our hands.  Faults are locked
+ *			out from before ->iomap_begin until after ->iomap_end.
+ *			That we have to is known only once ->iomap_begin has
+ *			told, so it is then asked again.
+ *
+ * With faults locked out, the caller's buffer must not fault: it may be a
+ * mapping of this very file.  It is faulted in beforehand, copied from with
+ * faults disabled, and if that gets nowhere, all is let go and tried again.
  *
  * A block that replaces a shared one is complete before ->iomap_end, also
  * around what the caller writes, and also if the caller's buffer ends early.
  *
- * LOCKS	i_rwsem (exclusive to write), then entry locks, one at a time,
- *		inside ->iomap_begin .. ->iomap_end
+ * LOCKS	i_rwsem (exclusive to write)
+ *		  invalidate_lock (exclusive), to write to shared blocks
+ *		    ->iomap_begin .. ->iomap_end
+ *		      entry locks, one at a time
  */
 
 #include <linux/dax.h>
@@ -40,46 +49,6 @@ static bool dax_iter_cow(const struct iomap_iter *iter)
 		(iter->iomap.flags & IOMAP_F_SHARED);
 }
 
-static void dax_drop_bytes(const struct iomap_iter *iter,
-			   struct dax_device *dax_dev, loff_t pos, u64 len)
-{
-	dax_drop_range(iter->inode->i_mapping, dax_dev, pos >> PAGE_SHIFT,
-		       (pos + len - 1) >> PAGE_SHIFT);
-}
-
-/**
- * struct dax_cow - What has to be dropped once ->iomap_end was called
- * @dax_dev: The device, or NULL if there is nothing to drop.
- * @pos: First byte of the range.
- * @len: Its length in bytes.
- */
-struct dax_cow {
-	struct dax_device *dax_dev;
-	loff_t pos;
-	u64 len;
-};
-
-/*
- * iomap_iter() for those who may write to shared blocks: drops what a fault
- * inserted of the old ones between ->iomap_begin and ->iomap_end.
- */
-static int dax_iomap_iter(struct iomap_iter *iter, const struct iomap_ops *ops,
-			  struct dax_cow *cow)
-{
-	int ret = iomap_iter(iter, ops);
-
-	if (cow->dax_dev)
-		dax_drop_bytes(iter, cow->dax_dev, cow->pos, cow->len);
-	cow->dax_dev = NULL;
-	if (ret > 0 && dax_iter_cow(iter)) {
-		cow->dax_dev = iter->iomap.dax_dev;
-		cow->pos = iter->pos;
-		cow->len = iomap_length(iter);
-		dax_drop_bytes(iter, cow->dax_dev, cow->pos, cow->len);
-	}
-	return ret;
-}
-
 /*
  * Complete the first page of new blocks up to @pos, and the last one from @end
  * on, with what the file held there.
@@ -94,60 +63,78 @@ static int dax_fill_tail(const struct iomap_iter *iter, loff_t end)
 	return dax_iomap_copy_range(iter, end, PAGE_ALIGN(end) - end);
 }
 
-/* Copy at most @len bytes at @pos, as far as memory is contiguous. */
-static ssize_t dax_copy_some(const struct iomap_iter *iomi, loff_t pos,
-			     size_t len, struct iov_iter *iter)
-{
-	const struct iomap *iomap = &iomi->iomap;
-	struct dax_device *dax_dev = iomap->dax_dev;
-	pgoff_t pgoff = dax_iomap_pgoff(iomap, pos);
-	bool write = iov_iter_rw(iter) == WRITE;
-	bool recover = false;
-	size_t copied;
-	ssize_t n;
+/**
+ * struct dax_piece - Memory that one copy can go through without a break
+ * @kaddr: Where it is.
+ * @len: How long, in bytes.
+ * @poisoned: New data may make it good; not to be read.
+ */
+struct dax_piece {
 	void *kaddr;
+	ssize_t len;
+	bool poisoned;
+};
 
-	n = dax_iomap_access(iomap, pos, len, &kaddr);
-	if (n == -EHWPOISON && write) {
-		/* New data make bad memory good. */
-		n = dax_iomap_access_poisoned(iomap, pos, len, &kaddr);
-		recover = true;
+static int dax_get_piece(const struct iomap *iomap, loff_t pos, size_t len,
+			 bool write, struct dax_piece *piece)
+{
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	piece->poisoned = false;
+	piece->len = dax_iomap_access(iomap, pos, len, &piece->kaddr);
+	if (piece->len == -EHWPOISON && write) {
+		piece->poisoned = true;
+		piece->len = dax_iomap_access_poisoned(iomap, pos, len,
+						       &piece->kaddr);
 	}
-	if (n < 0)
-		return dax_mem2blk_err(n);
-
-	if (recover) {
-		copied = dax_recovery_write(dax_dev, pgoff, kaddr, n, iter);
-		return copied ? copied : -EIO;
-	}
-	if (write)
-		copied = dax_copy_from_iter(dax_dev, pgoff, kaddr, n, iter);
-	else
-		copied = dax_copy_to_iter(dax_dev, pgoff, kaddr, n, iter);
-	return copied ? copied : -EFAULT;
+	return piece->len < 0 ? dax_mem2blk_err(piece->len) : 0;
 }
 
-/* Copy until @len bytes are done, or as many as can be.  Bytes or errno. */
+static size_t dax_copy_piece(const struct iomap *iomap, loff_t pos,
+			     const struct dax_piece *piece,
+			     struct iov_iter *iter)
+{
+	pgoff_t pgoff = dax_iomap_pgoff(iomap, pos);
+
+	if (piece->poisoned)
+		return dax_recovery_write(iomap->dax_dev, pgoff, piece->kaddr,
+					  piece->len, iter);
+	if (iov_iter_rw(iter) == WRITE)
+		return dax_copy_from_iter(iomap->dax_dev, pgoff, piece->kaddr,
+					  piece->len, iter);
+	return dax_copy_to_iter(iomap->dax_dev, pgoff, piece->kaddr,
+				piece->len, iter);
+}
+
+/*
+ * Copy up to @len bytes from or to the current position of @iomi.  Returns how
+ * many, or if none, an errno.
+ */
 static ssize_t dax_copy_extent(const struct iomap_iter *iomi, size_t len,
 			       struct iov_iter *iter)
 {
-	size_t done = 0;
-	ssize_t ret = 0;
-	int id;
+	bool write = iov_iter_rw(iter) == WRITE;
+	size_t done = 0, copied;
+	int id, err = 0;
 
 	id = dax_read_lock();
 	while (done < len) {
-		if (fatal_signal_pending(current)) {
-			ret = -EINTR;
+		loff_t pos = iomi->pos + done;
+		struct dax_piece piece;
+
+		err = dax_get_piece(&iomi->iomap, pos, len - done, write,
+				    &piece);
+		if (err)
+			break;
+		copied = dax_copy_piece(&iomi->iomap, pos, &piece, iter);
+		done += copied;
+		if (copied < piece.len) {
+			err = piece.poisoned ? -EIO : -EFAULT;
 			break;
 		}
-		ret = dax_copy_some(iomi, iomi->pos + done, len - done, iter);
-		if (ret < 0)
-			break;
-		done += ret;
 	}
 	dax_read_unlock(id);
-	return done ? done : ret;
+	return done ? done : err;
 }
 
 static ssize_t dax_read_extent(const struct iomap_iter *iomi,
@@ -170,32 +157,130 @@ static ssize_t dax_read_extent(const struct iomap_iter *iomi,
 	return dax_copy_extent(iomi, len, iter);
 }
 
-static ssize_t dax_write_extent(const struct iomap_iter *iomi,
-				struct iov_iter *iter)
+/* Write to blocks that are in the file, and stay there. */
+static ssize_t dax_write_in_place(const struct iomap_iter *iomi,
+				  struct iov_iter *iter)
 {
-	const struct iomap *iomap = &iomi->iomap;
 	u64 len = iomap_length(iomi);
-	bool cow = dax_iter_cow(iomi);
+
+	dax_drop_range(iomi->inode->i_mapping, iomi->pos, len, DAX_DROP_ZERO);
+	return dax_copy_extent(iomi, len, iter);
+}
+
+/* Write to blocks that replace others, with faults locked out. */
+static ssize_t dax_write_cow(const struct iomap_iter *iomi,
+			     struct iov_iter *iter)
+{
+	u64 len = iomap_length(iomi);
 	ssize_t done;
 	int err;
 
-	/* Blocks that are in the file, or are to replace shared ones. */
-	if (WARN_ON_ONCE(iomap->type != IOMAP_MAPPED && !cow))
-		return -EIO;
-	if (!cow) {
-		if (iomap->flags & IOMAP_F_NEW)
-			dax_drop_bytes(iomi, iomap->dax_dev, iomi->pos, len);
-		return dax_copy_extent(iomi, len, iter);
-	}
-
+	dax_drop_range(iomi->inode->i_mapping, iomi->pos, len, DAX_DROP_ALL);
 	err = dax_fill_head(iomi, iomi->pos);
 	if (err)
 		return dax_mem2blk_err(err);
+
+	pagefault_disable();
 	done = dax_copy_extent(iomi, len, iter);
+	pagefault_enable();
 	if (done <= 0)
 		return done;
+
 	err = dax_fill_tail(iomi, iomi->pos + done);
 	return err ? dax_mem2blk_err(err) : done;
+}
+
+/**
+ * struct dax_write - A write(2) in progress
+ * @iomi: The iteration over the file.
+ * @iter: Where the data come from.
+ * @locked: invalidate_lock is held exclusively.
+ * @retry: The caller's buffer was not in memory: let go of the lock, once
+ *	->iomap_end was called, and start over.
+ */
+struct dax_write {
+	struct iomap_iter *iomi;
+	struct iov_iter *iter;
+	bool locked;
+	bool retry;
+};
+
+/* Ask for the current extent again, as if it had not been asked for. */
+static ssize_t dax_write_again(struct dax_write *dw)
+{
+	dw->iomi->iomap.flags |= IOMAP_F_STALE;
+	return 0;
+}
+
+/* Lock faults out, if they are not, and have the caller's buffer in memory. */
+static ssize_t dax_write_lock(struct dax_write *dw)
+{
+	struct address_space *mapping = dw->iomi->inode->i_mapping;
+	u64 len = iomap_length(dw->iomi);
+
+	if (dw->iomi->flags & IOMAP_NOWAIT)
+		return -EAGAIN;
+	if (fault_in_iov_iter_readable(dw->iter, len) == len)
+		return -EFAULT;
+	filemap_invalidate_lock(mapping);
+	dw->locked = true;
+	return dax_write_again(dw);
+}
+
+static void dax_write_unlock(struct dax_write *dw)
+{
+	if (dw->locked)
+		filemap_invalidate_unlock(dw->iomi->inode->i_mapping);
+	dw->locked = false;
+}
+
+static ssize_t dax_write_extent(struct dax_write *dw)
+{
+	const struct iomap *iomap = &dw->iomi->iomap;
+	ssize_t done;
+
+	/* Blocks that are in the file, or are to replace shared ones. */
+	if (WARN_ON_ONCE(iomap->type != IOMAP_MAPPED &&
+			 !dax_iter_cow(dw->iomi)))
+		return -EIO;
+	if (!dax_iter_cow(dw->iomi)) {
+		/* Held for an extent before this one.  This copy may fault. */
+		dax_write_unlock(dw);
+		return dax_write_in_place(dw->iomi, dw->iter);
+	}
+	if (!dw->locked)
+		return dax_write_lock(dw);
+
+	done = dax_write_cow(dw->iomi, dw->iter);
+	if (done == -EFAULT) {
+		dw->retry = true;
+		return dax_write_again(dw);
+	}
+	return done;
+}
+
+static ssize_t dax_write_iter(struct dax_write *dw, const struct iomap_ops *ops)
+{
+	int ret;
+
+	while ((ret = iomap_iter(dw->iomi, ops)) > 0) {
+		if (dw->retry)
+			dax_write_unlock(dw);
+		dw->retry = false;
+		dw->iomi->processed = dax_write_extent(dw);
+	}
+	dax_write_unlock(dw);
+	return ret;
+}
+
+static ssize_t dax_read_iter(struct iomap_iter *iomi, struct iov_iter *iter,
+			     const struct iomap_ops *ops)
+{
+	int ret;
+
+	while ((ret = iomap_iter(iomi, ops)) > 0)
+		iomi->processed = dax_read_extent(iomi, iter);
+	return ret;
 }
 
 /**
@@ -211,8 +296,10 @@ static ssize_t dax_write_extent(const struct iomap_iter *iomi,
  * read-only filesystem may come without it.  May sleep; with IOCB_NOWAIT the
  * filesystem is told not to.
  * Return: Number of bytes, which may be fewer than asked for; 0 at the end of
- * the file; -EFAULT if nothing could be copied from or to the caller; -EIO on
- * a memory error; -EINTR; -EOPNOTSUPP for atomic writes; an errno of @ops.
+ * the file; -EFAULT if nothing could be copied, for the caller's memory or for
+ * an error in the file's that was not known before; -EIO if it was known;
+ * -EINTR; -EAGAIN with IOCB_NOWAIT; -EOPNOTSUPP for atomic writes; an errno of
+ * @ops.
  */
 ssize_t dax_iomap_rw(struct kiocb *iocb, struct iov_iter *iter,
 		     const struct iomap_ops *ops)
@@ -224,9 +311,9 @@ ssize_t dax_iomap_rw(struct kiocb *iocb, struct iov_iter *iter,
 		.len	= iov_iter_count(iter),
 		.flags	= IOMAP_DAX,
 	};
-	struct dax_cow cow = { };
+	struct dax_write dw = { .iomi = &iomi, .iter = iter };
 	loff_t done;
-	int ret;
+	ssize_t ret;
 
 	if (!iomi.len)
 		return 0;
@@ -242,10 +329,7 @@ ssize_t dax_iomap_rw(struct kiocb *iocb, struct iov_iter *iter,
 		lockdep_assert_held(&iomi.inode->i_rwsem);
 	}
 
-	while ((ret = dax_iomap_iter(&iomi, ops, &cow)) > 0)
-		iomi.processed = write ? dax_write_extent(&iomi, iter) :
-					 dax_read_extent(&iomi, iter);
-
+	ret = write ? dax_write_iter(&dw, ops) : dax_read_iter(&iomi, iter, ops);
 	done = iomi.pos - iocb->ki_pos;
 	iocb->ki_pos = iomi.pos;
 	return done ? done : ret;
@@ -296,6 +380,9 @@ static s64 dax_zero_extent(const struct iomap_iter *iter, bool *did_zero)
 	/* Nothing there but zeroes. */
 	if (srcmap->type == IOMAP_HOLE || srcmap->type == IOMAP_UNWRITTEN)
 		return len;
+	if (dax_iter_cow(iter))
+		dax_drop_range(iter->inode->i_mapping, iter->pos, len,
+			       DAX_DROP_ALL);
 
 	while (done < len) {
 		loff_t pos = iter->pos + done;
@@ -321,7 +408,8 @@ static s64 dax_zero_extent(const struct iomap_iter *iter, bool *did_zero)
  * @did_zero: Set to true if anything was not zero by definition; may be NULL.
  * @ops: The filesystem's block lookup.
  *
- * Context: Process context; i_rwsem held exclusively.  May sleep.
+ * Context: Process context; i_rwsem held exclusively, and invalidate_lock too if
+ * blocks may be shared.  May sleep.
  * Return: 0; -EIO on a memory error; an errno of @ops.
  */
 int dax_zero_range(struct inode *inode, loff_t pos, loff_t len, bool *did_zero,
@@ -333,10 +421,11 @@ int dax_zero_range(struct inode *inode, loff_t pos, loff_t len, bool *did_zero,
 		.len	= len,
 		.flags	= IOMAP_DAX | IOMAP_ZERO,
 	};
-	struct dax_cow cow = { };
 	int ret;
 
-	while ((ret = dax_iomap_iter(&iter, ops, &cow)) > 0)
+	if (!len)
+		return 0;
+	while ((ret = iomap_iter(&iter, ops)) > 0)
 		iter.processed = dax_zero_extent(&iter, did_zero);
 	return ret;
 }

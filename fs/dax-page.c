@@ -15,15 +15,17 @@
  * means that somebody, most often DMA, uses the page at this moment.
  *
  * Association changes together with the tree, in the same xa_lock section;
- * the callers pair the two.  Zero and empty entries have no page of the
+ * the callers pair the two.  What several files share has a lock of its own.  Zero and empty entries have no page of the
  * device behind them and are never asked for one.  This file is the one to
  * change when the page bookkeeping of the kernel changes.
  */
 
-#include <linux/dax.h>
 #include <linux/fs.h>
+#include <linux/libnvdimm.h>
+#include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/page-flags.h>
+#include <linux/spinlock.h>
 
 #include "dax-internal.h"
 
@@ -32,6 +34,12 @@ static bool dax_has_pages(void *entry)
 {
 	return !IS_ENABLED(CONFIG_FS_DAX_LIMITED) && dax_is_mapped(entry);
 }
+
+/*
+ * Sharing: files that map one page hold different xa_locks.  Taken inside them
+ * by who may make a page shared, or find it shared.
+ */
+static DEFINE_SPINLOCK(dax_share_lock);
 
 static void dax_page_share(struct page *page)
 {
@@ -68,24 +76,42 @@ void dax_associate_entry(void *entry, struct address_space *mapping,
 		return;
 
 	page = pfn_to_page(dax_entry_pfn(entry));
-	index = dax_entry_start(entry, index);
-	for (nr = dax_entry_nr_pages(entry); nr; nr--, page++, index++) {
-		if (shared) {
+	nr = dax_entry_nr_pages(entry);
+	if (shared) {
+		spin_lock(&dax_share_lock);
+		for (; nr; nr--, page++)
 			dax_page_share(page);
-			continue;
-		}
+		spin_unlock(&dax_share_lock);
+		return;
+	}
+
+	index = dax_entry_start(entry, index);
+	for (; nr; nr--, page++, index++) {
 		WARN_ON_ONCE(page->mapping);
 		page->mapping = mapping;
 		page->index = index;
 	}
 }
 
+/* Called with dax_share_lock held. */
+static void dax_page_forget(struct page *page, struct address_space *mapping)
+{
+	if (page->mapping == PAGE_MAPPING_DAX_SHARED) {
+		if (!dax_page_unshare(page))
+			return;
+	} else {
+		WARN_ON_ONCE(page->mapping && page->mapping != mapping);
+	}
+	page->mapping = NULL;
+	page->index = 0;
+}
+
 /**
  * dax_disassociate_entry() - Make the pages of an entry forget the file
  * @entry: The entry that is about to be removed or replaced.
  * @mapping: The mapping that holds it.
- * @trunc: Whether its blocks are about to be freed, so that nobody may still
- *	use the pages.
+ * @trunc: Whether its blocks are about to be freed.  The filesystem should then
+ *	have waited until nobody uses the pages any more.
  *
  * Context: xa_lock of @mapping held, up to the removal.
  */
@@ -99,17 +125,12 @@ void dax_disassociate_entry(void *entry, struct address_space *mapping,
 		return;
 
 	page = pfn_to_page(dax_entry_pfn(entry));
+	spin_lock(&dax_share_lock);
 	for (nr = dax_entry_nr_pages(entry); nr; nr--, page++) {
 		WARN_ON_ONCE(trunc && page_ref_count(page) > 1);
-		if (page->mapping == PAGE_MAPPING_DAX_SHARED) {
-			if (!dax_page_unshare(page))
-				continue;
-		} else {
-			WARN_ON_ONCE(page->mapping && page->mapping != mapping);
-		}
-		page->mapping = NULL;
-		page->index = 0;
+		dax_page_forget(page, mapping);
 	}
+	spin_unlock(&dax_share_lock);
 }
 
 /**
@@ -150,17 +171,33 @@ struct page *dax_entry_page(void *entry, pgoff_t index)
 }
 
 /**
- * dax_flush_entry() - Write the memory of an entry back from the CPU's caches
- * @dax_dev: The device.
+ * dax_entry_kaddr() - Where the memory of an entry is mapped in the kernel
  * @entry: A mapped entry.
  *
- * Flushes all that the entry stands for, since it has one mark for all.
- *
- * Context: The entry is locked.  Takes long for a large entry.
+ * Context: Any.  The address is good while the device is.
+ * Return: The address of its first byte.
  */
-void dax_flush_entry(struct dax_device *dax_dev, void *entry)
+void *dax_entry_kaddr(void *entry)
 {
-	void *kaddr = page_address(pfn_to_page(dax_entry_pfn(entry)));
+	return page_address(pfn_to_page(dax_entry_pfn(entry)));
+}
 
-	dax_flush(dax_dev, kaddr, dax_entry_nr_pages(entry) << PAGE_SHIFT);
+/**
+ * dax_flush_entry() - Write the memory of an entry back from the CPU's caches
+ * @entry: A mapped entry.
+ *
+ * For those who know the mapping but not the device, which fsync does.  If the
+ * device is gone, so is the need.
+ *
+ * Context: The entry is locked and unmapped.  Takes long for a large one.
+ */
+void dax_flush_entry(void *entry)
+{
+	struct dev_pagemap *pgmap = get_dev_pagemap(dax_entry_pfn(entry), NULL);
+
+	if (!pgmap)
+		return;
+	arch_wb_cache_pmem(dax_entry_kaddr(entry),
+			   dax_entry_nr_pages(entry) << PAGE_SHIFT);
+	put_dev_pagemap(pgmap);
 }

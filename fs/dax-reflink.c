@@ -26,12 +26,16 @@ static s64 dax_unshare_extent(const struct iomap_iter *iter)
 	loff_t end = round_up(iter->pos + len, PAGE_SIZE);
 	int err;
 
-	if (!iomap_want_unshare_iter(iter))
+	if (!iomap_want_unshare_iter(iter)) {
+		/* Not shared, but a hole may have got blocks. */
+		dax_drop_range(iter->inode->i_mapping, iter->pos, len,
+			       DAX_DROP_ZERO);
 		return len;
+	}
 
 	/* Blocks are copied whole: the new ones hold nothing yet. */
-	dax_drop_range(iter->inode->i_mapping, iter->iomap.dax_dev,
-		       start >> PAGE_SHIFT, (end - 1) >> PAGE_SHIFT);
+	dax_drop_range(iter->inode->i_mapping, start, end - start,
+		       DAX_DROP_ALL);
 	err = dax_iomap_copy_range(iter, start, end - start);
 	return err ? dax_mem2blk_err(err) : len;
 }

@@ -54,7 +54,8 @@ static int dax_flush_locked(struct dax_device *dax_dev, void *entry)
 
 	id = dax_read_lock();
 	if (dax_alive(dax_dev))
-		dax_flush_entry(dax_dev, entry);
+		dax_flush(dax_dev, dax_entry_kaddr(entry),
+			  dax_entry_nr_pages(entry) << PAGE_SHIFT);
 	else
 		ret = -EIO;
 	dax_read_unlock(id);
@@ -110,7 +111,7 @@ static int dax_writeback_walk(struct xa_state *xas, struct dax_device *dax_dev,
 		if (ret)
 			break;
 		if (++scanned % XA_CHECK_SCHED == 0)
-			dax_pause_walk(xas);
+			dax_pause_walk(xas, entry);
 	}
 	xas_unlock_irq(xas);
 	return ret;

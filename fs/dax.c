@@ -29,14 +29,14 @@
  *			    extent locks	inside ->iomap_begin, ->iomap_end
  *			    i_mmap_rwsem	unmap, write-protect
  *			      page table lock
- *				i_pages.xa_lock	a leaf, irqs off
+ *				i_pages.xa_lock	irqs off, sleeps never
  *
  *		dax_read_lock() keeps a device alive while one of its addresses
  *		is in use; it sleeps for nobody and nests in any of these.
  *
- * LIFETIME	An entry that has blocks stays until they go or change: it is
- *		neither split nor evicted.  Zero and empty entries give way to
- *		others at any time, under the entry lock.
+ * LIFETIME	An entry that has blocks stays until some of them go or change:
+ *		memory pressure does not evict it.  Zero and empty entries give
+ *		way to others at any time, under the entry lock.
  *
  * MARKS	PAGECACHE_TAG_DIRTY on a mapped entry: some page table may map
  *		it writable, or has since it was last flushed.  Of what fsync
@@ -62,6 +62,7 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/rcupdate.h>
+#include <trace/events/fs_dax.h>
 
 #include "dax-internal.h"
 
@@ -246,7 +247,7 @@ struct page *dax_layout_busy_page_range(struct address_space *mapping,
 		if (page)
 			break;
 		if (++scanned % XA_CHECK_SCHED == 0)
-			dax_pause_walk(&xas);
+			dax_pause_walk(&xas, entry);
 	}
 	xas_unlock_irq(&xas);
 	return page;
@@ -266,26 +267,117 @@ struct page *dax_layout_busy_page(struct address_space *mapping)
 }
 EXPORT_SYMBOL_GPL(dax_layout_busy_page);
 
-/*
- * Lock the entry at @xas and unmap all of it.  Callers who unmap a range of
- * the file reach the ptes of that range only, but an entry that overlaps it
- * may have others: small pages of a large zero entry, above all, which would
- * go on to read as zeroes with no entry left to say so.
- */
-static void dax_lock_and_unmap(struct xa_state *xas,
-			       struct address_space *mapping, void *entry)
-	__must_hold(xas->xa->xa_lock)
-{
-	dax_lock_entry(xas, entry);
-	xas_unlock_irq(xas);
-	dax_unmap_entry(mapping, xas->xa_index, entry);
-	xas_lock_irq(xas);
-}
-
 static bool dax_entry_marked(struct xa_state *xas)
 {
 	return xas_get_mark(xas, PAGECACHE_TAG_DIRTY) ||
 		xas_get_mark(xas, PAGECACHE_TAG_TOWRITE);
+}
+
+/*
+ * The file still has a part of the entry, and somebody may yet call fsync for
+ * it: not so if all of it is beyond the end of the file, or the inode goes.
+ */
+static bool dax_entry_wanted(struct address_space *mapping, pgoff_t start)
+{
+	return !mapping_exiting(mapping) &&
+		start < DIV_ROUND_UP(i_size_read(mapping->host), PAGE_SIZE);
+}
+
+/**
+ * dax_drop_entry() - Delete an entry that the caller has locked, losing nothing
+ * @xas: An index within the entry.
+ * @entry: The entry, without the lock bit.
+ * @why: For the trace, and whether its blocks are about to be freed.
+ *
+ * An entry may be larger than the range that makes it go.  So all of it is
+ * unmapped: what callers unmap themselves is that range, and small pages of a
+ * large zero entry, above all, would go on to read as zeroes with no entry left
+ * to say so.  And what is dirty in it is flushed before the mark that tells
+ * fsync of it disappears.
+ *
+ * Context: Process context; the entry locked, the xa_lock not held.  May sleep.
+ */
+void dax_drop_entry(struct xa_state *xas, void *entry, enum dax_delete why)
+{
+	struct address_space *mapping = container_of(xas->xa,
+						     struct address_space,
+						     i_pages);
+	pgoff_t start = dax_entry_start(entry, xas->xa_index);
+	bool dirty;
+
+	/* Unmapped first: then nobody can make it dirty once more. */
+	if (!dax_is_empty(entry))
+		dax_unmap_entry(mapping, start, entry);
+
+	xas_reset(xas);
+	xas_lock_irq(xas);
+	xas_load(xas);
+	dirty = dax_entry_marked(xas) && dax_entry_wanted(mapping, start);
+	xas_unlock_irq(xas);
+	if (dirty) {
+		dax_flush_entry(entry);
+		trace_dax_writeback_one(mapping->host, start,
+					dax_entry_nr_pages(entry));
+	}
+
+	xas_lock_irq(xas);
+	dax_disassociate_entry(entry, mapping, why == DAX_DELETE_TRUNCATE);
+	dax_delete_entry(xas, entry, why);
+	xas_unlock_irq(xas);
+}
+
+/* Must an entry of a range that is written to go?  It may be locked. */
+static bool dax_drop_wants(void *entry, enum dax_drop which)
+{
+	if (which == DAX_DROP_ALL)
+		return true;
+	/* Whoever holds an empty one may be about to make it zero. */
+	return dax_is_zero(entry) ||
+		(dax_is_empty(entry) && dax_is_locked(entry));
+}
+
+/**
+ * dax_drop_range() - Delete the entries of a range whose blocks change
+ * @mapping: The mapping.
+ * @pos: First byte of the range.
+ * @len: Its length in bytes, not 0.
+ * @which: Which of its entries.
+ *
+ * A fault that is not locked out may insert an entry again at once; it then
+ * says what the filesystem says by then.
+ *
+ * Context: Process context; i_rwsem held exclusively.  May sleep.
+ */
+void dax_drop_range(struct address_space *mapping, loff_t pos, u64 len,
+		    enum dax_drop which)
+{
+	XA_STATE(xas, &mapping->i_pages, pos >> PAGE_SHIFT);
+	pgoff_t end = (pos + len - 1) >> PAGE_SHIFT;
+	unsigned int scanned = 0;
+	void *entry;
+
+	xas_lock_irq(&xas);
+	xas_for_each(&xas, entry, end) {
+		if (WARN_ON_ONCE(!xa_is_value(entry)))
+			continue;
+		if (!dax_drop_wants(entry, which)) {
+			if (++scanned % XA_CHECK_SCHED == 0)
+				dax_pause_walk(&xas, entry);
+			continue;
+		}
+		if (dax_is_locked(entry)) {
+			dax_wait_entry(&xas, entry);
+			continue;
+		}
+		dax_lock_entry(&xas, entry);
+		xas_unlock_irq(&xas);
+		dax_drop_entry(&xas, entry, DAX_DELETE_INVALIDATE);
+		cond_resched();
+		xas_lock_irq(&xas);
+		/* On behind it, or faults at this index could hold us up. */
+		dax_skip_entry(&xas, entry);
+	}
+	xas_unlock_irq(&xas);
 }
 
 /* Returns true if the entry that covers @index was deleted. */
@@ -294,24 +386,31 @@ static bool dax_invalidate_entry(struct address_space *mapping, pgoff_t index,
 {
 	bool trunc = why == DAX_DELETE_TRUNCATE;
 	XA_STATE(xas, &mapping->i_pages, index);
-	bool deleted = false;
 	void *entry;
 
 	xas_lock_irq(&xas);
-	if (dax_get_unlocked_entry(&xas, 0, &entry) || !entry)
-		goto unlock;
+	if (dax_get_unlocked_entry(&xas, 0, &entry) || !entry) {
+		xas_unlock_irq(&xas);
+		return false;
+	}
 	if (!trunc && dax_entry_marked(&xas)) {
 		dax_put_unlocked_entry(&xas, entry);
-		goto unlock;
+		xas_unlock_irq(&xas);
+		return false;
 	}
-	if (dax_entry_order(entry) && !dax_is_empty(entry))
-		dax_lock_and_unmap(&xas, mapping, entry);
-	dax_disassociate_entry(entry, mapping, trunc);
-	dax_delete_entry(&xas, entry, why);
-	deleted = true;
-unlock:
+
+	/* The caller unmaps the range, and does without the data in it. */
+	if (dax_entry_order(entry) == 0) {
+		dax_disassociate_entry(entry, mapping, trunc);
+		dax_delete_entry(&xas, entry, why);
+		xas_unlock_irq(&xas);
+		return true;
+	}
+
+	dax_lock_entry(&xas, entry);
 	xas_unlock_irq(&xas);
-	return deleted;
+	dax_drop_entry(&xas, entry, why);
+	return true;
 }
 
 /**
@@ -319,11 +418,13 @@ unlock:
  * @mapping: The mapping.
  * @index: A page offset at which the caller has seen an entry.
  *
- * Waits for the entry lock.  Deletes dirty entries, too, and always whole ones.
+ * Waits for the entry lock.  Deletes dirty entries, too, and always whole ones;
+ * of those larger than a page, which may reach beyond what the caller truncates,
+ * the rest is flushed if it is dirty.
  *
  * Context: Process context; i_rwsem and invalidate_lock held exclusively, or
  * the inode is being evicted.  May sleep.
- * Return: 1.
+ * Return: 1; 0, after a warning, if there is no entry.
  */
 int dax_delete_mapping_entry(struct address_space *mapping, pgoff_t index)
 {
@@ -350,83 +451,4 @@ int dax_invalidate_mapping_entry_sync(struct address_space *mapping,
 				      pgoff_t index)
 {
 	return dax_invalidate_entry(mapping, index, DAX_DELETE_INVALIDATE);
-}
-
-/**
- * dax_drop_entry() - Delete an entry that the caller has locked, losing nothing
- * @xas: An index within the entry.
- * @entry: The entry, without the lock bit.
- * @dax_dev: The device behind it.
- * @why: For the trace.
- *
- * Unlike truncation this does not say that the data are not wanted any more.
- * The entry may be larger than the range that makes it go, so what is dirty in
- * it is flushed before the mark that tells fsync of it disappears.
- *
- * Context: Process context; the entry locked, the xa_lock not held.  May sleep.
- */
-void dax_drop_entry(struct xa_state *xas, void *entry,
-		    struct dax_device *dax_dev, enum dax_delete why)
-{
-	struct address_space *mapping = container_of(xas->xa,
-						     struct address_space,
-						     i_pages);
-	bool dirty;
-
-	/* Unmapped first: then nobody can make it dirty once more. */
-	if (!dax_is_empty(entry))
-		dax_unmap_entry(mapping, xas->xa_index, entry);
-
-	xas_reset(xas);
-	xas_lock_irq(xas);
-	xas_load(xas);
-	dirty = dax_entry_marked(xas);
-	xas_unlock_irq(xas);
-	if (dirty)
-		dax_flush_entry(dax_dev, entry);
-
-	xas_lock_irq(xas);
-	dax_disassociate_entry(entry, mapping, false);
-	dax_delete_entry(xas, entry, why);
-	xas_unlock_irq(xas);
-}
-
-/**
- * dax_drop_range() - Delete the entries of a range whose blocks change
- * @mapping: The mapping.
- * @dax_dev: The device behind the blocks so far.
- * @start: First page offset.
- * @end: Last page offset.
- *
- * For writes that allocate: zero entries and entries of the blocks that were
- * there before must not stay mapped.  Faults are not locked out, so one of
- * them may insert an entry again at once; it then sees the new blocks, as far
- * as the filesystem shows them already.
- *
- * Context: Process context; i_rwsem held exclusively.  May sleep.
- */
-void dax_drop_range(struct address_space *mapping, struct dax_device *dax_dev,
-		    pgoff_t start, pgoff_t end)
-{
-	XA_STATE(xas, &mapping->i_pages, start);
-	void *entry;
-
-	xas_lock_irq(&xas);
-	xas_for_each(&xas, entry, end) {
-		if (WARN_ON_ONCE(!xa_is_value(entry)))
-			continue;
-		if (dax_is_locked(entry)) {
-			dax_wait_entry(&xas, entry);
-			continue;
-		}
-		dax_lock_entry(&xas, entry);
-		xas_unlock_irq(&xas);
-		dax_drop_entry(&xas, entry, dax_dev, DAX_DELETE_INVALIDATE);
-		cond_resched();
-		xas_lock_irq(&xas);
-		/* On behind it, or faults at this index could hold us up. */
-		xas_set(&xas, dax_entry_start(entry, xas.xa_index) +
-			      dax_entry_nr_pages(entry));
-	}
-	xas_unlock_irq(&xas);
 }
