@@ -32,23 +32,17 @@ FIXTURE_TEARDOWN(dax)
 	dax_leave();
 }
 
-/* A test of what only our events show. */
-#define NEED_EVENT(event) do {						\
-	if (!dax_has_event(event))					\
-		SKIP(return, "this kernel has no event %s", event);	\
-} while (0)
-
-#define NEED_XFS() do {							\
-	if (!dax_is_xfs())						\
-		SKIP(return, "reflink is a feature of XFS");		\
-} while (0)
-
+/* Skips the test if the expression gives a reason to. */
 #define NEED(reason_expr) do {						\
 	const char *__why = (reason_expr);				\
 									\
 	if (__why)							\
 		SKIP(return, "%s", __why);				\
 } while (0)
+
+#define NEED_EVENT(event)	NEED(dax_no_event(event))
+#define NEED_XFS()	\
+	NEED(dax_is_xfs() ? NULL : "reflink is a feature of XFS")
 
 #define EXPECT_MAPPED(size, addr)	EXPECT_STREQ(size, dax_mapped(addr))
 #define ASSERT_MAPPED(size, addr)	ASSERT_STREQ(size, dax_mapped(addr))

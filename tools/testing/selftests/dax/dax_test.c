@@ -524,6 +524,16 @@ bool dax_has_event(const char *event)
 	return access(path, F_OK) == 0;
 }
 
+const char *dax_no_event(const char *event)
+{
+	static char reason[64];
+
+	if (dax_has_event(event))
+		return NULL;
+	snprintf(reason, sizeof(reason), "this kernel has no event %s", event);
+	return reason;
+}
+
 static void trace_write(const char *file, const char *text)
 {
 	char path[PATH_MAX];
@@ -822,11 +832,13 @@ static void scratch_mkfs(const char *dev, unsigned int mib, const char *mkfs)
 	int err;
 
 	if (dax_is_xfs())
-		err = dax_sh("mkfs.xfs -q -f -d size=%um,su=2m,sw=1,agcount=2 -l size=64m,su=32k %s %s",
-			     mib, mkfs, dev);
+		err = dax_sh("mkfs.xfs -q -f -d size=%um,%s %s %s", mib,
+			     "su=2m,sw=1,agcount=2 -l size=64m,su=32k",
+			     mkfs, dev);
 	else
-		err = dax_sh("mkfs.ext4 -q -F -b 4096 -E stride=512,stripe_width=512 %s %s %uk",
-			     mkfs, dev, mib * 1024);
+		err = dax_sh("mkfs.ext4 -q -F -b 4096 %s %s %s %uk",
+			     "-E stride=512,stripe_width=512", mkfs, dev,
+			     mib * 1024);
 	if (err)
 		dax_die("no scratch file system on %s", dev);
 }

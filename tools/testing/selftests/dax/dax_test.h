@@ -107,6 +107,7 @@ int dax_poison(char *addr, siginfo_t *info);
  * joined by ", ": each has to stand in the event's text as whole words.
  */
 bool dax_has_event(const char *event);
+const char *dax_no_event(const char *event);	/* a reason to skip */
 void dax_trace(int fd, const char *events);	/* NULL: all of fs_dax */
 void dax_trace_thread(const char *event, const char *filter);
 void dax_trace_stop(const char *event);

@@ -18,32 +18,26 @@
  * The other end of the I/O: a loop device over memory. It takes a request,
  * pins its pages, and leaves the copying to a worker. Gone when closed.
  */
-static int open_source(void)
+static const char *open_source(int *source)
 {
 	struct loop_config config = { .info.lo_flags = LO_FLAGS_AUTOCLEAR };
-	int control, nr, fd;
 	char path[32];
+	int control;
 
 	control = open("/dev/loop-control", O_RDWR);
 	if (control < 0)
-		return -1;
+		return "needs CONFIG_BLK_DEV_LOOP";
 	config.fd = memfd_create("source", 0);
 	dax_truncate(config.fd, 2 * SZ_2M);
-	nr = ioctl(control, LOOP_CTL_GET_FREE);
-	snprintf(path, sizeof(path), "/dev/loop%d", nr);
-	fd = open(path, O_RDWR | O_DIRECT);
-	if (fd < 0 || ioctl(fd, LOOP_CONFIGURE, &config))
+	snprintf(path, sizeof(path), "/dev/loop%d",
+		 ioctl(control, LOOP_CTL_GET_FREE));
+	*source = open(path, O_RDWR | O_DIRECT);
+	if (*source < 0 || ioctl(*source, LOOP_CONFIGURE, &config))
 		dax_die("%s: %s", path, strerror(errno));
 	close(config.fd);
 	close(control);
-	return fd;
+	return NULL;
 }
-
-#define NEED_SOURCE(fd) do {						\
-	fd = open_source();						\
-	if (fd < 0)							\
-		SKIP(return, "needs CONFIG_BLK_DEV_LOOP");		\
-} while (0)
 
 static void fill_source(int fd, size_t len, int byte)
 {
@@ -63,7 +57,7 @@ static void into_and_out_of(struct __test_metadata *_metadata, char *p,
 	char *buf = aligned_alloc(SZ_4K, len);
 	int source;
 
-	NEED_SOURCE(source);
+	NEED(open_source(&source));
 	fill_source(source, len, 'S');
 	ASSERT_EQ(len, pread(source, p, len, 0));
 	EXPECT_BYTES('S', p, len);
@@ -99,7 +93,7 @@ TEST_F(dax, into_read_only)
 	int fd = dax_file(SZ_2M, WRITTEN), source;
 	char *p;
 
-	NEED_SOURCE(source);
+	NEED(open_source(&source));
 	p = dax_map_shifted(fd, 0, SZ_2M, PROT_READ, MAP_SHARED, 0);
 	dax_peek(p);
 	EXPECT_EQ(-1, pread(source, p, SZ_4K, 0));
@@ -113,7 +107,7 @@ TEST_F(dax, into_is_dirty)
 	int fd = dax_file(SZ_2M, WRITTEN), source;
 	char *p = dax_map(fd, 0, SZ_2M);
 
-	NEED_SOURCE(source);
+	NEED(open_source(&source));
 	dax_peek(p);
 	dax_trace(fd, "dax_writeback_one");
 	ASSERT_EQ(SZ_4K, pread(source, p + SZ_4K, SZ_4K, 0));
@@ -160,7 +154,7 @@ static void storm(struct __test_metadata *_metadata, bool write)
 	pthread_t thread;
 
 	NEED(dax_small_scratch());
-	NEED_SOURCE(storm.source);
+	NEED(open_source(&storm.source));
 	fill_source(storm.source, SZ_1M, 'S');
 	storm.fd = dax_file(SZ_2M, WRITTEN);
 	storm.other = dax_create("other");

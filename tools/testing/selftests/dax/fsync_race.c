@@ -15,19 +15,23 @@
  */
 #include "dax_harness.h"
 
-FIXTURE_VARIANT(dax) {
+struct load {
 	size_t size;		/* of an entry */
 	unsigned int entries;	/* at the start of the file */
 	size_t shift;		/* of the mapping */
 	unsigned int rounds;
 };
 
+FIXTURE_VARIANT(dax) {
+	struct load load;
+};
+
 FIXTURE_VARIANT_ADD(dax, 4k) {
-	.size = SZ_4K, .entries = 16, .shift = SZ_4K, .rounds = 300,
+	.load = { SZ_4K, .entries = 16, .shift = SZ_4K, .rounds = 300 },
 };
 
 FIXTURE_VARIANT_ADD(dax, 2m) {
-	.size = SZ_2M, .entries = 1, .rounds = 300,
+	.load = { SZ_2M, .entries = 1, .rounds = 300 },
 };
 
 struct race {
@@ -78,19 +82,19 @@ static unsigned long flushed_entry(const char *line, size_t size)
 }
 
 /* Reads the trace so far, and counts what was not flushed in its round. */
-static void take_stock(struct outcome *out, const FIXTURE_VARIANT(dax) *variant)
+static void take_stock(struct outcome *out, const struct load *load)
 {
-	unsigned long all = (1UL << variant->entries) - 1, flushed = 0;
+	unsigned long all = (1UL << load->entries) - 1, flushed = 0;
 
 	for (const char *p = dax_trace_text(); *p; ) {
 		const char *end = strchrnul(p, '\n');
 		const char *mark = strstr(p, "round-");
 
 		if (!mark || mark > end) {
-			flushed |= flushed_entry(p, variant->size);
+			flushed |= flushed_entry(p, load->size);
 		} else if (!strncmp(mark, "round-end", 9)) {
 			out->rounds++;
-			out->stores += variant->entries;
+			out->stores += load->entries;
 			out->missed += __builtin_popcountl(all & ~flushed);
 		} else {
 			flushed = 0;
@@ -109,11 +113,11 @@ static void one_round(struct race *race, char byte)
 	dax_trace_mark("round-end\n");
 }
 
-static char *map(const FIXTURE_VARIANT(dax) *variant, int fd)
+static char *map(const struct load *load, int fd)
 {
-	return dax_map_shifted(fd, 0, variant->size * variant->entries,
+	return dax_map_shifted(fd, 0, load->size * load->entries,
 			       PROT_READ | PROT_WRITE, MAP_SHARED,
-			       variant->shift);
+			       load->shift);
 }
 
 /* A process of its own shares neither the mmap lock nor the TLB with us. */
@@ -130,21 +134,21 @@ static pid_t start_other(struct race *race, void (*other)(struct race *race))
 	return pid;
 }
 
-static struct outcome run(const FIXTURE_VARIANT(dax) *variant,
+static struct outcome run(const struct load *load,
 			  void (*other)(struct race *race))
 {
-	unsigned int rounds = dax_scale(variant->rounds);
+	unsigned int rounds = dax_scale(load->rounds);
 	struct outcome out = {};
 	struct race *race;
 	pid_t pid = 0;
 
 	race = mmap(NULL, sizeof(*race), PROT_READ | PROT_WRITE,
 		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	race->size = variant->size;
-	race->len = variant->size * variant->entries;
+	race->size = load->size;
+	race->len = load->size * load->entries;
 	race->fd = dax_file(SZ_2M, WRITTEN);
-	race->writer = map(variant, race->fd);
-	race->other = map(variant, race->fd);
+	race->writer = map(load, race->fd);
+	race->other = map(load, race->fd);
 	dax_trace(race->fd, "dax_writeback_one");
 
 	if (other)
@@ -152,12 +156,12 @@ static struct outcome run(const FIXTURE_VARIANT(dax) *variant,
 	for (unsigned int i = 0; i < rounds; i++) {
 		one_round(race, i);
 		if (i % 32 == 31)
-			take_stock(&out, variant);
+			take_stock(&out, load);
 	}
 	race->stop = true;
 	if (other)
 		waitpid(pid, NULL, 0);
-	take_stock(&out, variant);
+	take_stock(&out, load);
 	out.laps = race->laps;
 	dax_note("%u msyncs of %u stores, %u stores not flushed; the other process did %lu laps",
 		 out.rounds, out.stores, out.missed, out.laps);
@@ -166,35 +170,35 @@ static struct outcome run(const FIXTURE_VARIANT(dax) *variant,
 
 TEST_F(dax, alone)
 {
-	struct outcome out = run(variant, NULL);
+	struct outcome out = run(&variant->load, NULL);
 
-	EXPECT_EQ(dax_scale(variant->rounds), out.rounds);
+	EXPECT_EQ(dax_scale(variant->load.rounds), out.rounds);
 	EXPECT_EQ(0, out.missed);
 }
 
 TEST_F(dax, against_read_faults)
 {
-	struct outcome out = run(variant, read_faults);
+	struct outcome out = run(&variant->load, read_faults);
 
-	EXPECT_EQ(dax_scale(variant->rounds), out.rounds);
+	EXPECT_EQ(dax_scale(variant->load.rounds), out.rounds);
 	EXPECT_EQ(0, out.missed);
 	EXPECT_LT(0, out.laps);
 }
 
 TEST_F(dax, against_write_faults)
 {
-	struct outcome out = run(variant, write_faults);
+	struct outcome out = run(&variant->load, write_faults);
 
-	EXPECT_EQ(dax_scale(variant->rounds), out.rounds);
+	EXPECT_EQ(dax_scale(variant->load.rounds), out.rounds);
 	EXPECT_EQ(0, out.missed);
 	EXPECT_LT(0, out.laps);
 }
 
 TEST_F(dax, against_another_fsync)
 {
-	struct outcome out = run(variant, fsyncs);
+	struct outcome out = run(&variant->load, fsyncs);
 
-	EXPECT_EQ(dax_scale(variant->rounds), out.rounds);
+	EXPECT_EQ(dax_scale(variant->load.rounds), out.rounds);
 	EXPECT_EQ(0, out.missed);
 	EXPECT_LT(0, out.laps);
 }
@@ -216,11 +220,11 @@ static void *stores(void *arg)
 TEST_F(dax, clean_after_the_race)
 {
 	unsigned int rounds = dax_scale(40);
-	struct race race = { .size = variant->size };
+	struct race race = { .size = variant->load.size };
 
 	race.fd = dax_file(SZ_2M, WRITTEN);
-	race.writer = dax_map(race.fd, 0, variant->size);
-	race.other = dax_map(race.fd, 0, variant->size);
+	race.writer = dax_map(race.fd, 0, variant->load.size);
+	race.other = dax_map(race.fd, 0, variant->load.size);
 	dax_trace(race.fd, "dax_writeback_one dax_pte_fault dax_pmd_fault");
 	for (unsigned int i = 0; i < rounds; i++) {
 		pthread_t thread;

@@ -48,6 +48,12 @@ static char *fault_2m(int fd, bool write)
 	dax_count("dax_grab_entry", "order %u %s, found %s, action %s", \
 		  order, rw, found, action)
 
+/* A 4 KiB fault that finds 2 MiB. */
+#define GRAB_OF_2M(rw, found, action) \
+	dax_count("dax_grab_entry", \
+		  "order 0 %s, found %s, found_order 9, action %s", \
+		  rw, found, action)
+
 #define GRABS()		dax_count("dax_grab_entry", "%s", "")
 #define FALLBACK(why)	dax_count("dax_fault_fallback", "reason %s", why)
 #define STORED(order, kind, dirty) \
@@ -268,8 +274,7 @@ TEST_F(dax, mapped_4k_read)
 	huge = fault_2m(fd, false);
 	dax_trace_clear();
 	p = fault_4k(fd, false);
-	EXPECT_EQ(1, dax_count("dax_grab_entry",
-		  "order 0 read, found mapped, found_order 9, action lock"));
+	EXPECT_EQ(1, GRAB_OF_2M("read", "mapped", "lock"));
 	EXPECT_EQ(1, GRABS());
 	EXPECT_MAPPED("4K", p);
 	EXPECT_MAPPED("2M", huge);
@@ -288,8 +293,7 @@ TEST_F(dax, mapped_4k_write)
 	huge = fault_2m(fd, false);
 	dax_trace_clear();
 	p = fault_4k(fd, true);
-	EXPECT_EQ(1, dax_count("dax_grab_entry",
-		  "order 0 write, found mapped, found_order 9, action lock"));
+	EXPECT_EQ(1, GRAB_OF_2M("write", "mapped", "lock"));
 	EXPECT_EQ(1, GRABS());
 	EXPECT_MAPPED("4K", p);
 	EXPECT_EQ(dax_pfn(huge), dax_pfn(p));
@@ -348,8 +352,7 @@ TEST_F(dax, zero_4k_read_keeps_entry)
 	huge = fault_2m(fd, false);
 	dax_trace_clear();
 	small = fault_4k(fd, false);
-	EXPECT_EQ(1, dax_count("dax_grab_entry",
-		  "order 0 read, found zero, found_order 9, action lock"));
+	EXPECT_EQ(1, GRAB_OF_2M("read", "zero", "lock"));
 	EXPECT_EQ(1, GRABS());
 	EXPECT_EQ(0, dax_count("dax_delete_entry", "%s", ""));
 	EXPECT_MAPPED("4K zero", small);
@@ -378,8 +381,7 @@ TEST_F(dax, zero_4k_write_demotes)
 	huge = fault_2m(fd, false);
 	dax_trace_clear();
 	small = fault_4k(fd, true);
-	EXPECT_EQ(1, dax_count("dax_grab_entry",
-		  "order 0 write, found zero, found_order 9, action demote"));
+	EXPECT_EQ(1, GRAB_OF_2M("write", "zero", "demote"));
 	EXPECT_EQ(1, DEMOTED("zero"));
 	EXPECT_EQ(1, GRAB(0, "write", "none", "insert"));
 	EXPECT_EQ(2, GRABS());
@@ -449,8 +451,7 @@ TEST_F(dax, empty_4k_read_demotes)
 	p = fault_2m(start_gappy(), false);
 	EXPECT_EQ(1, GRAB(9, "read", "none", "insert"));
 	EXPECT_EQ(1, FALLBACK("extent-short"));
-	EXPECT_EQ(1, dax_count("dax_grab_entry",
-		  "order 0 read, found empty, found_order 9, action demote"));
+	EXPECT_EQ(1, GRAB_OF_2M("read", "empty", "demote"));
 	EXPECT_EQ(1, DEMOTED("empty"));
 	EXPECT_EQ(1, GRAB(0, "read", "none", "insert"));
 	EXPECT_MAPPED("4K", p);
@@ -465,8 +466,7 @@ TEST_F(dax, empty_4k_write_demotes)
 	p = fault_2m(start_gappy(), true);
 	EXPECT_EQ(1, GRAB(9, "write", "none", "insert"));
 	EXPECT_EQ(1, FALLBACK("extent-short"));
-	EXPECT_EQ(1, dax_count("dax_grab_entry",
-		  "order 0 write, found empty, found_order 9, action demote"));
+	EXPECT_EQ(1, GRAB_OF_2M("write", "empty", "demote"));
 	EXPECT_EQ(1, DEMOTED("empty"));
 	EXPECT_EQ(1, STORED(0, "mapped", "dirty"));
 	EXPECT_MAPPED("4K", p);
