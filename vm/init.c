@@ -339,6 +339,36 @@ static void report(int status)
 		give_up("report the status");
 }
 
+/*
+ * Keep the trace events that tests switch on and off all the time switched on,
+ * to nowhere. An event that has two users already is given a third one without
+ * a change to the kernel's text, and such changes are what QEMU's translator
+ * before 8.1 can miss when two CPUs run ("Always lock pages before
+ * translation", deba78709ae8): the guest then dies of a stale int3.
+ */
+static void hold_trace_events(void)
+{
+	static const char * const systems[] = { "fs_dax", "jbd2" };
+	char dir[64], path[128];
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		return;
+	for (int i = 0; i < 2; i++) {
+		snprintf(dir, sizeof(dir),
+			 "/sys/kernel/tracing/instances/hold-%d", i);
+		if (mkdir(dir, 0700))
+			return;
+		snprintf(path, sizeof(path), "%s/tracing_on", dir);
+		write_file(path, "0", 0);
+		for (size_t n = 0; n < sizeof(systems) / sizeof(*systems); n++) {
+			snprintf(path, sizeof(path), "%s/events/%s/enable",
+				 dir, systems[n]);
+			if (!access(path, W_OK))
+				write_file(path, "1", 0);
+		}
+	}
+}
+
 int main(void)
 {
 	int status;
@@ -350,6 +380,7 @@ int main(void)
 	mount_shares();
 	add_users();
 	start_network();
+	hold_trace_events();
 
 	status = run_and_listen();
 
