@@ -58,34 +58,45 @@ function fold(text, indent,	line, word, n, i)
 	print line
 }
 
-function print_table(	i, j, part, section, v)
+# Without the blanks that fill up the last column.
+function put(line)
 {
-	printf "%-30s", ""
+	sub(/ +$/, "", line)
+	print line
+}
+
+function print_table(	i, j, part, section, v, line)
+{
+	line = sprintf("%-30s", "")
 	for (j = 1; j <= nr_fs; j++)
-		printf " %-22s", "  " fs[j]
-	printf "\n%-30s", ""
+		line = line sprintf(" %-22s", "  " fs[j])
+	put(line)
+	line = sprintf("%-30s", "")
 	for (j = 1; j <= nr_fs; j++)
-		printf " %6s %-6s %-8s", "faults", "size", "verdict"
-	printf "\n"
+		line = line sprintf(" %6s %-6s %-8s", "faults", "size", "verdict")
+	put(line)
 	for (i = 1; i <= nr_rows; i++) {
 		split(rows[i], part, FS)
 		if (part[1] != section) {
 			section = part[1]
 			print title[section]
 		}
-		printf "  %-28s", part[2]
+		line = sprintf("  %-28s", part[2])
 		for (j = 1; j <= nr_fs; j++) {
 			v = verdict[fs[j], rows[i]]
 			if (v == "")
 				v = "NOT SEEN"
 			asked++
 			seen += v == "seen"
-			printf " %6s %-6s %s%-8s%s", faults[fs[j], rows[i]],
-			       size[fs[j], rows[i]], v == "seen" ? "" : bad, v,
-			       v == "seen" ? "" : off
+			line = line sprintf(" %6s %-6s %s%-8s%s",
+					    faults[fs[j], rows[i]],
+					    size[fs[j], rows[i]],
+					    v == "seen" ? "" : bad, v,
+					    v == "seen" ? "" : off)
 		}
-		printf "\n"
+		put(line)
 	}
+	print "size: what a mapping is made of; of two, the older one first"
 }
 
 function print_complaints(	i, j)
@@ -124,17 +135,15 @@ function print_stock(	i, j, k, n, alike, line)
 				faults[k], size[k],
 				stock_faults[k], stock_size[k])
 			if (stock_wrong[k] != "" && stock_size[k] == size[k])
-				line[n] = line[n] "\n      stock: " stock_wrong[k]
+				line[n] = line[n] "\n      stock: " substr(stock_wrong[k], 1, 66)
 		}
-	printf "\nStock kernel, same source and configuration: %d rows alike", alike
-	if (!n) {
-		print "."
+	print "\nStock, of the same source and configuration, has no events for entries."
+	printf "Faults and sizes: %d rows alike, %d not.\n", alike, n
+	if (!n)
 		return
-	}
-	printf ", %d not:\n", n
 	printf "  %-28s %-5s %-15s %-15s\n", "", "", "hugedax", "stock"
 	for (i = 1; i <= n; i++)
-		print line[i]
+		put(line[i])
 }
 
 END {
