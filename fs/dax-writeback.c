@@ -80,14 +80,16 @@ static int dax_writeback_one(struct xa_state *xas, struct dax_device *dax_dev,
 	dax_wrprotect_entry(mapping, start, entry);
 	ret = dax_flush_locked(dax_dev, entry);
 
+	/* Told before it shows: an fsync that finds the mark off returns. */
+	if (!ret)
+		trace_dax_writeback_one(mapping->host, start,
+					dax_entry_nr_pages(entry));
+
 	xas_lock_irq(xas);
 	__dax_unlock_entry(xas, entry);
-	if (ret)
-		return ret;
-	xas_clear_mark(xas, PAGECACHE_TAG_DIRTY);
-	trace_dax_writeback_one(mapping->host, start,
-				dax_entry_nr_pages(entry));
-	return 0;
+	if (!ret)
+		xas_clear_mark(xas, PAGECACHE_TAG_DIRTY);
+	return ret;
 }
 
 static int dax_writeback_walk(struct xa_state *xas, struct dax_device *dax_dev,
