@@ -9,6 +9,19 @@
 	dax_count("dax_fault_fallback", "order 9, reason %s", why)
 #define ALL_FALLBACKS()	dax_count("dax_fault_fallback", "order %s", "9")
 
+/*
+ * @nr faults of 2 MiB fell back, all of them for that reason. ext4 has no
+ * map_pages, so mm takes a fault twice when it comes down to 4 KiB: under the
+ * VMA lock, where it is turned away, and under the mmap lock.
+ */
+#define EXPECT_FALLBACKS(nr, why) do {		\
+	unsigned int __nr = FALLBACKS(why);	\
+						\
+	EXPECT_LE(nr, __nr);			\
+	EXPECT_GE(2 * (nr), __nr);		\
+	EXPECT_EQ(ALL_FALLBACKS(), __nr);	\
+} while (0)
+
 /* Journal handles of this thread; type 1 is the inode's time stamp. */
 static void count_handles(void)
 {
@@ -41,8 +54,7 @@ TEST_F(dax, colour)
 	p = dax_map_shifted(fd, 0, 2 * SZ_2M, PROT_READ | PROT_WRITE,
 			    MAP_SHARED, SZ_4K);
 	dax_poke(p + SZ_2M, 'w');
-	EXPECT_EQ(1, FALLBACKS("colour"));
-	EXPECT_EQ(1, ALL_FALLBACKS());
+	EXPECT_FALLBACKS(1, "colour");
 	EXPECT_EQ(1, handles());
 	EXPECT_EQ(0, dax_count("dax_grab_entry", "order 9"));
 	EXPECT_MAPPED("4K", p + SZ_2M);
@@ -60,7 +72,7 @@ TEST_F(dax, vma_end)
 	dax_poke(p + SZ_4K, 'w');
 	/* mm itself may know that no huge page fits, and not ask. */
 	EXPECT_EQ(FALLBACKS("vma"), ALL_FALLBACKS());
-	EXPECT_GE(1, ALL_FALLBACKS());
+	EXPECT_GE(2, ALL_FALLBACKS());
 	EXPECT_EQ(1, handles());
 	EXPECT_EQ(0, dax_count("dax_grab_entry", "order 9"));
 	EXPECT_MAPPED("4K", p + SZ_4K);
@@ -76,7 +88,7 @@ TEST_F(dax, vma_start)
 	p = dax_map(fd, SZ_4K, 2 * SZ_2M - SZ_4K);
 	dax_poke(p, 'w');
 	EXPECT_EQ(FALLBACKS("vma"), ALL_FALLBACKS());
-	EXPECT_GE(1, ALL_FALLBACKS());
+	EXPECT_GE(2, ALL_FALLBACKS());
 	EXPECT_EQ(1, handles());
 	EXPECT_MAPPED("4K", p);
 
@@ -96,8 +108,7 @@ TEST_F(dax, eof)
 	dax_trace_clear();
 	p = dax_map(fd, 0, 2 * SZ_2M);
 	dax_poke(p + SZ_2M, 'w');
-	EXPECT_EQ(1, FALLBACKS("eof"));
-	EXPECT_EQ(1, ALL_FALLBACKS());
+	EXPECT_FALLBACKS(1, "eof");
 	EXPECT_EQ(1, handles());
 	EXPECT_EQ(0, dax_count("dax_grab_entry", "order 9"));
 	EXPECT_MAPPED("4K", p + SZ_2M);
@@ -114,8 +125,7 @@ TEST_F(dax, private_write)
 	fd = start(SZ_2M, WRITTEN);
 	p = dax_map_private(fd, 0, SZ_2M);
 	dax_poke(p, 'w');
-	EXPECT_EQ(1, FALLBACKS("private-write"));
-	EXPECT_EQ(1, ALL_FALLBACKS());
+	EXPECT_FALLBACKS(1, "private-write");
 	EXPECT_EQ(0, dax_count("dax_grab_entry", "order 9"));
 	EXPECT_MAPPED("4K", p);
 	if (!dax_is_xfs())
@@ -133,8 +143,7 @@ TEST_F(dax, small_entries)
 	dax_trace_clear();
 	p = dax_map(fd, 0, SZ_2M);
 	dax_poke(p, 'w');
-	EXPECT_EQ(1, FALLBACKS("small-entries"));
-	EXPECT_EQ(1, ALL_FALLBACKS());
+	EXPECT_FALLBACKS(1, "small-entries");
 	EXPECT_MAPPED("4K", p);
 }
 
@@ -150,8 +159,7 @@ TEST_F(dax, extent_short)
 	dax_trace_clear();
 	p = dax_map(fd, 0, SZ_2M);
 	dax_peek(p);
-	EXPECT_EQ(1, FALLBACKS("extent-short"));
-	EXPECT_EQ(1, ALL_FALLBACKS());
+	EXPECT_FALLBACKS(1, "extent-short");
 	EXPECT_MAPPED("4K", p);
 	EXPECT_EQ(0, dax_peek(p + 7 * SZ_4K));
 	EXPECT_EQ(FILL, dax_peek(p + 8 * SZ_4K));
@@ -171,10 +179,10 @@ TEST_F(dax, misaligned_pfn)
 	p = dax_map(fd, 0, SZ_2M);
 	dax_peek(p);
 	/* ext4 may keep the two 2 MiB apart: then the first one is too short */
-	EXPECT_EQ(1, FALLBACKS("misaligned-pfn") + FALLBACKS("extent-short"));
-	EXPECT_EQ(1, ALL_FALLBACKS());
-	if (dax_is_xfs())
-		EXPECT_EQ(1, FALLBACKS("misaligned-pfn"));
+	if (FALLBACKS("extent-short"))
+		EXPECT_FALLBACKS(1, "extent-short");
+	else
+		EXPECT_FALLBACKS(1, "misaligned-pfn");
 	EXPECT_MAPPED("4K", p);
 	EXPECT_EQ(FILL, dax_peek(p + SZ_2M - SZ_4K));
 }
@@ -205,8 +213,7 @@ TEST_F(dax, device_short)
 		short_ones += cut;
 	}
 	EXPECT_EQ(2, short_ones);
-	EXPECT_EQ(short_ones, FALLBACKS("device-short"));
-	EXPECT_EQ(short_ones, ALL_FALLBACKS());
+	EXPECT_FALLBACKS(short_ones, "device-short");
 }
 
 /* And where nothing is in the way, nothing falls back (lesson 5). */

@@ -81,12 +81,23 @@ static unsigned long flushed_entry(const char *line, size_t size)
 	return 1UL << strtoul(pgoff + 6, NULL, 0) * SZ_4K / size;
 }
 
+/* The events of a round with a miss, for whoever has to explain it. */
+static void show_round(const char *begin, const char *end)
+{
+	for (int lines = 0; *begin && lines < 60 && (begin < end || lines < 40); lines++) {
+		const char *eol = strchrnul(begin, '\n');
+
+		dax_note("  %.*s", (int)(eol - begin), begin);
+		begin = *eol ? eol + 1 : eol;
+	}
+}
+
 /* Reads the trace so far, and counts what was not flushed in its round. */
 static void take_stock(struct outcome *out, const struct load *load)
 {
 	unsigned long all = (1UL << load->entries) - 1, flushed = 0;
 
-	for (const char *p = dax_trace_text(); *p; ) {
+	for (const char *p = dax_trace_text(), *begin = p; *p; ) {
 		const char *end = strchrnul(p, '\n');
 		const char *mark = strstr(p, "round-");
 
@@ -95,8 +106,11 @@ static void take_stock(struct outcome *out, const struct load *load)
 		} else if (!strncmp(mark, "round-end", 9)) {
 			out->rounds++;
 			out->stores += load->entries;
+			if (!out->missed && all & ~flushed)
+				show_round(begin, end);
 			out->missed += __builtin_popcountl(all & ~flushed);
 		} else {
+			begin = p;
 			flushed = 0;
 		}
 		p = *end ? end + 1 : end;
@@ -149,7 +163,7 @@ static struct outcome run(const struct load *load,
 	race->fd = dax_file(SZ_2M, WRITTEN);
 	race->writer = map(load, race->fd);
 	race->other = map(load, race->fd);
-	dax_trace(race->fd, "dax_writeback_one");
+	dax_trace(race->fd, "dax_writeback_one dax_writeback_range dax_writeback_range_done");
 
 	if (other)
 		pid = start_other(race, other);

@@ -54,6 +54,17 @@ static char *fault_2m(int fd, bool write)
 		  "order 0 %s, found %s, found_order 9, action %s", \
 		  rw, found, action)
 
+/*
+ * ext4 has no map_pages, so mm takes a fault twice when it comes down to 4 KiB:
+ * under the VMA lock, where it is turned away, and under the mmap lock.
+ */
+#define ONCE_OR_TWICE(count) do {	\
+	unsigned int __count = (count);	\
+					\
+	EXPECT_LE(1, __count);		\
+	EXPECT_GE(2, __count);		\
+} while (0)
+
 #define GRABS()		dax_count("dax_grab_entry", "%s", "")
 #define FALLBACK(why)	dax_count("dax_fault_fallback", "reason %s", why)
 #define STORED(order, kind, dirty) \
@@ -217,8 +228,8 @@ TEST_F(dax, small_zero_2m_read)
 	fault_4k(fd, false);
 	dax_trace_clear();
 	p = fault_2m(fd, false);
-	EXPECT_EQ(1, dax_count("dax_grab_entry", "order 9 read, action refuse"));
-	EXPECT_EQ(1, FALLBACK("small-entries"));
+	ONCE_OR_TWICE(dax_count("dax_grab_entry", "order 9 read, action refuse"));
+	ONCE_OR_TWICE(FALLBACK("small-entries"));
 	EXPECT_EQ(1, GRAB(0, "read", "zero", "lock"));
 	EXPECT_MAPPED("4K zero", p);
 }
@@ -233,8 +244,8 @@ TEST_F(dax, small_mapped_2m_write)
 	fault_4k(fd, false);
 	dax_trace_clear();
 	p = fault_2m(fd, true);
-	EXPECT_EQ(1, dax_count("dax_grab_entry", "order 9 write, action refuse"));
-	EXPECT_EQ(1, FALLBACK("small-entries"));
+	ONCE_OR_TWICE(dax_count("dax_grab_entry", "order 9 write, action refuse"));
+	ONCE_OR_TWICE(FALLBACK("small-entries"));
 	EXPECT_EQ(1, GRAB(0, "write", "mapped", "lock"));
 	EXPECT_MAPPED("4K", p);
 }
@@ -250,7 +261,7 @@ TEST_F(dax, small_elsewhere_2m_read)
 	dax_peek(dax_map(fd, SZ_2M - SZ_4K, SZ_4K));
 	dax_trace_clear();
 	p = fault_2m(fd, false);
-	EXPECT_EQ(1, dax_count("dax_grab_entry", "order 9 read, action refuse"));
+	ONCE_OR_TWICE(dax_count("dax_grab_entry", "order 9 read, action refuse"));
 	EXPECT_EQ(1, GRAB(0, "read", "none", "insert"));
 	EXPECT_MAPPED("4K", p);
 
@@ -450,7 +461,7 @@ TEST_F(dax, empty_4k_read_demotes)
 	NEED_EVENT("dax_grab_entry");
 	p = fault_2m(start_gappy(), false);
 	EXPECT_EQ(1, GRAB(9, "read", "none", "insert"));
-	EXPECT_EQ(1, FALLBACK("extent-short"));
+	ONCE_OR_TWICE(FALLBACK("extent-short"));
 	EXPECT_EQ(1, GRAB_OF_2M("read", "empty", "demote"));
 	EXPECT_EQ(1, DEMOTED("empty"));
 	EXPECT_EQ(1, GRAB(0, "read", "none", "insert"));
@@ -465,7 +476,7 @@ TEST_F(dax, empty_4k_write_demotes)
 	NEED_EVENT("dax_grab_entry");
 	p = fault_2m(start_gappy(), true);
 	EXPECT_EQ(1, GRAB(9, "write", "none", "insert"));
-	EXPECT_EQ(1, FALLBACK("extent-short"));
+	ONCE_OR_TWICE(FALLBACK("extent-short"));
 	EXPECT_EQ(1, GRAB_OF_2M("write", "empty", "demote"));
 	EXPECT_EQ(1, DEMOTED("empty"));
 	EXPECT_EQ(1, STORED(0, "mapped", "dirty"));
