@@ -190,11 +190,25 @@ static void short_extent_file(struct scene *s)
 	dax_falloc(s->fd, 0, STAGE + SZ_2M - SZ_4K, SZ_4K);
 }
 
-/* Long enough, in one piece, and one block off the 2 MiB borders. */
+/*
+ * Two blocks of 2 MiB in one piece, then one page taken out before them: what
+ * is left is long enough, and off the 2 MiB borders. Files whose blocks came
+ * in several pieces stay, so that the allocator looks elsewhere.
+ */
 static void misaligned_file(struct scene *s)
 {
-	take_file(s, dax_file(STAGE_SIZE + SZ_2M, WRITTEN));
-	dax_falloc(s->fd, FALLOC_FL_COLLAPSE_RANGE, 0, SZ_4K);
+	for (int tries = 0; tries < 16; tries++) {
+		int fd = dax_file(STAGE_SIZE + SZ_2M, PREALLOC);
+
+		if (dax_block(fd, STAGE) + SZ_2M == dax_block(fd, STAGE + SZ_2M)) {
+			dax_falloc(fd, FALLOC_FL_COLLAPSE_RANGE, 0, SZ_4K);
+			take_file(s, fd);
+			return;
+		}
+		close(fd);
+	}
+	dax_die("no file of %zu bytes got blocks in one piece",
+		STAGE_SIZE + SZ_2M);
 }
 
 /* The whole file by default, as large pages as can be. */
