@@ -38,6 +38,7 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/sched/signal.h>
+#include <linux/sizes.h>
 #include <linux/uio.h>
 
 #include "dax-internal.h"
@@ -212,19 +213,22 @@ static ssize_t dax_write_again(struct dax_write *dw)
 	return 0;
 }
 
-/* Lock faults out, if they are not, and have the caller's buffer in memory. */
+/*
+ * Have the caller's buffer in memory, and lock faults out.  If there is nothing
+ * to copy from, what ->iomap_begin has prepared is given back all the same
+ * under the lock: a fault may be about to use it.
+ */
 static ssize_t dax_write_lock(struct dax_write *dw)
 {
-	struct address_space *mapping = dw->iomi->inode->i_mapping;
-	u64 len = iomap_length(dw->iomi);
+	size_t len = min_t(u64, iomap_length(dw->iomi), SZ_2M);
+	bool bad_buffer;
 
 	if (dw->iomi->flags & IOMAP_NOWAIT)
 		return -EAGAIN;
-	if (fault_in_iov_iter_readable(dw->iter, len) == len)
-		return -EFAULT;
-	filemap_invalidate_lock(mapping);
+	bad_buffer = fault_in_iov_iter_readable(dw->iter, len) == len;
+	filemap_invalidate_lock(dw->iomi->inode->i_mapping);
 	dw->locked = true;
-	return dax_write_again(dw);
+	return bad_buffer ? -EFAULT : dax_write_again(dw);
 }
 
 static void dax_write_unlock(struct dax_write *dw)
