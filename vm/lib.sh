@@ -110,11 +110,10 @@ fi
 # shellcheck disable=SC2034 # used by those who source this
 src=$work/src obj=$work/obj log=$build/log results=$build/results
 
-# flavour_tree FLAVOUR: which source tree a kernel is built from
-flavour_tree() {
+# check_flavour NAME: there is such a kernel
+check_flavour() {
 	case $1 in
-	hugedax|debug)	echo hugedax ;;
-	stock)		echo stock ;;
-	*)		die "no kernel '$1': hugedax, debug or stock" ;;
+	hugedax|debug|stock) ;;
+	*)	die "no kernel '$1': hugedax, debug or stock" ;;
 	esac
 }
