@@ -413,7 +413,8 @@ static void *dax_insert_empty_entry(struct xa_state *xas, unsigned int order)
 {
 	void *entry = dax_make_empty(order);
 
-	xas_reset(xas);
+	/* A store to a larger entry has made @xas forget how wide it is. */
+	xas_set_order(xas, xas->xa_index, order);
 	xas_store(xas, dax_make_locked(entry));
 	if (!xas_error(xas))
 		dax_xas_mapping(xas)->nrpages += dax_entry_nr_pages(entry);
