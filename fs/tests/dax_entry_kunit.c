@@ -28,6 +28,7 @@
 #include <linux/pagemap.h>
 #include <linux/sched.h>
 #include <linux/sched/task.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/xarray.h>
 
@@ -251,8 +252,8 @@ struct actor {
 
 struct dax_test {
 	struct address_space *mapping;
-	struct address_space *second;
 	struct super_block *sb;
+	void *room;
 
 	struct actor actors[MAX_ACTORS];
 	unsigned int nr_actors;
@@ -487,7 +488,6 @@ static bool bring_home(struct kunit *test, struct actor *actor)
 				  actor->task->comm, READ_ONCE(actor->slept_at),
 				  READ_ONCE(actor->slept_order));
 		unlock_everything(dt->mapping);
-		unlock_everything(dt->second);
 		wake_up_process(actor->task);
 	}
 	return false;
@@ -504,7 +504,6 @@ static int dax_entry_init(struct kunit *test)
 	dt->sb = kzalloc(sizeof(*dt->sb), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, dt->sb);
 	dt->mapping = new_mapping(test, dt->sb);
-	dt->second = new_mapping(test, dt->sb);
 
 	if (!IS_ENABLED(CONFIG_TRACEPOINTS))
 		kunit_skip(test, "needs CONFIG_TRACEPOINTS to count sleeps");
@@ -537,7 +536,7 @@ static void dax_entry_exit(struct kunit *test)
 		return;
 	}
 	free_mapping(dt->mapping);
-	free_mapping(dt->second);
+	kvfree(dt->room);
 	kfree(dt->sb);
 	kfree(dt);
 }
@@ -764,7 +763,7 @@ static void job_wait_for_gone(struct actor *actor)
 		xas_unlock_irq(&xas);
 }
 
-#define OWN_ROUNDS	1000
+#define OWN_ROUNDS	200
 
 /* Lock and unlock many times, and see that nobody else is there meanwhile. */
 static void job_own(struct actor *actor)
@@ -1077,7 +1076,7 @@ static void rest_on_a_walk(struct kunit *test)
 		xas_lock_irq(&xas);
 		xas_for_each(&xas, entry, ULONG_MAX) {
 			seen++;
-			dax_pause_walk(&xas);
+			dax_pause_walk(&xas, entry);
 		}
 		xas_unlock_irq(&xas);
 		KUNIT_EXPECT_EQ_MSG(test, seen, 5, "from offset %lu",
@@ -1272,12 +1271,46 @@ static void refusal_wakes_next(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, refused->ret, -EBUSY);
 }
 
-/* Two entries at one offset of two files are two entries. */
-static void other_file_sleeps_on(struct kunit *test)
+/*
+ * Do the sleepers on an entry at @start of @xa and those on one at @other of
+ * @other_xa share a queue?  If the hash of fs/dax-entry.c ever changes, the
+ * tests that use this stay right but see less.
+ */
+static bool in_one_queue(struct xarray *xa, pgoff_t start,
+			 struct xarray *other_xa, pgoff_t other)
+{
+	return hash_long((unsigned long)xa ^ start, 12) ==
+	       hash_long((unsigned long)other_xa ^ other, 12);
+}
+
+/* A mapping whose entry at BASE shares a queue with that of dt->mapping. */
+static struct address_space *colliding_mapping(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
+	struct address_space *mapping;
+	size_t offset = 0;
+
+	dt->room = kvzalloc(SZ_1M, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, dt->room);
+	do {
+		mapping = dt->room + offset;
+		offset += sizeof(long);
+		if (offset + sizeof(*mapping) > SZ_1M)
+			kunit_skip(test, "no place where the hash collides");
+	} while (!in_one_queue(&mapping->i_pages, BASE,
+			       &dt->mapping->i_pages, BASE));
+	address_space_init_once(mapping);
+	mapping->host = dt->mapping->host;
+	mapping_set_gfp_mask(mapping, GFP_KERNEL);
+	return mapping;
+}
+
+/* Entries at one offset of two files are two entries, also in one queue. */
+static void other_file_sleeps_on(struct kunit *test)
+{
+	struct address_space *second = colliding_mapping(test);
 	unsigned int order = use_order(test);
-	XA_STATE_ORDER(xas, &dt->second->i_pages, BASE, order);
+	XA_STATE_ORDER(xas, &second->i_pages, BASE, order);
 	void *entry = put_locked(test, BASE, DAX_MAPPED, order);
 	struct actor *actor;
 	void *other;
@@ -1288,38 +1321,28 @@ static void other_file_sleeps_on(struct kunit *test)
 	settle(test);
 	KUNIT_EXPECT_STREQ(test, stage(test), "S");
 	KUNIT_EXPECT_EQ(test, READ_ONCE(actor->sleeps), 1);
+	xa_destroy(&second->i_pages);
 
 	unlock(test, BASE, entry);
 	settle(test);
 	KUNIT_EXPECT_STREQ(test, stage(test), "H");
 }
 
-/*
- * The start of another entry whose sleepers share a queue with those on the
- * one at BASE.  If the hash of fs/dax-entry.c ever changes, the test that uses
- * it stays right but sees less.
- */
-static pgoff_t find_collision(struct kunit *test, unsigned int order)
-{
-	struct dax_test *dt = test->priv;
-	unsigned long xa = (unsigned long)&dt->mapping->i_pages;
-	pgoff_t index = BASE;
-
-	do {
-		index += 1UL << order;
-		if (!index)
-			kunit_skip(test, "no other offset hashes like BASE");
-	} while (hash_long(xa ^ index, 12) != hash_long(xa ^ BASE, 12));
-	return index;
-}
-
+/* Two entries of one file whose sleepers share a queue are two entries. */
 static void neighbour_in_queue_sleeps_on(struct kunit *test)
 {
+	struct dax_test *dt = test->priv;
 	unsigned int order = use_order(test);
-	pgoff_t far = find_collision(test, order);
+	struct xarray *xa = &dt->mapping->i_pages;
+	pgoff_t far = BASE;
 	void *entry = put_locked(test, BASE, DAX_MAPPED, order);
 	struct actor *first;
 
+	do {
+		far += 1UL << order;
+		if (!far)
+			kunit_skip(test, "no offset where the hash collides");
+	} while (!in_one_queue(xa, far, xa, BASE));
 	put_locked(test, far, DAX_MAPPED, order);
 	first = enter(test, job_hold, far, order, true);
 	enter(test, job_hold, BASE, order, true);
