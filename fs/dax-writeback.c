@@ -5,10 +5,14 @@
  * What a store leaves in the CPU's caches, writeback flushes.  For each entry,
  * with its lock held all the time so that no fault comes in between:
  *
- *	TOWRITE off	a later fsync sets it again and then waits for us
  *	write-protect	all page tables; the next store faults, and waits
  *	flush		the memory of the whole entry
- *	DIRTY off	nothing can have become dirty since the flush
+ *	marks off	DIRTY and TOWRITE: nothing has become dirty since
+ *
+ * The marks stay to the end, TOWRITE as well: all fsyncs share them, and one
+ * that does not find its mark any more goes on, and may return.  So a mark that
+ * is off means that the flush is done.  To take off what another fsync has set
+ * meanwhile is right: the stores that it is about came before the protection.
  *
  * A locked entry is no reason to skip it: its holder is a fault, which may have
  * taken the lock only to read, or another fsync, which may have flushed before
@@ -74,21 +78,22 @@ static int dax_writeback_one(struct xa_state *xas, struct dax_device *dax_dev,
 		return -EIO;
 
 	dax_lock_entry(xas, entry);
-	xas_clear_mark(xas, PAGECACHE_TAG_TOWRITE);
 	xas_unlock_irq(xas);
 
 	dax_wrprotect_entry(mapping, start, entry);
 	ret = dax_flush_locked(dax_dev, entry);
 
-	/* Told before it shows: an fsync that finds the mark off returns. */
+	/* Told before it shows. */
 	if (!ret)
 		trace_dax_writeback_one(mapping->host, start,
 					dax_entry_nr_pages(entry));
 
 	xas_lock_irq(xas);
 	__dax_unlock_entry(xas, entry);
-	if (!ret)
+	if (!ret) {
 		xas_clear_mark(xas, PAGECACHE_TAG_DIRTY);
+		xas_clear_mark(xas, PAGECACHE_TAG_TOWRITE);
+	}
 	return ret;
 }
 
