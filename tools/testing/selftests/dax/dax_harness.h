@@ -9,9 +9,12 @@
 #include "dax_test.h"
 #include "kselftest_harness.h"
 
-/* Software emulation with KASAN is some hundred times slower than metal. */
+/*
+ * A hang is what ends by this. Software emulation with KASAN is some hundred
+ * times slower than metal, and the host may have other things to do.
+ */
 #undef TEST_TIMEOUT_DEFAULT
-#define TEST_TIMEOUT_DEFAULT 100
+#define TEST_TIMEOUT_DEFAULT (DAX_HANG_SECONDS + 30)
 
 /*
  * The fixture of every test: a fresh folder; what a test left behind, files,

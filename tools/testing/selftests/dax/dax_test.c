@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <linux/fiemap.h>
@@ -148,10 +149,44 @@ static void remove_work_dir(void)
 	rmdir(work_dir);
 }
 
+/*
+ * A child that sleeps through the test, and if it lasts that long tells the
+ * kernel stacks of all tasks of it: they are gone when the harness kills it.
+ */
+static pid_t watchdog;
+
+static void start_watchdog(void)
+{
+	char group[16];
+
+	snprintf(group, sizeof(group), "%d", getpgrp());
+	watchdog = fork();
+	if (watchdog)
+		return;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	sleep(DAX_HANG_SECONDS);
+	execl("/bin/sh", "sh", "-c",
+	      "for task in $(pgrep -g $0 | sed 's,.*,/proc/&/task/*,'); do\n"
+	      "	echo \"# ${task##*/} $(cat $task/comm) $(grep State $task/status)\"\n"
+	      "	sed 's/^/#   /' $task/stack\n"
+	      "done >&2", group, NULL);
+	_exit(1);
+}
+
+static void stop_watchdog(void)
+{
+	if (watchdog <= 0)
+		return;
+	kill(watchdog, SIGKILL);
+	waitpid(watchdog, NULL, 0);
+	watchdog = 0;
+}
+
 void dax_enter(void)
 {
 	int fd;
 
+	start_watchdog();
 	enter_work_dir();
 	fd = dax_create("is-it-dax");
 	if (!is_dax(fd))
@@ -948,6 +983,7 @@ void dax_scratch_drop(void)
 
 void dax_leave(void)
 {
+	stop_watchdog();
 	trace_close();
 	unmap_all();
 	close_range(STDERR_FILENO + 1, ~0U, 0);

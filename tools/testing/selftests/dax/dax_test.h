@@ -48,6 +48,8 @@ const char *dax_dir(void);
 bool dax_is_xfs(void);
 /* @rounds, times DAX_TEST_SCALE percent, at least one. */
 unsigned int dax_scale(unsigned int rounds);
+/* After so many seconds a test tells where its tasks are. */
+#define DAX_HANG_SECONDS	210
 void dax_enter(void);
 void dax_leave(void);
 

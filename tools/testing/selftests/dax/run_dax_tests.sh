@@ -15,7 +15,7 @@
 #                     own; without it they are skipped (/dev/pmem1)
 #   DAX_TEST_BIN      where the programs are (beside this script)
 #   DAX_TEST_SCALE    percent of the rounds that races are run for (100)
-#   DAX_TEST_TIMEOUT  seconds for one program (400)
+#   DAX_TEST_TIMEOUT  seconds for one program (900)
 #   DAX_TEST_ARGS     arguments for the programs, "-t NAME" runs one test
 
 set -euo pipefail
@@ -24,7 +24,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 bin=${DAX_TEST_BIN:-$here}
 dev=${DAX_DEV:-/dev/pmem0}
 scratch=${DAX_SCRATCH:-/dev/pmem1}
-limit=${DAX_TEST_TIMEOUT:-400}
+limit=${DAX_TEST_TIMEOUT:-900}
 tracing=/sys/kernel/tracing
 skip_code=4	# kselftest's
 
