@@ -38,9 +38,9 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/pfn_t.h>
+#include <linux/pgalloc.h>
 #include <linux/uaccess.h>
 #include <linux/vmstat.h>
-#include <asm/pgalloc.h>
 #include <trace/events/fs_dax.h>
 
 #include "dax-internal.h"

@@ -15,9 +15,10 @@
  * means that somebody, most often DMA, uses the page at this moment.
  *
  * Association changes together with the tree, in the same xa_lock section;
- * the callers pair the two.  What several files share has a lock of its own.  Zero and empty entries have no page of the
- * device behind them and are never asked for one.  This file is the one to
- * change when the page bookkeeping of the kernel changes.
+ * the callers pair the two.  What several files share has a lock of its own.
+ * Zero and empty entries have no page of the device behind them and are never
+ * asked for one.  This file is the one to change when the page bookkeeping of
+ * the kernel changes.
  */
 
 #include <linux/fs.h>

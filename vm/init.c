@@ -288,7 +288,8 @@ static int run_and_listen(void)
 	open_stream(&err, "/run/vm/stderr");
 	fds[1].fd = out.reader;
 	fds[2].fd = err.reader;
-	fds[0].events = fds[1].events = fds[2].events = POLLIN;
+	for (int i = 0; i < 3; i++)
+		fds[i].events = POLLIN;
 
 	pid = fork();
 	if (pid < 0)
