@@ -16,9 +16,10 @@
  */
 #define EXPECT_FALLBACKS(nr, why) do {		\
 	unsigned int __nr = FALLBACKS(why);	\
+	unsigned int __want = (nr);		\
 						\
-	EXPECT_LE(nr, __nr);			\
-	EXPECT_GE(2 * (nr), __nr);		\
+	EXPECT_LE(__want, __nr);		\
+	EXPECT_GE(2 * __want, __nr);		\
 	EXPECT_EQ(ALL_FALLBACKS(), __nr);	\
 } while (0)
 
