@@ -167,6 +167,7 @@ static void start_watchdog(void)
 	sleep(DAX_HANG_SECONDS);
 	execl("/bin/sh", "sh", "-c",
 	      "for task in $(pgrep -g $0 | sed 's,.*,/proc/&/task/*,'); do\n"
+	      "	[ -e $task/stack ] || continue\n"
 	      "	echo \"# ${task##*/} $(cat $task/comm) $(grep State $task/status)\"\n"
 	      "	sed 's/^/#   /' $task/stack\n"
 	      "done >&2", group, NULL);
