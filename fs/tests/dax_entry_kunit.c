@@ -1032,6 +1032,40 @@ static void delete_takes_all_of_it(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, xa_empty(&dt->mapping->i_pages));
 }
 
+/*
+ * A file's first entry stands in the root of its tree, and moves into a node
+ * when a second one comes and back when that goes.  Who holds it has a cursor
+ * that knows nothing of that.
+ */
+static void tree_moves_under_holder(struct kunit *test)
+{
+	struct dax_test *dt = test->priv;
+	XA_STATE(xas, &dt->mapping->i_pages, 0);
+	void *mapped = make_entry(DAX_MAPPED, 0);
+	void *entry, *other;
+
+	KUNIT_ASSERT_EQ(test, dax_grab_entry(&xas, 0, true, &entry), 0);
+	other = put(test, BASE, DAX_ZERO, 0);
+	xas_lock_irq(&xas);
+	dax_replace_entry(&xas, entry, mapped);
+	xas_set_mark(&xas, PAGECACHE_TAG_DIRTY);
+	xas_unlock_irq(&xas);
+	expect_range(test, 0, 0, dax_make_locked(mapped));
+	KUNIT_EXPECT_PTR_EQ(test, peek(test, BASE), other);
+
+	delete(test, BASE, other);
+	dax_unlock_entry(&xas, mapped);
+	expect_range(test, 0, 0, mapped);
+	KUNIT_EXPECT_TRUE(test, marked(test, 0, PAGECACHE_TAG_DIRTY));
+
+	KUNIT_ASSERT_EQ(test, dax_grab_entry(&xas, 0, true, &entry), 0);
+	put(test, BASE, DAX_ZERO, 0);
+	dax_unlock_entry(&xas, mapped);
+	expect_range(test, 0, 0, mapped);
+	KUNIT_EXPECT_PTR_EQ(test, peek(test, BASE), other);
+	KUNIT_EXPECT_EQ(test, nrpages(test), 2);
+}
+
 /* A truncate from the middle of an entry that deletes what it meets. */
 static void delete_all_ends(struct kunit *test)
 {
@@ -1570,22 +1604,26 @@ static void walk_waits_for_resized(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, walker->seen[1], starts[1]);
 }
 
-/* The inode is freed under the one who waits; KASAN would see a look at it. */
+/*
+ * The inode is freed under the one who waits, and is gone when he wakes up.
+ * To wake takes no look at it, and he must not look either: KASAN would see.
+ */
 static void wait_for_gone_mapping(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
 	unsigned int order = use_order(test);
+	XA_STATE(xas, &dt->mapping->i_pages, BASE);
+	void *entry = put_locked(test, BASE, DAX_MAPPED, order);
 	struct actor *actor;
 
-	put_locked(test, BASE, DAX_MAPPED, order);
 	actor = enter(test, job_wait_for_gone, BASE, 0, false);
 	KUNIT_EXPECT_STREQ(test, stage(test), "S");
 
-	delete(test, BASE, make_entry(DAX_MAPPED, order));
 	free_mapping(dt->mapping);
 	dt->mapping = new_mapping(test, dt->sb);
+	dax_put_unlocked_entry(&xas, entry);
 	settle(test);
-	KUNIT_EXPECT_STREQ(test, stage(test), "D");
+	KUNIT_ASSERT_STREQ(test, stage(test), "D");
 	KUNIT_EXPECT_EQ(test, actor->sleeps, 1);
 }
 
@@ -1634,6 +1672,7 @@ static struct kunit_case dax_entry_cases[] = {
 	KUNIT_CASE_PARAM(marks_stay, orders_gen_params),
 	KUNIT_CASE_PARAM(marks_go_with_the_entry, orders_gen_params),
 	KUNIT_CASE_PARAM(delete_takes_all_of_it, orders_gen_params),
+	KUNIT_CASE(tree_moves_under_holder),
 	KUNIT_CASE_PARAM(delete_all_ends, orders_gen_params),
 	KUNIT_CASE_PARAM(rest_on_a_walk, orders_gen_params),
 

@@ -250,11 +250,13 @@ void shim_show_tasks(void)
 void spin_lock_init(spinlock_t *lock)
 {
 	pthread_mutex_init(&lock->mutex, NULL);
+	lock->owner = NULL;
 }
 
 void spin_lock(spinlock_t *lock)
 {
 	pthread_mutex_lock(&lock->mutex);
+	lock->owner = current;
 	current->nr_spinlocks++;
 }
 
@@ -262,13 +264,15 @@ int spin_trylock(spinlock_t *lock)
 {
 	if (pthread_mutex_trylock(&lock->mutex))
 		return 0;
+	lock->owner = current;
 	current->nr_spinlocks++;
 	return 1;
 }
 
 void spin_unlock(spinlock_t *lock)
 {
-	assert(current->nr_spinlocks);
+	assert(lock->owner == current);
+	lock->owner = NULL;
 	current->nr_spinlocks--;
 	pthread_mutex_unlock(&lock->mutex);
 }

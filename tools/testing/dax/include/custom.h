@@ -107,6 +107,7 @@ unsigned long shim_jiffies(void);
 
 typedef struct {
 	pthread_mutex_t mutex;
+	struct task_struct *owner;	/* also for the sanitizer to look at */
 } spinlock_t;
 
 void spin_lock_init(spinlock_t *lock);

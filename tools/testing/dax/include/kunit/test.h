@@ -48,7 +48,7 @@ void kunit_skip(struct kunit *test, const char *fmt, ...)
 #define KUNIT_ARRAY_PARAM_DESC(name, array, desc_member)		\
 static const void *name##_gen_params(const void *prev, char *desc)	\
 {									\
-	typeof((array)[0]) *next = prev ? (typeof(next))prev + 1 : (array); \
+	typeof(&(array)[0]) next = prev ? (typeof(next))prev + 1 : (array); \
 									\
 	if (next - (array) >= (long)ARRAY_SIZE(array))			\
 		return NULL;						\
