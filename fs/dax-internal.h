@@ -7,14 +7,13 @@
 #ifndef _FS_DAX_INTERNAL_H
 #define _FS_DAX_INTERNAL_H
 
+#include <linux/fs.h>
 #include <linux/pfn_t.h>
 #include <linux/types.h>
 #include <linux/xarray.h>
 
 #include "dax-entry.h"
 
-struct address_space;
-struct inode;
 struct iomap;
 struct iomap_iter;
 struct page;
@@ -44,20 +43,14 @@ enum dax_delete {
 	DAX_DELETE_DEMOTE,
 };
 
-/**
- * enum dax_grab_action - What the search for an entry ended with, for the trace
- * @DAX_GRAB_INSERT: Nothing was there; a locked empty entry was inserted.
- * @DAX_GRAB_LOCK: The entry found serves, and was locked.
- * @DAX_GRAB_DEMOTE: The entry found is too big to serve, and was deleted.
- * @DAX_GRAB_REFUSE: Smaller entries are in the way.
- */
-enum dax_grab_action {
-	DAX_GRAB_INSERT,
-	DAX_GRAB_LOCK,
-	DAX_GRAB_DEMOTE,
-	DAX_GRAB_REFUSE,
-};
+/* The mapping whose tree @xas walks. */
+static inline struct address_space *dax_mapping_of(const struct xa_state *xas)
+{
+	return container_of(xas->xa, struct address_space, i_pages);
+}
 
+void dax_wake_entry(struct xa_state *xas, void *entry,
+		    enum dax_wake_mode mode);
 int dax_get_unlocked_entry(struct xa_state *xas, unsigned int order,
 			   void **entryp);
 void dax_put_unlocked_entry(struct xa_state *xas, void *entry);
@@ -73,6 +66,23 @@ void dax_unmap_entry(struct address_space *mapping, pgoff_t index,
 		     void *entry);
 void dax_skip_entry(struct xa_state *xas, void *entry);
 void dax_pause_walk(struct xa_state *xas, void *entry);
+
+/* dax-grab.c: the entry that a fault works under */
+
+/**
+ * enum dax_grab_action - What the search for an entry ended with, for the trace
+ * @DAX_GRAB_INSERT: Nothing was there; a locked empty entry was inserted.
+ * @DAX_GRAB_LOCK: The entry found serves, and was locked.
+ * @DAX_GRAB_DEMOTE: The entry found is too big to serve, and was deleted.
+ * @DAX_GRAB_REFUSE: Smaller entries are in the way.
+ */
+enum dax_grab_action {
+	DAX_GRAB_INSERT,
+	DAX_GRAB_LOCK,
+	DAX_GRAB_DEMOTE,
+	DAX_GRAB_REFUSE,
+};
+
 bool dax_has_smaller_entry(struct address_space *mapping, pgoff_t index,
 			   unsigned int order, bool write);
 int dax_grab_entry(struct xa_state *xas, unsigned int order, bool write,

@@ -15,7 +15,7 @@
  *
  * ENTRIES	of 4 KiB and 2 MiB, mapped, zero or empty, each with a lock
  *		bit: dax-entry.h says what they are, dax-entry.c how they are
- *		locked, Documentation/filesystems/dax-entries.rst what happens
+ *		locked, dax-grab.c how they come into being, Documentation/filesystems/dax-entries.rst what happens
  *		when sizes meet.
  *
  * LOCKS	from the outermost to the innermost:
@@ -47,6 +47,7 @@
  *
  *		dax-entry.h	what an entry is
  *		dax-entry.c	who holds it
+ *		dax-grab.c	the entry that a fault works under
  *		dax-page.c	what it points to
  *		dax-access.c	where the bytes are
  *		dax.c		this file: what happens to a mapping as a whole
@@ -299,9 +300,7 @@ static bool dax_entry_wanted(struct address_space *mapping, pgoff_t start)
  */
 void dax_drop_entry(struct xa_state *xas, void *entry, enum dax_delete why)
 {
-	struct address_space *mapping = container_of(xas->xa,
-						     struct address_space,
-						     i_pages);
+	struct address_space *mapping = dax_mapping_of(xas);
 	pgoff_t start = dax_entry_start(entry, xas->xa_index);
 	bool dirty;
 
