@@ -112,15 +112,14 @@ ssize_t dax_iomap_access_poisoned(const struct iomap *iomap, loff_t pos,
 }
 
 /**
- * dax_iomap_pfn() - Get one naturally aligned block of memory behind a file
+ * dax_iomap_pfn() - Get the memory behind a file, if it is in one piece
  * @iomap: A mapped extent on a DAX device.
- * @pos: File position in bytes, a multiple of @size.
- * @size: PAGE_SIZE << order.
+ * @pos: File position in bytes, a multiple of PAGE_SIZE.
+ * @size: Number of bytes, a multiple of PAGE_SIZE.
  * @pfnp: Where to put the first pfn.
  *
  * Context: Process context; takes dax_read_lock().  May sleep.
- * Return: 0; -ERANGE if the device is not contiguous over @size bytes; -EINVAL
- * if the pfn is not aligned to @size, or cannot be mapped with that size;
+ * Return: 0; -ERANGE if the device is not contiguous over @size bytes;
  * -EHWPOISON, -ENXIO or another errno of the driver.
  */
 int dax_iomap_pfn(const struct iomap *iomap, loff_t pos, size_t size,
@@ -137,14 +136,7 @@ int dax_iomap_pfn(const struct iomap *iomap, loff_t pos, size_t size,
 
 	if (avail < 0)
 		return avail;
-	if (avail < nr_pages)
-		return -ERANGE;
-	if (!IS_ALIGNED(pfn_t_to_pfn(*pfnp), nr_pages))
-		return -EINVAL;
-	/* More than a pte needs struct pages that GUP may take. */
-	if (nr_pages > 1 && !pfn_t_devmap(*pfnp))
-		return -EINVAL;
-	return 0;
+	return avail < nr_pages ? -ERANGE : 0;
 }
 
 /* Copy @len bytes at @pos of @iomap, which may lie in several pieces. */

@@ -33,6 +33,7 @@
  * space as well, over the same lib/xarray.c: see tools/testing/dax/.
  */
 
+#include <linux/atomic.h>
 #include <linux/fs.h>
 #include <linux/hash.h>
 #include <linux/init.h>
@@ -48,6 +49,9 @@
 #define DAX_WAIT_TABLE_BITS	12
 
 static wait_queue_head_t dax_wait_table[1 << DAX_WAIT_TABLE_BITS];
+
+/* In all queues; spares a look at many when there are none. */
+static atomic_t dax_nr_sleepers = ATOMIC_INIT(0);
 
 /*
  * What a sleeper sleeps on.  The first page offset and not the order tells
@@ -97,6 +101,18 @@ static int dax_wake_function(wait_queue_entry_t *wait, unsigned int mode,
 	return autoremove_wake_function(wait, mode, sync, NULL);
 }
 
+static void dax_wake_key(struct dax_wait_key *key, enum dax_wake_mode mode)
+{
+	wait_queue_head_t *wq = dax_wait_queue(key);
+
+	/*
+	 * No barrier is missing: who saw the lock bit set has queued itself in
+	 * the xa_lock section in which it saw it, and that one came before ours.
+	 */
+	if (waitqueue_active(wq))
+		__wake_up(wq, TASK_NORMAL, mode == DAX_WAKE_ALL ? 0 : 1, key);
+}
+
 /**
  * dax_wake_entry() - Wake those who sleep on an entry
  * @xas: An index within the entry.
@@ -108,14 +124,27 @@ static int dax_wake_function(wait_queue_entry_t *wait, unsigned int mode,
 void dax_wake_entry(struct xa_state *xas, void *entry, enum dax_wake_mode mode)
 {
 	struct dax_wait_key key = dax_wait_key(xas, entry);
-	wait_queue_head_t *wq = dax_wait_queue(&key);
 
-	/*
-	 * No barrier is missing: who saw the lock bit set has queued itself in
-	 * the xa_lock section in which it saw it, and that one came before ours.
-	 */
-	if (waitqueue_active(wq))
-		__wake_up(wq, TASK_NORMAL, mode == DAX_WAKE_ALL ? 0 : 1, &key);
+	dax_wake_key(&key, mode);
+}
+
+/**
+ * dax_wake_pages() - Wake all who sleep on any of the entries of a range
+ * @xas: A cursor in their tree.
+ * @start: The first page offset of the range.
+ * @nr: How many pages it has, at each of which an entry may have begun.
+ *
+ * Context: xa_lock held since the entries went.
+ */
+void dax_wake_pages(struct xa_state *xas, pgoff_t start, unsigned int nr)
+{
+	struct dax_wait_key key = { .xa = xas->xa };
+
+	/* Who sleeps on one of them was counted before we took the xa_lock. */
+	if (!atomic_read(&dax_nr_sleepers))
+		return;
+	for (key.start = start; key.start < start + nr; key.start++)
+		dax_wake_key(&key, DAX_WAKE_ALL);
 }
 
 /* Sleep until woken for @entry.  Drops the xa_lock and leaves it dropped. */
@@ -130,6 +159,7 @@ static void dax_sleep_on_entry(struct xa_state *xas, void *entry,
 	waiter.wait.func = dax_wake_function;
 	trace_dax_wait_entry(dax_mapping_of(xas), xas->xa_index, entry);
 
+	atomic_inc(&dax_nr_sleepers);
 	if (exclusive)
 		prepare_to_wait_exclusive(wq, &waiter.wait,
 					  TASK_UNINTERRUPTIBLE);
@@ -138,6 +168,7 @@ static void dax_sleep_on_entry(struct xa_state *xas, void *entry,
 	xas_unlock_irq(xas);
 	schedule();
 	finish_wait(wq, &waiter.wait);
+	atomic_dec(&dax_nr_sleepers);
 }
 
 /**

@@ -138,6 +138,12 @@ static inline unsigned long dax_entry_pfn_at(void *entry, unsigned long index)
 	return dax_entry_pfn(entry) + (index - dax_entry_start(entry, index));
 }
 
+/* What a mapped entry of order 0 would be with the pfn that follows. */
+static inline void *dax_next_pfn_entry(void *entry)
+{
+	return xa_mk_value(xa_to_value(entry) + (1UL << DAX_PFN_SHIFT));
+}
+
 /*
  * Does @entry, found at @index, already say all that @new would say there?
  * Then a fault that wants @new shares @entry instead of replacing it.  The

@@ -10,11 +10,16 @@
  *	grab		lock the entry: from here to its unlock nobody else
  *			faults on, writes back or deletes this part of the file
  *	raced?		mm looked at the page table before it called us
- *	iomap_begin	which blocks; may allocate
+ *	iomap_begin	which blocks; may allocate; again for the next extent if
+ *			the fault goes on in it and so do the blocks
  *	  store		what the entry says from now on, and that it is dirty
  *	  map		the page table, last
  *	iomap_end	always, and told of 0 bytes if nothing was stored
  *	unlock		or delete, where the entry is in the way
+ *
+ * If the grab has promoted smaller entries, they come back in place of the
+ * unlock unless something was stored.  What they had mapped stays mapped, so
+ * long as it is the same memory; only zero pages have to go.
  *
  * A fault of a larger order that cannot be served falls back: it leaves the
  * page table in a state in which the next smaller order can finish, and says
@@ -25,6 +30,13 @@
  *		  entry lock
  *		    iomap_begin .. iomap_end, i_mmap_rwsem, page table locks
  *
+ * COLLAPSE	A process that has a page table where a huge page could be never
+ *		has a huge fault there again.  So on request (MADV_COLLAPSE), or
+ *		after a 4 KiB fault where that seems worth it, the same path is
+ *		taken without a fault; and between store and map, with the entry
+ *		locked, the page tables of the range are taken away in all
+ *		processes.
+ *
  * This is the only file of the core that speaks vm_fault_t and page tables.
  */
 
@@ -34,12 +46,15 @@
 #include <linux/highmem.h>
 #include <linux/huge_mm.h>
 #include <linux/iomap.h>
+#include <linux/khugepaged.h>
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
 #include <linux/pagemap.h>
 #include <linux/pfn_t.h>
 #include <linux/pgalloc.h>
 #include <linux/uaccess.h>
+#include <linux/userfaultfd_k.h>
 #include <linux/vmstat.h>
 #include <trace/events/fs_dax.h>
 
@@ -52,21 +67,83 @@
  * @order: The order that is tried.
  * @pfnp: Where to put the pfn if it must not be mapped before an fsync.
  * @reason: Why the order was given up, once it was.
+ * @error: The errno, if that was for an error.
  * @xas: The entry's place in the mapping.
  * @entry: The entry without its lock bit, which this fault holds.
+ * @promotion: The smaller entries in whose place @entry is, until it is certain
+ *	that they will not come back.
+ * @collapse: A page table may be in the way, and shall go.
  * @drop: The entry is in the way and shall be deleted, not unlocked.
- * @iter: The filesystem's view of the range.
+ * @asked: The filesystem was asked, and may have allocated.
+ * @sync: An extent before the current one has metadata that are not durable.
+ * @run: What all extents so far are: blocks, a hole, or DAX_EMPTY for none yet.
+ * @pfn: If they are blocks, the pfn that the whole range starts at.
+ * @iter: The filesystem's view of what is left of the range.
  */
 struct dax_fault {
 	struct vm_fault		*vmf;
 	unsigned int		order;
 	pfn_t			*pfnp;
 	enum dax_fallback	reason;
+	int			error;
 	struct xa_state		xas;
 	void			*entry;
+	struct dax_promotion	*promotion;
+	bool			collapse;
 	bool			drop;
+	bool			asked;
+	bool			sync;
+	enum dax_kind		run;
+	pfn_t			pfn;
 	struct iomap_iter	iter;
 };
+
+/**
+ * enum dax_policy - When small entries become a large one by themselves
+ * @DAX_POLICY_OFF: Never; on request only.
+ * @DAX_POLICY_FAULT: When a huge fault meets them.
+ * @DAX_POLICY_EAGER: Also when a 4 KiB fault finds them dense.
+ */
+enum dax_policy {
+	DAX_POLICY_OFF,
+	DAX_POLICY_FAULT,
+	DAX_POLICY_EAGER,
+};
+
+static const char *const dax_policy_names[] = {
+	[DAX_POLICY_OFF]	= "off",
+	[DAX_POLICY_FAULT]	= "fault",
+	[DAX_POLICY_EAGER]	= "eager",
+};
+
+static enum dax_policy dax_policy = DAX_POLICY_FAULT;
+
+static int dax_policy_set(const char *val, const struct kernel_param *kp)
+{
+	int policy = sysfs_match_string(dax_policy_names, val);
+
+	if (policy < 0)
+		return policy;
+	WRITE_ONCE(dax_policy, policy);
+	return 0;
+}
+
+static int dax_policy_get(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%s\n",
+			  dax_policy_names[READ_ONCE(dax_policy)]);
+}
+
+static const struct kernel_param_ops dax_policy_ops = {
+	.set = dax_policy_set,
+	.get = dax_policy_get,
+};
+
+/* fs_dax.promote, whichever of our files it stands in. */
+#undef MODULE_PARAM_PREFIX
+#define MODULE_PARAM_PREFIX "fs_dax."
+module_param_cb(promote, &dax_policy_ops, NULL, 0644);
+MODULE_PARM_DESC(promote, "Make 4 KiB DAX entries one of 2 MiB: off, fault, eager");
 
 static struct address_space *dax_vmf_mapping(const struct vm_fault *vmf)
 {
@@ -98,6 +175,7 @@ static vm_fault_t dax_fault_fallback(struct dax_fault *df,
 static vm_fault_t dax_fault_error(struct dax_fault *df, int error,
 				  enum dax_fallback reason)
 {
+	df->error = error;
 	return df->order ? dax_fault_fallback(df, reason) : vmf_error(error);
 }
 
@@ -237,21 +315,31 @@ static vm_fault_t dax_map_pfn(struct vm_fault *vmf, pfn_t pfn,
 	return VM_FAULT_FALLBACK;
 }
 
+static bool dax_pmd_is_huge(pmd_t pmd)
+{
+	return pmd_trans_huge(pmd) || pmd_devmap(pmd);
+}
+
 /*
  * mm found the page table fit for this order before it called us, and then we
- * slept.  In what state is it now, with the entry locked?
+ * slept.  Is it still, with the entry locked?
  */
+static bool dax_page_table_fits(const struct vm_fault *vmf, unsigned int order)
+{
+	pmd_t pmd = pmdp_get_lockless(vmf->pmd);
+
+	return order ? pmd_none(pmd) || dax_pmd_is_huge(pmd) :
+		       !dax_pmd_is_huge(pmd);
+}
+
 static vm_fault_t dax_fault_raced(struct dax_fault *df)
 {
-	pmd_t pmd = pmdp_get_lockless(df->vmf->pmd);
-	bool huge = pmd_trans_huge(pmd) || pmd_devmap(pmd);
-
+	if (dax_page_table_fits(df->vmf, df->order) || df->collapse)
+		return 0;
 	/* Somebody mapped all of it.  If that is not enough, mm comes back. */
 	if (df->order == 0)
-		return huge ? VM_FAULT_NOPAGE : 0;
-	if (!pmd_none(pmd) && !huge)
-		return dax_fault_fallback(df, DAX_FALLBACK_PAGE_TABLE);
-	return 0;
+		return VM_FAULT_NOPAGE;
+	return dax_fault_fallback(df, DAX_FALLBACK_PAGE_TABLE);
 }
 
 /*
@@ -262,7 +350,29 @@ static bool dax_fault_is_sync(const struct dax_fault *df)
 {
 	return (df->iter.flags & IOMAP_WRITE) &&
 		(df->vmf->vma->vm_flags & VM_SYNC) &&
-		(df->iter.iomap.flags & IOMAP_F_DIRTY);
+		(df->sync || (df->iter.iomap.flags & IOMAP_F_DIRTY));
+}
+
+/* Are the blocks of @new those that the small entries had, where they had any? */
+static bool dax_same_blocks(const struct dax_promotion *promotion, void *new)
+{
+	return promotion->nr_mapped && dax_is_mapped(new) &&
+		promotion->pfn == dax_entry_pfn(new);
+}
+
+/*
+ * What the small entries had mapped may stay, if it is the same memory.  Zero
+ * pages may not, if there are blocks; nor may anything if it is other memory.
+ */
+static void dax_fault_make_room_promoted(struct dax_fault *df, void *new)
+{
+	const struct dax_promotion *promotion = df->promotion;
+
+	if (promotion->nr_mapped && !dax_same_blocks(promotion, new))
+		dax_unmap_entry(dax_vmf_mapping(df->vmf), df->xas.xa_index,
+				df->entry);
+	else if (dax_is_mapped(new))
+		dax_unmap_promoted_zero(&df->xas, promotion);
 }
 
 /*
@@ -280,10 +390,27 @@ static bool dax_fault_make_room(struct dax_fault *df, void *new)
 		df->drop = true;
 		return false;
 	}
-	if (!dax_is_empty(df->entry))
+	if (df->promotion)
+		dax_fault_make_room_promoted(df, new);
+	else if (!dax_is_empty(df->entry))
 		dax_unmap_entry(dax_vmf_mapping(df->vmf), df->xas.xa_index,
 				df->entry);
 	return true;
+}
+
+/* The pages of @new belong to the file now; those of what was there do not. */
+static void dax_fault_move_pages(struct dax_fault *df, void *new, bool shared)
+{
+	struct address_space *mapping = dax_vmf_mapping(df->vmf);
+	const unsigned long *known = NULL;
+
+	if (!df->promotion)
+		dax_disassociate_entry(df->entry, mapping, false);
+	else if (dax_same_blocks(df->promotion, new))
+		known = df->promotion->mapped;
+	else
+		dax_disassociate_promoted(df->promotion, mapping);
+	dax_associate_entry(new, mapping, df->xas.xa_index, shared, known);
 }
 
 /*
@@ -305,8 +432,7 @@ static void dax_fault_store(struct dax_fault *df, void *new)
 	if (dax_entry_covers(df->entry, new, xas->xa_index)) {
 		xas_load(xas);
 	} else {
-		dax_disassociate_entry(df->entry, mapping, false);
-		dax_associate_entry(new, mapping, xas->xa_index, shared);
+		dax_fault_move_pages(df, new, shared);
 		dax_replace_entry(xas, df->entry, new);
 		df->entry = new;
 	}
@@ -317,32 +443,73 @@ static void dax_fault_store(struct dax_fault *df, void *new)
 	/* After the mark: the flusher clears this and then looks for marks. */
 	if (dirty)
 		__mark_inode_dirty(mapping->host, I_DIRTY_PAGES);
-	df->iter.processed = PAGE_SIZE << df->order;
+	if (df->promotion)
+		dax_finish_promotion(xas, df->promotion);
+	df->promotion = NULL;
+	df->iter.processed = iomap_length(&df->iter);
+}
+
+/*
+ * A collapse is about to map what the entry says.  Take away the page tables
+ * of the range: of this process, and of all others that could map it huge.  The
+ * entry is locked, so nobody fills one meanwhile.  What the ptes map is not
+ * counted anywhere, and marked dirty in the tree, so nothing else has to be
+ * done for them; and what is huge already, or can never be, stays mapped.  mm
+ * leaves alone page tables with private pages or with markers of userfaultfd.
+ */
+static vm_fault_t dax_fault_clear_page_tables(struct dax_fault *df)
+{
+	if (!df->collapse)
+		return 0;
+	retract_page_tables(dax_vmf_mapping(df->vmf), df->xas.xa_index);
+	if (!dax_page_table_fits(df->vmf, df->order))
+		return dax_fault_fallback(df, DAX_FALLBACK_PAGE_TABLE);
+	return 0;
 }
 
 /* A hole or an unwritten extent is read. */
 static vm_fault_t dax_fault_hole(struct dax_fault *df)
 {
 	void *new = dax_make_zero(df->order);
+	vm_fault_t ret;
 
+	/* The fs does not know blocks that are mapped: not for us to judge. */
+	if (df->promotion && df->promotion->nr_mapped)
+		return dax_fault_fallback(df, DAX_FALLBACK_FRAGMENTED);
 	if (!dax_entry_covers(df->entry, new, df->xas.xa_index) &&
 	    !dax_fault_make_room(df, new))
 		return VM_FAULT_NOPAGE;
 
 	dax_fault_store(df, new);
-	return dax_load_zero(df);
+	ret = dax_fault_clear_page_tables(df);
+	return ret ? ret : dax_load_zero(df);
 }
 
-static vm_fault_t dax_fault_no_pfn(struct dax_fault *df, int err)
+/*
+ * The pfn that the whole range starts at, if the current extent is all that
+ * stands behind it, or goes on where the last one ended.
+ */
+static vm_fault_t dax_fault_pfn(struct dax_fault *df, pfn_t *pfnp)
 {
-	switch (err) {
-	case -ERANGE:
-		return dax_fault_error(df, err, DAX_FALLBACK_DEVICE_SHORT);
-	case -EINVAL:
-		return dax_fault_error(df, err, DAX_FALLBACK_MISALIGNED_PFN);
-	default:
-		return dax_fault_error(df, err, DAX_FALLBACK_DEVICE_ERROR);
-	}
+	const struct iomap_iter *iter = &df->iter;
+	pgoff_t offset = PHYS_PFN(iter->pos) - df->xas.xa_index;
+	pfn_t pfn;
+	int err;
+
+	err = dax_iomap_pfn(&iter->iomap, iter->pos, iomap_length(iter), &pfn);
+	if (err)
+		return dax_fault_error(df, err, err == -ERANGE ?
+				       DAX_FALLBACK_DEVICE_SHORT :
+				       DAX_FALLBACK_DEVICE_ERROR);
+	pfn.val -= offset;
+	/* More than a pte needs struct pages that GUP may take. */
+	if (df->order && (!IS_ALIGNED(pfn_t_to_pfn(pfn), 1UL << df->order) ||
+			  !pfn_t_devmap(pfn)))
+		return dax_fault_fallback(df, DAX_FALLBACK_MISALIGNED_PFN);
+	if (df->run == DAX_MAPPED && pfn.val != df->pfn.val)
+		return dax_fault_fallback(df, DAX_FALLBACK_EXTENT_SHORT);
+	*pfnp = pfn;
+	return 0;
 }
 
 /* There are blocks, or there are now. */
@@ -350,14 +517,14 @@ static vm_fault_t dax_fault_mapped(struct dax_fault *df)
 {
 	struct iomap_iter *iter = &df->iter;
 	bool write = iter->flags & IOMAP_WRITE;
-	size_t size = PAGE_SIZE << df->order;
+	vm_fault_t ret;
 	void *new;
 	pfn_t pfn;
 	int err;
 
-	err = dax_iomap_pfn(&iter->iomap, iter->pos, size, &pfn);
-	if (err)
-		return dax_fault_no_pfn(df, err);
+	ret = dax_fault_pfn(df, &pfn);
+	if (ret)
+		return ret;
 	if (dax_fault_is_sync(df) && WARN_ON_ONCE(!df->pfnp))
 		return VM_FAULT_SIGBUS;
 
@@ -370,7 +537,13 @@ static vm_fault_t dax_fault_mapped(struct dax_fault *df)
 		 * the source meanwhile, since it is not mapped any more.
 		 */
 		if (write && (iter->iomap.flags & IOMAP_F_SHARED)) {
-			err = dax_iomap_copy_range(iter, iter->pos, size);
+			/* Not over stores: an earlier copy is in use. */
+			if (df->promotion &&
+			    dax_same_blocks(df->promotion, new))
+				return dax_fault_fallback(df,
+						DAX_FALLBACK_EXTENT_TYPE);
+			err = dax_iomap_copy_range(iter, iter->pos,
+						   iomap_length(iter));
 			if (err)
 				return dax_fault_error(df, err,
 						DAX_FALLBACK_DEVICE_ERROR);
@@ -382,6 +555,9 @@ static vm_fault_t dax_fault_mapped(struct dax_fault *df)
 		*df->pfnp = pfn;
 		return VM_FAULT_NEEDDSYNC;
 	}
+	ret = dax_fault_clear_page_tables(df);
+	if (ret)
+		return ret;
 	return dax_map_pfn(df->vmf, pfn, df->order, write);
 }
 
@@ -437,28 +613,62 @@ static vm_fault_t dax_fault_cow_page(struct dax_fault *df)
 	return ret ? ret : VM_FAULT_DONE_COW;
 }
 
-/* One extent, which must do for all of the fault. */
+/*
+ * One extent of several.  Unwritten and written blocks, or those of two extents
+ * that are full, may well be one run in memory; so may two holes.  Blocks that
+ * are shared have to be copied in one go, and more of the file must not get to
+ * see the copy than an entry can say.
+ */
+static vm_fault_t dax_fault_part(struct dax_fault *df, enum dax_kind kind)
+{
+	u64 len = iomap_length(&df->iter);
+	vm_fault_t ret;
+
+	/* Less than a block is a filesystem out of its mind. */
+	if (WARN_ON_ONCE(!len || !IS_ALIGNED(len, PAGE_SIZE)))
+		return dax_fault_error(df, -EIO, DAX_FALLBACK_EXTENT_SHORT);
+	if (df->iter.iomap.flags & IOMAP_F_SHARED)
+		return dax_fault_fallback(df, DAX_FALLBACK_EXTENT_SHORT);
+	if (kind == DAX_MAPPED) {
+		ret = dax_fault_pfn(df, &df->pfn);
+		if (ret)
+			return ret;
+	}
+	if (dax_fault_is_sync(df))
+		df->sync = true;
+	df->run = kind;
+	df->iter.processed = len;
+	return 0;
+}
+
+/* One extent, which does for all of the fault, or for its last part, or not. */
 static vm_fault_t dax_fault_iter(struct dax_fault *df)
 {
 	const struct iomap *iomap = &df->iter.iomap;
 	bool write = df->iter.flags & IOMAP_WRITE;
+	enum dax_kind kind;
 
-	if (iomap_length(&df->iter) < PAGE_SIZE << df->order) {
-		/* Less than a block is a filesystem out of its mind. */
-		WARN_ON_ONCE(df->order == 0);
-		return dax_fault_error(df, -EIO, DAX_FALLBACK_EXTENT_SHORT);
-	}
 	if (df->order == 0 && df->vmf->cow_page)
 		return dax_fault_cow_page(df);
-	if (!write &&
-	    (iomap->type == IOMAP_HOLE || iomap->type == IOMAP_UNWRITTEN))
-		return dax_fault_hole(df);
-	if (iomap->type == IOMAP_MAPPED || (iomap->flags & IOMAP_F_SHARED))
-		return dax_fault_mapped(df);
 
-	/* A write must get blocks, zeroed, or the fs must return an error. */
-	WARN_ON_ONCE(1);
-	return dax_fault_error(df, -EIO, DAX_FALLBACK_EXTENT_TYPE);
+	if (!write &&
+	    (iomap->type == IOMAP_HOLE || iomap->type == IOMAP_UNWRITTEN)) {
+		kind = DAX_ZERO;
+	} else if (iomap->type == IOMAP_MAPPED ||
+		   (iomap->flags & IOMAP_F_SHARED)) {
+		kind = DAX_MAPPED;
+	} else {
+		/* A write must get blocks, zeroed, or an error. */
+		WARN_ON_ONCE(1);
+		return dax_fault_error(df, -EIO, DAX_FALLBACK_EXTENT_TYPE);
+	}
+	if (df->run != DAX_EMPTY &&
+	    (df->run != kind || (iomap->flags & IOMAP_F_SHARED)))
+		return dax_fault_fallback(df, DAX_FALLBACK_EXTENT_SHORT);
+
+	if (iomap_length(&df->iter) < df->iter.len)
+		return dax_fault_part(df, kind);
+	return kind == DAX_ZERO ? dax_fault_hole(df) : dax_fault_mapped(df);
 }
 
 static vm_fault_t dax_fault_account_major(struct dax_fault *df)
@@ -482,6 +692,7 @@ static vm_fault_t dax_fault_locked(struct dax_fault *df, int *iomap_errp,
 	if (ret)
 		return ret;
 
+	df->asked = true;
 	while ((error = iomap_iter(&df->iter, ops)) > 0) {
 		ret = dax_fault_iter(df);
 		if (!(ret & VM_FAULT_ERROR))
@@ -495,17 +706,41 @@ static vm_fault_t dax_fault_locked(struct dax_fault *df, int *iomap_errp,
 	return ret;
 }
 
+static bool dax_fault_promotes(void)
+{
+	return READ_ONCE(dax_policy) != DAX_POLICY_OFF;
+}
+
+/* What dax_grab_entry() and dax_peek_entry() mean by an errno. */
+static enum dax_fallback dax_refused_because(int err)
+{
+	switch (err) {
+	case 0:
+		return DAX_FALLBACK_NONE;
+	case -ERANGE:
+		return DAX_FALLBACK_FRAGMENTED;
+	case -EAGAIN:
+		return DAX_FALLBACK_ENTRY_LOCKED;
+	default:
+		return DAX_FALLBACK_SMALL_ENTRIES;
+	}
+}
+
 static vm_fault_t dax_fault_grab(struct dax_fault *df)
 {
 	bool write = df->iter.flags & IOMAP_WRITE;
+	bool promote = df->collapse || dax_fault_promotes();
 	int err;
 
-	err = dax_grab_entry(&df->xas, df->order, write, &df->entry);
+	err = dax_grab_entry(&df->xas, df->order, write, &df->entry,
+			     promote ? &df->promotion : NULL);
 	switch (err) {
 	case 0:
 		return 0;
 	case -EBUSY:
-		return dax_fault_fallback(df, DAX_FALLBACK_SMALL_ENTRIES);
+	case -ERANGE:
+	case -EAGAIN:
+		return dax_fault_fallback(df, dax_refused_because(err));
 	case -ENOMEM:
 		return dax_fault_error(df, err, DAX_FALLBACK_NO_MEMORY);
 	default:
@@ -530,7 +765,26 @@ static void dax_fault_init(struct dax_fault *df)
 		.flags	= IOMAP_DAX | IOMAP_FAULT |
 			  (dax_vmf_writes(df->vmf) ? IOMAP_WRITE : 0),
 	};
+	df->error = 0;
+	df->promotion = NULL;
 	df->drop = false;
+	df->asked = false;
+	df->sync = false;
+	df->run = DAX_EMPTY;
+}
+
+/*
+ * Nothing came of a promotion.  The zero entries are told apart for the reason
+ * that dax_fault_release() has.
+ */
+static void dax_fault_undo(struct dax_fault *df)
+{
+	bool with_zero = !(df->asked && (df->iter.flags & IOMAP_WRITE));
+
+	if (!with_zero)
+		dax_unmap_promoted_zero(&df->xas, df->promotion);
+	dax_undo_promotion(&df->xas, df->promotion, with_zero);
+	df->promotion = NULL;
 }
 
 /*
@@ -544,7 +798,9 @@ static void dax_fault_release(struct dax_fault *df, vm_fault_t ret)
 	    dax_is_zero(df->entry))
 		df->drop = true;
 
-	if (df->drop)
+	if (df->promotion)
+		dax_fault_undo(df);
+	else if (df->drop)
 		dax_drop_entry(&df->xas, df->entry, DAX_DELETE_DEMOTE);
 	else
 		dax_unlock_entry(&df->xas, df->entry);
@@ -602,6 +858,15 @@ static vm_fault_t dax_fault_done(struct vm_fault *vmf, unsigned int order,
 	return ret;
 }
 
+static enum dax_fallback dax_fault_peek(const struct vm_fault *vmf,
+					unsigned int order)
+{
+	int err = dax_peek_entry(dax_vmf_mapping(vmf), vmf->pgoff, order,
+				 dax_vmf_writes(vmf), dax_fault_promotes());
+
+	return dax_refused_because(err);
+}
+
 /**
  * dax_fault_may_be_huge() - Is a huge fault worth a filesystem's while?
  * @vmf: The fault.
@@ -623,9 +888,8 @@ bool dax_fault_may_be_huge(struct vm_fault *vmf, unsigned int order)
 
 	if (order == 0)
 		return true;
-	if (!reason && dax_has_smaller_entry(dax_vmf_mapping(vmf), vmf->pgoff,
-					     order, dax_vmf_writes(vmf)))
-		reason = DAX_FALLBACK_SMALL_ENTRIES;
+	if (!reason)
+		reason = dax_fault_peek(vmf, order);
 	if (!reason)
 		return true;
 
@@ -706,7 +970,11 @@ static vm_fault_t dax_map_synced(struct vm_fault *vmf, unsigned int order,
 	xas_unlock_irq(&xas);
 	__mark_inode_dirty(mapping->host, I_DIRTY_PAGES);
 
-	ret = dax_map_pfn(vmf, pfn, order, true);
+	/* While we synced, others may have mapped it by another size. */
+	if (dax_page_table_fits(vmf, order))
+		ret = dax_map_pfn(vmf, pfn, order, true);
+	else
+		ret = VM_FAULT_NOPAGE;
 	dax_unlock_entry(&xas, entry);
 	trace_dax_insert_pfn_mkwrite(mapping->host, vmf, (__force int)ret);
 	return ret;
@@ -738,3 +1006,147 @@ vm_fault_t dax_finish_sync_fault(struct vm_fault *vmf, unsigned int order,
 	return dax_map_synced(vmf, order, pfn);
 }
 EXPORT_SYMBOL_GPL(dax_finish_sync_fault);
+
+/*
+ * What MADV_COLLAPSE shall return: EAGAIN if it may well work the next time,
+ * EBUSY if something holds on to the page table, ENOMEM, and EINVAL if this
+ * range cannot be huge.
+ */
+static int dax_collapse_errno(const struct dax_fault *df, vm_fault_t ret)
+{
+	if ((ret & VM_FAULT_OOM) || df->error == -ENOMEM)
+		return -ENOMEM;
+	if (!(ret & VM_FAULT_ERROR))
+		return 0;
+	if (df->error == -EAGAIN || df->error == -EINTR)
+		return -EAGAIN;
+	switch (df->reason) {
+	case DAX_FALLBACK_ENTRY_LOCKED:
+		return -EAGAIN;
+	case DAX_FALLBACK_PAGE_TABLE:
+		return -EBUSY;
+	case DAX_FALLBACK_NO_MEMORY:
+	case DAX_FALLBACK_NO_ZERO_PAGE:
+		return -ENOMEM;
+	default:
+		return -EINVAL;
+	}
+}
+
+/* Find the pmd of @addr, as a fault would, and make one if there is none. */
+static pmd_t *dax_collapse_pmd(struct vm_area_struct *vma, unsigned long addr)
+{
+	struct mm_struct *mm = vma->vm_mm;
+	p4d_t *p4d = p4d_alloc(mm, pgd_offset(mm, addr), addr);
+	pud_t *pud = p4d ? pud_alloc(mm, p4d, addr) : NULL;
+
+	return pud ? pmd_alloc(mm, pud, addr) : NULL;
+}
+
+static vm_fault_t dax_do_collapse(struct dax_fault *df,
+				  const struct iomap_ops *ops)
+{
+	if (df->reason)
+		return VM_FAULT_FALLBACK;
+	df->vmf->pmd = dax_collapse_pmd(df->vmf->vma, df->vmf->address);
+	if (!df->vmf->pmd)
+		return VM_FAULT_OOM;
+	return dax_do_fault(df, NULL, ops);
+}
+
+/**
+ * dax_iomap_collapse() - Map a range huge that is mapped by small pages
+ * @vma: A shared mapping of a DAX file.
+ * @addr: Start of the range, aligned to PMD_SIZE.
+ * @ops: The filesystem's block lookup, for reading.
+ *
+ * Promotes the entries of the range if they are small; maps it in this process,
+ * read-only, as the next store is to tell the filesystem; and takes away the
+ * page tables of others that map it by small pages, so that they fault huge.
+ * If the range cannot be huge, all stays mapped as it is.
+ *
+ * Context: Process context; mmap_lock or the VMA's lock held for reading, and
+ * what keeps blocks in the file (mapping->invalidate_lock shared).  May sleep.
+ * Return: 0, also if it was mapped huge before; -EAGAIN if other users of the
+ * range were in the way; -EBUSY if the page table has to stay; -ENOMEM;
+ * -EINVAL if the range cannot be huge.
+ */
+int dax_iomap_collapse(struct vm_area_struct *vma, unsigned long addr,
+		       const struct iomap_ops *ops)
+{
+	struct vm_fault vmf = {
+		.vma		= vma,
+		.address	= addr,
+		.real_address	= addr,
+		.pgoff		= linear_page_index(vma, addr),
+	};
+	struct dax_fault df = {
+		.vmf		= &vmf,
+		.order		= PMD_ORDER,
+		.collapse	= true,
+	};
+	vm_fault_t ret;
+	int err;
+
+	/* Not VM_SHARED: that is off if the file was opened for reading. */
+	if (!(vma->vm_flags & VM_MAYSHARE))
+		return -EINVAL;
+	if (userfaultfd_wp(vma))
+		df.reason = DAX_FALLBACK_PAGE_TABLE;
+	else
+		df.reason = dax_fault_eligible(&vmf, df.order);
+	ret = dax_do_collapse(&df, ops);
+	err = dax_collapse_errno(&df, ret);
+	trace_dax_collapse(&vmf, df.order, err, df.reason);
+	return err;
+}
+EXPORT_SYMBOL_GPL(dax_iomap_collapse);
+
+/*
+ * How often, in pages, a process that fills a range one by one is looked at,
+ * and how many of the range must be there for it to be worth the work.
+ */
+#define DAX_EAGER_STRIDE	128
+#define DAX_EAGER_DENSE		(1U << (PMD_ORDER - 1))
+
+/*
+ * A page was missing, and is mapped now.  Would it have been better huge?  The
+ * address is looked at first, so that most faults are over at once, and a range
+ * that cannot be huge costs a few looks in each process.
+ */
+static bool dax_eager_wants(const struct vm_fault *vmf, vm_fault_t ret)
+{
+	struct vm_area_struct *vma = vmf->vma;
+
+	if ((ret & VM_FAULT_ERROR) || vmf->pte ||
+	    vmf->pgoff % DAX_EAGER_STRIDE != DAX_EAGER_STRIDE - 1)
+		return false;
+	if (PMD_ORDER > DAX_PROMOTE_MAX_ORDER ||
+	    !(vma->vm_flags & VM_MAYSHARE) ||
+	    !thp_vma_allowable_order(vma, vma->vm_flags, TVA_IN_PF, PMD_ORDER))
+		return false;
+	if (dax_fault_eligible(vmf, PMD_ORDER))
+		return false;
+	return dax_count_entries(dax_vmf_mapping(vmf), vmf->pgoff, PMD_ORDER) >=
+		DAX_EAGER_DENSE;
+}
+
+/**
+ * dax_fault_collapse() - Map huge what has been filled by small faults
+ * @vmf: A fault of order 0 that is done.
+ * @ret: What it returned.
+ *
+ * For a filesystem to call at the end of its ->fault, if it has a ->collapse.
+ * Does nothing unless fs_dax.promote is eager.  It is no matter if nothing
+ * comes of it.
+ *
+ * Context: Process context, as the fault; no lock of the file and no
+ * transaction is held.  May sleep.
+ */
+void dax_fault_collapse(const struct vm_fault *vmf, vm_fault_t ret)
+{
+	if (READ_ONCE(dax_policy) == DAX_POLICY_EAGER &&
+	    dax_eager_wants(vmf, ret))
+		vmf->vma->vm_ops->collapse(vmf->vma, vmf->address & PMD_MASK);
+}
+EXPORT_SYMBOL_GPL(dax_fault_collapse);

@@ -7,6 +7,7 @@
 #ifndef _FS_DAX_INTERNAL_H
 #define _FS_DAX_INTERNAL_H
 
+#include <linux/bitmap.h>
 #include <linux/fs.h>
 #include <linux/pfn_t.h>
 #include <linux/types.h>
@@ -51,6 +52,7 @@ static inline struct address_space *dax_mapping_of(const struct xa_state *xas)
 
 void dax_wake_entry(struct xa_state *xas, void *entry,
 		    enum dax_wake_mode mode);
+void dax_wake_pages(struct xa_state *xas, pgoff_t start, unsigned int nr);
 int dax_get_unlocked_entry(struct xa_state *xas, unsigned int order,
 			   void **entryp);
 void dax_put_unlocked_entry(struct xa_state *xas, void *entry);
@@ -67,6 +69,37 @@ void dax_unmap_entry(struct address_space *mapping, pgoff_t index,
 void dax_skip_entry(struct xa_state *xas, void *entry);
 void dax_pause_walk(struct xa_state *xas, void *entry);
 
+/* dax-stat.c: how often */
+
+/**
+ * enum dax_promote - What became of small entries in the way of a larger one
+ * @DAX_PROMOTE_TRY: A fault met them, and may promote them.
+ * @DAX_PROMOTE_FRAGMENTED: Refused: their blocks are not one aligned run.
+ * @DAX_PROMOTE_LOCKED: Refused: they did not all come unlocked.
+ * @DAX_PROMOTE_NO_MEMORY: Refused: an allocation failed.
+ * @DAX_PROMOTE_GONE: They went while the fault waited or allocated.
+ * @DAX_PROMOTE_REPLACE: One locked entry took their place, to be decided on.
+ * @DAX_PROMOTE_ROLLBACK: They came back: the range cannot be one entry.
+ * @DAX_PROMOTE_DONE: The range is one entry.
+ * @NR_DAX_PROMOTE: How many there are.
+ *
+ * Each TRY ends in one of FRAGMENTED, LOCKED, NO_MEMORY, GONE and REPLACE, and
+ * each REPLACE in ROLLBACK or DONE.
+ */
+enum dax_promote {
+	DAX_PROMOTE_TRY,
+	DAX_PROMOTE_FRAGMENTED,
+	DAX_PROMOTE_LOCKED,
+	DAX_PROMOTE_NO_MEMORY,
+	DAX_PROMOTE_GONE,
+	DAX_PROMOTE_REPLACE,
+	DAX_PROMOTE_ROLLBACK,
+	DAX_PROMOTE_DONE,
+	NR_DAX_PROMOTE,
+};
+
+void dax_count_promote(enum dax_promote what);
+
 /* dax-grab.c: the entry that a fault works under */
 
 /**
@@ -75,25 +108,79 @@ void dax_pause_walk(struct xa_state *xas, void *entry);
  * @DAX_GRAB_LOCK: The entry found serves, and was locked.
  * @DAX_GRAB_DEMOTE: The entry found is too big to serve, and was deleted.
  * @DAX_GRAB_REFUSE: Smaller entries are in the way.
+ * @DAX_GRAB_PROMOTE: They were, and one locked empty entry took their place.
  */
 enum dax_grab_action {
 	DAX_GRAB_INSERT,
 	DAX_GRAB_LOCK,
 	DAX_GRAB_DEMOTE,
 	DAX_GRAB_REFUSE,
+	DAX_GRAB_PROMOTE,
 };
 
-bool dax_has_smaller_entry(struct address_space *mapping, pgoff_t index,
-			   unsigned int order, bool write);
+/*
+ * Up to which order entries of order 0 can be promoted.  xas_split(), which
+ * undoes it, splits over two levels of the tree at the most.
+ */
+#define DAX_PROMOTE_MAX_ORDER	\
+	(2 * XA_CHUNK_SHIFT - 1 < 9 ? 2 * XA_CHUNK_SHIFT - 1 : 9)
+#define DAX_PROMOTE_MAX_PAGES	BIT(DAX_PROMOTE_MAX_ORDER)
+
+/**
+ * struct dax_promotion - The small entries that a large one has replaced
+ * @undo: Holds the tree nodes that it takes to bring them back.
+ * @order: The order of the large one.
+ * @waits: How often a locked one was waited for.
+ * @at: How far into the range is the one that is locked, or does not fit.
+ * @nr: How many there were.
+ * @nr_mapped: How many of them were mapped.
+ * @nr_zero: How many were zero.
+ * @nr_dirty: How many were dirty.
+ * @pfn: If any was mapped: the pfn that a mapped entry of @order has to have.
+ * @mapped: A bit for each page offset, from that of the large one on, at which
+ *	there was a mapped one, with the pfn @pfn + bit number.
+ * @zero: The same for zero ones.
+ * @empty: The same for empty ones.
+ * @dirty: The same for those that were marked dirty.
+ */
+struct dax_promotion {
+	struct xa_state undo;
+	unsigned int order;
+	unsigned int waits;
+	unsigned int at;
+	unsigned int nr;
+	unsigned int nr_mapped;
+	unsigned int nr_zero;
+	unsigned int nr_dirty;
+	unsigned long pfn;
+	DECLARE_BITMAP(mapped, DAX_PROMOTE_MAX_PAGES);
+	DECLARE_BITMAP(zero, DAX_PROMOTE_MAX_PAGES);
+	DECLARE_BITMAP(empty, DAX_PROMOTE_MAX_PAGES);
+	DECLARE_BITMAP(dirty, DAX_PROMOTE_MAX_PAGES);
+};
+
+int dax_peek_entry(struct address_space *mapping, pgoff_t index,
+		   unsigned int order, bool write, bool promote);
 int dax_grab_entry(struct xa_state *xas, unsigned int order, bool write,
-		   void **entryp);
+		   void **entryp, struct dax_promotion **promotionp);
+void dax_unmap_promoted_zero(struct xa_state *xas,
+			     const struct dax_promotion *promotion);
+void dax_finish_promotion(struct xa_state *xas,
+			  struct dax_promotion *promotion);
+void dax_undo_promotion(struct xa_state *xas, struct dax_promotion *promotion,
+			bool with_zero);
+unsigned int dax_count_entries(struct address_space *mapping, pgoff_t index,
+			       unsigned int order);
 
 /* dax-page.c: what an entry points to */
 
 void dax_associate_entry(void *entry, struct address_space *mapping,
-			 pgoff_t index, bool shared);
+			 pgoff_t index, bool shared,
+			 const unsigned long *known);
 void dax_disassociate_entry(void *entry, struct address_space *mapping,
 			    bool trunc);
+void dax_disassociate_promoted(const struct dax_promotion *promotion,
+			       struct address_space *mapping);
 struct page *dax_busy_page(void *entry);
 struct page *dax_entry_page(void *entry, pgoff_t index);
 void *dax_entry_kaddr(void *entry);
@@ -136,7 +223,12 @@ void dax_drop_range(struct address_space *mapping, loff_t pos, u64 len,
  * @DAX_FALLBACK_VMA: The range leaves the VMA.
  * @DAX_FALLBACK_EOF: The range goes beyond the end of the file.
  * @DAX_FALLBACK_PRIVATE_WRITE: Private copies are made page by page.
- * @DAX_FALLBACK_SMALL_ENTRIES: Smaller entries are in the range.
+ * @DAX_FALLBACK_SMALL_ENTRIES: Smaller entries are in the range, and promotion
+ *	is off, or not possible for this order.
+ * @DAX_FALLBACK_FRAGMENTED: Smaller entries are in the range, and their blocks
+ *	are not one aligned run.
+ * @DAX_FALLBACK_ENTRY_LOCKED: Smaller entries are in the range, and one or
+ *	another of them was always locked.
  * @DAX_FALLBACK_IOMAP_ERROR: The filesystem's block lookup failed.
  * @DAX_FALLBACK_EXTENT_SHORT: The extent does not cover the range.
  * @DAX_FALLBACK_EXTENT_TYPE: The extent cannot be mapped, or not for writing.
@@ -155,6 +247,8 @@ enum dax_fallback {
 	DAX_FALLBACK_EOF,
 	DAX_FALLBACK_PRIVATE_WRITE,
 	DAX_FALLBACK_SMALL_ENTRIES,
+	DAX_FALLBACK_FRAGMENTED,
+	DAX_FALLBACK_ENTRY_LOCKED,
 	DAX_FALLBACK_IOMAP_ERROR,
 	DAX_FALLBACK_EXTENT_SHORT,
 	DAX_FALLBACK_EXTENT_TYPE,

@@ -58,39 +58,61 @@ static bool dax_page_unshare(struct page *page)
 	return --page->share == 0;
 }
 
+/* From @i on, the first page that is not known; most often all are, or none. */
+static unsigned long dax_next_unknown(const unsigned long *known,
+				      unsigned long nr, unsigned long i)
+{
+	return known ? find_next_zero_bit(known, nr, i) : i;
+}
+
+/* Called with dax_share_lock held. */
+static void dax_share_pages(void *entry, const unsigned long *known)
+{
+	struct page *page = pfn_to_page(dax_entry_pfn(entry));
+	unsigned long nr = dax_entry_nr_pages(entry), i;
+
+	for (i = dax_next_unknown(known, nr, 0); i < nr;
+	     i = dax_next_unknown(known, nr, i + 1))
+		dax_page_share(&page[i]);
+}
+
+static void dax_own_pages(void *entry, struct address_space *mapping,
+			  pgoff_t start, const unsigned long *known)
+{
+	struct page *page = pfn_to_page(dax_entry_pfn(entry));
+	unsigned long nr = dax_entry_nr_pages(entry), i;
+
+	for (i = dax_next_unknown(known, nr, 0); i < nr;
+	     i = dax_next_unknown(known, nr, i + 1)) {
+		WARN_ON_ONCE(page[i].mapping);
+		page[i].mapping = mapping;
+		page[i].index = start + i;
+	}
+}
+
 /**
  * dax_associate_entry() - Tell the pages of an entry which file maps them
  * @entry: The entry that is about to be stored.
  * @mapping: The mapping that will hold it.
  * @index: A page offset within it.
  * @shared: Whether other files may map the same blocks.
+ * @known: A bit for each of its pages that is associated already, as smaller
+ *	entries had it, which this one replaces; NULL if none is.
  *
  * Context: xa_lock of @mapping held, up to the store.
  */
 void dax_associate_entry(void *entry, struct address_space *mapping,
-			 pgoff_t index, bool shared)
+			 pgoff_t index, bool shared, const unsigned long *known)
 {
-	unsigned long nr;
-	struct page *page;
-
 	if (!dax_has_pages(entry))
 		return;
-
-	page = pfn_to_page(dax_entry_pfn(entry));
-	nr = dax_entry_nr_pages(entry);
 	if (shared) {
 		spin_lock(&dax_share_lock);
-		for (; nr; nr--, page++)
-			dax_page_share(page);
+		dax_share_pages(entry, known);
 		spin_unlock(&dax_share_lock);
-		return;
-	}
-
-	index = dax_entry_start(entry, index);
-	for (; nr; nr--, page++, index++) {
-		WARN_ON_ONCE(page->mapping);
-		page->mapping = mapping;
-		page->index = index;
+	} else {
+		dax_own_pages(entry, mapping, dax_entry_start(entry, index),
+			      known);
 	}
 }
 
@@ -132,6 +154,25 @@ void dax_disassociate_entry(void *entry, struct address_space *mapping,
 		dax_page_forget(page, mapping);
 	}
 	spin_unlock(&dax_share_lock);
+}
+
+/**
+ * dax_disassociate_promoted() - The same for small entries that were promoted
+ * @promotion: The small entries.
+ * @mapping: The mapping that held them.
+ *
+ * For when other blocks come to stand behind the range.
+ *
+ * Context: xa_lock of @mapping held, up to the store of what replaces them.
+ */
+void dax_disassociate_promoted(const struct dax_promotion *promotion,
+			       struct address_space *mapping)
+{
+	unsigned int i;
+
+	for_each_set_bit(i, promotion->mapped, 1U << promotion->order)
+		dax_disassociate_entry(dax_make_mapped(promotion->pfn + i, 0),
+				       mapping, false);
 }
 
 /**

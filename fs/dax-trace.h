@@ -56,12 +56,34 @@ TRACE_DEFINE_ENUM(DAX_GRAB_INSERT);
 TRACE_DEFINE_ENUM(DAX_GRAB_LOCK);
 TRACE_DEFINE_ENUM(DAX_GRAB_DEMOTE);
 TRACE_DEFINE_ENUM(DAX_GRAB_REFUSE);
+TRACE_DEFINE_ENUM(DAX_GRAB_PROMOTE);
 
 #define DAX_GRAB_NAMES							\
 	{ DAX_GRAB_INSERT,		"insert" },			\
 	{ DAX_GRAB_LOCK,		"lock" },			\
 	{ DAX_GRAB_DEMOTE,		"demote" },			\
-	{ DAX_GRAB_REFUSE,		"refuse" }
+	{ DAX_GRAB_REFUSE,		"refuse" },			\
+	{ DAX_GRAB_PROMOTE,		"promote" }
+
+TRACE_DEFINE_ENUM(DAX_PROMOTE_TRY);
+TRACE_DEFINE_ENUM(DAX_PROMOTE_FRAGMENTED);
+TRACE_DEFINE_ENUM(DAX_PROMOTE_LOCKED);
+TRACE_DEFINE_ENUM(DAX_PROMOTE_NO_MEMORY);
+TRACE_DEFINE_ENUM(DAX_PROMOTE_GONE);
+TRACE_DEFINE_ENUM(DAX_PROMOTE_REPLACE);
+TRACE_DEFINE_ENUM(DAX_PROMOTE_ROLLBACK);
+TRACE_DEFINE_ENUM(DAX_PROMOTE_DONE);
+
+/* The names that the counters have, too. */
+#define DAX_PROMOTE_NAMES						\
+	{ DAX_PROMOTE_TRY,		"try" },			\
+	{ DAX_PROMOTE_FRAGMENTED,	"refuse-fragmented" },		\
+	{ DAX_PROMOTE_LOCKED,		"refuse-locked" },		\
+	{ DAX_PROMOTE_NO_MEMORY,	"refuse-no-memory" },		\
+	{ DAX_PROMOTE_GONE,		"gone" },			\
+	{ DAX_PROMOTE_REPLACE,		"replace" },			\
+	{ DAX_PROMOTE_ROLLBACK,		"rollback" },			\
+	{ DAX_PROMOTE_DONE,		"done" }
 
 TRACE_DEFINE_ENUM(DAX_DELETE_TRUNCATE);
 TRACE_DEFINE_ENUM(DAX_DELETE_INVALIDATE);
@@ -72,12 +94,15 @@ TRACE_DEFINE_ENUM(DAX_DELETE_DEMOTE);
 	{ DAX_DELETE_INVALIDATE,	"invalidate" },			\
 	{ DAX_DELETE_DEMOTE,		"demote" }
 
+TRACE_DEFINE_ENUM(DAX_FALLBACK_NONE);
 TRACE_DEFINE_ENUM(DAX_FALLBACK_UNSUPPORTED);
 TRACE_DEFINE_ENUM(DAX_FALLBACK_COLOUR);
 TRACE_DEFINE_ENUM(DAX_FALLBACK_VMA);
 TRACE_DEFINE_ENUM(DAX_FALLBACK_EOF);
 TRACE_DEFINE_ENUM(DAX_FALLBACK_PRIVATE_WRITE);
 TRACE_DEFINE_ENUM(DAX_FALLBACK_SMALL_ENTRIES);
+TRACE_DEFINE_ENUM(DAX_FALLBACK_FRAGMENTED);
+TRACE_DEFINE_ENUM(DAX_FALLBACK_ENTRY_LOCKED);
 TRACE_DEFINE_ENUM(DAX_FALLBACK_IOMAP_ERROR);
 TRACE_DEFINE_ENUM(DAX_FALLBACK_EXTENT_SHORT);
 TRACE_DEFINE_ENUM(DAX_FALLBACK_EXTENT_TYPE);
@@ -89,12 +114,15 @@ TRACE_DEFINE_ENUM(DAX_FALLBACK_PAGE_TABLE);
 TRACE_DEFINE_ENUM(DAX_FALLBACK_NO_MEMORY);
 
 #define DAX_FALLBACK_NAMES						\
+	{ DAX_FALLBACK_NONE,		"none" },			\
 	{ DAX_FALLBACK_UNSUPPORTED,	"unsupported" },		\
 	{ DAX_FALLBACK_COLOUR,		"colour" },			\
 	{ DAX_FALLBACK_VMA,		"vma" },			\
 	{ DAX_FALLBACK_EOF,		"eof" },			\
 	{ DAX_FALLBACK_PRIVATE_WRITE,	"private-write" },		\
 	{ DAX_FALLBACK_SMALL_ENTRIES,	"small-entries" },		\
+	{ DAX_FALLBACK_FRAGMENTED,	"fragmented" },			\
+	{ DAX_FALLBACK_ENTRY_LOCKED,	"entry-locked" },		\
 	{ DAX_FALLBACK_IOMAP_ERROR,	"iomap-error" },		\
 	{ DAX_FALLBACK_EXTENT_SHORT,	"extent-short" },		\
 	{ DAX_FALLBACK_EXTENT_TYPE,	"extent-type" },		\
@@ -137,6 +165,40 @@ TRACE_EVENT(dax_grab_entry,
 		  __print_symbolic(__entry->found, DAX_KIND_NAMES),
 		  __entry->found_order,
 		  __print_symbolic(__entry->action, DAX_GRAB_NAMES))
+);
+
+TRACE_EVENT(dax_promote_entry,
+	TP_PROTO(struct address_space *mapping, pgoff_t pgoff,
+		 unsigned int order, const struct dax_promotion *promotion,
+		 enum dax_promote action),
+	TP_ARGS(mapping, pgoff, order, promotion, action),
+	TP_STRUCT__entry(
+		__field(dev_t, dev)
+		__field(unsigned long, ino)
+		__field(pgoff_t, pgoff)
+		__field(unsigned int, order)
+		__field(unsigned int, nr)
+		__field(unsigned int, mapped)
+		__field(unsigned int, zero)
+		__field(unsigned int, dirty)
+		__field(int, action)
+	),
+	TP_fast_assign(
+		__entry->dev = mapping->host->i_sb->s_dev;
+		__entry->ino = mapping->host->i_ino;
+		__entry->pgoff = pgoff;
+		__entry->order = order;
+		__entry->nr = promotion ? promotion->nr : 0;
+		__entry->mapped = promotion ? promotion->nr_mapped : 0;
+		__entry->zero = promotion ? promotion->nr_zero : 0;
+		__entry->dirty = promotion ? promotion->nr_dirty : 0;
+		__entry->action = action;
+	),
+	TP_printk("dev %d:%d ino %#lx pgoff %#lx order %u entries %u mapped %u zero %u dirty %u %s",
+		  MAJOR(__entry->dev), MINOR(__entry->dev), __entry->ino,
+		  __entry->pgoff, __entry->order, __entry->nr,
+		  __entry->mapped, __entry->zero, __entry->dirty,
+		  __print_symbolic(__entry->action, DAX_PROMOTE_NAMES))
 );
 
 DECLARE_EVENT_CLASS(dax_entry_class,
@@ -230,6 +292,37 @@ TRACE_EVENT(dax_fault_fallback,
 	TP_printk("dev %d:%d ino %#lx address %#lx pgoff %#lx order %u reason %s",
 		  MAJOR(__entry->dev), MINOR(__entry->dev), __entry->ino,
 		  __entry->address, __entry->pgoff, __entry->order,
+		  __print_symbolic(__entry->reason, DAX_FALLBACK_NAMES))
+);
+
+TRACE_EVENT(dax_collapse,
+	TP_PROTO(const struct vm_fault *vmf, unsigned int order, int result,
+		 enum dax_fallback reason),
+	TP_ARGS(vmf, order, result, reason),
+	TP_STRUCT__entry(
+		__field(dev_t, dev)
+		__field(unsigned long, ino)
+		__field(unsigned long, address)
+		__field(pgoff_t, pgoff)
+		__field(unsigned int, order)
+		__field(int, result)
+		__field(int, reason)
+	),
+	TP_fast_assign(
+		const struct inode *inode = vmf->vma->vm_file->f_mapping->host;
+
+		__entry->dev = inode->i_sb->s_dev;
+		__entry->ino = inode->i_ino;
+		__entry->address = vmf->address;
+		__entry->pgoff = vmf->pgoff;
+		__entry->order = order;
+		__entry->result = result;
+		__entry->reason = reason;
+	),
+	TP_printk("dev %d:%d ino %#lx address %#lx pgoff %#lx order %u result %d reason %s",
+		  MAJOR(__entry->dev), MINOR(__entry->dev), __entry->ino,
+		  __entry->address, __entry->pgoff, __entry->order,
+		  __entry->result,
 		  __print_symbolic(__entry->reason, DAX_FALLBACK_NAMES))
 );
 

@@ -15,8 +15,9 @@
  *
  * ENTRIES	of 4 KiB and 2 MiB, mapped, zero or empty, each with a lock
  *		bit: dax-entry.h says what they are, dax-entry.c how they are
- *		locked, dax-grab.c how they come into being, Documentation/filesystems/dax-entries.rst what happens
- *		when sizes meet.
+ *		locked, dax-grab.c how they come into being, and
+ *		Documentation/filesystems/dax-entries.rst what happens when
+ *		sizes meet.
  *
  * LOCKS	from the outermost to the innermost:
  *
@@ -35,13 +36,15 @@
  *		is in use; it sleeps for nobody and nests in any of these.
  *
  * LIFETIME	An entry that has blocks stays until some of them go or change:
- *		memory pressure does not evict it.  Zero and empty entries give
- *		way to others at any time, under the entry lock.
+ *		memory pressure does not evict it.  Small ones may be promoted:
+ *		one large entry takes their place, with their marks.  Zero and
+ *		empty entries give way to others at any time, under the entry
+ *		lock.
  *
- * MARKS	PAGECACHE_TAG_DIRTY on a mapped entry: some page table may map
- *		it writable, or has since it was last flushed.  Of what fsync
- *		saw dirty when it was called, all is flushed when it returns,
- *		whoever held the entry in between.
+ * MARKS	PAGECACHE_TAG_DIRTY on a mapped entry, or on the locked one that
+ *		took its place: some page table may map it writable, or has since
+ *		it was last flushed.  Of what fsync saw dirty when it was called,
+ *		all is flushed when it returns, whoever held the entry in between.
  *
  * FILES	each calls those above it only:
  *
@@ -55,6 +58,9 @@
  *		dax-io.c	read, write, zero, truncate a block
  *		dax-reflink.c	two files: unshare, compare, remap
  *		dax-writeback.c	dirty entries to media
+ *
+ *		Beside them, dax-trace.[ch] has the events that are not in
+ *		trace/events/fs_dax.h, and dax-stat.c counts.
  */
 
 #include <linux/dax.h>

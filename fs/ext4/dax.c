@@ -194,12 +194,16 @@ static vm_fault_t ext4_dax_fault_in_handle(struct vm_fault *vmf,
 					   int *errp)
 {
 	struct super_block *sb = file_inode(vmf->vma->vm_file)->i_sb;
+	int credits = EXT4_DATA_TRANS_BLOCKS(sb);
 	handle_t *handle;
 	vm_fault_t ret;
 
+	/* A huge fault may go on in a second extent, where there is no block. */
+	if (order)
+		credits *= 2;
+
 	*errp = 0;
-	handle = ext4_journal_start_sb(sb, EXT4_HT_WRITE_PAGE,
-				       EXT4_DATA_TRANS_BLOCKS(sb));
+	handle = ext4_journal_start_sb(sb, EXT4_HT_WRITE_PAGE, credits);
 	if (IS_ERR(handle))
 		return vmf_error(PTR_ERR(handle));
 
@@ -256,13 +260,30 @@ static vm_fault_t ext4_dax_huge_fault(struct vm_fault *vmf, unsigned int order)
 
 static vm_fault_t ext4_dax_page_fault(struct vm_fault *vmf)
 {
-	return ext4_dax_huge_fault(vmf, 0);
+	vm_fault_t ret = ext4_dax_huge_fault(vmf, 0);
+
+	dax_fault_collapse(vmf, ret);
+	return ret;
+}
+
+/* The blocks are there or not: like a read, this changes nothing in the file. */
+static int ext4_dax_collapse(struct vm_area_struct *vma, unsigned long addr)
+{
+	struct address_space *mapping = vma->vm_file->f_mapping;
+	int err;
+
+	filemap_invalidate_lock_shared(mapping);
+	err = dax_iomap_collapse(vma, addr, &ext4_iomap_ops);
+	filemap_invalidate_unlock_shared(mapping);
+
+	return err;
 }
 
 /* A page made writable is a fault like any other: the entry must turn dirty. */
 const struct vm_operations_struct ext4_dax_vm_ops = {
 	.fault		= ext4_dax_page_fault,
 	.huge_fault	= ext4_dax_huge_fault,
+	.collapse	= ext4_dax_collapse,
 	.page_mkwrite	= ext4_dax_page_fault,
 	.pfn_mkwrite	= ext4_dax_page_fault,
 };

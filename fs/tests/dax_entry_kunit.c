@@ -3,14 +3,9 @@
  * KUnit tests of the DAX entries: what an entry says (fs/dax-entry.h), and who
  * holds it (fs/dax-entry.c).
  *
- * Who waits, and who is woken, is told by scripts.  The test's own thread is
- * the director.  The actors are kthreads that make one call each and may stop
- * once on the way, with an entry lock held, until the director lets them go.
- * After each line of the script the director waits until the stage is still:
- * every actor sleeps on an entry, holds one, or is done (settle()).  Then it
- * looks who does what.  A wakeup that was lost is an actor that sleeps where
- * it should hold; a wakeup too many is an actor that has slept twice, since a
- * probe on the trace event of going to sleep counts.  No delay decides.
+ * Who waits, and who is woken, is told by scripts: see dax_stage.h.  What
+ * becomes of small entries in the way of a large one is the matter of
+ * dax_promote_kunit.c.
  *
  * tools/testing/dax/ runs this file in user space as well, under sanitizers
  * and over XArrays of two geometries.  What needs a failing allocation or a
@@ -34,18 +29,7 @@
 
 #include "../dax-internal.h"
 #include "../dax-trace.h"
-
-/* A page offset that is aligned to all orders, and one that follows all. */
-#define BASE		BIT(19)
-#define BEYOND		(BASE + BIT(18))
-
-/* Only a hang takes that long. */
-#define PATIENCE	(30 * HZ)
-
-struct order_param {
-	const char *desc;
-	unsigned int order;
-};
+#include "dax_stage.h"
 
 static const struct order_param orders[] = {
 	{ "order 0", 0 },
@@ -54,13 +38,6 @@ static const struct order_param orders[] = {
 };
 
 KUNIT_ARRAY_PARAM_DESC(orders, orders, desc);
-
-static unsigned int param_order(struct kunit *test)
-{
-	const struct order_param *param = test->param_value;
-
-	return param->order;
-}
 
 /* --- the entry word ----------------------------------------------------- */
 
@@ -209,500 +186,13 @@ static struct kunit_suite dax_entry_word_suite = {
 	.test_cases = dax_entry_word_cases,
 };
 
-/* --- the stage ---------------------------------------------------------- */
-
-enum actor_state {
-	ACTOR_RUNS,
-	ACTOR_SLEEPS,		/* on an entry that is locked */
-	ACTOR_HOLDS,		/* an entry lock, until told to go on */
-	ACTOR_DONE,
-};
-
-#define MAX_SEEN	8
-
-struct actor {
-	struct dax_test *dt;
-	struct address_space *mapping;
-
-	/* What it is told to do. */
-	void (*job)(struct actor *actor);
-	pgoff_t index;
-	unsigned int order;
-	bool write;
-
-	struct task_struct *task;
-	struct task_struct *self;	/* the same, set by itself */
-	struct completion go;
-	struct completion done;
-
-	/* Written when it goes to sleep, read when it sleeps. */
-	unsigned int sleeps;
-	pgoff_t slept_at;
-	unsigned int slept_order;
-
-	/* What came out; to be read when it is done. */
-	int ret;
-	void *entry;
-	unsigned int nr_seen;
-	pgoff_t seen[MAX_SEEN];
-};
-
-#define MAX_ACTORS	4
-#define MAX_GRABS	4
-
-struct dax_test {
-	struct address_space *mapping;
-	struct super_block *sb;
-	void *room;
-
-	struct actor actors[MAX_ACTORS];
-	unsigned int nr_actors;
-	char stage[MAX_ACTORS + 1];
-	bool probing;
-
-	/* What the director's own grabs were traced as. */
-	struct task_struct *director;
-	unsigned int nr_grabs;
-	enum dax_grab_action grabs[MAX_GRABS];
-	void *found[MAX_GRABS];
-
-	/* Protected by the entry lock, if that is any good. */
-	unsigned long nr_owned;
-	struct actor *owner;
-	bool shared;
-};
-
-static struct address_space *new_mapping(struct kunit *test,
-					 struct super_block *sb)
-{
-	struct inode *inode = kzalloc(sizeof(*inode), GFP_KERNEL);
-	struct address_space *mapping;
-
-	KUNIT_ASSERT_NOT_NULL(test, inode);
-	inode->i_sb = sb;
-	mapping = &inode->i_data;
-	address_space_init_once(mapping);
-	mapping->host = inode;
-	mapping_set_gfp_mask(mapping, GFP_KERNEL);
-	inode->i_mapping = mapping;
-	return mapping;
-}
-
-static void free_mapping(struct address_space *mapping)
-{
-	if (!mapping)
-		return;
-	xa_destroy(&mapping->i_pages);
-	kfree(mapping->host);
-}
-
-/* A probe: an actor goes to sleep on @entry. */
-static void note_sleep(void *data, struct address_space *mapping, pgoff_t index,
-		       void *entry)
-{
-	struct dax_test *dt = data;
-
-	for (int i = 0; i < MAX_ACTORS; i++) {
-		struct actor *actor = &dt->actors[i];
-
-		if (READ_ONCE(actor->self) != current)
-			continue;
-		WRITE_ONCE(actor->slept_at, dax_entry_start(entry, index));
-		WRITE_ONCE(actor->slept_order, dax_entry_order(entry));
-		WRITE_ONCE(actor->sleeps, actor->sleeps + 1);
-	}
-}
-
-/* A probe: somebody grabs. */
-static void note_grab(void *data, struct address_space *mapping, pgoff_t index,
-		      unsigned int order, bool write, void *found,
-		      enum dax_grab_action action)
-{
-	struct dax_test *dt = data;
-
-	if (current != dt->director || dt->nr_grabs == MAX_GRABS)
-		return;
-	dt->grabs[dt->nr_grabs] = action;
-	dt->found[dt->nr_grabs] = found;
-	dt->nr_grabs++;
-}
-
-static enum actor_state actor_state(struct actor *actor)
-{
-	unsigned int state;
-
-	if (completion_done(&actor->done))
-		return ACTOR_DONE;
-	state = READ_ONCE(actor->task->__state);
-	if (state & TASK_UNINTERRUPTIBLE)
-		return ACTOR_SLEEPS;
-	if (state & TASK_INTERRUPTIBLE)
-		return ACTOR_HOLDS;
-	return ACTOR_RUNS;
-}
-
-static void stop_until_told(struct actor *actor)
-{
-	wait_for_completion_interruptible(&actor->go);
-}
-
-/*
- * Wait until nobody runs.  Everybody has to look the same in two rounds: then
- * nobody has run from the end of the first to the start of the second, and
- * nobody is left to wake anybody.
- */
-static void settle(struct kunit *test)
-{
-	struct dax_test *dt = test->priv;
-	enum actor_state state[MAX_ACTORS] = {};
-	unsigned int sleeps[MAX_ACTORS] = {};
-	unsigned long end = jiffies + PATIENCE;
-	unsigned int same = 0;
-
-	while (same < 2 * dt->nr_actors) {
-		unsigned int i = same % dt->nr_actors;
-		struct actor *actor = &dt->actors[i];
-		enum actor_state now = actor_state(actor);
-		unsigned int slept = READ_ONCE(actor->sleeps);
-
-		if (now == ACTOR_RUNS ||
-		    (same >= dt->nr_actors &&
-		     (now != state[i] || slept != sleeps[i]))) {
-			KUNIT_ASSERT_TRUE_MSG(test, time_before(jiffies, end),
-					      "actor %u runs for ever", i);
-			usleep_range(100, 1000);
-			same = 0;
-			continue;
-		}
-		state[i] = now;
-		sleeps[i] = slept;
-		same++;
-	}
-}
-
-/* One letter an actor, in the order in which they came: "HSS". */
-static const char *stage(struct kunit *test)
-{
-	struct dax_test *dt = test->priv;
-
-	for (unsigned int i = 0; i < dt->nr_actors; i++)
-		dt->stage[i] = "RSHD"[actor_state(&dt->actors[i])];
-	dt->stage[dt->nr_actors] = '\0';
-	return dt->stage;
-}
-
-/* For those who were woken at once, of whom any may be the first. */
-static unsigned int nr_actors(struct kunit *test, enum actor_state state)
-{
-	struct dax_test *dt = test->priv;
-	unsigned int nr = 0;
-
-	for (unsigned int i = 0; i < dt->nr_actors; i++)
-		nr += actor_state(&dt->actors[i]) == state;
-	return nr;
-}
-
-static int actor_thread(void *data)
-{
-	struct actor *actor = data;
-
-	WRITE_ONCE(actor->self, current);
-	actor->job(actor);
-	WRITE_ONCE(actor->self, NULL);
-	complete_all(&actor->done);
-	return 0;
-}
-
-/* Send an actor out to do @job, and wait until nobody runs. */
-static struct actor *enter(struct kunit *test,
-			   void (*job)(struct actor *actor),
-			   pgoff_t index, unsigned int order, bool write)
-{
-	struct dax_test *dt = test->priv;
-	struct actor *actor = &dt->actors[dt->nr_actors];
-	struct task_struct *task;
-
-	KUNIT_ASSERT_LT(test, dt->nr_actors, MAX_ACTORS);
-	actor->dt = dt;
-	actor->mapping = dt->mapping;
-	actor->job = job;
-	actor->index = index;
-	actor->order = order;
-	actor->write = write;
-	init_completion(&actor->go);
-	init_completion(&actor->done);
-
-	task = kthread_create(actor_thread, actor, "dax-actor/%u",
-			      dt->nr_actors);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
-	get_task_struct(task);
-	actor->task = task;
-	dt->nr_actors++;
-	wake_up_process(task);
-	settle(test);
-	return actor;
-}
-
-static void let_go(struct kunit *test, struct actor *actor)
-{
-	complete_all(&actor->go);
-	settle(test);
-}
-
-/* The one actor that holds an entry lock. */
-static struct actor *holder(struct kunit *test)
-{
-	struct dax_test *dt = test->priv;
-
-	KUNIT_ASSERT_EQ(test, nr_actors(test, ACTOR_HOLDS), 1);
-	for (unsigned int i = 0; i < dt->nr_actors; i++)
-		if (actor_state(&dt->actors[i]) == ACTOR_HOLDS)
-			return &dt->actors[i];
-	return NULL;
-}
-
-/* A test has failed and left locks behind: tear them off. */
-static void unlock_everything(struct address_space *mapping)
-{
-	XA_STATE(xas, &mapping->i_pages, 0);
-	void *entry;
-
-	xas_lock_irq(&xas);
-	xas_for_each(&xas, entry, ULONG_MAX)
-		xas_store(&xas, NULL);
-	xas_unlock_irq(&xas);
-}
-
-/* Bring an actor home, by force if it sleeps where nobody will wake it. */
-static bool bring_home(struct kunit *test, struct actor *actor)
-{
-	struct dax_test *dt = actor->dt;
-
-	for (int tries = 0; tries < 100; tries++) {
-		if (wait_for_completion_timeout(&actor->done, HZ / 20)) {
-			put_task_struct(actor->task);
-			return true;
-		}
-		if (tries == 0)
-			kunit_err(test, "%s had to be woken by force; it slept at %#lx, order %u",
-				  actor->task->comm, READ_ONCE(actor->slept_at),
-				  READ_ONCE(actor->slept_order));
-		unlock_everything(dt->mapping);
-		wake_up_process(actor->task);
-	}
-	return false;
-}
-
-static int dax_entry_init(struct kunit *test)
-{
-	struct dax_test *dt = kzalloc(sizeof(*dt), GFP_KERNEL);
-	int ret;
-
-	KUNIT_ASSERT_NOT_NULL(test, dt);
-	test->priv = dt;
-	dt->director = current;
-	dt->sb = kzalloc(sizeof(*dt->sb), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, dt->sb);
-	dt->mapping = new_mapping(test, dt->sb);
-
-	if (!IS_ENABLED(CONFIG_TRACEPOINTS))
-		kunit_skip(test, "needs CONFIG_TRACEPOINTS to count sleeps");
-	ret = register_trace_dax_wait_entry(note_sleep, dt);
-	KUNIT_ASSERT_EQ(test, ret, 0);
-	ret = register_trace_dax_grab_entry(note_grab, dt);
-	KUNIT_ASSERT_EQ(test, ret, 0);
-	dt->probing = true;
-	return 0;
-}
-
-static void dax_entry_exit(struct kunit *test)
-{
-	struct dax_test *dt = test->priv;
-	bool home = true;
-
-	if (!dt)
-		return;
-	for (unsigned int i = 0; i < dt->nr_actors; i++)
-		complete_all(&dt->actors[i].go);
-	for (unsigned int i = 0; i < dt->nr_actors; i++)
-		home &= bring_home(test, &dt->actors[i]);
-	if (dt->probing) {
-		unregister_trace_dax_wait_entry(note_sleep, dt);
-		unregister_trace_dax_grab_entry(note_grab, dt);
-		tracepoint_synchronize_unregister();
-	}
-	if (!home) {
-		kunit_err(test, "an actor is lost; its stage cannot be freed");
-		return;
-	}
-	free_mapping(dt->mapping);
-	kvfree(dt->room);
-	kfree(dt->sb);
-	kfree(dt);
-}
-
-/* --- props -------------------------------------------------------------- */
-
-static bool has_order(unsigned int order)
-{
-	return order == 0 || IS_ENABLED(CONFIG_XARRAY_MULTI);
-}
-
-static void need_order(struct kunit *test, unsigned int order)
-{
-	if (!has_order(order))
-		kunit_skip(test, "order %u needs CONFIG_FS_DAX_PMD", order);
-}
+/* --- props and jobs ----------------------------------------------------- */
 
 /* An order that the test is to be run with. */
 static unsigned int use_order(struct kunit *test)
 {
 	need_order(test, param_order(test));
 	return param_order(test);
-}
-
-static void *make_entry(enum dax_kind kind, unsigned int order)
-{
-	return dax_make_entry(kind, kind == DAX_MAPPED ? BASE : 0, order);
-}
-
-static void *grab(struct kunit *test, pgoff_t index, unsigned int order,
-		  bool write)
-{
-	struct dax_test *dt = test->priv;
-	XA_STATE_ORDER(xas, &dt->mapping->i_pages, index, order);
-	void *entry;
-
-	KUNIT_ASSERT_EQ(test, dax_grab_entry(&xas, order, write, &entry), 0);
-	return entry;
-}
-
-static void unlock(struct kunit *test, pgoff_t index, void *entry)
-{
-	struct dax_test *dt = test->priv;
-	XA_STATE(xas, &dt->mapping->i_pages, index);
-
-	dax_unlock_entry(&xas, entry);
-}
-
-static void replace(struct kunit *test, pgoff_t index, void *old, void *new)
-{
-	struct dax_test *dt = test->priv;
-	XA_STATE(xas, &dt->mapping->i_pages, index);
-
-	xas_lock_irq(&xas);
-	dax_replace_entry(&xas, old, new);
-	xas_unlock_irq(&xas);
-}
-
-static void delete(struct kunit *test, pgoff_t index, void *entry)
-{
-	struct dax_test *dt = test->priv;
-	XA_STATE(xas, &dt->mapping->i_pages, index);
-
-	xas_lock_irq(&xas);
-	dax_delete_entry(&xas, entry, DAX_DELETE_TRUNCATE);
-	xas_unlock_irq(&xas);
-}
-
-static void set_mark(struct kunit *test, pgoff_t index, xa_mark_t mark)
-{
-	struct dax_test *dt = test->priv;
-	XA_STATE(xas, &dt->mapping->i_pages, index);
-
-	xas_lock_irq(&xas);
-	xas_load(&xas);
-	xas_set_mark(&xas, mark);
-	xas_unlock_irq(&xas);
-}
-
-static bool marked(struct kunit *test, pgoff_t index, xa_mark_t mark)
-{
-	struct dax_test *dt = test->priv;
-	bool set;
-
-	xa_lock_irq(&dt->mapping->i_pages);
-	set = xa_get_mark(&dt->mapping->i_pages, index, mark);
-	xa_unlock_irq(&dt->mapping->i_pages);
-	return set;
-}
-
-static void *peek(struct kunit *test, pgoff_t index)
-{
-	struct dax_test *dt = test->priv;
-	void *entry;
-
-	xa_lock_irq(&dt->mapping->i_pages);
-	entry = xa_load(&dt->mapping->i_pages, index);
-	xa_unlock_irq(&dt->mapping->i_pages);
-	return entry;
-}
-
-static unsigned long nrpages(struct kunit *test)
-{
-	struct dax_test *dt = test->priv;
-	unsigned long nr;
-
-	xa_lock_irq(&dt->mapping->i_pages);
-	nr = dt->mapping->nrpages;
-	xa_unlock_irq(&dt->mapping->i_pages);
-	return nr;
-}
-
-/* Put a locked entry of @kind and @order over @index. */
-static void *put_locked(struct kunit *test, pgoff_t index, enum dax_kind kind,
-			unsigned int order)
-{
-	void *empty = grab(test, index, order, false);
-	void *entry = make_entry(kind, order);
-
-	KUNIT_ASSERT_PTR_EQ(test, empty, dax_make_empty(order));
-	replace(test, index, empty, entry);
-	return entry;
-}
-
-static void *put(struct kunit *test, pgoff_t index, enum dax_kind kind,
-		 unsigned int order)
-{
-	void *entry = put_locked(test, index, kind, order);
-
-	unlock(test, index, entry);
-	return entry;
-}
-
-static void put_dirty(struct kunit *test, pgoff_t index, unsigned int order)
-{
-	put(test, index, DAX_MAPPED, order);
-	set_mark(test, index, PAGECACHE_TAG_DIRTY);
-}
-
-/* The tree has @entry over @order pages around @index, and ends there. */
-static void expect_range(struct kunit *test, pgoff_t index, unsigned int order,
-			 void *entry)
-{
-	pgoff_t first = round_down(index, 1UL << order);
-	pgoff_t last = first + (1UL << order) - 1;
-
-	KUNIT_EXPECT_PTR_EQ(test, peek(test, first), entry);
-	KUNIT_EXPECT_PTR_EQ(test, peek(test, index), entry);
-	KUNIT_EXPECT_PTR_EQ(test, peek(test, last), entry);
-	KUNIT_EXPECT_PTR_NE(test, peek(test, first - 1), entry);
-	KUNIT_EXPECT_PTR_NE(test, peek(test, last + 1), entry);
-}
-
-/* --- jobs --------------------------------------------------------------- */
-
-/* A fault: lock the entry, hold it until told, unlock. */
-static void job_hold(struct actor *actor)
-{
-	unsigned int order = actor->order;
-	XA_STATE_ORDER(xas, &actor->mapping->i_pages, actor->index, order);
-
-	actor->ret = dax_grab_entry(&xas, order, actor->write, &actor->entry);
-	if (actor->ret)
-		return;
-	stop_until_told(actor);
-	dax_unlock_entry(&xas, actor->entry);
 }
 
 /* Look at the unlocked entry and leave it. */
@@ -727,25 +217,6 @@ static void job_delete(struct actor *actor)
 	actor->ret = dax_get_unlocked_entry(&xas, 0, &actor->entry);
 	if (!actor->ret && actor->entry)
 		dax_delete_entry(&xas, actor->entry, DAX_DELETE_INVALIDATE);
-	xas_unlock_irq(&xas);
-}
-
-/* Writeback: look at all dirty entries from the index on, unlocked. */
-static void job_walk_dirty(struct actor *actor)
-{
-	XA_STATE(xas, &actor->mapping->i_pages, actor->index);
-	void *entry;
-
-	xas_lock_irq(&xas);
-	xas_for_each_marked(&xas, entry, ULONG_MAX, PAGECACHE_TAG_DIRTY) {
-		if (dax_is_locked(entry)) {
-			dax_wait_entry(&xas, entry);
-			continue;
-		}
-		if (actor->nr_seen < MAX_SEEN)
-			actor->seen[actor->nr_seen++] =
-				dax_entry_start(entry, xas.xa_index);
-	}
 	xas_unlock_irq(&xas);
 }
 
@@ -777,7 +248,7 @@ static void job_own(struct actor *actor)
 		XA_STATE_ORDER(xas, &dt->mapping->i_pages, index, order);
 		void *entry;
 
-		actor->ret = dax_grab_entry(&xas, order, true, &entry);
+		actor->ret = dax_grab_entry(&xas, order, true, &entry, NULL);
 		if (actor->ret)
 			return;
 		if (dt->owner)
@@ -881,15 +352,19 @@ static void meet(struct kunit *test, const struct meeting *meeting,
 
 	if (meeting->any)
 		put(test, index, meeting->kind, meeting->order);
-	KUNIT_EXPECT_EQ(test, action == REFUSE,
-			dax_has_smaller_entry(dt->mapping, index, order, write));
+	KUNIT_EXPECT_EQ(test, action == REFUSE ? -EBUSY : 0,
+			dax_peek_entry(dt->mapping, index, order, write,
+				       false));
 
 	dt->nr_grabs = 0;
-	ret = dax_grab_entry(&xas, order, write, &entry);
+	ret = dax_grab_entry(&xas, order, write, &entry, NULL);
 	KUNIT_EXPECT_EQ(test, ret, action == REFUSE ? -EBUSY : 0);
 	check_traced(test, meeting, action, found);
 
 	switch (action) {
+	case DAX_GRAB_PROMOTE:
+		KUNIT_EXPECT_NE(test, action, DAX_GRAB_PROMOTE);
+		break;
 	case REFUSE:
 		expect_range(test, index, meeting->order, found);
 		KUNIT_EXPECT_EQ(test, nrpages(test), 1UL << meeting->order);
@@ -950,16 +425,17 @@ static void smaller_in_the_way(struct kunit *test)
 		KUNIT_ASSERT_EQ(test, actor_state(huge), ACTOR_DONE);
 		KUNIT_EXPECT_EQ(test, huge->ret, -EBUSY);
 		KUNIT_EXPECT_EQ(test, huge->sleeps, 0);
-		KUNIT_EXPECT_TRUE(test, dax_has_smaller_entry(dt->mapping, BASE,
-							      order, false));
+		KUNIT_EXPECT_EQ(test, -EBUSY,
+				dax_peek_entry(dt->mapping, BASE, order, false,
+					       false));
 		expect_range(test, index, 0, dax_make_locked(entry));
 		delete(test, index, entry);
 	}
 	/* What is beside the range is not in the way. */
 	put(test, BASE - 1, DAX_ZERO, 0);
 	put(test, BASE + nr, DAX_ZERO, 0);
-	KUNIT_EXPECT_FALSE(test, dax_has_smaller_entry(dt->mapping, BASE, order,
-						       false));
+	KUNIT_EXPECT_EQ(test, 0, dax_peek_entry(dt->mapping, BASE, order, false,
+						false));
 	KUNIT_EXPECT_PTR_EQ(test, grab(test, BASE, order, false),
 			    dax_make_empty(order));
 }
@@ -1044,7 +520,7 @@ static void tree_moves_under_holder(struct kunit *test)
 	void *mapped = make_entry(DAX_MAPPED, 0);
 	void *entry, *other;
 
-	KUNIT_ASSERT_EQ(test, dax_grab_entry(&xas, 0, true, &entry), 0);
+	KUNIT_ASSERT_EQ(test, dax_grab_entry(&xas, 0, true, &entry, NULL), 0);
 	other = put(test, BASE, DAX_ZERO, 0);
 	xas_lock_irq(&xas);
 	dax_replace_entry(&xas, entry, mapped);
@@ -1058,7 +534,7 @@ static void tree_moves_under_holder(struct kunit *test)
 	expect_range(test, 0, 0, mapped);
 	KUNIT_EXPECT_TRUE(test, marked(test, 0, PAGECACHE_TAG_DIRTY));
 
-	KUNIT_ASSERT_EQ(test, dax_grab_entry(&xas, 0, true, &entry), 0);
+	KUNIT_ASSERT_EQ(test, dax_grab_entry(&xas, 0, true, &entry, NULL), 0);
 	put(test, BASE, DAX_ZERO, 0);
 	dax_unlock_entry(&xas, mapped);
 	expect_range(test, 0, 0, mapped);
@@ -1349,7 +825,8 @@ static void other_file_sleeps_on(struct kunit *test)
 	struct actor *actor;
 	void *other;
 
-	KUNIT_ASSERT_EQ(test, dax_grab_entry(&xas, order, true, &other), 0);
+	KUNIT_ASSERT_EQ(test, 0,
+			dax_grab_entry(&xas, order, true, &other, NULL));
 	actor = enter(test, job_hold, BASE, order, true);
 	dax_unlock_entry(&xas, other);
 	settle(test);
@@ -1435,15 +912,6 @@ static void walker_is_always_woken(struct kunit *test)
 }
 
 /* --- walks that meet a locked entry ------------------------------------- */
-
-static void expect_seen(struct kunit *test, struct actor *walker,
-			const pgoff_t *starts, unsigned int nr)
-{
-	KUNIT_ASSERT_EQ(test, actor_state(walker), ACTOR_DONE);
-	KUNIT_ASSERT_EQ(test, walker->nr_seen, nr);
-	for (unsigned int i = 0; i < nr; i++)
-		KUNIT_EXPECT_EQ(test, walker->seen[i], starts[i]);
-}
 
 /*
  * Dirty entries before, at and behind a locked one of the order of the test:
@@ -1703,8 +1171,8 @@ static struct kunit_case dax_entry_cases[] = {
 
 static struct kunit_suite dax_entry_suite = {
 	.name = "dax_entry",
-	.init = dax_entry_init,
-	.exit = dax_entry_exit,
+	.init = dax_stage_init,
+	.exit = dax_stage_exit,
 	.test_cases = dax_entry_cases,
 };
 

@@ -200,13 +200,30 @@ static vm_fault_t xfs_dax_huge_fault(struct vm_fault *vmf, unsigned int order)
 
 static vm_fault_t xfs_dax_page_fault(struct vm_fault *vmf)
 {
-	return xfs_dax_huge_fault(vmf, 0);
+	vm_fault_t ret = xfs_dax_huge_fault(vmf, 0);
+
+	dax_fault_collapse(vmf, ret);
+	return ret;
+}
+
+/* The blocks are there or not: like a read, this changes nothing in the file. */
+static int xfs_dax_collapse(struct vm_area_struct *vma, unsigned long addr)
+{
+	struct xfs_inode *ip = XFS_I(file_inode(vma->vm_file));
+	int error;
+
+	xfs_ilock(ip, XFS_MMAPLOCK_SHARED);
+	error = dax_iomap_collapse(vma, addr, &xfs_read_iomap_ops);
+	xfs_iunlock(ip, XFS_MMAPLOCK_SHARED);
+
+	return error;
 }
 
 /* A page made writable is a fault like any other: the entry must turn dirty. */
 const struct vm_operations_struct xfs_dax_vm_ops = {
 	.fault		= xfs_dax_page_fault,
 	.huge_fault	= xfs_dax_huge_fault,
+	.collapse	= xfs_dax_collapse,
 	.page_mkwrite	= xfs_dax_page_fault,
 	.pfn_mkwrite	= xfs_dax_page_fault,
 };

@@ -14,6 +14,7 @@
 #include <linux/slab.h>
 
 #include "dax-internal.h"
+#include "hooks.h"
 
 #define BASE		BIT(19)
 
@@ -42,43 +43,12 @@ static unsigned int param_order(struct kunit *test)
 	return ((const struct order_param *)test->param_value)->order;
 }
 
-/* One test runs at a time, and the hooks have to find it. */
+/* One test runs at a time, and its props have to find it. */
 static struct kunit *the_test;
 static struct inode inode;
 static struct address_space *mapping = &inode.i_data;
 
-/* What the allocation hook does: see fail_allocation(). */
-static long nr_allocations;
-static long first_to_fail;
-static long last_to_fail;
-static void (*while_unlocked)(void);
-
-/* What the unmap hook saw. */
-static unsigned int nr_unmaps;
-static unsigned long unmap_start, unmap_nr;
-static bool unmap_cows;
-static void *unmap_entry;
-static void (*while_unmapping)(void);
-
-/* --- hooks -------------------------------------------------------------- */
-
-/*
- * Let the allocations from the first to the last to fail do so.  The first one
- * that may sleep, after one has failed, is also the chance to do something
- * with the tree while the one who needs the node cannot see.
- */
-static bool fail_allocation(gfp_t gfp)
-{
-	void (*act)(void) = while_unlocked;
-	long n = __atomic_fetch_add(&nr_allocations, 1, __ATOMIC_RELAXED);
-
-	if (act && gfpflags_allow_blocking(gfp)) {
-		while_unlocked = NULL;
-		act();
-		return false;
-	}
-	return n >= first_to_fail && n <= last_to_fail;
-}
+/* --- props -------------------------------------------------------------- */
 
 static void *peek(unsigned long index)
 {
@@ -100,22 +70,6 @@ static unsigned long nrpages(void)
 	return nr;
 }
 
-static void note_unmap(struct address_space *of, unsigned long start,
-		       unsigned long nr, bool even_cows)
-{
-	void (*act)(void) = while_unmapping;
-
-	KUNIT_EXPECT_PTR_EQ(the_test, of, mapping);
-	nr_unmaps++;
-	unmap_start = start;
-	unmap_nr = nr;
-	unmap_cows = even_cows;
-	unmap_entry = peek(start);
-	while_unmapping = NULL;
-	if (act)
-		act();
-}
-
 static int injection_init(struct kunit *test)
 {
 	the_test = test;
@@ -123,35 +77,24 @@ static int injection_init(struct kunit *test)
 	mapping->host = &inode;
 	mapping_set_gfp_mask(mapping, GFP_KERNEL);
 
-	nr_allocations = 0;
-	first_to_fail = LONG_MAX;
-	last_to_fail = LONG_MAX;
-	while_unlocked = NULL;
-	shim_alloc_hook = fail_allocation;
-
-	nr_unmaps = 0;
-	while_unmapping = NULL;
-	shim_unmap_hook = note_unmap;
+	set_hooks(test, mapping);
 	return 0;
 }
 
 static void injection_exit(struct kunit *test)
 {
-	shim_alloc_hook = NULL;
-	shim_unmap_hook = NULL;
+	remove_hooks();
 	xa_destroy(&mapping->i_pages);
 	/* A node that was allocated in vain goes back where it came from. */
 	KUNIT_EXPECT_EQ(test, shim_nr_nodes, 0);
 }
-
-/* --- props -------------------------------------------------------------- */
 
 static int grab(unsigned long index, unsigned int order, bool write,
 		void **entry)
 {
 	XA_STATE_ORDER(xas, &mapping->i_pages, index, order);
 
-	return dax_grab_entry(&xas, order, write, entry);
+	return dax_grab_entry(&xas, order, write, entry, NULL);
 }
 
 static void unlock(unsigned long index, void *entry)
@@ -248,13 +191,11 @@ static void no_memory(struct kunit *test)
 
 	/* So that the root is taken and every order needs nodes. */
 	put(0, dax_make_zero(0));
-	last_to_fail = LONG_MAX;
 	for (;; failed++) {
 		unsigned long pages = nrpages();
 		int ret;
 
-		nr_allocations = 0;
-		first_to_fail = failed;
+		fail_from(failed, LONG_MAX);
 		ret = grab(BASE, order, true, &entry);
 		if (!ret)
 			break;
@@ -280,9 +221,7 @@ static void no_memory_at_once(struct kunit *test)
 	do {
 		XA_STATE(xas, &mapping->i_pages, BASE);
 
-		nr_allocations = 0;
-		first_to_fail = n;
-		last_to_fail = n;
+		fail_from(n, n);
 		nr_dax_grab_entry = 0;
 		KUNIT_ASSERT_EQ(test, grab(BASE, order, true, &entry), 0);
 		KUNIT_EXPECT_PTR_EQ(test, entry, dax_make_empty(order));
@@ -316,9 +255,7 @@ static int grab_meets(unsigned long at, void *comes, unsigned int order,
 	comes_at = at;
 	comes_between = comes;
 	while_unlocked = put_between;
-	nr_allocations = 0;
-	first_to_fail = 0;
-	last_to_fail = 0;
+	fail_from(0, 0);
 	return grab(BASE, order, true, entry);
 }
 
@@ -397,9 +334,7 @@ static void rival_comes_between(struct kunit *test)
 	rival.index = BASE;
 	rival.order = order;
 	while_unlocked = rival_comes_first;
-	nr_allocations = 0;
-	first_to_fail = 0;
-	last_to_fail = 0;
+	fail_from(0, 0);
 	KUNIT_EXPECT_EQ(test, grab(BASE, order, true, &entry), 0);
 	KUNIT_EXPECT_PTR_EQ(test, entry, empty);
 	KUNIT_EXPECT_PTR_EQ(test, peek(BASE), dax_make_locked(empty));
@@ -420,12 +355,12 @@ static void demotion_unmaps_zero(struct kunit *test)
 	put(BASE, zero);
 	KUNIT_ASSERT_EQ(test, grab(BASE + 5, 0, true, &entry), 0);
 	KUNIT_EXPECT_EQ(test, nr_unmaps, 1);
-	KUNIT_EXPECT_EQ(test, unmap_start, BASE);
-	KUNIT_EXPECT_EQ(test, unmap_nr, 1UL << order);
+	KUNIT_EXPECT_EQ(test, unmaps[0].start, BASE);
+	KUNIT_EXPECT_EQ(test, unmaps[0].nr, 1UL << order);
 	/* Private copies are the process's own. */
-	KUNIT_EXPECT_FALSE(test, unmap_cows);
+	KUNIT_EXPECT_FALSE(test, unmaps[0].cows);
 	/* Still there, so that nobody maps anything else meanwhile. */
-	KUNIT_EXPECT_PTR_EQ(test, unmap_entry, dax_make_locked(zero));
+	KUNIT_EXPECT_PTR_EQ(test, unmaps[0].entry, dax_make_locked(zero));
 }
 
 static void nothing_else_unmaps(struct kunit *test)
@@ -485,9 +420,7 @@ static void no_memory_after_demotion(struct kunit *test)
 
 	put(BASE, dax_make_zero(order));
 	while_unmapping = rival_meets_demotion;
-	nr_allocations = 0;
-	first_to_fail = 0;
-	last_to_fail = LONG_MAX;
+	fail_from(0, LONG_MAX);
 	KUNIT_EXPECT_EQ(test, grab(BASE + 5, 0, true, &entry), -ENOMEM);
 	bring_home(&rival);
 	KUNIT_EXPECT_EQ(test, rival.ret, -ENOMEM);
@@ -495,7 +428,7 @@ static void no_memory_after_demotion(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, nrpages(), 0);
 	KUNIT_EXPECT_PTR_EQ(test, peek(BASE + 5), NULL);
 
-	first_to_fail = LONG_MAX;
+	fail_from(LONG_MAX, LONG_MAX);
 	KUNIT_EXPECT_EQ(test, grab(BASE + 5, 0, true, &entry), 0);
 	KUNIT_EXPECT_EQ(test, nrpages(), 1);
 }
@@ -574,8 +507,8 @@ static void folio_in_the_tree(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, grab(BASE, order, true, &entry), -EIO);
 	expect_warning(test);
 	KUNIT_EXPECT_PTR_EQ(test, peek(BASE), &folio);
-	KUNIT_EXPECT_FALSE(test, dax_has_smaller_entry(mapping, BASE, order,
-						       true));
+	KUNIT_EXPECT_EQ(test, 0,
+			dax_peek_entry(mapping, BASE, order, true, false));
 }
 
 /* Who waited and then meets one has used up a wakeup, and passes it on. */

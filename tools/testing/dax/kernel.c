@@ -16,19 +16,25 @@
 void (*dax_grab_entry_probe)(void *data, struct address_space *mapping,
 			     pgoff_t pgoff, unsigned int order, bool write,
 			     void *found, enum dax_grab_action action);
+void (*dax_promote_entry_probe)(void *data, struct address_space *mapping,
+				pgoff_t pgoff, unsigned int order,
+				const struct dax_promotion *promotion,
+				enum dax_promote action);
 void (*dax_delete_entry_probe)(void *data, struct address_space *mapping,
 			       pgoff_t pgoff, void *entry, int how);
 void (*dax_wait_entry_probe)(void *data, struct address_space *mapping,
 			     pgoff_t pgoff, void *entry);
-void *dax_grab_entry_data, *dax_delete_entry_data, *dax_wait_entry_data;
-unsigned long nr_dax_grab_entry, nr_dax_delete_entry, nr_dax_wait_entry;
+void *dax_grab_entry_data, *dax_promote_entry_data;
+void *dax_delete_entry_data, *dax_wait_entry_data;
+unsigned long nr_dax_grab_entry, nr_dax_promote_entry;
+unsigned long nr_dax_delete_entry, nr_dax_wait_entry;
 
 /* --- sanitizers --------------------------------------------------------- */
 
 /* lib/xarray.c looks at a flag beside the root's marks without the lock. */
 const char *__tsan_default_suppressions(void)
 {
-	return "race_top:xas_nomem\n";
+	return "race_top:xas_nomem\nrace_top:xas_split_alloc\n";
 }
 
 /* --- warnings ----------------------------------------------------------- */
@@ -185,15 +191,21 @@ long schedule_timeout(long timeout)
 	return err ? 0 : timeout;
 }
 
+void (*shim_resume_hook)(void);
+
 void schedule(void)
 {
 	struct task_struct *task = current;
+	void (*resume)(void);
 
 	might_sleep();
 	pthread_mutex_lock(&task->lock);
 	while (READ_ONCE(task->__state) != TASK_RUNNING)
 		pthread_cond_wait(&task->cond, &task->lock);
 	pthread_mutex_unlock(&task->lock);
+	resume = READ_ONCE(shim_resume_hook);
+	if (resume)
+		resume();
 }
 
 void cond_resched(void)
@@ -496,8 +508,13 @@ void call_rcu(struct rcu_head *head, void (*func)(struct rcu_head *head))
 
 void *kmalloc(size_t size, gfp_t gfp)
 {
-	void *p = gfp & __GFP_ZERO ? calloc(1, size) : malloc(size);
+	void *p;
 
+	if (gfpflags_allow_blocking(gfp))
+		might_sleep();
+	if (shim_alloc_hook && shim_alloc_hook(gfp))
+		return NULL;
+	p = gfp & __GFP_ZERO ? calloc(1, size) : malloc(size);
 	assert(p);
 	return p;
 }
@@ -505,6 +522,15 @@ void *kmalloc(size_t size, gfp_t gfp)
 void kfree(void *p)
 {
 	free(p);
+}
+
+/* --- counters ----------------------------------------------------------- */
+
+unsigned long nr_promote[NR_DAX_PROMOTE];
+
+void dax_count_promote(enum dax_promote what)
+{
+	__atomic_fetch_add(&nr_promote[what], 1, __ATOMIC_RELAXED);
 }
 
 /* --- page tables -------------------------------------------------------- */

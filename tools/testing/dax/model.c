@@ -18,6 +18,9 @@
 #define MAX_ENTRIES	256
 #define PAGES		BIT(20)
 
+/* What has made room for a promotion comes back, however full it is then. */
+#define MAX_RETURNED	4096
+
 /* Those of x86-64, and one more that needs siblings with both fan-outs. */
 static const unsigned int orders[] = { 0, 0, 4, 9, 9, 18 };
 
@@ -27,15 +30,21 @@ struct model_entry {
 	bool locked;
 	bool dirty;
 	bool towrite;
+
+	/* If it took the place of small ones: those, to be freed. */
+	struct dax_promotion *promotion;
+	struct model_entry *small;
+	unsigned int nr_small;
 };
 
-static struct model_entry model[MAX_ENTRIES];
+static struct model_entry model[MAX_ENTRIES + MAX_RETURNED];
 static unsigned int nr_entries;
 
 static struct inode inode;
 static struct address_space *mapping = &inode.i_data;
 
 static unsigned long nr_unmaps, unmaps_wanted;
+static unsigned long nr_promoted, nr_undone;
 
 /* For the message of a failure. */
 static struct kunit *the_test;
@@ -68,12 +77,20 @@ static unsigned int random_order(void)
 /* Mostly in a few crowded places, so that entries meet. */
 static unsigned long random_index(void)
 {
-	if (random_below(20) == 0)
+	unsigned long place = random_below(3) * (1UL << 18);
+
+	switch (random_below(20)) {
+	case 0:
 		return random_below(PAGES);
-	return random_below(3) * (1UL << 18) + random_below(1200);
+	case 1 ... 8:
+		return place + random_below(1200);
+	default:
+		return place + random_below(32);
+	}
 }
 
-static void *random_word(unsigned int order)
+/* Mostly with the block that fits to those of its neighbours. */
+static void *random_word(unsigned long index, unsigned int order)
 {
 	switch (random_below(4)) {
 	case 0:
@@ -81,6 +98,9 @@ static void *random_word(unsigned int order)
 	case 1:
 		return dax_make_empty(order);
 	default:
+		if (random_below(20))
+			return dax_make_mapped(round_down(index, 1UL << order),
+					       order);
 		return dax_make_mapped((1 + random_below(1000)) << order,
 				       order);
 	}
@@ -143,6 +163,7 @@ static void model_delete(struct model_entry *e)
 	memmove(&model[i], &model[i + 1], (nr_entries - i) * sizeof(model[0]));
 }
 
+/* One that was not promoted, which has a life of its own. */
 static struct model_entry *random_entry(bool locked)
 {
 	unsigned int first = nr_entries ? random_below(nr_entries) : 0;
@@ -150,7 +171,20 @@ static struct model_entry *random_entry(bool locked)
 	for (unsigned int n = 0; n < nr_entries; n++) {
 		struct model_entry *e = &model[(first + n) % nr_entries];
 
-		if (e->locked == locked)
+		if (e->locked == locked && !e->promotion)
+			return e;
+	}
+	return NULL;
+}
+
+static struct model_entry *random_promoted(void)
+{
+	unsigned int first = nr_entries ? random_below(nr_entries) : 0;
+
+	for (unsigned int n = 0; n < nr_entries; n++) {
+		struct model_entry *e = &model[(first + n) % nr_entries];
+
+		if (e->promotion)
 			return e;
 	}
 	return NULL;
@@ -248,6 +282,195 @@ static enum dax_grab_action expected_action(const struct model_entry *found,
 	return DAX_GRAB_DEMOTE;
 }
 
+/* Is any of the entries in the range locked, and would be waited for? */
+static bool model_any_locked(unsigned long index, unsigned int order)
+{
+	unsigned long start = round_down(index, 1UL << order);
+	unsigned int i = model_find(start);
+
+	for (; i < nr_entries && model[i].start < start + (1UL << order); i++)
+		if (model[i].locked)
+			return true;
+	return false;
+}
+
+/* What comes of an attempt to promote entries that are all unlocked. */
+static int expected_promotion(unsigned long index, unsigned int order)
+{
+	unsigned long start = round_down(index, 1UL << order);
+	unsigned int i = model_find(start);
+	bool any_mapped = false;
+	unsigned long base = 0;
+
+	if (order > DAX_PROMOTE_MAX_ORDER)
+		return -EBUSY;
+	for (; i < nr_entries && model[i].start < start + (1UL << order); i++) {
+		struct model_entry *e = &model[i];
+		unsigned long pfn;
+
+		if (dax_entry_order(e->word))
+			return -ERANGE;
+		if (!dax_is_mapped(e->word))
+			continue;
+		pfn = dax_entry_pfn(e->word) - (e->start - start);
+		if (pfn & ((1UL << order) - 1) || (any_mapped && pfn != base))
+			return -ERANGE;
+		any_mapped = true;
+		base = pfn;
+	}
+	return 0;
+}
+
+/* Put a locked empty entry in the place of all that are in the range. */
+static void model_promote(unsigned long index, unsigned int order,
+			  struct dax_promotion *promotion)
+{
+	unsigned long start = round_down(index, 1UL << order);
+	struct model_entry large = {
+		.start = start,
+		.word = dax_make_empty(order),
+		.locked = true,
+		.promotion = promotion,
+		.small = calloc(MAX_ENTRIES + MAX_RETURNED,
+				sizeof(struct model_entry)),
+	};
+	struct model_entry *e;
+
+	while ((e = model_overlap(start, order))) {
+		large.dirty |= e->dirty;
+		large.towrite |= e->towrite;
+		large.small[large.nr_small] = *e;
+		/* Only what has blocks is dirty when it comes back. */
+		large.small[large.nr_small].dirty &= dax_is_mapped(e->word);
+		large.nr_small++;
+		model_delete(e);
+	}
+	CHECK(promotion->nr, large.nr_small);
+	*model_insert(start, large.word) = large;
+}
+
+static void do_promote(void)
+{
+	unsigned long index = random_index();
+	/* Also one that is too large, now and then. */
+	unsigned int order = 1 + random_below(random_below(4) ? 5 : 10);
+	struct model_entry *found = model_overlap(index, order);
+	XA_STATE_ORDER(xas, &mapping->i_pages, index, order);
+	struct dax_promotion *promotion = NULL;
+	void *entry = NULL;
+	int want, ret;
+
+	TELL("promote %#lx order %u", index, order);
+	if (!found || dax_entry_order(found->word) >= order ||
+	    model_any_locked(index, order))
+		return;
+	want = expected_promotion(index, order);
+	/* A peek does not see all. */
+	ret = dax_peek_entry(mapping, index, order, true, true);
+	CHECK(ret == want || (!ret && want == -ERANGE), true);
+
+	set_up_failure();
+	ret = dax_grab_entry(&xas, order, random_below(2), &entry, &promotion);
+	if (ret == -ENOMEM && want != -EBUSY && allocations_left < 0)
+		return;
+	CHECK(ret, want);
+	if (ret)
+		return;
+	CHECK(!promotion, false);
+	CHECK(entry, dax_make_empty(order));
+	model_promote(index, order, promotion);
+	nr_promoted++;
+}
+
+/* The promoted entry becomes one for good. */
+static void do_finish(void)
+{
+	struct model_entry *e = random_promoted();
+
+	if (e) {
+		unsigned int order = dax_entry_order(e->word);
+		XA_STATE_ORDER(xas, &mapping->i_pages, e->start, order);
+		void *new = random_word(e->start, order);
+
+		TELL("finish %#lx order %u", e->start, order);
+		xas_lock_irq(&xas);
+		dax_replace_entry(&xas, e->word, new);
+		xas_unlock_irq(&xas);
+		dax_finish_promotion(&xas, e->promotion);
+		dax_unlock_entry(&xas, new);
+		free(e->small);
+		e->word = new;
+		e->locked = false;
+		e->promotion = NULL;
+	}
+}
+
+/* In how many runs are the zero ones? */
+static unsigned int zero_runs(const struct model_entry *e)
+{
+	unsigned long next = ULONG_MAX;
+	unsigned int runs = 0;
+
+	for (unsigned int i = 0; i < e->nr_small; i++) {
+		if (!dax_is_zero(e->small[i].word))
+			continue;
+		runs += e->small[i].start != next;
+		next = e->small[i].start + 1;
+	}
+	return runs;
+}
+
+static void do_undo(void)
+{
+	struct model_entry *e = random_promoted();
+
+	if (e) {
+		unsigned int order = dax_entry_order(e->word);
+		XA_STATE_ORDER(xas, &mapping->i_pages, e->start, order);
+		struct model_entry large = *e;
+		bool with_zero = random_below(2);
+
+		TELL("undo %#lx order %u", e->start, order);
+		if (!with_zero) {
+			dax_unmap_promoted_zero(&xas, e->promotion);
+			unmaps_wanted += zero_runs(e);
+		}
+		allocations_left = 0;
+		fail_hard = true;
+		dax_undo_promotion(&xas, e->promotion, with_zero);
+		/* It has not even tried. */
+		CHECK(allocations_left, 0);
+		model_delete(e);
+		for (unsigned int i = 0; i < large.nr_small; i++) {
+			struct model_entry *small = &large.small[i];
+
+			if (dax_is_zero(small->word) && !with_zero)
+				continue;
+			small->towrite = large.towrite && small->dirty;
+			*model_insert(small->start, small->word) = *small;
+		}
+		free(large.small);
+		nr_undone++;
+	}
+}
+
+/* An fsync begins, and marks what is dirty: a promoted one, too. */
+static void do_tag(void)
+{
+	struct model_entry *e = random_promoted();
+
+	if (e && e->dirty) {
+		XA_STATE(xas, &mapping->i_pages, random_index_in(e));
+
+		TELL("tag %#lx", xas.xa_index);
+		xas_lock_irq(&xas);
+		xas_load(&xas);
+		xas_set_mark(&xas, PAGECACHE_TAG_TOWRITE);
+		xas_unlock_irq(&xas);
+		e->towrite = true;
+	}
+}
+
 static void do_grab(void)
 {
 	unsigned long index = random_index();
@@ -262,13 +485,13 @@ static void do_grab(void)
 	TELL("grab %#lx order %u %s", index, order, write ? "write" : "read");
 	if (action != DAX_GRAB_REFUSE && found && found->locked)
 		return;
-	if (nr_entries == MAX_ENTRIES)
+	if (nr_entries >= MAX_ENTRIES)
 		return;
-	CHECK(dax_has_smaller_entry(mapping, index, order, write),
-	      action == DAX_GRAB_REFUSE);
+	CHECK(dax_peek_entry(mapping, index, order, write, false),
+	      action == DAX_GRAB_REFUSE ? -EBUSY : 0);
 
 	set_up_failure();
-	ret = dax_grab_entry(&xas, order, write, &entry);
+	ret = dax_grab_entry(&xas, order, write, &entry, NULL);
 	if (action == DAX_GRAB_REFUSE) {
 		CHECK(ret, -EBUSY);
 		return;
@@ -309,7 +532,7 @@ static void do_replace(void)
 
 	if (e) {
 		XA_STATE(xas, &mapping->i_pages, random_index_in(e));
-		void *new = random_word(dax_entry_order(e->word));
+		void *new = random_word(e->start, dax_entry_order(e->word));
 		bool dirty = dax_is_mapped(new) && random_below(2);
 
 		TELL("replace %#lx", xas.xa_index);
@@ -320,6 +543,35 @@ static void do_replace(void)
 		xas_unlock_irq(&xas);
 		e->word = new;
 		e->dirty |= dirty;
+	}
+}
+
+/* Many small ones in a row, as of one who has read or written 4 KiB a time. */
+static void do_fill(void)
+{
+	unsigned long first = random_index();
+	unsigned long last = first + random_below(40);
+
+	TELL("fill from %#lx to %#lx", first, last);
+	for (unsigned long index = first; index <= last; index++) {
+		XA_STATE(xas, &mapping->i_pages, index);
+		struct model_entry *e;
+		void *entry, *new;
+
+		if (nr_entries >= MAX_ENTRIES)
+			return;
+		if (model_overlap(index, 0) || random_below(4) == 0)
+			continue;
+		new = random_word(index, 0);
+		CHECK(dax_grab_entry(&xas, 0, true, &entry, NULL), 0);
+		xas_lock_irq(&xas);
+		dax_replace_entry(&xas, entry, new);
+		e = model_insert(index, new);
+		e->dirty = dax_is_mapped(new) && random_below(2);
+		if (e->dirty)
+			xas_set_mark(&xas, PAGECACHE_TAG_DIRTY);
+		xas_unlock_irq(&xas);
+		dax_unlock_entry(&xas, new);
 	}
 }
 
@@ -448,8 +700,9 @@ static void do_walk_dirty(void)
 
 static void (*const operations[])(void) = {
 	do_grab, do_grab, do_grab, do_grab, do_grab, do_unlock, do_unlock,
-	do_unlock, do_replace, do_replace, do_delete, do_delete, do_look,
-	do_look, do_mark, do_walk, do_walk_dirty,
+	do_unlock, do_unlock, do_replace, do_replace, do_delete, do_delete,
+	do_look, do_look, do_mark, do_walk, do_walk_dirty, do_promote,
+	do_promote, do_promote, do_finish, do_undo, do_undo, do_tag, do_fill,
 };
 
 /* --- the test ----------------------------------------------------------- */
@@ -482,8 +735,27 @@ static void random_operations(struct kunit *test)
 	for (operation = 0; operation < OPERATIONS; operation++) {
 		operations[random_below(ARRAY_SIZE(operations))]();
 		allocations_left = INT_MAX;
+		fail_hard = false;
 		compare();
 	}
+	/* A run in which none of this happened has shown nothing. */
+	KUNIT_EXPECT_GT(test, nr_promoted, 40);
+	KUNIT_EXPECT_GT(test, nr_promote[DAX_PROMOTE_NO_MEMORY], 0);
+	KUNIT_EXPECT_GT(test, nr_undone, 20);
+	while (random_promoted())
+		do_undo();
+	compare();
+	for (int i = 0; i < NR_DAX_PROMOTE; i++)
+		kunit_info(test, "promotions that came to point %d: %lu", i,
+			   nr_promote[i]);
+	KUNIT_EXPECT_EQ(test, nr_promote[DAX_PROMOTE_TRY],
+			nr_promote[DAX_PROMOTE_FRAGMENTED] +
+			nr_promote[DAX_PROMOTE_NO_MEMORY] +
+			nr_promote[DAX_PROMOTE_REPLACE]);
+	KUNIT_EXPECT_EQ(test, nr_promote[DAX_PROMOTE_REPLACE], nr_promoted);
+	KUNIT_EXPECT_EQ(test, nr_promote[DAX_PROMOTE_ROLLBACK], nr_undone);
+	KUNIT_EXPECT_EQ(test, nr_promote[DAX_PROMOTE_DONE],
+			nr_promoted - nr_undone);
 }
 
 static int model_init(struct kunit *test)
@@ -494,6 +766,9 @@ static int model_init(struct kunit *test)
 	nr_entries = 0;
 	nr_unmaps = 0;
 	unmaps_wanted = 0;
+	nr_promoted = 0;
+	nr_undone = 0;
+	memset(nr_promote, 0, sizeof(nr_promote));
 	fail_hard = false;
 	allocations_left = INT_MAX;
 	shim_alloc_hook = fail_allocation;

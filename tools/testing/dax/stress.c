@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Random operations on one mapping by many threads at once: faults of order 0
- * and 9, writeback, truncation, walks that only wait.  What has to hold:
+ * Random operations on one mapping by many threads at once: faults of order 0,
+ * 4 and 9, promotion with all its ends, writeback, truncation, walks that only
+ * wait.  What has to hold:
  *
  *  - an entry lock has one owner, and so has each page under it;
  *  - everybody comes home (the alarm of kunit.c tells who does not);
@@ -24,6 +25,7 @@
 #define ROUNDS		2000
 #define HUGE		9
 #define HUGE_PAGES	BIT(HUGE)
+#define MEDIUM		4
 #define RANGES		4
 #define PAGES		(RANGES * HUGE_PAGES)
 
@@ -54,6 +56,7 @@ static struct address_space *mapping = &inode.i_data;
 static unsigned int nr_shared, nr_lost, nr_errors;
 static unsigned int nr_grabbed, nr_refused, nr_no_memory, nr_unmapped;
 static unsigned int nr_deleted, nr_flushed, nr_checked;
+static unsigned int nr_promoted, nr_undone;
 
 #define COUNT(n)	__atomic_fetch_add(&(n), 1, __ATOMIC_RELAXED)
 
@@ -146,11 +149,53 @@ static void finish_fault(struct xa_state *xas, unsigned long index, void *entry,
 	dax_unlock_entry(xas, new);
 }
 
+/*
+ * What small entries have become may stay a hole if they were nothing but
+ * holes; else it gets the blocks, or they come back.
+ */
+static void finish_promotion(struct xa_state *xas, unsigned long index,
+			     void *entry, struct dax_promotion *p, bool write)
+{
+	unsigned long start = dax_entry_start(entry, index);
+	unsigned long nr = dax_entry_nr_pages(entry);
+	bool with_zero = random_below(2);
+	void *new = mapped_entry(index, p->order);
+
+	COUNT(nr_promoted);
+	if (p->nr_mapped && p->pfn != start)
+		COUNT(nr_errors);
+	if (random_below(3) == 0) {
+		if (!with_zero)
+			dax_unmap_promoted_zero(xas, p);
+		disown(start, nr);
+		dax_undo_promotion(xas, p, with_zero);
+		COUNT(nr_undone);
+		return;
+	}
+	if (!write && !p->nr_mapped)
+		new = dax_make_zero(p->order);
+	else
+		dax_unmap_promoted_zero(xas, p);
+	xas_lock_irq(xas);
+	dax_replace_entry(xas, entry, new);
+	if (write)
+		xas_set_mark(xas, PAGECACHE_TAG_DIRTY);
+	xas_unlock_irq(xas);
+	if (write)
+		WRITE_ONCE(pages[index].stores, pages[index].stores + 1);
+	disown(start, nr);
+	dax_finish_promotion(xas, p);
+	dax_unlock_entry(xas, new);
+}
+
 static int fault_order(unsigned long index, unsigned int order, bool write)
 {
 	XA_STATE_ORDER(xas, &mapping->i_pages, index, order);
+	struct dax_promotion *promotion = NULL;
+	bool promote = random_below(4);
 	void *entry;
-	int ret = dax_grab_entry(&xas, order, write, &entry);
+	int ret = dax_grab_entry(&xas, order, write, &entry,
+				 promote ? &promotion : NULL);
 
 	if (ret)
 		return ret;
@@ -158,6 +203,10 @@ static int fault_order(unsigned long index, unsigned int order, bool write)
 	own(dax_entry_start(entry, index), dax_entry_nr_pages(entry));
 	if (random_below(4) == 0)
 		cond_resched();
+	if (promotion) {
+		finish_promotion(&xas, index, entry, promotion, write);
+		return 0;
+	}
 	finish_fault(&xas, index, entry, write);
 	return 0;
 }
@@ -166,14 +215,16 @@ static void do_fault(struct thread *thread)
 {
 	unsigned long index = random_index();
 	bool write = random_below(3) == 0;
-	int ret = -EBUSY;
+	bool huge = random_below(2);
+	int ret = 0;
 
-	if (random_below(2)) {
-		ret = fault_order(index, HUGE, write);
-		if (ret == -EBUSY)
-			COUNT(nr_refused);
-	}
-	if (ret == -EBUSY)
+	if (huge)
+		ret = fault_order(index, random_below(2) ? MEDIUM : HUGE, write);
+	if (ret == -EBUSY || ret == -ERANGE || ret == -EAGAIN)
+		COUNT(nr_refused);
+	else if (huge && ret != -ENOMEM)
+		return;
+	if (ret != -ENOMEM)
 		ret = fault_order(index, 0, write);
 	if (ret == -ENOMEM)
 		COUNT(nr_no_memory);
@@ -380,6 +431,10 @@ static void print_counts(struct kunit *test)
 {
 	kunit_info(test, "%u grabs, %u refused, %u without memory, %lu slept",
 		   nr_grabbed, nr_refused, nr_no_memory, nr_dax_wait_entry);
+	kunit_info(test, "%u promoted, %u of them undone, %lu fragmented, %lu always locked, %lu gone",
+		   nr_promoted, nr_undone, nr_promote[DAX_PROMOTE_FRAGMENTED],
+		   nr_promote[DAX_PROMOTE_LOCKED],
+		   nr_promote[DAX_PROMOTE_GONE]);
 	kunit_info(test, "%u deleted, %u demoted from zero, %u flushed, %u pages checked",
 		   nr_deleted, nr_unmapped, nr_flushed, nr_checked);
 }
@@ -417,6 +472,19 @@ static void random_threads(struct kunit *test)
 	KUNIT_EXPECT_GT(test, nr_unmapped, 0);
 	KUNIT_EXPECT_GT(test, nr_no_memory, 0);
 	KUNIT_EXPECT_GT(test, nr_checked, 0);
+	KUNIT_EXPECT_GT(test, nr_undone, 0);
+	KUNIT_EXPECT_GT(test, nr_promoted, nr_undone);
+	KUNIT_EXPECT_GT(test, nr_promote[DAX_PROMOTE_NO_MEMORY], 0);
+	KUNIT_EXPECT_EQ(test, nr_promote[DAX_PROMOTE_TRY],
+			nr_promote[DAX_PROMOTE_FRAGMENTED] +
+			nr_promote[DAX_PROMOTE_LOCKED] +
+			nr_promote[DAX_PROMOTE_NO_MEMORY] +
+			nr_promote[DAX_PROMOTE_GONE] +
+			nr_promote[DAX_PROMOTE_REPLACE]);
+	KUNIT_EXPECT_EQ(test, nr_promote[DAX_PROMOTE_REPLACE], nr_promoted);
+	KUNIT_EXPECT_EQ(test, nr_promote[DAX_PROMOTE_ROLLBACK], nr_undone);
+	KUNIT_EXPECT_EQ(test, nr_promote[DAX_PROMOTE_DONE],
+			nr_promoted - nr_undone);
 
 	writeback(0, PAGES);
 	KUNIT_EXPECT_FALSE(test, xa_marked(&mapping->i_pages,
@@ -458,6 +526,9 @@ static int stress_init(struct kunit *test)
 	nr_deleted = 0;
 	nr_flushed = 0;
 	nr_checked = 0;
+	nr_promoted = 0;
+	nr_undone = 0;
+	memset(nr_promote, 0, sizeof(nr_promote));
 	nr_dax_wait_entry = 0;
 	shim_alloc_hook = fail_allocation;
 	shim_unmap_hook = count_unmap;

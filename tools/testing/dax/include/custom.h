@@ -21,6 +21,14 @@
 #define READ_ONCE(x)		__atomic_load_n(&(x), __ATOMIC_RELAXED)
 #define WRITE_ONCE(x, val)	__atomic_store_n(&(x), (val), __ATOMIC_RELAXED)
 
+/* What the kernel's tools/include leaves out. */
+#define ATOMIC_INIT(i)		{ (i) }
+#define atomic_read(v)		__atomic_load_n(&(v)->counter, __ATOMIC_RELAXED)
+#define atomic_inc(v)		\
+	((void)__atomic_fetch_add(&(v)->counter, 1, __ATOMIC_RELAXED))
+#define atomic_dec(v)		\
+	((void)__atomic_fetch_sub(&(v)->counter, 1, __ATOMIC_RELAXED))
+
 /* --- warnings ----------------------------------------------------------- */
 
 void shim_warn(const char *what, const char *file, int line);
@@ -89,6 +97,10 @@ void get_task_struct(struct task_struct *task);
 void put_task_struct(struct task_struct *task);
 
 void schedule(void);
+
+/* Called, if set, by who was woken, before it does anything else. */
+extern void (*shim_resume_hook)(void);
+
 long schedule_timeout(long timeout);
 void cond_resched(void);
 void usleep_range(unsigned long low, unsigned long high);
@@ -177,14 +189,15 @@ struct rcu_head {
 void call_rcu(struct rcu_head *head, void (*func)(struct rcu_head *head));
 
 /*
- * Called, if set, before each allocation of a tree node; true lets it fail.
+ * Called, if set, before each allocation; true lets it fail.
  * It may look at the tree if @gfp lets the caller sleep: then nothing is
  * locked.
  */
 extern bool (*shim_alloc_hook)(gfp_t gfp);
 
-#define kvzalloc(size, gfp)	kzalloc(size, gfp)
-#define kvfree(p)		kfree(p)
+/* The tests' own memory does not fail. */
+#define kvzalloc(size, gfp)	calloc(1, size)
+#define kvfree(p)		free(p)
 
 /* Tree nodes that exist. */
 extern unsigned long shim_nr_nodes;

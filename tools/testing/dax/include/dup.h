@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Of the kernel's definitions, those that stand in headers which cannot be
- * included here, cut down to what fs/dax-entry.c and its tests look at.
+ * included here, cut down to what the files under test and their tests look at.
  */
 #ifndef _DAX_SHIM_DUP_H
 #define _DAX_SHIM_DUP_H
 
+#include <linux/bitmap.h>
 #include <linux/xarray.h>
 
 typedef unsigned long pgoff_t;
@@ -13,6 +14,12 @@ typedef unsigned long pgoff_t;
 #define PAGECACHE_TAG_DIRTY	XA_MARK_0
 #define PAGECACHE_TAG_WRITEBACK	XA_MARK_1
 #define PAGECACHE_TAG_TOWRITE	XA_MARK_2
+
+#define for_each_set_bitrange(b, e, addr, size)				\
+	for ((b) = find_next_bit(addr, size, 0);			\
+	     (b) < (size) &&						\
+		((e) = find_next_zero_bit(addr, size, (b) + 1), true);	\
+	     (b) = find_next_bit(addr, size, (e) + 1))
 
 struct super_block {
 	dev_t s_dev;

@@ -14,6 +14,9 @@
 #define TP_PROTO(...)	__VA_ARGS__
 #define TP_ARGS(...)	__VA_ARGS__
 
+/* In place of fs/dax-stat.c. */
+extern unsigned long nr_promote[NR_DAX_PROMOTE];
+
 #define DAX_SHIM_EVENT(event, proto, args, note)			\
 extern void (*event##_probe)(void *data, proto);			\
 extern void *event##_data;						\
@@ -46,6 +49,13 @@ DAX_SHIM_EVENT(dax_grab_entry,
 		 unsigned int order, bool write, void *found,
 		 enum dax_grab_action action),
 	TP_ARGS(mapping, pgoff, order, write, found, action),
+	do { } while (0))
+
+DAX_SHIM_EVENT(dax_promote_entry,
+	TP_PROTO(struct address_space *mapping, pgoff_t pgoff,
+		 unsigned int order, const struct dax_promotion *promotion,
+		 enum dax_promote action),
+	TP_ARGS(mapping, pgoff, order, promotion, action),
 	do { } while (0))
 
 DAX_SHIM_EVENT(dax_delete_entry,

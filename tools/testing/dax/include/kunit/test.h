@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * As much of KUnit as lets fs/tests/dax_entry_kunit.c, and the tests of this
+ * As much of KUnit as lets fs/tests/dax_*_kunit.c, and the tests of this
  * folder, run in user space.  kunit.c is the runner.
  */
 #ifndef _KUNIT_TEST_H
@@ -109,12 +109,15 @@ do {									\
 #define KUNIT_EXPECT_GT(test, l, r)	KUNIT_COMPARE(test, false, l, >, r, "")
 #define KUNIT_EXPECT_EQ_MSG(test, l, r, fmt, ...) \
 	KUNIT_COMPARE(test, false, l, ==, r, ": " fmt, ##__VA_ARGS__)
+#define KUNIT_EXPECT_PTR_EQ_MSG(test, l, r, fmt, ...) \
+	KUNIT_COMPARE(test, false, l, ==, r, ": " fmt, ##__VA_ARGS__)
 #define KUNIT_ASSERT_EQ(test, l, r)	KUNIT_COMPARE(test, true, l, ==, r, "")
 #define KUNIT_ASSERT_NE(test, l, r)	KUNIT_COMPARE(test, true, l, !=, r, "")
 #define KUNIT_ASSERT_LT(test, l, r)	KUNIT_COMPARE(test, true, l, <, r, "")
 #define KUNIT_EXPECT_PTR_EQ(test, l, r)	KUNIT_COMPARE(test, false, l, ==, r, "")
 #define KUNIT_EXPECT_PTR_NE(test, l, r)	KUNIT_COMPARE(test, false, l, !=, r, "")
 #define KUNIT_ASSERT_PTR_EQ(test, l, r)	KUNIT_COMPARE(test, true, l, ==, r, "")
+#define KUNIT_EXPECT_NULL(test, p)	KUNIT_TRUTH(test, false, p, false, "")
 #define KUNIT_ASSERT_NOT_NULL(test, p)	KUNIT_TRUTH(test, true, p, true, "")
 #define KUNIT_ASSERT_NOT_ERR_OR_NULL(test, p) \
 	KUNIT_TRUTH(test, true, !IS_ERR_OR_NULL(p), true, "")

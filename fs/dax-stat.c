@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * How often the DAX core did what a user may want to know about, over all
+ * files: fs_dax/promote in debugfs, a name and a count a line.  The trace
+ * events of the same names tell of which file.
+ *
+ * Counters are per CPU and only ever grow, so that to count takes no lock.
+ */
+
+#include <linux/debugfs.h>
+#include <linux/init.h>
+#include <linux/percpu.h>
+#include <linux/seq_file.h>
+
+#include "dax-internal.h"
+#include "dax-trace.h"
+
+static DEFINE_PER_CPU(unsigned long [NR_DAX_PROMOTE], dax_promotions);
+
+/**
+ * dax_count_promote() - Count a step of a promotion
+ * @what: The step.
+ *
+ * Context: Any.
+ */
+void dax_count_promote(enum dax_promote what)
+{
+	this_cpu_inc(dax_promotions[what]);
+}
+
+#ifdef CONFIG_DEBUG_FS
+static const struct trace_print_flags dax_promote_names[] = {
+	DAX_PROMOTE_NAMES
+};
+
+static int promote_show(struct seq_file *m, void *unused)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(dax_promote_names); i++) {
+		const struct trace_print_flags *what = &dax_promote_names[i];
+		unsigned long sum = 0;
+		int cpu;
+
+		for_each_possible_cpu(cpu)
+			sum += per_cpu(dax_promotions, cpu)[what->mask];
+		seq_printf(m, "%s %lu\n", what->name, sum);
+	}
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(promote);
+
+static int __init dax_init_debugfs(void)
+{
+	debugfs_create_file("promote", 0444, debugfs_create_dir("fs_dax", NULL),
+			    NULL, &promote_fops);
+	return 0;
+}
+late_initcall(dax_init_debugfs);
+#endif /* CONFIG_DEBUG_FS */

@@ -1,0 +1,1384 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KUnit tests of promotion (fs/dax-grab.c): small entries that are in the way
+ * of a large one make room for it, all at once, and come back if the range
+ * cannot be one entry after all.
+ *
+ * The stage is that of dax_stage.h.  tools/testing/dax/ runs this file in user
+ * space as well; what needs a failing allocation, or a look into the middle of
+ * a promotion, is there: promotion.c beside it.
+ */
+
+#include <kunit/test.h>
+#include <linux/fs.h>
+#include <linux/pagemap.h>
+#include <linux/xarray.h>
+
+#include "../dax-internal.h"
+#include "../dax-trace.h"
+#include "dax_stage.h"
+
+/* How often a promotion waits for locked entries before it gives up. */
+#define MAX_WAITS	16
+
+static const struct order_param promotable[] = {
+	{ "order 4", 4 },
+	{ "order 9", 9 },
+};
+
+KUNIT_ARRAY_PARAM_DESC(promotable, promotable, desc);
+
+/* Tests run one at a time; it is too large for the stack. */
+static struct picture before;
+
+/*
+ * Take the lock of the small entry at @index, as a fault does that works on
+ * it.  Returns the entry.
+ */
+static void *lock(struct kunit *test, pgoff_t index)
+{
+	return grab(test, index, 0, false);
+}
+
+/*
+ * Unlock it and wake nobody.  So it looks when an unlock has woken one who has
+ * not yet run, and others sleep on.
+ */
+static void unlock_quietly(struct kunit *test, pgoff_t index, void *entry)
+{
+	struct dax_test *dt = test->priv;
+	XA_STATE(xas, &dt->mapping->i_pages, index);
+
+	xas_lock_irq(&xas);
+	xas_store(&xas, entry);
+	xas_unlock_irq(&xas);
+}
+
+/* Wake as an unlock does, but leave it locked. */
+static void wake_in_vain(struct kunit *test, pgoff_t index, void *entry)
+{
+	struct dax_test *dt = test->priv;
+	XA_STATE(xas, &dt->mapping->i_pages, index);
+
+	xas_lock_irq(&xas);
+	xas_load(&xas);
+	dax_put_unlocked_entry(&xas, entry);
+	xas_unlock_irq(&xas);
+	settle(test);
+}
+
+static void let_undo(struct kunit *test, struct actor *actor)
+{
+	actor->undo = true;
+	let_go(test, actor);
+}
+
+/* --- what is promoted, and what comes back ------------------------------ */
+
+/*
+ * What a range is filled with: the letters of lay(), over and over; or just the
+ * one page @at, counted from the start of the range, or back from its end.
+ */
+struct mix {
+	const char *desc;
+	const char *cycle;
+	bool once;
+	int at;
+};
+
+static const struct mix mixes[] = {
+	{ "mapped", "m" },
+	{ "dirty", "M" },
+	{ "zero", "z" },
+	{ "empty", "e" },
+	{ "of all kinds", "mMze.Tzm" },
+	{ "mapped with gaps", "m.." },
+	{ "zero with gaps", "..z" },
+	{ "one of them dirty", "zmzmzmzM" },
+	{ "one of them to be flushed", "T.zzemm" },
+	{ "half of them zero", "MMMMMMMMzzzzzzzz" },
+	{ "the first mapped", "m", true, 0 },
+	{ "the first dirty", "T", true, 0 },
+	{ "the first zero", "z", true, 0 },
+	{ "the first empty", "e", true, 0 },
+	{ "the second dirty", "M", true, 1 },
+	{ "the eighth zero", "z", true, 7 },
+	{ "the ninth mapped", "m", true, 8 },
+	{ "the last but seven to be flushed", "T", true, -8 },
+	{ "the last dirty", "M", true, -1 },
+};
+
+KUNIT_ARRAY_PARAM_DESC(mixes, mixes, desc);
+
+static void lay_mix(struct kunit *test, pgoff_t start, unsigned int order,
+		    const struct mix *mix)
+{
+	unsigned int offset = mix->at + (mix->at < 0 ? 1 << order : 0);
+
+	if (mix->once)
+		lay_page(test, start + offset, BLOCKS + offset, mix->cycle[0]);
+	else
+		lay(test, start, order, mix->cycle);
+}
+
+/* What a promotion says that there was. */
+static void check_promotion(struct kunit *test,
+			    const struct dax_promotion *promotion)
+{
+	unsigned int from = before.start - before.first;
+	unsigned int nr = 0, nr_mapped = 0, nr_zero = 0, nr_dirty = 0;
+
+	for (unsigned int i = from; i < from + (1U << before.order); i++) {
+		void *entry = before.word[i];
+
+		nr += !!entry;
+		nr_mapped += entry && dax_is_mapped(entry);
+		nr_zero += entry && dax_is_zero(entry);
+		nr_dirty += before.dirty[i];
+	}
+	KUNIT_EXPECT_EQ(test, promotion->order, before.order);
+	KUNIT_EXPECT_EQ(test, promotion->nr, nr);
+	KUNIT_EXPECT_EQ(test, promotion->nr_mapped, nr_mapped);
+	KUNIT_EXPECT_EQ(test, promotion->nr_zero, nr_zero);
+	KUNIT_EXPECT_EQ(test, promotion->nr_dirty, nr_dirty);
+	if (nr_mapped)
+		KUNIT_EXPECT_EQ(test, promotion->pfn, BLOCKS);
+}
+
+/* From the picture before to the one in which @entry is all that is there. */
+static void picture_large(struct picture *p, void *entry)
+{
+	unsigned int from = p->start - p->first;
+	unsigned int to = from + (1U << p->order);
+	bool dirty = false, towrite = false;
+
+	for (unsigned int i = from; i < to; i++) {
+		dirty |= p->dirty[i];
+		towrite |= p->towrite[i];
+		p->nrpages += !p->word[i];
+	}
+	for (unsigned int i = from; i < to; i++) {
+		p->word[i] = entry;
+		p->dirty[i] = dirty;
+		p->towrite[i] = towrite;
+	}
+}
+
+static void expect_large(struct kunit *test, void *entry)
+{
+	static struct picture after;
+
+	after = before;
+	picture_large(&after, entry);
+	expect_picture(test, &after);
+}
+
+static void expect_undone(struct kunit *test, bool towrite, bool with_zero)
+{
+	static struct picture after;
+
+	after = before;
+	picture_undone(&after, towrite, with_zero);
+	expect_picture(test, &after);
+}
+
+/* What is close to the range, of which nothing may be touched. */
+static void put_neighbours(struct kunit *test, pgoff_t start,
+			   unsigned int order)
+{
+	if (start) {
+		lay_page(test, start - 1, 5, 'T');
+		lay_page(test, start - 3, 5, 'z');
+	}
+	lay_page(test, start + (1UL << order), 5, 'T');
+	lay_page(test, start + (1UL << order) + 2, 7, 'm');
+	put(test, BEYOND, DAX_MAPPED, 0);
+}
+
+static void promote_mix(struct kunit *test, unsigned int order, pgoff_t start,
+			bool alone)
+{
+	const struct mix *mix = test->param_value;
+	pgoff_t index = start + (1UL << order) / 3;
+	void *empty = dax_make_empty(order);
+	void *mapped = dax_make_mapped(BLOCKS, order);
+	struct dax_promotion *promotion;
+
+	lay_mix(test, start, order, mix);
+	if (!alone)
+		put_neighbours(test, start, order);
+	take_picture(test, &before, start, order);
+
+	/* It comes back, */
+	promotion = promote(test, index, order, false);
+	check_promotion(test, promotion);
+	expect_large(test, dax_make_locked(empty));
+	undo(test, start, promotion, true);
+	expect_undone(test, false, true);
+
+	/* and again, but for the zero ones. */
+	take_picture(test, &before, start, order);
+	promotion = promote(test, start, order, true);
+	expect_large(test, dax_make_locked(empty));
+	undo(test, start, promotion, false);
+	expect_undone(test, false, false);
+
+	/* What is there then is promoted for good. */
+	delete_all(test);
+	lay_mix(test, start, order, mix);
+	if (!alone)
+		put_neighbours(test, start, order);
+	take_picture(test, &before, start, order);
+	promotion = promote(test, start + (1UL << order) - 1, order, true);
+	finish(test, start, promotion, mapped);
+	expect_large(test, mapped);
+	delete_all(test);
+}
+
+/*
+ * Whatever mix there is becomes one locked empty entry with all that they were
+ * marked with, and comes back as it was: in the middle of a file, at its start,
+ * and where nothing else is, so that one at offset 0 is the root of the tree.
+ */
+static void promote_any_mix(struct kunit *test, unsigned int order)
+{
+	static const pgoff_t starts[] = { BASE, 0, BASE + 3 * BIT(9) };
+
+	need_promotable(test, order);
+	for (int i = 0; i < ARRAY_SIZE(starts); i++) {
+		promote_mix(test, order, starts[i], true);
+		promote_mix(test, order, starts[i], false);
+	}
+	expect_counts(test);
+	KUNIT_EXPECT_EQ(test, nr_promoted(test, DAX_PROMOTE_TRY), 18);
+	KUNIT_EXPECT_EQ(test, nr_promoted(test, DAX_PROMOTE_DONE), 6);
+}
+
+static void promote_any_mix_to_4(struct kunit *test)
+{
+	promote_any_mix(test, 4);
+}
+
+static void promote_any_mix_to_9(struct kunit *test)
+{
+	promote_any_mix(test, 9);
+}
+
+/* The blocks of a range may be the first of the device. */
+static void promote_first_blocks(struct kunit *test)
+{
+	unsigned int order = use_promotable(test);
+
+	lay_page(test, BASE, 0, 'm');
+	lay_page(test, BASE + 3, 3, 'M');
+	take_picture(test, &before, BASE, order);
+	undo(test, BASE, promote(test, BASE, order, true), true);
+	expect_picture(test, &before);
+
+	lay_page(test, BASE + 5, 6, 'm');
+	KUNIT_EXPECT_EQ(test, promote_errno(test, BASE, order), -ERANGE);
+}
+
+/* A zero or an empty entry has no blocks that would have to fit, first or not. */
+static void promote_mapped_after_zero(struct kunit *test)
+{
+	unsigned int order = use_promotable(test);
+	struct dax_promotion *promotion;
+
+	lay(test, BASE, order, "zem");
+	promotion = promote(test, BASE, order, true);
+	KUNIT_EXPECT_EQ(test, promotion->pfn, BLOCKS);
+	undo(test, BASE, promotion, true);
+	expect_counts(test);
+}
+
+/* A promotion can end as a zero entry, too. */
+static void promote_to_zero(struct kunit *test)
+{
+	unsigned int order = use_promotable(test);
+	struct dax_test *dt = test->priv;
+	void *zero = dax_make_zero(order);
+	struct dax_promotion *promotion;
+
+	lay(test, BASE, order, "z.");
+	take_picture(test, &before, BASE, order);
+	dt->nr_grabs = 0;
+	promotion = promote(test, BASE, order, false);
+	KUNIT_EXPECT_EQ(test, dt->nr_grabs, 1);
+	KUNIT_EXPECT_EQ(test, dt->grabs[0], DAX_GRAB_PROMOTE);
+	KUNIT_EXPECT_PTR_EQ(test, dt->found[0], dax_make_zero(0));
+	finish(test, BASE, promotion, zero);
+	expect_large(test, zero);
+}
+
+/* Where nothing is small, nothing is promoted, and that is said. */
+static void nothing_to_promote(struct kunit *test)
+{
+	struct dax_test *dt = test->priv;
+	unsigned int order = use_promotable(test);
+	XA_STATE_ORDER(xas, &dt->mapping->i_pages, BASE, order);
+	XA_STATE(small, &dt->mapping->i_pages, BASE + 1);
+	struct dax_promotion *promotion = (void *)dt;
+	void *mapped = make_entry(DAX_MAPPED, order);
+	void *entry;
+
+	put_neighbours(test, BASE, order);
+	KUNIT_ASSERT_EQ(test, 0,
+			dax_grab_entry(&xas, order, true, &entry, &promotion));
+	KUNIT_EXPECT_NULL(test, promotion);
+	KUNIT_EXPECT_PTR_EQ(test, entry, dax_make_empty(order));
+	replace(test, BASE, entry, mapped);
+	dax_unlock_entry(&xas, mapped);
+
+	promotion = (void *)dt;
+	KUNIT_ASSERT_EQ(test, 0,
+			dax_grab_entry(&xas, order, true, &entry, &promotion));
+	KUNIT_EXPECT_NULL(test, promotion);
+	KUNIT_EXPECT_PTR_EQ(test, entry, mapped);
+	dax_unlock_entry(&xas, mapped);
+
+	promotion = (void *)dt;
+	KUNIT_ASSERT_EQ(test, 0,
+			dax_grab_entry(&small, 0, true, &entry, &promotion));
+	KUNIT_EXPECT_NULL(test, promotion);
+	dax_unlock_entry(&small, mapped);
+	KUNIT_EXPECT_EQ(test, nr_promoted(test, DAX_PROMOTE_TRY), 0);
+}
+
+/* Who may not promote is refused at once. */
+static void promotion_not_wanted(struct kunit *test)
+{
+	struct dax_test *dt = test->priv;
+	unsigned int order = use_promotable(test);
+	XA_STATE_ORDER(xas, &dt->mapping->i_pages, BASE, order);
+	void *entry;
+
+	lay(test, BASE, order, "mMz.");
+	take_picture(test, &before, BASE, order);
+	KUNIT_EXPECT_EQ(test, -EBUSY,
+			dax_grab_entry(&xas, order, true, &entry, NULL));
+	expect_picture(test, &before);
+	KUNIT_EXPECT_EQ(test, nr_promoted(test, DAX_PROMOTE_TRY), 0);
+}
+
+/* There is an end to the size, which is not that of a word. */
+static void promotion_too_large(struct kunit *test)
+{
+	unsigned int order = DAX_PROMOTE_MAX_ORDER + 1;
+
+	need_order(test, order);
+	lay(test, BASE, 4, "mMz.");
+	take_picture(test, &before, BASE, 4);
+	for (; order <= 18; order++)
+		KUNIT_EXPECT_EQ(test, promote_errno(test, BASE, order), -EBUSY);
+	expect_picture(test, &before);
+	KUNIT_EXPECT_EQ(test, nr_promoted(test, DAX_PROMOTE_TRY), 0);
+}
+
+/* All up to there are promoted, and not those alone that a CPU can map. */
+static void promote_each_order(struct kunit *test)
+{
+	need_order(test, DAX_PROMOTE_MAX_ORDER);
+	for (unsigned int order = 1; order <= DAX_PROMOTE_MAX_ORDER; order++) {
+		void *mapped = dax_make_mapped(BLOCKS, order);
+
+		lay(test, BASE, order, "Mz");
+		put_neighbours(test, BASE, order);
+		take_picture(test, &before, BASE, order);
+		undo(test, BASE, promote(test, BASE + 1, order, true), true);
+		expect_picture(test, &before);
+		finish(test, BASE, promote(test, BASE, order, true), mapped);
+		expect_large(test, mapped);
+		delete_all(test);
+	}
+	expect_counts(test);
+}
+
+/* An entry in the way that is neither small enough nor large enough. */
+static void other_order_in_the_way(struct kunit *test)
+{
+	unsigned int order = use_promotable(test);
+	pgoff_t middle = BASE + (1UL << order) / 2;
+
+	/* Alone; behind a small one; behind more of them than are peeked at. */
+	put(test, middle, DAX_ZERO, order - 2);
+	for (unsigned int nr = 0; nr < middle - BASE; nr++) {
+		int ret;
+
+		take_picture(test, &before, BASE, order);
+		ret = promote_errno(test, BASE, order);
+		KUNIT_EXPECT_TRUE(test, ret == -EBUSY || ret == -ERANGE);
+		expect_picture(test, &before);
+		lay_page(test, BASE + nr, BLOCKS + nr, 'M');
+	}
+	expect_counts(test);
+}
+
+/* --- what cannot be one entry ------------------------------------------- */
+
+/* The odd one is anywhere: the first, the ninth, the last. */
+static void fragmented(struct kunit *test)
+{
+	unsigned int order = use_promotable(test);
+	unsigned int nr = 1U << order;
+	unsigned int odds[] = { 0, 1, 7, 8, 9, nr / 2, nr - 1 };
+
+	for (int i = 0; i < 2 * ARRAY_SIZE(odds); i++) {
+		unsigned int odd = odds[i / 2];
+		pgoff_t index = BASE + odd;
+
+		lay(test, BASE, order, "mM");
+		delete(test, index, dax_make_mapped(BLOCKS + odd, 0));
+		lay_page(test, index, BLOCKS + odd, i & 1 ? 'x' : 'w');
+		put_neighbours(test, BASE, order);
+		take_picture(test, &before, BASE, order);
+		KUNIT_EXPECT_EQ(test, promote_errno(test, BASE, order),
+				-ERANGE);
+		expect_picture(test, &before);
+		delete_all(test);
+	}
+	KUNIT_EXPECT_EQ(test, nr_promoted(test, DAX_PROMOTE_FRAGMENTED),
+			2 * ARRAY_SIZE(odds));
+	expect_counts(test);
+}
+
+/* The odd one is the only mapped one, or all fit, but they begin too late. */
+static void not_aligned(struct kunit *test)
+{
+	unsigned int order = use_promotable(test);
+	unsigned int nr = 1U << order;
+	unsigned int offsets[] = { 1, nr / 2, nr - 1 };
+
+	for (int i = 0; i < ARRAY_SIZE(offsets); i++) {
+		unsigned long pfn = BLOCKS + offsets[i];
+
+		for (unsigned int page = 0; page < nr; page++)
+			lay_page(test, BASE + page, pfn + page, 'M');
+		take_picture(test, &before, BASE, order);
+		KUNIT_EXPECT_EQ(test, promote_errno(test, BASE, order),
+				-ERANGE);
+		expect_picture(test, &before);
+		delete_all(test);
+
+		lay_page(test, BASE + nr - 2, pfn + nr - 2, 'M');
+		lay_page(test, BASE + nr - 1, 0, 'z');
+		take_picture(test, &before, BASE, order);
+		KUNIT_EXPECT_EQ(test, promote_errno(test, BASE, order),
+				-ERANGE);
+		expect_picture(test, &before);
+		delete_all(test);
+	}
+	expect_counts(test);
+}
+
+/* Two runs of blocks, each of which is aligned. */
+static void two_runs(struct kunit *test)
+{
+	unsigned int order = use_promotable(test);
+	unsigned int nr = 1U << order;
+
+	for (unsigned int page = 0; page < nr; page++)
+		lay_page(test, BASE + page,
+			 BLOCKS + page + (page < nr / 2 ? 0 : nr), 'm');
+	take_picture(test, &before, BASE, order);
+	KUNIT_EXPECT_EQ(test, promote_errno(test, BASE, order), -ERANGE);
+	expect_picture(test, &before);
+	expect_counts(test);
+}
+
+/* A block that is smaller than its offset in the range makes no sense. */
+static void block_before_its_range(struct kunit *test)
+{
+	unsigned int order = use_promotable(test);
+
+	lay_page(test, BASE + 5, 3, 'm');
+	KUNIT_EXPECT_EQ(test, promote_errno(test, BASE, order), -ERANGE);
+	lay_page(test, BASE + 7, 5, 'm');
+	KUNIT_EXPECT_EQ(test, promote_errno(test, BASE, order), -ERANGE);
+}
+
+/*
+ * A range that is fragmented, and an entry that is locked before or behind the
+ * odd one: it may be waited for or not, but then it is a refusal, and those
+ * who sleep on it get it as if nobody had asked.
+ */
+static void fragmented_and_locked(struct kunit *test)
+{
+	unsigned int order = use_promotable(test);
+	unsigned int locked[] = { 2, 11 };
+
+	for (int i = 0; i < ARRAY_SIZE(locked); i++) {
+		pgoff_t index = BASE + locked[i];
+		struct actor *first, *second, *huge;
+		void *entry;
+
+		lay(test, BASE, order, "MzmMz.");
+		delete(test, BASE + 8, dax_make_mapped(BLOCKS + 8, 0));
+		lay_page(test, BASE + 8, BLOCKS + 8, 'x');
+		entry = lock(test, index);
+		take_picture(test, &before, BASE, order);
+		first = enter(test, job_hold, index, 0, true);
+		second = enter(test, job_hold, index, 0, true);
+		huge = enter(test, job_promote, BASE, order, true);
+		KUNIT_EXPECT_EQ(test, READ_ONCE(first->sleeps), 1);
+		KUNIT_EXPECT_EQ(test, READ_ONCE(second->sleeps), 1);
+		expect_picture(test, &before);
+
+		unlock(test, index, entry);
+		settle(test);
+		let_go(test, first);
+		KUNIT_ASSERT_EQ(test, actor_state(second), ACTOR_HOLDS);
+		let_go(test, second);
+		KUNIT_ASSERT_EQ(test, actor_state(huge), ACTOR_DONE);
+		KUNIT_EXPECT_EQ(test, huge->ret, -ERANGE);
+		KUNIT_EXPECT_EQ(test, first->sleeps, 1);
+		KUNIT_EXPECT_EQ(test, second->sleeps, 1);
+		delete_all(test);
+	}
+	expect_counts(test);
+}
+
+/* To ask beforehand gives the same answers, and counts what it refuses. */
+static void peek_at_promotion(struct kunit *test)
+{
+	struct dax_test *dt = test->priv;
+	struct address_space *mapping = dt->mapping;
+	unsigned int order = use_promotable(test);
+	pgoff_t index = BASE + (1UL << order) / 2;
+
+	KUNIT_EXPECT_EQ(test, 0,
+			dax_peek_entry(mapping, index, order, true, true));
+	lay(test, BASE, order, "zMe.");
+	take_picture(test, &before, BASE, order);
+	KUNIT_EXPECT_EQ(test, 0,
+			dax_peek_entry(mapping, index, order, true, true));
+	KUNIT_EXPECT_EQ(test, -EBUSY,
+			dax_peek_entry(mapping, index, order, true, false));
+	if (has_order(18))
+		KUNIT_EXPECT_EQ(test, -EBUSY,
+				dax_peek_entry(mapping, index, 18, true, true));
+	KUNIT_EXPECT_EQ(test, 0,
+			dax_peek_entry(mapping, BASE + 1, 0, true, true));
+	expect_picture(test, &before);
+	KUNIT_EXPECT_EQ(test, nr_promoted(test, DAX_PROMOTE_TRY), 0);
+
+	lay_page(test, BASE + 3, BLOCKS + 3, 'x');
+	take_picture(test, &before, BASE, order);
+	KUNIT_EXPECT_EQ(test, -ERANGE,
+			dax_peek_entry(mapping, index, order, true, true));
+	KUNIT_EXPECT_EQ(test, -EBUSY,
+			dax_peek_entry(mapping, index, order, true, false));
+	expect_picture(test, &before);
+	/* That was the end of the fault. */
+	KUNIT_EXPECT_EQ(test, nr_promoted(test, DAX_PROMOTE_FRAGMENTED), 1);
+	expect_counts(test);
+}
+
+/* How many pages have blocks, however they are cut into entries. */
+static void count_pages_with_blocks(struct kunit *test)
+{
+	struct dax_test *dt = test->priv;
+	struct address_space *mapping = dt->mapping;
+	unsigned int order = use_promotable(test);
+	unsigned int nr = 1U << order;
+	struct dax_promotion *promotion;
+
+	KUNIT_EXPECT_EQ(test, dax_count_entries(mapping, BASE, order), 0);
+	lay(test, BASE, order, "mz.eMz.e");
+	put_neighbours(test, BASE, order);
+	lock(test, BASE);
+	KUNIT_EXPECT_EQ(test, dax_count_entries(mapping, BASE + nr / 2, order),
+			nr / 4);
+	unlock(test, BASE, dax_make_mapped(BLOCKS, 0));
+	promotion = promote(test, BASE, order, false);
+	KUNIT_EXPECT_EQ(test, dax_count_entries(mapping, BASE, order), 0);
+	finish(test, BASE, promotion, dax_make_mapped(BLOCKS, order));
+	KUNIT_EXPECT_EQ(test, dax_count_entries(mapping, BASE + 1, order), nr);
+	KUNIT_EXPECT_EQ(test, dax_count_entries(mapping, BASE + 8, 3), 8);
+	KUNIT_EXPECT_EQ(test, dax_count_entries(mapping, BASE + 3, 0), 1);
+}
+
+/* --- marks -------------------------------------------------------------- */
+
+/* The marks of all are on the large one in the moment in which they go. */
+static void marks_go_over(struct kunit *test)
+{
+	static const char *const cycles[] = { "mz.", "mMz", "mTe" };
+	struct dax_test *dt = test->priv;
+	unsigned int order = use_promotable(test);
+	void *large = dax_make_locked(dax_make_empty(order));
+
+	for (int i = 0; i < ARRAY_SIZE(cycles); i++) {
+		struct dax_promotion *promotion;
+
+		lay(test, BASE, order, cycles[i]);
+		promotion = promote(test, BASE, order, true);
+		KUNIT_EXPECT_PTR_EQ(test, dt->put_there, large);
+		KUNIT_EXPECT_EQ(test, dt->put_dirty, i >= 1);
+		KUNIT_EXPECT_EQ(test, dt->put_towrite, i == 2);
+		undo(test, BASE, promotion, true);
+		delete_all(test);
+	}
+}
+
+/* The mark of an entry that is not dirty is kept, too. */
+static void only_to_be_flushed(struct kunit *test)
+{
+	unsigned int order = use_promotable(test);
+	struct dax_promotion *promotion;
+
+	lay(test, BASE, order, "m");
+	set_mark(test, BASE + 9, PAGECACHE_TAG_TOWRITE);
+	promotion = promote(test, BASE, order, true);
+	KUNIT_EXPECT_TRUE(test, marked(test, BASE, PAGECACHE_TAG_TOWRITE));
+	KUNIT_EXPECT_FALSE(test, marked(test, BASE, PAGECACHE_TAG_DIRTY));
+	undo(test, BASE, promotion, true);
+}
+
+/* An fsync that begins meanwhile marks the large one, for all the dirty. */
+static void fsync_begins_meanwhile(struct kunit *test)
+{
+	static const char *const cycles[] = { "mMz.", "MTme", "Mzemze" };
+	unsigned int order = use_promotable(test);
+
+	for (int i = 0; i < ARRAY_SIZE(cycles); i++) {
+		for (int with_zero = 0; with_zero < 2; with_zero++) {
+			struct dax_promotion *promotion;
+
+			lay(test, BASE, order, cycles[i]);
+			put_neighbours(test, BASE, order);
+			take_picture(test, &before, BASE, order);
+			promotion = promote(test, BASE, order, true);
+			set_mark(test, BASE + 7, PAGECACHE_TAG_TOWRITE);
+			undo(test, BASE, promotion, with_zero);
+			expect_undone(test, true, with_zero);
+			delete_all(test);
+		}
+	}
+}
+
+/* --- those who wait for a small entry ----------------------------------- */
+
+/*
+ * All who sleep on the key of a small entry when it goes learn of it, at
+ * whatever offset, and sleep on the large one: three faults for one page, one
+ * for the last page, and one who walks.
+ */
+static void sleep_on_small(struct kunit *test, unsigned int order,
+			   struct actor *actors[5])
+{
+	pgoff_t last = BASE + (1UL << order) - 1;
+	pgoff_t index = BASE + 5;
+	void *first, *second;
+
+	lay(test, BASE, order, "zm");
+	first = lock(test, index);
+	second = lock(test, last);
+	actors[0] = enter(test, job_hold, index, 0, true);
+	actors[1] = enter(test, job_hold, index, 0, false);
+	actors[2] = enter(test, job_hold, index, 0, true);
+	actors[3] = enter(test, job_hold, last, 0, true);
+	set_mark(test, last, PAGECACHE_TAG_DIRTY);
+	actors[4] = enter(test, job_walk_dirty, last, 0, false);
+	KUNIT_ASSERT_STREQ(test, stage(test), "SSSSS");
+	unlock_quietly(test, index, first);
+	unlock_quietly(test, last, second);
+}
+
+static void expect_asleep_on_large(struct kunit *test, unsigned int order,
+				   struct actor *actors[5])
+{
+	KUNIT_ASSERT_STREQ(test, stage(test), "SSSSS");
+	for (int i = 0; i < 5; i++) {
+		KUNIT_EXPECT_EQ(test, READ_ONCE(actors[i]->sleeps), 2);
+		KUNIT_EXPECT_EQ(test, READ_ONCE(actors[i]->slept_at), BASE);
+		KUNIT_EXPECT_EQ(test, READ_ONCE(actors[i]->slept_order), order);
+	}
+}
+
+static void replacement_wakes_all(struct kunit *test)
+{
+	unsigned int order = use_promotable(test);
+	void *mapped = dax_make_mapped(BLOCKS, order);
+	const pgoff_t starts[] = { BASE };
+	struct dax_promotion *promotion;
+	struct actor *actors[5];
+
+	sleep_on_small(test, order, actors);
+	promotion = promote(test, BASE, order, true);
+	settle(test);
+	expect_asleep_on_large(test, order, actors);
+
+	/* They get the large one, one after the other. */
+	finish(test, BASE, promotion, mapped);
+	settle(test);
+	for (int i = 0; i < 4; i++) {
+		struct actor *actor = holder(test);
+
+		KUNIT_ASSERT_NOT_NULL(test, actor);
+		KUNIT_EXPECT_PTR_EQ(test, actor->entry, mapped);
+		let_go(test, actor);
+	}
+	KUNIT_ASSERT_STREQ(test, stage(test), "DDDDD");
+	expect_seen(test, actors[4], starts, ARRAY_SIZE(starts));
+	expect_range(test, BASE, order, mapped);
+}
+
+/* They get the small ones again: one of three at one page, and the others. */
+static void undo_wakes_all(struct kunit *test)
+{
+	unsigned int order = use_promotable(test);
+	pgoff_t last = BASE + (1UL << order) - 1;
+	const pgoff_t starts[] = { last };
+	struct dax_promotion *promotion;
+	struct actor *actors[5];
+
+	sleep_on_small(test, order, actors);
+	take_picture(test, &before, BASE, order);
+	promotion = promote(test, BASE, order, true);
+	settle(test);
+	expect_asleep_on_large(test, order, actors);
+
+	undo(test, BASE, promotion, true);
+	settle(test);
+	KUNIT_ASSERT_EQ(test, nr_actors(test, ACTOR_HOLDS), 2);
+	KUNIT_EXPECT_EQ(test, actor_state(actors[3]), ACTOR_HOLDS);
+	let_go(test, actors[3]);
+	for (int i = 0; i < 3; i++)
+		let_go(test, holder(test));
+	KUNIT_ASSERT_STREQ(test, stage(test), "DDDDD");
+	for (int i = 0; i < 4; i++)
+		KUNIT_EXPECT_EQ(test, dax_entry_order(actors[i]->entry), 0);
+	expect_seen(test, actors[4], starts, ARRAY_SIZE(starts));
+	expect_picture(test, &before);
+}
+
+/* Three want three pages of the large one, of which none was there before. */
+static void undo_wakes_all_inside(struct kunit *test)
+{
+	unsigned int order = use_promotable(test);
+	pgoff_t last = BASE + (1UL << order) - 1;
+	struct dax_promotion *promotion;
+
+	for (int with_zero = 0; with_zero < 2; with_zero++) {
+		struct dax_test *dt = test->priv;
+		unsigned int first = dt->nr_actors;
+
+		lay_page(test, BASE + 1, 0, 'z');
+		promotion = promote(test, BASE, order, true);
+		enter(test, job_hold, BASE + 1, 0, true);
+		enter(test, job_hold, BASE + 2, 0, true);
+		enter(test, job_hold, last, 0, true);
+		KUNIT_EXPECT_EQ(test, nr_actors(test, ACTOR_SLEEPS), 3);
+		undo(test, BASE, promotion, with_zero);
+		settle(test);
+		KUNIT_EXPECT_EQ(test, nr_actors(test, ACTOR_HOLDS), 3);
+		for (int i = 0; i < 3; i++)
+			let_go(test, &dt->actors[first + i]);
+		KUNIT_EXPECT_EQ(test, nr_actors(test, ACTOR_DONE), first + 3);
+		KUNIT_EXPECT_EQ(test, nrpages(test), 3);
+		delete_all(test);
+	}
+}
+
+/* What is beside the range is nobody's business: who sleeps there sleeps on. */
+static void neighbours_sleep_on(struct kunit *test)
+{
+	unsigned int order = use_promotable(test);
+	pgoff_t next = BASE + (1UL << order);
+	struct actor *actors[2];
+	void *before_it, *behind_it;
+
+	lay(test, BASE, order, "mz");
+	before_it = put_locked(test, BASE - 1, DAX_ZERO, 0);
+	behind_it = put_locked(test, next, DAX_ZERO, 0);
+	actors[0] = enter(test, job_hold, BASE - 1, 0, true);
+	actors[1] = enter(test, job_hold, next, 0, true);
+	undo(test, BASE, promote(test, BASE, order, true), true);
+	settle(test);
+	KUNIT_EXPECT_STREQ(test, stage(test), "SS");
+	for (int i = 0; i < 2; i++)
+		KUNIT_EXPECT_EQ(test, READ_ONCE(actors[i]->sleeps), 1);
+	unlock(test, BASE - 1, before_it);
+	unlock(test, next, behind_it);
+	settle(test);
+	KUNIT_EXPECT_STREQ(test, stage(test), "HH");
+}
+
+/* --- those who come meanwhile ------------------------------------------- */
+
+/* A page of the range is wanted while it is being promoted. */
+static void small_request_waits(struct kunit *test, enum dax_kind kind,
+				bool write)
+{
+	unsigned int order = use_promotable(test);
+	void *large = dax_make_entry(kind, kind == DAX_MAPPED ? BLOCKS : 0,
+				     order);
+	struct dax_promotion *promotion;
+	struct actor *small;
+
+	lay(test, BASE, order, kind == DAX_MAPPED ? "Mz" : "z.");
+	promotion = promote(test, BASE, order, true);
+	small = enter(test, job_hold, BASE + 7, 0, write);
+	KUNIT_ASSERT_STREQ(test, stage(test), "S");
+	KUNIT_EXPECT_EQ(test, READ_ONCE(small->slept_at), BASE);
+	finish(test, BASE, promotion, large);
+	settle(test);
+	KUNIT_ASSERT_STREQ(test, stage(test), "H");
+	if (kind == DAX_ZERO && write) {
+		KUNIT_EXPECT_PTR_EQ(test, small->entry, dax_make_empty(0));
+		KUNIT_EXPECT_EQ(test, nrpages(test), 1);
+		return;
+	}
+	KUNIT_EXPECT_PTR_EQ(test, small->entry, large);
+	expect_range(test, BASE, order, dax_make_locked(large));
+}
+
+static void small_write_finds_mapped(struct kunit *test)
+{
+	small_request_waits(test, DAX_MAPPED, true);
+}
+
+static void small_read_finds_zero(struct kunit *test)
+{
+	small_request_waits(test, DAX_ZERO, false);
+}
+
+static void small_write_demotes_zero(struct kunit *test)
+{
+	small_request_waits(test, DAX_ZERO, true);
+}
+
+/* Two promote one range: one does, and the other gets what it has made. */
+static void two_promote(struct kunit *test)
+{
+	unsigned int order = use_promotable(test);
+	struct actor *first, *second;
+
+	lay(test, BASE, order, "Mz.");
+	first = enter(test, job_promote, BASE, order, true);
+	second = enter(test, job_promote, BASE + 5, order, true);
+	KUNIT_ASSERT_STREQ(test, stage(test), "HS");
+	KUNIT_EXPECT_TRUE(test, first->promoted);
+	let_go(test, first);
+	KUNIT_ASSERT_STREQ(test, stage(test), "DH");
+	KUNIT_EXPECT_FALSE(test, second->promoted);
+	KUNIT_EXPECT_PTR_EQ(test, second->entry,
+			    dax_make_mapped(BLOCKS, order));
+	let_go(test, second);
+	KUNIT_EXPECT_EQ(test, nr_promoted(test, DAX_PROMOTE_TRY), 1);
+	expect_counts(test);
+}
+
+/* The first gives up, and the second has to do it all. */
+static void two_promote_one_undoes(struct kunit *test)
+{
+	unsigned int order = use_promotable(test);
+	struct actor *first, *second;
+
+	lay(test, BASE, order, "Mz.");
+	take_picture(test, &before, BASE, order);
+	first = enter(test, job_promote, BASE, order, true);
+	second = enter(test, job_promote, BASE + 5, order, false);
+	enter(test, job_hold, BASE + 3, order, false);
+	KUNIT_ASSERT_STREQ(test, stage(test), "HSS");
+	let_undo(test, first);
+	/* The third may not promote, but it may find what the second has. */
+	KUNIT_ASSERT_EQ(test, actor_state(second), ACTOR_HOLDS);
+	KUNIT_EXPECT_TRUE(test, second->promoted);
+	let_undo(test, second);
+	KUNIT_ASSERT_STREQ(test, stage(test), "DDD");
+	expect_picture(test, &before);
+	KUNIT_EXPECT_EQ(test, nr_promoted(test, DAX_PROMOTE_ROLLBACK), 2);
+	expect_counts(test);
+}
+
+/* Both wait for a small one first, and are woken at once. */
+static void two_wait_to_promote(struct kunit *test)
+{
+	unsigned int order = use_promotable(test);
+	struct actor *one;
+	void *entry;
+
+	lay(test, BASE, order, "Mz.");
+	entry = lock(test, BASE + 4);
+	enter(test, job_promote, BASE, order, true);
+	enter(test, job_promote, BASE + 5, order, true);
+	KUNIT_ASSERT_STREQ(test, stage(test), "SS");
+	unlock(test, BASE + 4, entry);
+	settle(test);
+	one = holder(test);
+	KUNIT_ASSERT_NOT_NULL(test, one);
+	KUNIT_EXPECT_TRUE(test, one->promoted);
+	let_go(test, one);
+	one = holder(test);
+	KUNIT_ASSERT_NOT_NULL(test, one);
+	KUNIT_EXPECT_FALSE(test, one->promoted);
+	let_go(test, one);
+	KUNIT_EXPECT_STREQ(test, stage(test), "DD");
+	expect_counts(test);
+}
+
+/* --- walks that meet a promotion ---------------------------------------- */
+
+/*
+ * A walk over what is marked that comes to the range meanwhile, wherever in the
+ * range it begins, meets the large one, waits, and finds it again.
+ */
+static void walks_wait(struct kunit *test, bool towrite, bool undone)
+{
+	unsigned int order = use_promotable(test);
+	pgoff_t last = BASE + (1UL << order) - 1;
+	const pgoff_t froms[] = { 0, BASE, BASE + 3, BASE + 8, last };
+	struct actor *walkers[ARRAY_SIZE(froms)];
+	struct dax_promotion *promotion;
+
+	lay_page(test, BASE, BLOCKS, 'M');
+	lay_page(test, BASE + 8, BLOCKS + 8, 'm');
+	lay_page(test, last, BLOCKS + (last - BASE), towrite ? 'T' : 'M');
+	put_dirty(test, BEYOND, 0);
+	set_mark(test, BEYOND, PAGECACHE_TAG_TOWRITE);
+	promotion = promote(test, BASE + 8, order, true);
+	for (int i = 0; i < ARRAY_SIZE(froms); i++) {
+		walkers[i] = enter(test,
+				   towrite ? job_walk_towrite : job_walk_dirty,
+				   froms[i], 0, false);
+		KUNIT_ASSERT_EQ(test, actor_state(walkers[i]), ACTOR_SLEEPS);
+		KUNIT_EXPECT_EQ(test, READ_ONCE(walkers[i]->slept_at), BASE);
+	}
+	if (undone)
+		undo(test, BASE, promotion, true);
+	else
+		finish(test, BASE, promotion, dax_make_mapped(BLOCKS, order));
+	settle(test);
+	for (int i = 0; i < ARRAY_SIZE(froms); i++) {
+		const pgoff_t large[] = { BASE, BEYOND };
+		const pgoff_t small[] = { BASE, last, BEYOND };
+		unsigned int skip = undone && walkers[i]->nr_seen == 2;
+
+		/*
+		 * A TOWRITE goes to each dirty one, so the walks are alike.
+		 * One that began in the middle may have gone back to the start
+		 * of what it waited for, or not.
+		 */
+		if (skip)
+			KUNIT_EXPECT_GT(test, froms[i], BASE);
+		expect_seen(test, walkers[i], undone ? small + skip : large,
+			    undone ? 3 - skip : 2);
+		KUNIT_EXPECT_EQ(test, walkers[i]->sleeps, 1);
+	}
+}
+
+static void dirty_walk_finds_large(struct kunit *test)
+{
+	walks_wait(test, false, false);
+}
+
+static void dirty_walk_finds_small(struct kunit *test)
+{
+	walks_wait(test, false, true);
+}
+
+static void fsync_finds_large(struct kunit *test)
+{
+	walks_wait(test, true, false);
+}
+
+static void fsync_finds_small(struct kunit *test)
+{
+	walks_wait(test, true, true);
+}
+
+/*
+ * A walk sleeps on a small entry, which is unlocked and promoted before it can
+ * look: it meets the large one, and waits again.
+ */
+static void walk_slept_on_small(struct kunit *test)
+{
+	unsigned int order = use_promotable(test);
+	unsigned int nr = 1U << order;
+	unsigned int offsets[] = { 0, 1, nr / 2, nr - 1 };
+	struct dax_test *dt = test->priv;
+
+	for (int i = 0; i < ARRAY_SIZE(offsets); i++) {
+		const pgoff_t starts[] = { BASE };
+		pgoff_t index = BASE + offsets[i];
+		struct dax_promotion *promotion;
+		struct actor *walker;
+		void *entry;
+
+		lay(test, BASE, order, "z.");
+		lay_page(test, index, 0, offsets[i] & 1 ? 'z' : '.');
+		set_mark(test, index, PAGECACHE_TAG_TOWRITE);
+		entry = lock(test, index);
+		walker = enter(test, job_walk_towrite, 0, 0, false);
+		KUNIT_ASSERT_EQ(test, actor_state(walker), ACTOR_SLEEPS);
+		unlock_quietly(test, index, entry);
+		promotion = promote(test, BASE, order, false);
+		settle(test);
+		KUNIT_ASSERT_EQ(test, actor_state(walker), ACTOR_SLEEPS);
+		KUNIT_EXPECT_EQ(test, READ_ONCE(walker->sleeps), 2);
+		KUNIT_EXPECT_EQ(test, READ_ONCE(walker->slept_at), BASE);
+		finish(test, BASE, promotion, dax_make_zero(order));
+		settle(test);
+		expect_seen(test, walker, starts, ARRAY_SIZE(starts));
+		delete_all(test);
+	}
+	KUNIT_EXPECT_EQ(test, nr_actors(test, ACTOR_DONE), dt->nr_actors);
+}
+
+/* --- a small entry is locked -------------------------------------------- */
+
+/* It is waited for, wherever it is, and then all is looked at anew. */
+static void locked_is_waited_for(struct kunit *test)
+{
+	unsigned int order = use_promotable(test);
+	unsigned int nr = 1U << order;
+	unsigned int offsets[] = { 0, 9, nr - 1 };
+
+	for (int i = 0; i < ARRAY_SIZE(offsets); i++) {
+		pgoff_t index = BASE + offsets[i];
+		struct actor *huge;
+		void *entry;
+
+		lay(test, BASE, order, "Mmze");
+		entry = lock(test, index);
+		huge = enter(test, job_promote, BASE + 3, order, true);
+		KUNIT_ASSERT_EQ(test, actor_state(huge), ACTOR_SLEEPS);
+		KUNIT_EXPECT_EQ(test, READ_ONCE(huge->slept_at), index);
+		KUNIT_EXPECT_EQ(test, READ_ONCE(huge->slept_order), 0);
+
+		/* Three go, one comes, one gets dirty. */
+		delete(test, BASE + 2, dax_make_zero(0));
+		delete(test, BASE + 3, dax_make_empty(0));
+		delete(test, BASE + 4, dax_make_mapped(BLOCKS + 4, 0));
+		lay_page(test, BASE + 4, 0, 'z');
+		set_mark(test, BASE + 5, PAGECACHE_TAG_DIRTY);
+		KUNIT_EXPECT_EQ(test, READ_ONCE(huge->sleeps), 1);
+
+		unlock_quietly(test, index, entry);
+		take_picture(test, &before, BASE, order);
+		wake_in_vain(test, index, entry);
+		KUNIT_ASSERT_EQ(test, actor_state(huge), ACTOR_HOLDS);
+		KUNIT_EXPECT_TRUE(test, huge->promoted);
+		expect_large(test, dax_make_locked(dax_make_empty(order)));
+		let_undo(test, huge);
+		expect_picture(test, &before);
+		delete_all(test);
+	}
+	expect_counts(test);
+}
+
+/* It fits when the wait begins, and does not when it ends. */
+static void fragments_while_waiting(struct kunit *test)
+{
+	unsigned int order = use_promotable(test);
+	struct actor *huge;
+	void *entry;
+
+	lay(test, BASE, order, "m.");
+	entry = lock(test, BASE + 4);
+	huge = enter(test, job_promote, BASE, order, true);
+	KUNIT_ASSERT_STREQ(test, stage(test), "S");
+	lay_page(test, BASE + 1, BLOCKS + 1, 'x');
+	unlock(test, BASE + 4, entry);
+	settle(test);
+	KUNIT_ASSERT_STREQ(test, stage(test), "D");
+	KUNIT_EXPECT_EQ(test, huge->ret, -ERANGE);
+	expect_counts(test);
+}
+
+/* All blocks are others when the wait ends, but they fit as well. */
+static void blocks_change_while_waiting(struct kunit *test)
+{
+	unsigned int order = use_promotable(test);
+	unsigned long others = BLOCKS + 3 * BIT(9);
+	struct actor *huge;
+	void *entry;
+
+	lay_page(test, BASE + 1, BLOCKS + 1, 'm');
+	lay_page(test, BASE + 4, 0, 'z');
+	entry = lock(test, BASE + 4);
+	huge = enter(test, job_promote, BASE, order, true);
+	KUNIT_ASSERT_STREQ(test, stage(test), "S");
+	delete(test, BASE + 1, dax_make_mapped(BLOCKS + 1, 0));
+	lay_page(test, BASE + 1, others + 1, 'm');
+	lay_page(test, BASE + 2, others + 2, 'M');
+	unlock_quietly(test, BASE + 4, entry);
+	take_picture(test, &before, BASE, order);
+	wake_in_vain(test, BASE + 4, entry);
+	KUNIT_ASSERT_STREQ(test, stage(test), "H");
+	KUNIT_EXPECT_TRUE(test, huge->promoted);
+	let_undo(test, huge);
+	expect_picture(test, &before);
+	expect_counts(test);
+}
+
+/*
+ * The wait takes nobody's turn.  When the first is unlocked, the promotion goes
+ * on to wait for the second, and the fault that came later gets the first.
+ */
+static void promotion_takes_no_turn(struct kunit *test)
+{
+	unsigned int order = use_promotable(test);
+	struct actor *huge, *small;
+	void *first, *second;
+
+	lay(test, BASE, order, "m");
+	first = lock(test, BASE + 1);
+	second = lock(test, BASE + 2);
+	huge = enter(test, job_promote, BASE, order, true);
+	small = enter(test, job_hold, BASE + 1, 0, true);
+	KUNIT_ASSERT_STREQ(test, stage(test), "SS");
+	unlock(test, BASE + 1, first);
+	settle(test);
+	KUNIT_ASSERT_STREQ(test, stage(test), "SH");
+	unlock(test, BASE + 2, second);
+	let_go(test, small);
+	KUNIT_ASSERT_STREQ(test, stage(test), "HD");
+	let_go(test, huge);
+	expect_counts(test);
+}
+
+/* Nor does a fault that came first keep the wakeup from it. */
+static void promotion_is_always_woken(struct kunit *test)
+{
+	unsigned int order = use_promotable(test);
+	struct actor *huge, *small;
+	void *entry;
+
+	lay(test, BASE, order, "m");
+	entry = lock(test, BASE + 1);
+	small = enter(test, job_hold, BASE + 1, 0, true);
+	huge = enter(test, job_promote, BASE, order, true);
+	KUNIT_ASSERT_STREQ(test, stage(test), "SS");
+	unlock(test, BASE + 1, entry);
+	settle(test);
+	/* Who of them was the faster makes the other sleep again. */
+	KUNIT_ASSERT_EQ(test, nr_actors(test, ACTOR_HOLDS), 1);
+	KUNIT_EXPECT_EQ(test, READ_ONCE(small->sleeps) +
+			      READ_ONCE(huge->sleeps), 3);
+	let_go(test, holder(test));
+	let_go(test, holder(test));
+	KUNIT_EXPECT_STREQ(test, stage(test), "DD");
+}
+
+/* There is an end to it, also if it is always another that is locked. */
+static void waits_have_a_bound(struct kunit *test, unsigned int nr_locked)
+{
+	unsigned int order = use_promotable(test);
+	struct actor *huge;
+	void *entries[2];
+
+	lay(test, BASE, order, "Mmz.");
+	for (unsigned int i = 0; i < nr_locked; i++)
+		entries[i] = lock(test, BASE + i);
+	take_picture(test, &before, BASE, order);
+	huge = enter(test, job_promote, BASE, order, true);
+	for (unsigned int i = 0; i < MAX_WAITS; i++) {
+		unsigned int now = i % nr_locked;
+		unsigned int then = (i + 1) % nr_locked;
+
+		KUNIT_ASSERT_STREQ(test, stage(test), "S");
+		KUNIT_EXPECT_EQ(test, READ_ONCE(huge->sleeps), i + 1);
+		if (now == then) {
+			wake_in_vain(test, BASE, entries[0]);
+			continue;
+		}
+		/* That of the two that it does not sleep on is the next. */
+		KUNIT_EXPECT_EQ(test, READ_ONCE(huge->slept_at), BASE + now);
+		unlock_quietly(test, BASE + now, entries[now]);
+		wake_in_vain(test, BASE + now, entries[now]);
+		entries[now] = lock(test, BASE + now);
+	}
+	KUNIT_ASSERT_STREQ(test, stage(test), "D");
+	KUNIT_EXPECT_EQ(test, huge->ret, -EAGAIN);
+	KUNIT_EXPECT_EQ(test, huge->sleeps, MAX_WAITS);
+	expect_picture(test, &before);
+	KUNIT_EXPECT_EQ(test, nr_promoted(test, DAX_PROMOTE_LOCKED), 1);
+	expect_counts(test);
+}
+
+static void one_is_always_locked(struct kunit *test)
+{
+	waits_have_a_bound(test, 1);
+}
+
+static void another_is_always_locked(struct kunit *test)
+{
+	waits_have_a_bound(test, 2);
+}
+
+/* The last of the waits is not in vain. */
+static void unlocked_at_last(struct kunit *test)
+{
+	unsigned int order = use_promotable(test);
+	struct actor *huge;
+	void *entry;
+
+	lay(test, BASE, order, "Mmz.");
+	entry = lock(test, BASE);
+	huge = enter(test, job_promote, BASE, order, true);
+	for (unsigned int i = 1; i < MAX_WAITS; i++)
+		wake_in_vain(test, BASE, entry);
+	KUNIT_ASSERT_STREQ(test, stage(test), "S");
+	unlock(test, BASE, entry);
+	settle(test);
+	KUNIT_ASSERT_STREQ(test, stage(test), "H");
+	KUNIT_EXPECT_TRUE(test, huge->promoted);
+	KUNIT_EXPECT_EQ(test, huge->sleeps, MAX_WAITS);
+}
+
+/* All is deleted while it waits: it goes on as where nothing was. */
+static void gone_while_waiting(struct kunit *test)
+{
+	unsigned int order = use_promotable(test);
+	struct actor *huge;
+	void *entry;
+
+	lay_page(test, BASE + 3, BLOCKS + 3, 'M');
+	entry = lock(test, BASE + 3);
+	huge = enter(test, job_promote, BASE, order, true);
+	KUNIT_ASSERT_STREQ(test, stage(test), "S");
+	delete(test, BASE + 3, entry);
+	settle(test);
+	KUNIT_ASSERT_STREQ(test, stage(test), "H");
+	KUNIT_EXPECT_FALSE(test, huge->promoted);
+	KUNIT_EXPECT_PTR_EQ(test, huge->entry, dax_make_empty(order));
+	KUNIT_EXPECT_EQ(test, nrpages(test), 1UL << order);
+	KUNIT_EXPECT_FALSE(test, marked(test, BASE, PAGECACHE_TAG_DIRTY));
+	KUNIT_EXPECT_EQ(test, nr_promoted(test, DAX_PROMOTE_GONE), 1);
+	expect_counts(test);
+	let_go(test, huge);
+	expect_range(test, BASE, order, dax_make_empty(order));
+}
+
+/*
+ * Another one's large entry is there instead.  It is locked, so it is waited
+ * for, and it is larger or as large as what was asked for.
+ */
+static void large_while_waiting(struct kunit *test)
+{
+	unsigned int order = use_promotable(test);
+
+	for (unsigned int more = 0; more <= 9; more += 9) {
+		unsigned int larger = order + more;
+		void *large = make_entry(DAX_MAPPED, larger);
+		struct dax_test *dt = test->priv;
+		XA_STATE(small, &dt->mapping->i_pages, BASE + 3);
+		XA_STATE_ORDER(xas, &dt->mapping->i_pages, BASE, larger);
+		struct actor *huge;
+		void *entry;
+
+		lay_page(test, BASE + 3, BLOCKS + 3, 'M');
+		entry = lock(test, BASE + 3);
+		huge = enter(test, job_promote, BASE, order, true);
+		KUNIT_ASSERT_EQ(test, actor_state(huge), ACTOR_SLEEPS);
+
+		xas_lock_irq(&xas);
+		dax_delete_entry(&small, entry, DAX_DELETE_TRUNCATE);
+		xas_store(&xas, dax_make_locked(large));
+		dt->mapping->nrpages += dax_entry_nr_pages(large);
+		xas_unlock_irq(&xas);
+		KUNIT_ASSERT_EQ(test, xas_error(&xas), 0);
+		settle(test);
+		KUNIT_ASSERT_EQ(test, actor_state(huge), ACTOR_SLEEPS);
+		KUNIT_EXPECT_EQ(test, READ_ONCE(huge->slept_order), larger);
+		unlock(test, BASE, large);
+		settle(test);
+		KUNIT_ASSERT_EQ(test, actor_state(huge), ACTOR_HOLDS);
+		KUNIT_EXPECT_FALSE(test, huge->promoted);
+		KUNIT_EXPECT_PTR_EQ(test, huge->entry, large);
+		let_go(test, huge);
+		expect_range(test, BASE, larger, large);
+		delete_all(test);
+	}
+	KUNIT_EXPECT_EQ(test, nr_promoted(test, DAX_PROMOTE_GONE), 2);
+	expect_counts(test);
+}
+
+/* The one that was locked goes, and the others are promoted. */
+static void locked_one_goes(struct kunit *test)
+{
+	unsigned int order = use_promotable(test);
+	struct actor *huge;
+	void *entry;
+
+	lay(test, BASE, order, "Mz");
+	entry = lock(test, BASE + 4);
+	huge = enter(test, job_promote, BASE, order, true);
+	KUNIT_ASSERT_STREQ(test, stage(test), "S");
+	delete(test, BASE + 4, entry);
+	settle(test);
+	KUNIT_ASSERT_STREQ(test, stage(test), "H");
+	KUNIT_EXPECT_TRUE(test, huge->promoted);
+	let_undo(test, huge);
+	KUNIT_EXPECT_PTR_EQ(test, peek(test, BASE + 4), NULL);
+	KUNIT_EXPECT_EQ(test, nrpages(test), (1UL << order) - 1);
+	expect_counts(test);
+}
+
+static struct kunit_case dax_promote_cases[] = {
+	KUNIT_CASE_PARAM(promote_any_mix_to_4, mixes_gen_params),
+	KUNIT_CASE_PARAM(promote_any_mix_to_9, mixes_gen_params),
+	KUNIT_CASE_PARAM(promote_first_blocks, promotable_gen_params),
+	KUNIT_CASE_PARAM(promote_mapped_after_zero, promotable_gen_params),
+	KUNIT_CASE_PARAM(promote_to_zero, promotable_gen_params),
+	KUNIT_CASE_PARAM(nothing_to_promote, promotable_gen_params),
+	KUNIT_CASE_PARAM(promotion_not_wanted, promotable_gen_params),
+	KUNIT_CASE(promotion_too_large),
+	KUNIT_CASE(promote_each_order),
+	KUNIT_CASE_PARAM(other_order_in_the_way, promotable_gen_params),
+
+	KUNIT_CASE_PARAM(fragmented, promotable_gen_params),
+	KUNIT_CASE_PARAM(not_aligned, promotable_gen_params),
+	KUNIT_CASE_PARAM(two_runs, promotable_gen_params),
+	KUNIT_CASE_PARAM(block_before_its_range, promotable_gen_params),
+	KUNIT_CASE_PARAM(fragmented_and_locked, promotable_gen_params),
+	KUNIT_CASE_PARAM(peek_at_promotion, promotable_gen_params),
+	KUNIT_CASE_PARAM(count_pages_with_blocks, promotable_gen_params),
+
+	KUNIT_CASE_PARAM(marks_go_over, promotable_gen_params),
+	KUNIT_CASE_PARAM(only_to_be_flushed, promotable_gen_params),
+	KUNIT_CASE_PARAM(fsync_begins_meanwhile, promotable_gen_params),
+
+	KUNIT_CASE_PARAM(replacement_wakes_all, promotable_gen_params),
+	KUNIT_CASE_PARAM(undo_wakes_all, promotable_gen_params),
+	KUNIT_CASE_PARAM(undo_wakes_all_inside, promotable_gen_params),
+	KUNIT_CASE_PARAM(neighbours_sleep_on, promotable_gen_params),
+
+	KUNIT_CASE_PARAM(small_write_finds_mapped, promotable_gen_params),
+	KUNIT_CASE_PARAM(small_read_finds_zero, promotable_gen_params),
+	KUNIT_CASE_PARAM(small_write_demotes_zero, promotable_gen_params),
+	KUNIT_CASE_PARAM(two_promote, promotable_gen_params),
+	KUNIT_CASE_PARAM(two_promote_one_undoes, promotable_gen_params),
+	KUNIT_CASE_PARAM(two_wait_to_promote, promotable_gen_params),
+
+	KUNIT_CASE_PARAM(dirty_walk_finds_large, promotable_gen_params),
+	KUNIT_CASE_PARAM(dirty_walk_finds_small, promotable_gen_params),
+	KUNIT_CASE_PARAM(fsync_finds_large, promotable_gen_params),
+	KUNIT_CASE_PARAM(fsync_finds_small, promotable_gen_params),
+	KUNIT_CASE_PARAM(walk_slept_on_small, promotable_gen_params),
+
+	KUNIT_CASE_PARAM(locked_is_waited_for, promotable_gen_params),
+	KUNIT_CASE_PARAM(fragments_while_waiting, promotable_gen_params),
+	KUNIT_CASE_PARAM(blocks_change_while_waiting, promotable_gen_params),
+	KUNIT_CASE_PARAM(promotion_takes_no_turn, promotable_gen_params),
+	KUNIT_CASE_PARAM(promotion_is_always_woken, promotable_gen_params),
+	KUNIT_CASE_PARAM(one_is_always_locked, promotable_gen_params),
+	KUNIT_CASE_PARAM(another_is_always_locked, promotable_gen_params),
+	KUNIT_CASE_PARAM(unlocked_at_last, promotable_gen_params),
+	KUNIT_CASE_PARAM(gone_while_waiting, promotable_gen_params),
+	KUNIT_CASE_PARAM(large_while_waiting, promotable_gen_params),
+	KUNIT_CASE_PARAM(locked_one_goes, promotable_gen_params),
+	{}
+};
+
+static struct kunit_suite dax_promote_suite = {
+	.name = "dax_promote",
+	.init = dax_stage_init,
+	.exit = dax_stage_exit,
+	.test_cases = dax_promote_cases,
+};
+
+kunit_test_suites(&dax_promote_suite);

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What only user space can do to a test's mapping, for injection.c and
+ * promotion.c: let allocations fail, act while the xa_lock is dropped for one,
+ * and look at who unmaps what.
+ */
+#ifndef _DAX_HOOKS_H
+#define _DAX_HOOKS_H
+
+#include <kunit/test.h>
+
+/*
+ * The allocations from the first to the last to fail do so, counted from 0;
+ * and all that may not sleep, if so wanted.  What is to be done while the
+ * xa_lock is dropped is done once, after that many that may sleep.
+ */
+extern long nr_allocations;
+extern long first_to_fail;
+extern long last_to_fail;
+extern bool fail_atomic;
+extern void (*while_unlocked)(void);
+extern long act_after;
+
+/* What the unmap hook saw, and the entry that was there then. */
+#define MAX_UNMAPS	300
+
+struct unmap {
+	unsigned long start;
+	unsigned long nr;
+	bool cows;
+	void *entry;
+};
+
+extern unsigned int nr_unmaps;
+extern struct unmap unmaps[MAX_UNMAPS];
+extern void (*while_unmapping)(void);
+
+void set_hooks(struct kunit *test, struct address_space *mapping);
+void remove_hooks(void);
+void fail_from(long first, long last);
+
+#endif /* _DAX_HOOKS_H */
