@@ -1117,17 +1117,18 @@ EXPORT_SYMBOL_GPL(dax_iomap_collapse);
 static bool dax_eager_wants(const struct vm_fault *vmf, vm_fault_t ret)
 {
 	struct vm_area_struct *vma = vmf->vma;
+	unsigned int order = PMD_ORDER;
 
 	if ((ret & VM_FAULT_ERROR) || vmf->pte ||
 	    vmf->pgoff % DAX_EAGER_STRIDE != DAX_EAGER_STRIDE - 1)
 		return false;
-	if (PMD_ORDER > DAX_PROMOTE_MAX_ORDER ||
+	if (order > DAX_PROMOTE_MAX_ORDER ||
 	    !(vma->vm_flags & VM_MAYSHARE) ||
-	    !thp_vma_allowable_order(vma, vma->vm_flags, TVA_IN_PF, PMD_ORDER))
+	    !thp_vma_allowable_order(vma, vma->vm_flags, TVA_IN_PF, order))
 		return false;
-	if (dax_fault_eligible(vmf, PMD_ORDER))
+	if (dax_fault_eligible(vmf, order))
 		return false;
-	return dax_count_entries(dax_vmf_mapping(vmf), vmf->pgoff, PMD_ORDER) >=
+	return dax_count_entries(dax_vmf_mapping(vmf), vmf->pgoff, order) >=
 		DAX_EAGER_DENSE;
 }
 
