@@ -502,12 +502,12 @@ static vm_fault_t dax_fault_pfn(struct dax_fault *df, pfn_t *pfnp)
 				       DAX_FALLBACK_DEVICE_SHORT :
 				       DAX_FALLBACK_DEVICE_ERROR);
 	pfn.val -= offset;
+	if (df->run == DAX_MAPPED && pfn.val != df->pfn.val)
+		return dax_fault_fallback(df, DAX_FALLBACK_EXTENT_SHORT);
 	/* More than a pte needs struct pages that GUP may take. */
 	if (df->order && (!IS_ALIGNED(pfn_t_to_pfn(pfn), 1UL << df->order) ||
 			  !pfn_t_devmap(pfn)))
 		return dax_fault_fallback(df, DAX_FALLBACK_MISALIGNED_PFN);
-	if (df->run == DAX_MAPPED && pfn.val != df->pfn.val)
-		return dax_fault_fallback(df, DAX_FALLBACK_EXTENT_SHORT);
 	*pfnp = pfn;
 	return 0;
 }

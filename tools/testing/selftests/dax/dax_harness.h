@@ -47,6 +47,30 @@ FIXTURE_TEARDOWN(dax)
 #define NEED_XFS()	\
 	NEED(dax_is_xfs() ? NULL : "reflink is a feature of XFS")
 
+/*
+ * ext4 has no map_pages, so mm takes a fault twice when it comes down to 4 KiB:
+ * under the VMA lock, where it is turned away, and under the mmap lock.
+ */
+#define ONCE_OR_TWICE(count) do {	\
+	unsigned int __count = (count);	\
+					\
+	EXPECT_LE(1, __count);		\
+	EXPECT_GE(2, __count);		\
+} while (0)
+
+/* Small entries become huge when a fault of 2 MiB meets them. */
+#define NEED_PROMOTION() do {			\
+	NEED(dax_policy("fault"));		\
+	NEED_EVENT("dax_promote_entry");	\
+} while (0)
+
+/* Steps of promotions, by the name that the counters have, too. */
+#define PROMOTE(action)	dax_count("dax_promote_entry", "order 9, %s", action)
+#define PROMOTED(nr, mapped, zero, dirty) \
+	dax_count("dax_promote_entry", \
+		  "order 9, entries %u mapped %u zero %u dirty %u done", \
+		  nr, mapped, zero, dirty)
+
 #define EXPECT_MAPPED(size, addr)	EXPECT_STREQ(size, dax_mapped(addr))
 #define ASSERT_MAPPED(size, addr)	ASSERT_STREQ(size, dax_mapped(addr))
 #define EXPECT_BYTES(byte, buf, len)	\

@@ -364,6 +364,34 @@ int dax_file(size_t len, enum dax_layout layout)
 	dax_die("no file of %zu bytes got 2 MiB aligned blocks", len);
 }
 
+int dax_file_growing(size_t len)
+{
+	char name[32];
+	int fd;
+
+	for (int tries = 0; tries < 16; tries++) {
+		snprintf(name, sizeof(name), "growing-%d", tries);
+		fd = dax_create(name);
+		dax_falloc(fd, FALLOC_FL_KEEP_SIZE, 0, len);
+		if (all_extents_huge(fd, len)) {
+			dax_fsync(fd);
+			return fd;
+		}
+		close(fd);
+	}
+	dax_die("no file of %zu bytes got 2 MiB aligned blocks", len);
+}
+
+int dax_file_fragmented(void)
+{
+	int fd = dax_file(2 * SZ_2M, WRITTEN);
+
+	/* What was behind the gap moves on by a page, off its border. */
+	dax_falloc(fd, FALLOC_FL_INSERT_RANGE, DAX_GAP * SZ_4K, SZ_4K);
+	dax_fsync(fd);
+	return fd;
+}
+
 /* Mappings. */
 
 /* What is mapped keeps a file system busy: all of it goes before an unmount. */
@@ -412,6 +440,12 @@ char *dax_map_private(int fd, off_t off, size_t len)
 {
 	return dax_map_shifted(fd, off, len, PROT_READ | PROT_WRITE,
 			       MAP_PRIVATE, 0);
+}
+
+char *dax_map_small(int fd, size_t len)
+{
+	return dax_map_shifted(fd, 0, len, PROT_READ | PROT_WRITE, MAP_SHARED,
+			       SZ_4K);
 }
 
 void dax_unmap(void *addr, size_t len)
@@ -482,6 +516,26 @@ uint64_t dax_pfn(const void *addr)
 	if (!(word >> 63))
 		return 0;
 	return word & ((1ULL << 55) - 1);
+}
+
+void dax_look(struct dax_view *view, const char *addr)
+{
+	for (unsigned int i = 0; i < PAGES_2M; i++) {
+		view->mapped[i] = dax_mapped(addr + i * SZ_4K);
+		view->pfn[i] = dax_pfn(addr + i * SZ_4K);
+	}
+}
+
+unsigned int dax_looks_different(const struct dax_view *view, const char *addr)
+{
+	struct dax_view now;
+	unsigned int nr = 0;
+
+	dax_look(&now, addr);
+	for (unsigned int i = 0; i < PAGES_2M; i++)
+		nr += strcmp(view->mapped[i], now.mapped[i]) ||
+		      view->pfn[i] != now.pfn[i];
+	return nr;
 }
 
 static sigjmp_buf touch_env;
@@ -766,6 +820,60 @@ unsigned int dax_count(const char *event, const char *fmt, ...)
 	return count;
 }
 
+/* Promotion. */
+
+#define POLICY	"/sys/module/fs_dax/parameters/promote"
+#define COUNTERS	"/sys/kernel/debug/fs_dax/promote"
+
+static char policy_before[16];
+
+const char *dax_policy(const char *policy)
+{
+	int err, fd;
+
+	fd = open(POLICY, O_RDONLY);
+	if (fd < 0)
+		return "this kernel does not promote";
+	if (!policy_before[0] &&
+	    read(fd, policy_before, sizeof(policy_before) - 1) <= 0)
+		dax_die(POLICY ": %s", strerror(errno));
+	close(fd);
+	err = dax_write_file(POLICY, "%s", policy);
+	if (err)
+		dax_die("\"%s\" to " POLICY ": %s", policy, strerror(-err));
+	return NULL;
+}
+
+static void restore_policy(void)
+{
+	if (policy_before[0])
+		dax_write_file(POLICY, "%s", policy_before);
+	policy_before[0] = '\0';
+}
+
+unsigned long dax_promotions(const char *action)
+{
+	unsigned long count;
+	char name[32];
+	FILE *file;
+
+	file = fopen(COUNTERS, "r");
+	if (!file)
+		dax_die(COUNTERS ": %s", strerror(errno));
+	while (fscanf(file, "%31s %lu", name, &count) == 2) {
+		if (!strcmp(name, action)) {
+			fclose(file);
+			return count;
+		}
+	}
+	dax_die(COUNTERS " has no \"%s\"", action);
+}
+
+int dax_collapse(void *addr, size_t len)
+{
+	return madvise(addr, len, MADV_COLLAPSE) ? errno : 0;
+}
+
 /* Threads and children. */
 
 pthread_t dax_thread(void *(*fn)(void *), void *arg)
@@ -841,6 +949,60 @@ int dax_child(int (*fn)(void *arg), void *arg)
 		dax_die("waitpid: %s", strerror(errno));
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) :
 				     WEXITSTATUS(status);
+}
+
+static void take_steps(int ask, int answer, int (*step)(int nr, void *arg),
+		       void *arg)
+{
+	int nr, ret;
+
+	while (read(ask, &nr, sizeof(nr)) == sizeof(nr)) {
+		ret = step(nr, arg);
+		if (write(answer, &ret, sizeof(ret)) != sizeof(ret))
+			break;
+	}
+	_exit(0);
+}
+
+void dax_peer_start(struct dax_peer *peer, int (*step)(int nr, void *arg),
+		    void *arg)
+{
+	int ask[2], answer[2];
+
+	if (pipe(ask) || pipe(answer))
+		dax_die("pipe: %s", strerror(errno));
+	peer->pid = fork();
+	if (peer->pid < 0)
+		dax_die("fork: %s", strerror(errno));
+	if (!peer->pid) {
+		/* A later peer has copies of our pipes, too. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(ask[1]);
+		close(answer[0]);
+		take_steps(ask[0], answer[1], step, arg);
+	}
+	close(ask[0]);
+	close(answer[1]);
+	peer->ask = ask[1];
+	peer->answer = answer[0];
+}
+
+int dax_peer_step(struct dax_peer *peer, int nr)
+{
+	int ret;
+
+	if (write(peer->ask, &nr, sizeof(nr)) != sizeof(nr) ||
+	    read(peer->answer, &ret, sizeof(ret)) != sizeof(ret))
+		dax_die("the other process is gone at step %d", nr);
+	return ret;
+}
+
+void dax_peer_stop(struct dax_peer *peer)
+{
+	kill(peer->pid, SIGKILL);
+	waitpid(peer->pid, NULL, 0);
+	close(peer->ask);
+	close(peer->answer);
 }
 
 /* The scratch file system. */
@@ -985,6 +1147,7 @@ void dax_scratch_drop(void)
 void dax_leave(void)
 {
 	stop_watchdog();
+	restore_policy();
 	trace_close();
 	unmap_all();
 	close_range(STDERR_FILENO + 1, ~0U, 0);

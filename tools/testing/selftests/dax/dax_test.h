@@ -36,6 +36,10 @@
 #define PAGES_2M	(SZ_2M / SZ_4K)
 #define ARRAY_LEN(a)	(sizeof(a) / sizeof((a)[0]))
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE	25
+#endif
+
 void dax_die(const char *fmt, ...)
 	__attribute__((noreturn, format(printf, 1, 2)));
 void dax_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -65,6 +69,10 @@ enum dax_layout {
 int dax_create(const char *name);
 int dax_clone(int fd, const char *name);	/* a reflink copy */
 int dax_file(size_t len, enum dax_layout layout);
+int dax_file_growing(size_t len);	/* PREALLOC, but the size is still 0 */
+/* WRITTEN, 2 MiB that can never be huge: page DAX_GAP is a hole. */
+#define DAX_GAP	100
+int dax_file_fragmented(void);
 void dax_name(int fd, char *path, size_t size);
 void dax_unlink(int fd);
 void dax_fill(int fd, off_t off, size_t len, int byte);
@@ -81,6 +89,8 @@ char *dax_map_shifted(int fd, off_t off, size_t len, int prot, int flags,
 		      size_t shift);
 char *dax_map(int fd, off_t off, size_t len);		/* shared, read/write */
 char *dax_map_private(int fd, off_t off, size_t len);
+/* Off colour, so that faults are small: from the start of the file, shared. */
+char *dax_map_small(int fd, size_t len);
 void dax_unmap(void *addr, size_t len);
 void dax_zap(void *addr, size_t len);			/* MADV_DONTNEED */
 void dax_msync(void *addr, size_t len);
@@ -88,6 +98,14 @@ void dax_fsync(int fd);
 /* "none", "4K", "4K zero", "2M" or "2M zero" */
 const char *dax_mapped(const void *addr);
 uint64_t dax_pfn(const void *addr);
+/* The same for each page of 2 MiB, and how many pages it is no more so for. */
+struct dax_view {
+	const char *mapped[PAGES_2M];
+	uint64_t pfn[PAGES_2M];
+};
+
+void dax_look(struct dax_view *view, const char *addr);
+unsigned int dax_looks_different(const struct dax_view *view, const char *addr);
 
 static inline char dax_peek(const volatile char *p)
 {
@@ -119,6 +137,14 @@ const char *dax_trace_text(void);
 unsigned int dax_count(const char *event, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/*
+ * Promotion: when it happens until the test ends, "off", "fault" or "eager",
+ * or a reason to skip; what its counters say; and on request.
+ */
+const char *dax_policy(const char *policy);
+unsigned long dax_promotions(const char *action);
+int dax_collapse(void *addr, size_t len);	/* 0 or an errno */
+
 /* Threads. */
 pthread_t dax_thread(void *(*fn)(void *), void *arg);
 void dax_join(pthread_t thread);
@@ -127,6 +153,17 @@ void dax_gang(unsigned int nr, void (*fn)(unsigned int id, void *arg),
 	      void *arg);
 /* Runs @fn in a child; returns its exit status, or 128 + signal. */
 int dax_child(int (*fn)(void *arg), void *arg);
+
+/* A child that takes steps when it is told to. */
+struct dax_peer {
+	pid_t pid;
+	int ask, answer;
+};
+
+void dax_peer_start(struct dax_peer *peer, int (*step)(int nr, void *arg),
+		    void *arg);
+int dax_peer_step(struct dax_peer *peer, int nr);	/* what @step returns */
+void dax_peer_stop(struct dax_peer *peer);
 
 /*
  * A second file system on DAX_SCRATCH for what would disturb the first one:

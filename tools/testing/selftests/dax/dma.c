@@ -2,7 +2,7 @@
 /*
  * A DAX mapping as the buffer of somebody else's I/O. As long as a device may
  * still touch a page, truncate and punch have to wait, whether or not the page
- * is mapped by then.
+ * is mapped by then, and whatever the size of its entry has become.
  */
 #include <asm/posix_types.h>
 #include <linux/aio_abi.h>
@@ -249,8 +249,24 @@ struct slow {
 	unsigned long laps;
 };
 
+/* @p is mapped by a pte and is being read into. */
+static void promote_under_io(struct __test_metadata *_metadata, int fd, char *p)
+{
+	uint64_t pfn = dax_pfn(p + SZ_4K);
+	char *huge;
+
+	ASSERT_MAPPED("4K", p + SZ_4K);
+	huge = dax_map(fd, 0, SZ_2M);
+	dax_poke(huge, 'h');
+	EXPECT_MAPPED("2M", huge);
+	EXPECT_MAPPED("4K", p + SZ_4K);
+	EXPECT_EQ(pfn, dax_pfn(huge + SZ_4K));
+	dax_unmap(huge, SZ_2M);
+}
+
 static void cut_during_io(struct __test_metadata *_metadata,
-			  void (*cut)(int fd), void *(*busy)(void *))
+			  void (*cut)(int fd), void *(*busy)(void *),
+			  bool promote)
 {
 	struct slow slow = {};
 	pthread_t thread = 0;
@@ -262,10 +278,13 @@ static void cut_during_io(struct __test_metadata *_metadata,
 	NEED(slow_source(&source));
 	slow.fd = dax_file(SZ_2M, PREALLOC);
 	slow.p = dax_map(slow.fd, 0, SZ_2M);
-	p = dax_map(slow.fd, 0, SZ_2M);
+	p = promote ? dax_map_small(slow.fd, SZ_2M) :
+		      dax_map(slow.fd, 0, SZ_2M);
 	dax_poke(p, 'w');
-	ASSERT_MAPPED("2M", p);
+	ASSERT_MAPPED(promote ? "4K" : "2M", p);
 	submit_read(&ctx, source, p + SZ_4K, SZ_4K);
+	if (promote)
+		promote_under_io(_metadata, slow.fd, p);
 	early = completed(ctx, 0);
 	dax_unmap(p, SZ_2M);
 	if (busy) {
@@ -299,12 +318,12 @@ static void cut_by_punch(int fd)
 
 TEST_F(dax, truncate_waits_for_unmapped_io)
 {
-	cut_during_io(_metadata, cut_by_truncate, NULL);
+	cut_during_io(_metadata, cut_by_truncate, NULL, false);
 }
 
 TEST_F(dax, punch_waits_for_unmapped_io)
 {
-	cut_during_io(_metadata, cut_by_punch, NULL);
+	cut_during_io(_metadata, cut_by_punch, NULL, false);
 }
 
 /* An entry that is locked, by fsync here, is not to be skipped. (W11) */
@@ -322,7 +341,155 @@ static void *store_and_fsync(void *arg)
 
 TEST_F(dax, punch_waits_behind_fsync)
 {
-	cut_during_io(_metadata, cut_by_punch, store_and_fsync);
+	cut_during_io(_metadata, cut_by_punch, store_and_fsync, false);
+}
+
+/*
+ * The entry was small when the device was told the page, and has become a part
+ * of 2 MiB since.
+ */
+TEST_F(dax, truncate_waits_for_promoted)
+{
+	NEED_PROMOTION();
+	cut_during_io(_metadata, cut_by_truncate, NULL, true);
+}
+
+TEST_F(dax, punch_waits_for_promoted)
+{
+	NEED_PROMOTION();
+	cut_during_io(_metadata, cut_by_punch, NULL, true);
+}
+
+TEST_F(dax, punch_waits_for_promoted_behind_fsync)
+{
+	NEED_PROMOTION();
+	cut_during_io(_metadata, cut_by_punch, store_and_fsync, true);
+}
+
+/* What the device reads arrives in the file, by whatever it is looked at. */
+static void read_into_promoted(struct __test_metadata *_metadata, bool collapse)
+{
+	char *small, *huge, *want, buf[SZ_4K];
+	aio_context_t ctx;
+	int fd, source;
+	uint64_t pfn;
+
+	NEED(slow_source(&source));
+	if (posix_memalign((void **)&want, SZ_4K, SZ_4K))
+		dax_die("no memory");
+	ASSERT_EQ(SZ_4K, pread(source, want, SZ_4K, 0));
+	fd = dax_file(SZ_2M, WRITTEN);
+	ASSERT_EQ(NULL, dax_policy("off"));
+	small = dax_map_small(fd, SZ_2M);
+	dax_poke(small + 9 * SZ_4K, 'x');
+	huge = dax_map(fd, 0, SZ_2M);
+	dax_peek(huge + 8 * SZ_4K);
+	pfn = dax_pfn(small + 9 * SZ_4K);
+	submit_read(&ctx, source, small + 9 * SZ_4K, SZ_4K);
+	if (collapse) {
+		EXPECT_EQ(0, dax_collapse(huge, SZ_2M));
+	} else {
+		ASSERT_EQ(NULL, dax_policy("fault"));
+		huge = dax_map(fd, 0, SZ_2M);
+		dax_poke(huge + 10 * SZ_4K, 'h');
+	}
+	EXPECT_EQ(0, completed(ctx, 0));
+	EXPECT_MAPPED("2M", huge);
+	EXPECT_EQ(pfn, dax_pfn(huge + 9 * SZ_4K));
+	EXPECT_EQ(1, completed(ctx, 1));
+	EXPECT_EQ(0, memcmp(want, huge + 9 * SZ_4K, SZ_4K));
+	EXPECT_EQ(0, memcmp(want, small + 9 * SZ_4K, SZ_4K));
+	dax_read(fd, 9 * SZ_4K, buf, SZ_4K);
+	EXPECT_EQ(0, memcmp(want, buf, SZ_4K));
+	EXPECT_EQ(FILL, dax_peek(huge + 8 * SZ_4K));
+	/* It was stored to before the device was done, and is to be flushed. */
+	dax_trace(fd, "dax_writeback_one");
+	dax_fsync(fd);
+	EXPECT_EQ(1, dax_count("dax_writeback_one", "pgoff 0x0, pglen 0x200"));
+	syscall(__NR_io_destroy, ctx);
+	free(want);
+}
+
+TEST_F(dax, into_promoted)
+{
+	NEED_PROMOTION();
+	read_into_promoted(_metadata, false);
+}
+
+TEST_F(dax, into_collapsed)
+{
+	NEED_PROMOTION();
+	read_into_promoted(_metadata, true);
+}
+
+/* I/O without end, while its pages become part of 2 MiB and small again. */
+struct transit {
+	int source;
+	char *small;
+	volatile bool stop;
+	volatile unsigned long ios;
+	unsigned long wrong;
+};
+
+static void *io_through(void *arg)
+{
+	struct transit *transit = arg;
+	size_t len = 16 * SZ_4K;
+
+	for (; !transit->stop; transit->ios++) {
+		off_t at = transit->ios % 8 * len;
+		char *p = transit->small + at, byte = 'a' + transit->ios % 26;
+
+		memset(p, byte, len);
+		if (pwrite(transit->source, p, len, at) != (ssize_t)len)
+			dax_die("I/O: %s", strerror(errno));
+		memset(p, '-', len);
+		if (pread(transit->source, p, len, at) != (ssize_t)len)
+			dax_die("I/O: %s", strerror(errno));
+		transit->wrong += dax_differs(p, len, byte) >= 0;
+	}
+	return NULL;
+}
+
+TEST_F(dax, promotion_against_io)
+{
+	unsigned int rounds = dax_scale(60), promoted = 0;
+	off_t spare = SZ_2M - SZ_4K;
+	struct transit transit = {};
+	pthread_t thread;
+	char *huge;
+	int fd;
+
+	NEED_PROMOTION();
+	NEED(open_source(&transit.source));
+	fd = dax_file(SZ_2M, WRITTEN);
+	transit.small = dax_map_small(fd, SZ_2M);
+	thread = dax_thread(io_through, &transit);
+	for (unsigned int i = 0; i < rounds; i++) {
+		unsigned long ios = transit.ios;
+
+		/* One page gives back its block, and gets it again. */
+		dax_falloc(fd, PUNCH, spare, SZ_4K);
+		dax_fsync(fd);
+		dax_fill(fd, spare, SZ_4K, FILL);
+		dax_fsync(fd);
+		dax_poke(transit.small + 200 * SZ_4K, i);
+		huge = dax_map(fd, 0, SZ_2M);
+		if (i % 2)
+			dax_poke(huge + 201 * SZ_4K, i);
+		else
+			dax_peek(huge);
+		promoted += !strcmp(dax_mapped(huge), "2M");
+		dax_unmap(huge, SZ_2M);
+		while (transit.ios == ios)
+			sched_yield();
+	}
+	transit.stop = true;
+	dax_join(thread);
+	dax_note("%u rounds, %u times huge, %lu times written and read back",
+		 rounds, promoted, transit.ios);
+	EXPECT_EQ(0, transit.wrong);
+	EXPECT_LT(0, promoted);
 }
 
 TEST_HARNESS_MAIN

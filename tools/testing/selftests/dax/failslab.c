@@ -4,11 +4,16 @@
  * tried again, or fails with SIGBUS; nothing hangs, and what was stored is
  * there. (W1) Only these nodes: what a file system makes of failures of its
  * own is not our subject.
+ *
+ * A promotion needs nodes, and a record of what it replaces. Without them the
+ * small entries stay, and the fault comes down to 4 KiB.
  */
 #include "dax_harness.h"
 
 #define FAILSLAB	"/sys/kernel/debug/failslab/"
-#define NODES		"/sys/kernel/slab/radix_tree_node/failslab"
+#define CACHE(name)	"/sys/kernel/slab/" name "/failslab"
+#define NODES		CACHE("radix_tree_node")
+#define RECORDS		CACHE("kmalloc-512")	/* struct dax_promotion */
 
 static const char *failslab_off(void)
 {
@@ -19,12 +24,12 @@ static const char *failslab_off(void)
 	return NULL;
 }
 
-/* Of a thread that asked for it, so many allocations of a node fail. */
-static void failslab_arm(unsigned int percent)
+/* Of a thread that asked for it, so many allocations from @cache fail. */
+static void failslab_arm_cache(const char *cache, unsigned int percent)
 {
 	int err = 0;
 
-	err |= dax_write_file(NODES, "1");
+	err |= dax_write_file(cache, "1");
 	err |= dax_write_file(FAILSLAB "cache-filter", "1");
 	err |= dax_write_file(FAILSLAB "task-filter", "1");
 	err |= dax_write_file(FAILSLAB "ignore-gfp-wait", "0");
@@ -37,11 +42,17 @@ static void failslab_arm(unsigned int percent)
 		dax_die("failslab cannot be set up");
 }
 
+static void failslab_arm(unsigned int percent)
+{
+	failslab_arm_cache(NODES, percent);
+}
+
 static void failslab_disarm(void)
 {
 	dax_write_file(FAILSLAB "probability", "0");
 	dax_write_file(FAILSLAB "task-filter", "0");
 	dax_write_file(NODES, "0");
+	dax_write_file(RECORDS, "0");
 }
 
 static void fail_me(bool on)
@@ -227,6 +238,310 @@ TEST_F(dax, fsync_and_truncate)
 		EXPECT_EQ('a' + i, dax_peek(p + i * SZ_4K));
 	}
 	dax_fsync(fd);
+}
+
+/* Promotion. */
+
+#define BLOCKS	8
+
+/* Each try ended in one way, and each replacement in one of two. */
+static void expect_balance(struct __test_metadata *_metadata)
+{
+	EXPECT_EQ(dax_promotions("try"),
+		  dax_promotions("refuse-fragmented") +
+		  dax_promotions("refuse-locked") +
+		  dax_promotions("refuse-no-memory") +
+		  dax_promotions("gone") + dax_promotions("replace"));
+	EXPECT_EQ(dax_promotions("replace"),
+		  dax_promotions("rollback") + dax_promotions("done"));
+}
+
+/* Small entries, of which some are dirty, in each block. */
+#define DIRTY(page)	((page) % 50 == 7)
+
+static char *small_entries(int fd)
+{
+	char *small = dax_map_small(fd, BLOCKS * SZ_2M);
+
+	for (unsigned int i = 0; i < BLOCKS * PAGES_2M; i++) {
+		if (DIRTY(i))
+			dax_poke(small + i * SZ_4K, 's');
+		else if (i % 3 == 0)
+			dax_peek(small + i * SZ_4K);
+	}
+	return small;
+}
+
+static unsigned int nr_dirty(void)
+{
+	unsigned int nr = 0;
+
+	for (unsigned int i = 0; i < BLOCKS * PAGES_2M; i++)
+		nr += DIRTY(i);
+	return nr;
+}
+
+static unsigned int wrong_bytes(const char *p)
+{
+	unsigned int nr = 0;
+
+	for (unsigned int i = 0; i < BLOCKS * PAGES_2M; i++)
+		nr += dax_peek(p + i * SZ_4K) != (DIRTY(i) ? 's' : FILL);
+	return nr;
+}
+
+/* All of them are there, and so are their marks. */
+static void expect_small(struct __test_metadata *_metadata, int fd,
+			 const struct dax_view *view, const char *small)
+{
+	EXPECT_EQ(0, dax_count("dax_promote_entry", "done"));
+	EXPECT_EQ(0, dax_count("dax_delete_entry", "%s", ""));
+	for (unsigned int i = 0; i < BLOCKS; i++)
+		EXPECT_EQ(0, dax_looks_different(&view[i], small + i * SZ_2M));
+	dax_trace_clear();
+	dax_fsync(fd);
+	EXPECT_EQ(nr_dirty(), dax_count("dax_writeback_one", "pglen 0x1"));
+	EXPECT_EQ(nr_dirty(), dax_count("dax_writeback_one", "%s", ""));
+}
+
+static void look_at_all(struct dax_view *view, const char *small)
+{
+	for (unsigned int i = 0; i < BLOCKS; i++)
+		dax_look(&view[i], small + i * SZ_2M);
+}
+
+/* Where nothing can be had, a fault is a small one, and says why. */
+static void promote_without(struct __test_metadata *_metadata,
+			    const char *cache)
+{
+	struct dax_view *view = calloc(BLOCKS, sizeof(*view));
+	unsigned int nr, signals = 0;
+	char *small, *p;
+	int fd;
+
+	fd = dax_file(BLOCKS * SZ_2M, WRITTEN);
+	small = small_entries(fd);
+	look_at_all(view, small);
+	dax_trace(fd, NULL);
+	p = dax_map(fd, 0, BLOCKS * SZ_2M);
+	failslab_arm_cache(cache, 100);
+	for (unsigned int i = 0; i < BLOCKS; i++)
+		signals += !!touch_failing(p + i * SZ_2M, false);
+	failslab_disarm();
+	EXPECT_EQ(0, signals);
+	nr = dax_count("dax_fault_fallback", "order 9, reason no-memory");
+	EXPECT_LE(BLOCKS, nr);
+	EXPECT_GE(2 * BLOCKS, nr);
+	EXPECT_EQ(nr, PROMOTE("refuse-no-memory"));
+	EXPECT_EQ(nr, PROMOTE("try"));
+	EXPECT_EQ(nr, dax_count("dax_fault_fallback", "order %s", "9"));
+	for (unsigned int i = 0; i < BLOCKS; i++)
+		EXPECT_MAPPED("4K", p + i * SZ_2M);
+	expect_small(_metadata, fd, view, small);
+	EXPECT_EQ(0, wrong_bytes(p));
+
+	/* With memory back, who comes next is served. */
+	p = dax_map(fd, 0, BLOCKS * SZ_2M);
+	for (unsigned int i = 0; i < BLOCKS; i++) {
+		dax_poke(p + i * SZ_2M + 1, 'w');
+		EXPECT_MAPPED("2M", p + i * SZ_2M);
+	}
+	EXPECT_EQ(0, wrong_bytes(p));
+	EXPECT_EQ(0, wrong_bytes(small));
+	expect_balance(_metadata);
+	free(view);
+}
+
+TEST_F(dax, promotion_without_nodes)
+{
+	NEED_PROMOTION();
+	NEED(failslab_off());
+	promote_without(_metadata, NODES);
+}
+
+TEST_F(dax, promotion_without_record)
+{
+	NEED_PROMOTION();
+	NEED(failslab_off());
+	NEED(access(RECORDS, W_OK) ? "needs " RECORDS : NULL);
+	promote_without(_metadata, RECORDS);
+}
+
+static void collapse_without(struct __test_metadata *_metadata,
+			     const char *cache)
+{
+	struct dax_view *view = calloc(BLOCKS, sizeof(*view));
+	char *small, *p;
+	int fd;
+
+	ASSERT_EQ(NULL, dax_policy("off"));
+	fd = dax_file(BLOCKS * SZ_2M, WRITTEN);
+	small = small_entries(fd);
+	p = dax_map(fd, 0, BLOCKS * SZ_2M);
+	EXPECT_EQ(0, wrong_bytes(p));
+	look_at_all(view, p);
+	dax_trace(fd, NULL);
+	failslab_arm_cache(cache, 100);
+	fail_me(true);
+	for (unsigned int i = 0; i < BLOCKS; i++)
+		EXPECT_EQ(ENOMEM, dax_collapse(p + i * SZ_2M, SZ_2M));
+	EXPECT_EQ(ENOMEM, dax_collapse(p, BLOCKS * SZ_2M));
+	fail_me(false);
+	failslab_disarm();
+	EXPECT_EQ(0, dax_count("dax_collapse", "result 0"));
+	EXPECT_EQ(PROMOTE("try"), PROMOTE("refuse-no-memory"));
+	expect_small(_metadata, fd, view, p);
+
+	EXPECT_EQ(0, dax_collapse(p, BLOCKS * SZ_2M));
+	for (unsigned int i = 0; i < BLOCKS; i++)
+		EXPECT_MAPPED("2M", p + i * SZ_2M);
+	EXPECT_EQ(0, wrong_bytes(p));
+	EXPECT_EQ(0, wrong_bytes(small));
+	expect_balance(_metadata);
+	free(view);
+}
+
+TEST_F(dax, collapse_without_nodes)
+{
+	NEED_PROMOTION();
+	NEED(failslab_off());
+	collapse_without(_metadata, NODES);
+}
+
+TEST_F(dax, collapse_without_record)
+{
+	NEED_PROMOTION();
+	NEED(failslab_off());
+	NEED(access(RECORDS, W_OK) ? "needs " RECORDS : NULL);
+	collapse_without(_metadata, RECORDS);
+}
+
+/*
+ * One allocation or another of the ten or so fails, so that each is the first
+ * one to fail at some time. Stores go on as well, since small entries that are
+ * stored to need memory of their own.
+ */
+static void promote_with_failures(struct __test_metadata *_metadata,
+				  bool collapse)
+{
+	unsigned int rounds = dax_scale(10), huge = 0, small_ones = 0, odd = 0;
+	size_t len = BLOCKS * SZ_2M;
+
+	for (unsigned int i = 0; i < rounds; i++) {
+		int fd = dax_file(len, WRITTEN);
+		char *small = small_entries(fd), *p;
+
+		p = dax_map(fd, 0, len);
+		if (collapse) {
+			ASSERT_EQ(NULL, dax_policy("off"));
+			EXPECT_EQ(0, wrong_bytes(p));
+		}
+		failslab_arm(3 + i % 10 * 3);
+		for (size_t at = 0; at < len; at += SZ_2M) {
+			int err = 0;
+
+			fail_me(true);
+			if (collapse)
+				err = dax_collapse(p + at, SZ_2M);
+			else if (dax_touch_signal(p + at + 1, at & SZ_2M, NULL))
+				odd++;
+			fail_me(false);
+			odd += err && err != ENOMEM;
+			huge += !strcmp(dax_mapped(p + at), "2M");
+			small_ones += !strcmp(dax_mapped(p + at), "4K");
+		}
+		failslab_disarm();
+		EXPECT_EQ(0, wrong_bytes(small));
+		EXPECT_EQ(0, wrong_bytes(p));
+		dax_unmap(p, len);
+		dax_unmap(small, len);
+		dax_unlink(fd);
+		close(fd);
+		expect_balance(_metadata);
+	}
+	dax_note("%u rounds: %u times huge, %u times small", rounds, huge,
+		 small_ones);
+	EXPECT_EQ(0, odd);
+	EXPECT_EQ(rounds * BLOCKS, huge + small_ones);
+	EXPECT_LT(0, huge);
+	EXPECT_LT(0, small_ones);
+}
+
+TEST_F(dax, promotion_with_failures)
+{
+	NEED_PROMOTION();
+	NEED(failslab_off());
+	promote_with_failures(_metadata, false);
+}
+
+TEST_F(dax, collapse_with_failures)
+{
+	NEED_PROMOTION();
+	NEED(failslab_off());
+	promote_with_failures(_metadata, true);
+}
+
+/*
+ * What was allocated before the one that failed is given back. A node that was
+ * not would be a thousand of them here; some come and go by themselves. To
+ * shrink a cache is to have KASAN let go of what was freed.
+ */
+static unsigned long active_objects(const char *cache)
+{
+	unsigned long nr, found = 0;
+	char line[512], name[64];
+	FILE *file;
+
+	snprintf(line, sizeof(line), "/sys/kernel/slab/%s/shrink", cache);
+	dax_write_file(line, "1");
+	/* KASAN keeps what was freed for a while, but not over a shrink. */
+	snprintf(line, sizeof(line), "/sys/kernel/slab/%s/shrink", cache);
+	dax_write_file(line, "1");
+	file = fopen("/proc/slabinfo", "r");
+	if (!file)
+		dax_die("/proc/slabinfo: %s", strerror(errno));
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "%63s %lu", name, &nr) == 2 &&
+		    !strcmp(name, cache))
+			found = nr;
+	fclose(file);
+	return found;
+}
+
+TEST_F(dax, no_leak)
+{
+	static const unsigned int tries = 1000;
+	unsigned long nodes, records;
+	unsigned int refused = 0;
+	char *small, *p;
+	int fd;
+
+	NEED_PROMOTION();
+	NEED(failslab_off());
+	ASSERT_EQ(NULL, dax_policy("off"));
+	fd = dax_file(SZ_2M, WRITTEN);
+	small = dax_map_small(fd, SZ_2M);
+	dax_poke(small + 5 * SZ_4K, 's');
+	p = dax_map(fd, 0, SZ_2M);
+	dax_peek(p);
+	nodes = active_objects("radix_tree_node");
+	records = active_objects("kmalloc-512");
+	/* It takes eight nodes, and each fifth one fails. */
+	failslab_arm(100);
+	dax_write_file(FAILSLAB "interval", "5");
+	fail_me(true);
+	for (unsigned int i = 0; i < tries; i++)
+		refused += dax_collapse(p, SZ_2M) == ENOMEM;
+	fail_me(false);
+	failslab_disarm();
+	nodes = active_objects("radix_tree_node") - nodes;
+	records = active_objects("kmalloc-512") - records;
+	dax_note("%u of %u refused: %ld nodes and %ld records more", refused,
+		 tries, (long)nodes, (long)records);
+	EXPECT_EQ(tries, refused);
+	EXPECT_GT((long)tries / 2, (long)nodes);
+	EXPECT_GT((long)tries / 2, (long)records);
+	expect_balance(_metadata);
 }
 
 TEST_HARNESS_MAIN

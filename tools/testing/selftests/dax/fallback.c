@@ -133,19 +133,73 @@ TEST_F(dax, private_write)
 		EXPECT_EQ(0, dax_count("jbd2_handle_start", "%s", ""));
 }
 
+/* Smaller entries, where they are not promoted, or cannot be. */
+
 TEST_F(dax, small_entries)
 {
 	char *p;
 	int fd;
 
 	NEED_EVENT("dax_fault_fallback");
+	if (dax_has_event("dax_promote_entry"))
+		NEED(dax_policy("off"));
 	fd = start(SZ_2M, WRITTEN);
 	dax_peek(dax_map(fd, 5 * SZ_4K, SZ_4K));
 	dax_trace_clear();
 	p = dax_map(fd, 0, SZ_2M);
 	dax_poke(p, 'w');
 	EXPECT_FALLBACKS(1, "small-entries");
+	EXPECT_EQ(FALLBACKS("small-entries"),
+		  dax_count("dax_grab_entry", "order 9 write, action refuse"));
+	EXPECT_EQ(0, dax_count("dax_promote_entry", "%s", ""));
+	EXPECT_EQ(1, handles());
 	EXPECT_MAPPED("4K", p);
+}
+
+/* The first few entries tell: no transaction is opened to learn more. */
+TEST_F(dax, fragmented)
+{
+	char *p;
+	int fd;
+
+	NEED_PROMOTION();
+	fd = dax_file_fragmented();
+	dax_peek(dax_map(fd, 500 * SZ_4K, SZ_4K));
+	dax_trace(fd, NULL);
+	count_handles();
+	dax_trace_clear();
+	p = dax_map(fd, 0, SZ_2M);
+	dax_poke(p, 'w');
+	EXPECT_FALLBACKS(1, "fragmented");
+	EXPECT_EQ(FALLBACKS("fragmented"),
+		  dax_count("dax_grab_entry", "order 9 write, action refuse"));
+	EXPECT_EQ(FALLBACKS("fragmented"), PROMOTE("refuse-fragmented"));
+	EXPECT_EQ(0, PROMOTE("replace"));
+	EXPECT_EQ(1, handles());
+	EXPECT_MAPPED("4K", p);
+}
+
+/* The entries do not tell, but the filesystem does: it is asked only once. */
+TEST_F(dax, extent_short_below_small_entries)
+{
+	unsigned int tries;
+	char *p;
+	int fd;
+
+	NEED_PROMOTION();
+	fd = dax_file_fragmented();
+	dax_peek(dax_map(fd, 5 * SZ_4K, SZ_4K));
+	dax_trace(fd, NULL);
+	p = dax_map(fd, 0, SZ_2M);
+	dax_peek(p);
+	tries = PROMOTE("try");
+	EXPECT_FALLBACKS(1, "extent-short");
+	EXPECT_EQ(FALLBACKS("extent-short"), tries);
+	EXPECT_EQ(tries, PROMOTE("rollback"));
+	EXPECT_MAPPED("4K", p);
+	for (unsigned int page = 0; page < PAGES_2M; page++)
+		dax_peek(p + page * SZ_4K);
+	EXPECT_EQ(tries, PROMOTE("try"));
 }
 
 TEST_F(dax, extent_short)
@@ -164,6 +218,23 @@ TEST_F(dax, extent_short)
 	EXPECT_MAPPED("4K", p);
 	EXPECT_EQ(0, dax_peek(p + 7 * SZ_4K));
 	EXPECT_EQ(FILL, dax_peek(p + 8 * SZ_4K));
+}
+
+/* A block for the page that has none is not the one that would do. */
+TEST_F(dax, extent_short_write)
+{
+	char *p;
+	int fd;
+
+	NEED_EVENT("dax_fault_fallback");
+	fd = dax_file_fragmented();
+	dax_trace(fd, NULL);
+	p = dax_map(fd, 0, SZ_2M);
+	dax_poke(p + 8 * SZ_4K, 'w');
+	EXPECT_FALLBACKS(1, "extent-short");
+	EXPECT_MAPPED("4K", p + 8 * SZ_4K);
+	EXPECT_EQ(0, dax_peek(p + DAX_GAP * SZ_4K));
+	EXPECT_EQ(FILL, dax_peek(p + (DAX_GAP + 1) * SZ_4K));
 }
 
 /* Collapsing one block moves all others off their 2 MiB border. */
@@ -233,6 +304,28 @@ TEST_F(dax, none)
 	EXPECT_EQ(8, dax_count("dax_pmd_fault_done", "NOPAGE") +
 		     dax_count("dax_pmd_fault_done", "MAJOR|NOPAGE") +
 		     dax_count("dax_pmd_fault_done", "NOPAGE|MAJOR"));
+	EXPECT_EQ(0, dax_count("dax_pte_fault", "%s", ""));
+	EXPECT_EQ(0, dax_count("dax_fault_fallback", "order 9"));
+}
+
+/* Nor where small entries are, if their blocks are in one piece. */
+TEST_F(dax, none_with_small_entries)
+{
+	char *small, *p;
+	int fd;
+
+	NEED_PROMOTION();
+	fd = dax_file(8 * SZ_2M, PREALLOC);
+	small = dax_map_small(fd, 8 * SZ_2M);
+	for (int i = 0; i < 8; i++)
+		dax_poke(small + i * SZ_2M + i * 60 * SZ_4K, 's');
+	dax_trace(fd, NULL);
+	p = dax_map(fd, 0, 8 * SZ_2M);
+	for (int i = 0; i < 8; i++) {
+		dax_poke(p + i * SZ_2M + i * SZ_4K, 'w');
+		EXPECT_MAPPED("2M", p + i * SZ_2M);
+	}
+	EXPECT_EQ(8, PROMOTE("done"));
 	EXPECT_EQ(0, dax_count("dax_pte_fault", "%s", ""));
 	EXPECT_EQ(0, dax_count("dax_fault_fallback", "order 9"));
 }

@@ -250,6 +250,133 @@ TEST_F(dax, other_process)
 }
 
 /*
+ * What was promoted is one entry, mapped by ptes where it was small, and huge
+ * elsewhere: the page is the right one, and so is each address that is told.
+ */
+struct promoted {
+	int fd;
+	char *small, *huge;
+};
+
+/*
+ * Each of these tests has a page of its own, as the next file system has the
+ * same blocks.
+ */
+static void promote_one(struct __test_metadata *_metadata,
+			struct promoted *promoted)
+{
+	promoted->fd = dax_file(SZ_2M, WRITTEN);
+	promoted->small = dax_map_small(promoted->fd, SZ_2M);
+	for (unsigned int page = 0; page < PAGES_2M; page += 3) {
+		if (page % 2)
+			dax_poke(promoted->small + page * SZ_4K + 1, 's');
+		else
+			dax_peek(promoted->small + page * SZ_4K);
+	}
+	promoted->huge = dax_map(promoted->fd, 0, SZ_2M);
+	dax_poke(promoted->huge + 100 * SZ_4K + 1, 'w');
+	ASSERT_MAPPED("2M", promoted->huge);
+	ASSERT_MAPPED("4K", promoted->small + 99 * SZ_4K);
+}
+
+TEST_F(dax, middle_of_promoted)
+{
+	struct promoted promoted;
+
+	NEED_PROMOTION();
+	NEED(poison_fs(reverse_map));
+	promote_one(_metadata, &promoted);
+	poison_one(_metadata, promoted.huge, 130);
+	rest_is_well(_metadata, promoted.fd, promoted.huge, 130);
+	rest_is_well(_metadata, promoted.fd, promoted.small, 130);
+}
+
+TEST_F(dax, pte_of_promoted)
+{
+	struct promoted promoted;
+	siginfo_t info = {};
+
+	NEED_PROMOTION();
+	NEED(poison_fs(reverse_map));
+	promote_one(_metadata, &promoted);
+	EXPECT_EQ(SIGBUS, dax_poison(promoted.small + 99 * SZ_4K, &info));
+	EXPECT_EQ(BUS_MCEERR_AR, info.si_code);
+	EXPECT_EQ((uintptr_t)promoted.small + 99 * SZ_4K,
+		  (uintptr_t)info.si_addr & -SZ_4K);
+	rest_is_well(_metadata, promoted.fd, promoted.huge, 99);
+	rest_is_well(_metadata, promoted.fd, promoted.small, 99);
+}
+
+TEST_F(dax, middle_of_collapsed)
+{
+	char *p;
+	int fd;
+
+	NEED_PROMOTION();
+	NEED(poison_fs(reverse_map));
+	ASSERT_EQ(NULL, dax_policy("off"));
+	fd = dax_file(SZ_2M, WRITTEN);
+	dax_peek(dax_map(fd, 9 * SZ_4K, SZ_4K));
+	p = dax_map(fd, 0, SZ_2M);
+	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
+		dax_poke(p + at + 1, 'w');
+	ASSERT_MAPPED("4K", p);
+	ASSERT_EQ(0, dax_collapse(p, SZ_2M));
+	poison_one(_metadata, p, 300);
+	rest_is_well(_metadata, fd, p, 300);
+}
+
+/* One who has the page by a pte, and does not touch it at that moment. */
+struct owner {
+	char *small;
+	unsigned int page;
+	int ready[2];
+};
+
+static int wait_for_own_poison(struct owner *owner)
+{
+	siginfo_t info = {};
+	sigset_t bus;
+
+	prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_EARLY, 0, 0);
+	sigemptyset(&bus);
+	sigaddset(&bus, SIGBUS);
+	sigprocmask(SIG_BLOCK, &bus, NULL);
+	dax_peek(owner->small + owner->page * SZ_4K);
+	if (write(owner->ready[1], "r", 1) != 1)
+		return 1;
+	if (sigwaitinfo(&bus, &info) != SIGBUS)
+		return 2;
+	return ((uintptr_t)info.si_addr & -SZ_4K) ==
+	       (uintptr_t)owner->small + owner->page * SZ_4K ? 0 : 3;
+}
+
+TEST_F(dax, other_process_of_promoted)
+{
+	struct owner owner = { .page = 201 };
+	struct promoted promoted;
+	int status;
+	pid_t pid;
+	char c;
+
+	NEED_PROMOTION();
+	NEED(poison_fs(reverse_map));
+	promote_one(_metadata, &promoted);
+	owner.small = promoted.small;
+	ASSERT_EQ(0, pipe(owner.ready));
+	pid = fork();
+	if (!pid)
+		_exit(wait_for_own_poison(&owner));
+	ASSERT_EQ(1, read(owner.ready[0], &c, 1));
+	dax_unmap(promoted.small, SZ_2M);
+	EXPECT_EQ(SIGBUS, dax_poison(promoted.huge + owner.page * SZ_4K,
+				     NULL));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(WIFEXITED(status));
+	EXPECT_EQ(0, WEXITSTATUS(status));
+}
+
+/*
  * A page of two files on XFS without a reverse map: nobody can tell the files,
  * and nobody may take the mark of a shared page for a pointer. (M9)
  */

@@ -26,13 +26,15 @@ dev=${DAX_DEV:-/dev/pmem0}
 scratch=${DAX_SCRATCH:-/dev/pmem1}
 limit=${DAX_TEST_TIMEOUT:-900}
 tracing=/sys/kernel/tracing
+promote=/sys/module/fs_dax/parameters/promote
 skip_code=4	# kselftest's
 
 programs=(table fallback zero fsync fsync_race page_table private wakeup
-	  truncate dma map_sync io fsx reflink enospc hwpoison failslab)
+	  truncate dma map_sync io fsx reflink enospc hwpoison failslab
+	  promote promote_mix collapse promote_race promote_stress)
 filesystems=(ext4 xfs)
 
-tmp="" mnt="" hung=""
+tmp="" mnt="" hung="" policy=""
 passed=0 failed=0 skipped=0
 
 die() { echo "run_dax_tests: $1" >&2; exit "${2:-1}"; }
@@ -89,6 +91,7 @@ check_machine() {
 	[[ -d /sys/kernel/debug/tracing || -d /sys/kernel/debug/bdi ]] ||
 		mount -t debugfs debugfs /sys/kernel/debug ||
 		echo "# no debugfs: fault injection is skipped"
+	[[ ! -e $promote ]] || policy=$(<"$promote")
 	if [[ ! -d $tracing/events/fs_dax/dax_grab_entry ]]; then
 		echo "# no trace event dax_grab_entry: not our DAX core; tests that need"
 		echo "# its events are skipped, the others run and may fail"
@@ -114,7 +117,8 @@ unmount_fs() {
 	umount "$mnt" || umount -l "$mnt"
 }
 
-# What a program that was killed left: trace instances, a mapped device.
+# What a program that was killed left: trace instances, a mapped device, and
+# when to promote.
 sweep() {
 	local instance dir
 
@@ -128,6 +132,7 @@ sweep() {
 		umount -l "$dir" 2>/dev/null || true
 		rmdir "$dir" || true
 	done
+	[[ ! $policy ]] || echo "$policy" >"$promote"
 	if [[ -b /dev/mapper/dax-scratch ]]; then
 		DM_DISABLE_UDEV=1 dmsetup remove -f dax-scratch >/dev/null 2>&1 || true
 	fi

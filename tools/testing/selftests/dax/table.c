@@ -6,7 +6,7 @@
  *
  *   found            4K read         4K write        2M read      2M write
  *   nothing          insert 4K       insert 4K       insert 2M    insert 2M
- *   4K, any kind     lock            lock            fall back    fall back
+ *   4K, any kind     lock            lock            promote      promote
  *   2M mapped        lock            lock, dirty 2M  lock         lock
  *   2M zero          lock, keep it   demote          lock         lock, replace
  *   2M empty         demote          demote          lock         lock
@@ -53,17 +53,6 @@ static char *fault_2m(int fd, bool write)
 	dax_count("dax_grab_entry", \
 		  "order 0 %s, found %s, found_order 9, action %s", \
 		  rw, found, action)
-
-/*
- * ext4 has no map_pages, so mm takes a fault twice when it comes down to 4 KiB:
- * under the VMA lock, where it is turned away, and under the mmap lock.
- */
-#define ONCE_OR_TWICE(count) do {	\
-	unsigned int __count = (count);	\
-					\
-	EXPECT_LE(1, __count);		\
-	EXPECT_GE(2, __count);		\
-} while (0)
 
 #define GRABS()		dax_count("dax_grab_entry", "%s", "")
 #define FALLBACK(why)	dax_count("dax_fault_fallback", "reason %s", why)
@@ -218,52 +207,127 @@ TEST_F(dax, small_mapped_4k)
 	EXPECT_EQ(FILL, dax_peek(p + 1));
 }
 
+/* Promoted: small entries become one of 2 MiB, and that is what is mapped. */
+
 TEST_F(dax, small_zero_2m_read)
 {
-	char *p;
+	char *small, *p;
 	int fd;
 
-	NEED_EVENT("dax_grab_entry");
+	NEED_PROMOTION();
 	fd = start(SZ_2M, HOLE);
-	fault_4k(fd, false);
+	small = fault_4k(fd, false);
 	dax_trace_clear();
 	p = fault_2m(fd, false);
-	ONCE_OR_TWICE(dax_count("dax_grab_entry", "order 9 read, action refuse"));
-	ONCE_OR_TWICE(FALLBACK("small-entries"));
-	EXPECT_EQ(1, GRAB(0, "read", "zero", "lock"));
-	EXPECT_MAPPED("4K zero", p);
+	EXPECT_EQ(1, GRAB(9, "read", "zero", "promote"));
+	EXPECT_EQ(1, GRABS());
+	EXPECT_EQ(1, PROMOTED(1, 0, 1, 0));
+	EXPECT_EQ(1, STORED(9, "zero", "clean"));
+	EXPECT_MAPPED("2M zero", p);
+	EXPECT_MAPPED("4K zero", small);
+	EXPECT_EQ(0, dax_peek(p));
+}
+
+TEST_F(dax, small_zero_2m_write)
+{
+	char *small, *p;
+	int fd;
+
+	NEED_PROMOTION();
+	fd = start(SZ_2M, PREALLOC);
+	small = fault_4k(fd, false);
+	ASSERT_MAPPED("4K zero", small);
+	dax_trace_clear();
+	p = fault_2m(fd, true);
+	EXPECT_EQ(1, GRAB(9, "write", "zero", "promote"));
+	EXPECT_EQ(1, GRABS());
+	EXPECT_EQ(1, PROMOTED(1, 0, 1, 0));
+	EXPECT_EQ(1, STORED(9, "mapped", "dirty"));
+	EXPECT_MAPPED("2M", p);
+	EXPECT_MAPPED("none", small);
+	EXPECT_EQ('w', dax_peek(small));
+	EXPECT_EQ(dax_pfn(p), dax_pfn(small));
+}
+
+/* What was clean stays clean, and a read has nothing to flush. */
+TEST_F(dax, small_mapped_2m_read)
+{
+	char *small, *p;
+	int fd;
+
+	NEED_PROMOTION();
+	fd = start(SZ_2M, WRITTEN);
+	small = fault_4k(fd, false);
+	dax_trace_clear();
+	p = fault_2m(fd, false);
+	EXPECT_EQ(1, GRAB(9, "read", "mapped", "promote"));
+	EXPECT_EQ(1, GRABS());
+	EXPECT_EQ(1, PROMOTED(1, 1, 0, 0));
+	EXPECT_EQ(1, STORED(9, "mapped", "clean"));
+	EXPECT_MAPPED("2M", p);
+	EXPECT_MAPPED("4K", small);
+	EXPECT_EQ(dax_pfn(p), dax_pfn(small));
+	EXPECT_EQ(FILL, dax_peek(p));
+	dax_fsync(fd);
+	EXPECT_EQ(0, dax_count("dax_writeback_one", "%s", ""));
+}
+
+/* And what was dirty stays dirty, as a part of 2 MiB. */
+TEST_F(dax, small_dirty_2m_read)
+{
+	char *small, *p;
+	int fd;
+
+	NEED_PROMOTION();
+	fd = start(SZ_2M, WRITTEN);
+	small = fault_4k(fd, true);
+	dax_trace_clear();
+	p = fault_2m(fd, false);
+	EXPECT_EQ(1, GRAB(9, "read", "mapped", "promote"));
+	EXPECT_EQ(1, GRABS());
+	EXPECT_EQ(1, PROMOTED(1, 1, 0, 1));
+	EXPECT_MAPPED("2M", p);
+	EXPECT_MAPPED("4K", small);
+	EXPECT_EQ('w', dax_peek(p));
+	dax_fsync(fd);
+	EXPECT_EQ(1, dax_count("dax_writeback_one", "pgoff 0x0, pglen 0x200"));
+	EXPECT_EQ(1, dax_count("dax_writeback_one", "%s", ""));
 }
 
 TEST_F(dax, small_mapped_2m_write)
 {
-	char *p;
+	char *small, *p;
 	int fd;
 
-	NEED_EVENT("dax_grab_entry");
+	NEED_PROMOTION();
 	fd = start(SZ_2M, WRITTEN);
-	fault_4k(fd, false);
+	small = fault_4k(fd, false);
 	dax_trace_clear();
 	p = fault_2m(fd, true);
-	ONCE_OR_TWICE(dax_count("dax_grab_entry", "order 9 write, action refuse"));
-	ONCE_OR_TWICE(FALLBACK("small-entries"));
-	EXPECT_EQ(1, GRAB(0, "write", "mapped", "lock"));
-	EXPECT_MAPPED("4K", p);
+	EXPECT_EQ(1, GRAB(9, "write", "mapped", "promote"));
+	EXPECT_EQ(1, GRABS());
+	EXPECT_EQ(1, PROMOTED(1, 1, 0, 0));
+	EXPECT_EQ(1, STORED(9, "mapped", "dirty"));
+	EXPECT_MAPPED("2M", p);
+	EXPECT_MAPPED("4K", small);
+	EXPECT_EQ('w', dax_peek(small));
+	EXPECT_EQ(FILL, dax_peek(p + 1));
 }
 
-/* A small entry elsewhere in the range stands in the way as well. */
+/* A small entry elsewhere in the range is met as well. */
 TEST_F(dax, small_elsewhere_2m_read)
 {
 	char *p;
 	int fd;
 
-	NEED_EVENT("dax_grab_entry");
+	NEED_PROMOTION();
 	fd = start(2 * SZ_2M, WRITTEN);
 	dax_peek(dax_map(fd, SZ_2M - SZ_4K, SZ_4K));
 	dax_trace_clear();
 	p = fault_2m(fd, false);
-	ONCE_OR_TWICE(dax_count("dax_grab_entry", "order 9 read, action refuse"));
-	EXPECT_EQ(1, GRAB(0, "read", "none", "insert"));
-	EXPECT_MAPPED("4K", p);
+	EXPECT_EQ(1, GRAB(9, "read", "mapped", "promote"));
+	EXPECT_EQ(1, GRABS());
+	EXPECT_MAPPED("2M", p);
 
 	/* but not behind the range */
 	dax_trace_clear();
@@ -442,15 +506,15 @@ TEST_F(dax, zero_2m_write_replaces)
 	EXPECT_EQ(dax_pfn(p), dax_pfn(zero));
 }
 
-/* Row: 2 MiB empty. A page punched out makes the 2 MiB fault fall back. */
-
+/*
+ * Row: 2 MiB empty. A page that has no block, and cannot get the right one,
+ * makes the 2 MiB fault fall back.
+ */
 static int start_gappy(void)
 {
-	int fd = start(SZ_2M, WRITTEN);
+	int fd = dax_file_fragmented();
 
-	dax_falloc(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-		   7 * SZ_4K, SZ_4K);
-	dax_trace_clear();
+	dax_trace(fd, NULL);
 	return fd;
 }
 

@@ -1,0 +1,1215 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A page table that is in the way of a huge fault: MADV_COLLAPSE replaces it by
+ * a mapping of 2 MiB, here and for everybody who maps the range, and promotes
+ * the entries below. Where that cannot be, it says so, and ptes and entries are
+ * as they were. The same without being asked, where the policy is "eager".
+ *
+ * Such page tables come about while promotion is off.
+ */
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+
+#include "dax_harness.h"
+
+#define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
+
+#define COLLAPSES()	dax_count("dax_collapse", "%s", "")
+#define COLLAPSED(pgoff) \
+	dax_count("dax_collapse", \
+		  "pgoff 0x%lx, order 9, result 0, reason none", pgoff)
+#define REFUSED(result)	dax_count("dax_collapse", "order 9, result %d", result)
+#define FLUSHES()	dax_count("dax_writeback_one", "%s", "")
+#define SMALL_FAULTS()	dax_count("dax_pte_fault", "%s", "")
+#define HUGE_FAULTS()	dax_count("dax_pmd_fault", "%s", "")
+
+#define NEED_COLLAPSE() do {		\
+	NEED(dax_policy("off"));	\
+	NEED_EVENT("dax_collapse");	\
+} while (0)
+
+/* Small entries in each 2 MiB, so that @p gets ptes. */
+static void touch_by_ptes(int fd, char *p, size_t len, bool write)
+{
+	for (size_t at = 0; at < len; at += SZ_2M) {
+		char *one = dax_map(fd, at + 9 * SZ_4K, SZ_4K);
+
+		dax_peek(one);
+		dax_unmap(one, SZ_4K);
+	}
+	for (size_t at = 0; at < len; at += SZ_4K) {
+		if (write)
+			dax_poke(p + at, 'w');
+		else
+			dax_peek(p + at);
+	}
+}
+
+static char *map_by_ptes(int fd, size_t len, bool write)
+{
+	char *p = dax_map(fd, 0, len);
+
+	touch_by_ptes(fd, p, len, write);
+	return p;
+}
+
+/*
+ * From 2 MiB back to a page table: for a while the half of it is a VMA of its
+ * own, and faults are small.
+ */
+static void back_to_ptes(char *p)
+{
+	char *half = p + SZ_1M;
+
+	if (mprotect(half, SZ_1M, PROT_READ | PROT_WRITE | PROT_EXEC))
+		dax_die("mprotect: %s", strerror(errno));
+	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
+		dax_peek(p + at);
+	if (mprotect(half, SZ_1M, PROT_READ | PROT_WRITE))
+		dax_die("mprotect: %s", strerror(errno));
+}
+
+static unsigned int wrong_bytes(const char *p, size_t len, char first)
+{
+	unsigned int nr = 0;
+
+	for (size_t at = 0; at < len; at += SZ_4K)
+		nr += dax_peek(p + at) != first ||
+		      dax_peek(p + at + 1) != FILL;
+	return nr;
+}
+
+/* What can be. */
+
+TEST_F(dax, ranges)
+{
+	size_t len = 4 * SZ_2M;
+	char *p;
+	int fd;
+
+	NEED_COLLAPSE();
+	fd = dax_file(len, WRITTEN);
+	p = map_by_ptes(fd, len, true);
+	ASSERT_MAPPED("4K", p);
+	dax_trace(fd, NULL);
+	EXPECT_EQ(0, dax_collapse(p, len));
+	EXPECT_EQ(4, COLLAPSES());
+	EXPECT_EQ(4, PROMOTED(512, 512, 0, 512));
+	EXPECT_EQ(4, PROMOTE("try"));
+	for (size_t at = 0; at < len; at += SZ_2M) {
+		EXPECT_EQ(1, COLLAPSED(at / SZ_4K));
+		EXPECT_MAPPED("2M", p + at);
+		EXPECT_MAPPED("2M", p + at + SZ_2M - SZ_4K);
+	}
+
+	/* Loads have nothing to fault for, and the first store has. */
+	dax_trace_clear();
+	EXPECT_EQ(0, wrong_bytes(p, len, 'w'));
+	EXPECT_EQ(0, SMALL_FAULTS());
+	EXPECT_EQ(0, HUGE_FAULTS());
+	for (size_t at = 0; at < len; at += SZ_4K)
+		dax_poke(p + at, 'x');
+	EXPECT_EQ(0, SMALL_FAULTS());
+	EXPECT_EQ(4, HUGE_FAULTS());
+	EXPECT_EQ(0, wrong_bytes(p, len, 'x'));
+
+	dax_trace_clear();
+	dax_fsync(fd);
+	EXPECT_EQ(4, FLUSHES());
+	EXPECT_EQ(4, dax_count("dax_writeback_one", "pglen 0x200"));
+}
+
+/* What was dirty stays dirty, and what was clean stays clean. */
+TEST_F(dax, marks)
+{
+	char *p;
+	int fd;
+
+	NEED_COLLAPSE();
+	fd = dax_file(2 * SZ_2M, WRITTEN);
+	p = map_by_ptes(fd, 2 * SZ_2M, false);
+	dax_poke(p + 77 * SZ_4K, 'w');
+	dax_trace(fd, NULL);
+	EXPECT_EQ(0, dax_collapse(p, 2 * SZ_2M));
+	EXPECT_EQ(1, PROMOTED(512, 512, 0, 1));
+	EXPECT_EQ(1, PROMOTED(512, 512, 0, 0));
+	dax_msync(p + 400 * SZ_4K, SZ_4K);
+	EXPECT_EQ(1, dax_count("dax_writeback_one", "pgoff 0x0, pglen 0x200"));
+	dax_fsync(fd);
+	EXPECT_EQ(1, FLUSHES());
+
+	/* And each store after that is seen. */
+	for (int i = 0; i < 3; i++) {
+		dax_trace_clear();
+		dax_poke(p + 78 * SZ_4K, 'x' + i);
+		EXPECT_EQ(1, HUGE_FAULTS());
+		dax_fsync(fd);
+		EXPECT_EQ(1, FLUSHES());
+	}
+	EXPECT_MAPPED("2M", p);
+}
+
+/* Of a range, the 2 MiB that are in it whole. */
+TEST_F(dax, odd_range)
+{
+	char *p;
+	int fd;
+
+	NEED_COLLAPSE();
+	fd = dax_file(3 * SZ_2M, WRITTEN);
+	p = map_by_ptes(fd, 3 * SZ_2M, false);
+	dax_trace(fd, NULL);
+	EXPECT_EQ(0, dax_collapse(p + SZ_4K, 2 * SZ_2M));
+	EXPECT_EQ(1, COLLAPSES());
+	EXPECT_EQ(1, COLLAPSED(SZ_2M / SZ_4K));
+	EXPECT_MAPPED("4K", p);
+	EXPECT_MAPPED("2M", p + SZ_2M);
+	EXPECT_MAPPED("4K", p + 2 * SZ_2M);
+	EXPECT_EQ(0, wrong_bytes(p, 3 * SZ_2M, FILL));
+}
+
+/* None is in it whole: whatever the answer, nothing was done. */
+TEST_F(dax, range_of_a_part)
+{
+	struct dax_view view;
+	char *p;
+	int fd;
+
+	NEED_COLLAPSE();
+	fd = dax_file(2 * SZ_2M, WRITTEN);
+	p = map_by_ptes(fd, 2 * SZ_2M, false);
+	dax_look(&view, p);
+	dax_trace(fd, NULL);
+	dax_collapse(p + SZ_1M, SZ_2M);
+	dax_collapse(p, SZ_2M - SZ_4K);
+	EXPECT_EQ(0, COLLAPSES());
+	EXPECT_EQ(0, dax_count("dax_promote_entry", "%s", ""));
+	EXPECT_EQ(0, dax_looks_different(&view, p));
+}
+
+TEST_F(dax, huge_already)
+{
+	char *p;
+	int fd;
+
+	NEED_COLLAPSE();
+	fd = dax_file(SZ_2M, WRITTEN);
+	p = dax_map(fd, 0, SZ_2M);
+	dax_poke(p, 'w');
+	ASSERT_MAPPED("2M", p);
+	dax_trace(fd, NULL);
+	EXPECT_EQ(0, dax_collapse(p, SZ_2M));
+	EXPECT_EQ(0, PROMOTE("try"));
+	EXPECT_MAPPED("2M", p);
+	dax_poke(p, 'x');
+	dax_fsync(fd);
+	EXPECT_EQ(1, FLUSHES());
+	EXPECT_EQ(0, dax_collapse(p, SZ_2M));
+	EXPECT_MAPPED("2M", p);
+	EXPECT_EQ('x', dax_peek(p));
+}
+
+/* Nothing mapped yet, over nothing, small entries, and a huge one. */
+TEST_F(dax, not_yet_touched)
+{
+	char *p;
+	int fd;
+
+	NEED_COLLAPSE();
+	fd = dax_file(3 * SZ_2M, WRITTEN);
+	dax_poke(dax_map(fd, SZ_2M + 5 * SZ_4K, SZ_4K), 's');
+	dax_peek(dax_map(fd, 2 * SZ_2M, SZ_2M));
+	p = dax_map(fd, 0, 3 * SZ_2M);
+	EXPECT_EQ(0, dax_collapse(p, 3 * SZ_2M));
+	for (size_t at = 0; at < 3 * SZ_2M; at += SZ_2M) {
+		dax_peek(p + at);
+		EXPECT_MAPPED("2M", p + at);
+	}
+	EXPECT_EQ('s', dax_peek(p + SZ_2M + 5 * SZ_4K));
+	EXPECT_EQ(FILL, dax_peek(p + SZ_2M + 6 * SZ_4K));
+}
+
+/* A page table, and few of its ptes are there. */
+TEST_F(dax, sparse)
+{
+	char *p;
+	int fd;
+
+	NEED_COLLAPSE();
+	fd = dax_file(SZ_2M, WRITTEN);
+	dax_peek(dax_map(fd, 9 * SZ_4K, SZ_4K));
+	p = dax_map(fd, 0, SZ_2M);
+	dax_poke(p + 100 * SZ_4K, 'w');
+	dax_peek(p + 101 * SZ_4K);
+	ASSERT_MAPPED("4K", p + 100 * SZ_4K);
+	ASSERT_MAPPED("none", p);
+	dax_trace(fd, NULL);
+	EXPECT_EQ(0, dax_collapse(p, SZ_2M));
+	EXPECT_EQ(1, PROMOTED(3, 3, 0, 1));
+	EXPECT_MAPPED("2M", p);
+	EXPECT_EQ('w', dax_peek(p + 100 * SZ_4K));
+	EXPECT_BYTES(FILL, p, 100 * SZ_4K);
+}
+
+/* ptes of an entry that is huge already: only the page table goes. */
+TEST_F(dax, ptes_of_a_huge_entry)
+{
+	char *p, *later;
+	int fd;
+
+	NEED_COLLAPSE();
+	fd = dax_file(SZ_2M, WRITTEN);
+	p = map_by_ptes(fd, SZ_2M, true);
+	ASSERT_EQ(NULL, dax_policy("fault"));
+	later = dax_map(fd, 0, SZ_2M);
+	dax_poke(later + 1, 'l');
+	ASSERT_MAPPED("2M", later);
+	ASSERT_MAPPED("4K", p);
+	dax_trace(fd, NULL);
+	EXPECT_EQ(0, dax_collapse(p, SZ_2M));
+	EXPECT_EQ(0, PROMOTE("try"));
+	EXPECT_EQ(1, COLLAPSED(0UL));
+	EXPECT_MAPPED("2M", p);
+	EXPECT_EQ('w', dax_peek(later));
+	EXPECT_EQ(dax_pfn(later), dax_pfn(p));
+	EXPECT_EQ('w', dax_peek(p));
+	EXPECT_EQ('l', dax_peek(p + 1));
+	dax_poke(p + 2, 'x');
+	EXPECT_EQ('x', dax_peek(later + 2));
+
+	/* As often as it is asked for. */
+	for (int i = 0; i < 5; i++) {
+		back_to_ptes(p);
+		EXPECT_MAPPED("4K", p);
+		EXPECT_EQ(0, dax_collapse(p, SZ_2M));
+		EXPECT_MAPPED("2M", p);
+	}
+	dax_peek(later);
+	EXPECT_MAPPED("2M", later);
+	EXPECT_EQ(0, dax_count("dax_promote_entry", "%s", ""));
+}
+
+TEST_F(dax, read_only)
+{
+	char *p, *q;
+	int fd;
+
+	NEED_COLLAPSE();
+	fd = dax_file(SZ_2M, WRITTEN);
+	p = dax_map_shifted(fd, 0, SZ_2M, PROT_READ, MAP_SHARED, 0);
+	touch_by_ptes(fd, p, SZ_2M, false);
+	ASSERT_MAPPED("4K", p);
+	EXPECT_EQ(0, dax_collapse(p, SZ_2M));
+	EXPECT_MAPPED("2M", p);
+	EXPECT_EQ(SIGSEGV, dax_touch_signal(p, true, NULL));
+	q = dax_map(fd, 0, SZ_2M);
+	dax_poke(q + 5, 'w');
+	EXPECT_EQ('w', dax_peek(p + 5));
+}
+
+/* Small zero pages are one huge zero page, until somebody writes. */
+TEST_F(dax, hole)
+{
+	char *p;
+	int fd;
+
+	NEED_COLLAPSE();
+	fd = dax_file(SZ_2M, HOLE);
+	p = map_by_ptes(fd, SZ_2M, false);
+	ASSERT_MAPPED("4K zero", p);
+	dax_trace(fd, NULL);
+	EXPECT_EQ(0, dax_collapse(p, SZ_2M));
+	EXPECT_EQ(1, PROMOTED(512, 0, 512, 0));
+	EXPECT_MAPPED("2M zero", p);
+	EXPECT_BYTES(0, p, SZ_2M);
+	dax_poke(p + 5 * SZ_4K, 'w');
+	EXPECT_EQ('w', dax_peek(p + 5 * SZ_4K));
+	EXPECT_BYTES(0, p, 5 * SZ_4K);
+}
+
+TEST_F(dax, unwritten)
+{
+	char *p, *small;
+	int fd;
+
+	NEED_COLLAPSE();
+	fd = dax_file(SZ_2M, PREALLOC);
+	small = dax_map_small(fd, SZ_2M);
+	dax_peek(small + 100 * SZ_4K);
+	p = map_by_ptes(fd, SZ_2M, false);
+	ASSERT_MAPPED("4K zero", p);
+	EXPECT_EQ(0, dax_collapse(p, SZ_2M));
+	EXPECT_MAPPED("2M zero", p);
+	dax_poke(p + 100 * SZ_4K, 'w');
+	EXPECT_MAPPED("2M", p);
+	EXPECT_EQ('w', dax_peek(small + 100 * SZ_4K));
+	EXPECT_EQ(0, dax_peek(small + 101 * SZ_4K));
+}
+
+/* MAP_SYNC stays what it is. */
+TEST_F(dax, map_sync)
+{
+	char *p;
+	int fd;
+
+	NEED_COLLAPSE();
+	fd = dax_file(SZ_2M, WRITTEN);
+	p = dax_map_shifted(fd, 0, SZ_2M, PROT_READ | PROT_WRITE,
+			    MAP_SHARED_VALIDATE | MAP_SYNC, 0);
+	touch_by_ptes(fd, p, SZ_2M, true);
+	ASSERT_MAPPED("4K", p);
+	EXPECT_EQ(0, dax_collapse(p, SZ_2M));
+	EXPECT_MAPPED("2M", p);
+	dax_poke(p, 'x');
+	dax_trace(fd, NULL);
+	dax_fsync(fd);
+	EXPECT_EQ(1, FLUSHES());
+	EXPECT_EQ('x', dax_peek(p));
+}
+
+/* What cannot be: the errno, and all as it was. */
+
+/*
+ * @p is mapped by ptes, of which @dirty pages are to be flushed, and collapsing
+ * it fails.
+ */
+static void refuse(struct __test_metadata *_metadata, int fd, char *p, int err,
+		   unsigned int dirty)
+{
+	char *before = malloc(SZ_2M);
+	struct dax_view view;
+
+	memcpy(before, p, SZ_2M);
+	dax_look(&view, p);
+	dax_trace(fd, NULL);
+	EXPECT_EQ(err, dax_collapse(p, SZ_2M));
+	EXPECT_EQ(0, dax_count("dax_collapse", "result 0"));
+	EXPECT_EQ(COLLAPSES(), REFUSED(-err));
+	EXPECT_EQ(0, PROMOTE("done"));
+	EXPECT_EQ(0, dax_count("dax_pmd_fault", "%s", ""));
+	EXPECT_EQ(0, dax_looks_different(&view, p));
+	EXPECT_EQ(0, memcmp(before, p, SZ_2M));
+	dax_trace_clear();
+	dax_fsync(fd);
+	EXPECT_EQ(dirty, FLUSHES());
+	EXPECT_EQ(dirty, dax_count("dax_writeback_one", "pglen 0x1"));
+	free(before);
+}
+
+/* Each page of a private mapping may be a copy. */
+TEST_F(dax, private)
+{
+	char *p;
+	int fd;
+
+	NEED_COLLAPSE();
+	fd = dax_file(SZ_2M, WRITTEN);
+	p = dax_map_private(fd, 0, SZ_2M);
+	touch_by_ptes(fd, p, SZ_2M, false);
+	dax_poke(p + 5 * SZ_4K, 'w');
+	refuse(_metadata, fd, p, EINVAL, 0);
+	EXPECT_EQ('w', dax_peek(p + 5 * SZ_4K));
+}
+
+TEST_F(dax, colour)
+{
+	char *small, *p;
+	int fd;
+
+	NEED_COLLAPSE();
+	fd = dax_file(3 * SZ_2M, WRITTEN);
+	small = dax_map_small(fd, 3 * SZ_2M);
+	for (size_t at = 0; at < 3 * SZ_2M; at += SZ_4K)
+		dax_peek(small + at);
+	p = (char *)(((uintptr_t)small + SZ_2M - 1) & -SZ_2M);
+	dax_poke(p, 'w');
+	refuse(_metadata, fd, p, EINVAL, 1);
+}
+
+/* The VMA ends before the 2 MiB do, or begins after them. */
+TEST_F(dax, vma_too_small)
+{
+	struct dax_view view;
+	char *p;
+	int fd;
+
+	NEED_COLLAPSE();
+	fd = dax_file(SZ_2M, WRITTEN);
+	p = map_by_ptes(fd, SZ_2M, false);
+	dax_unmap(p + SZ_2M - SZ_4K, SZ_4K);
+	dax_look(&view, p);
+	EXPECT_EQ(EINVAL, dax_collapse(p, SZ_2M - SZ_4K));
+	EXPECT_EQ(0, dax_looks_different(&view, p));
+
+	p = map_by_ptes(fd, SZ_2M, false);
+	dax_unmap(p, SZ_4K);
+	dax_look(&view, p);
+	EXPECT_EQ(EINVAL, dax_collapse(p + SZ_4K, SZ_2M - SZ_4K));
+	EXPECT_EQ(0, dax_looks_different(&view, p));
+}
+
+/* One mapping, but two VMAs, by an mprotect() of the half. */
+TEST_F(dax, vma_split)
+{
+	struct dax_view view;
+	char *p;
+	int fd;
+
+	NEED_COLLAPSE();
+	fd = dax_file(SZ_2M, WRITTEN);
+	p = map_by_ptes(fd, SZ_2M, false);
+	ASSERT_EQ(0, mprotect(p + SZ_1M, SZ_1M, PROT_READ));
+	dax_look(&view, p);
+	EXPECT_EQ(EINVAL, dax_collapse(p, SZ_2M));
+	EXPECT_EQ(0, dax_looks_different(&view, p));
+}
+
+/* To truncate unmaps all of the file, but leaves the page table. */
+TEST_F(dax, eof)
+{
+	char *p;
+	int fd;
+
+	NEED_COLLAPSE();
+	fd = dax_file(2 * SZ_2M, WRITTEN);
+	p = map_by_ptes(fd, 2 * SZ_2M, true);
+	dax_truncate(fd, SZ_2M + SZ_1M);
+	dax_peek(p);
+	dax_peek(p + SZ_2M);
+	EXPECT_EQ(EINVAL, dax_collapse(p + SZ_2M, SZ_2M));
+	EXPECT_MAPPED("4K", p + SZ_2M);
+	EXPECT_EQ('w', dax_peek(p + SZ_2M));
+
+	/* The range before it is whole. */
+	EXPECT_EQ(EINVAL, dax_collapse(p, 2 * SZ_2M));
+	EXPECT_MAPPED("2M", p);
+	EXPECT_MAPPED("4K", p + SZ_2M);
+	EXPECT_EQ('w', dax_peek(p));
+}
+
+TEST_F(dax, fragmented)
+{
+	char *p;
+	int fd;
+
+	NEED_COLLAPSE();
+	fd = dax_file_fragmented();
+	p = map_by_ptes(fd, SZ_2M, false);
+	dax_poke(p + 5 * SZ_4K, 'w');
+	dax_poke(p + 400 * SZ_4K, 'x');
+	refuse(_metadata, fd, p, EINVAL, 2);
+}
+
+/* A collapse reads: what has no bytes yet does not get any by it. */
+TEST_F(dax, partly_unwritten)
+{
+	char *p;
+	int fd;
+
+	NEED_COLLAPSE();
+	fd = dax_file(SZ_2M, PREALLOC);
+	p = map_by_ptes(fd, SZ_2M, false);
+	for (int i = 0; i < 100; i++)
+		dax_poke(p + i * SZ_4K, 'w');
+	refuse(_metadata, fd, p, EINVAL, 100);
+}
+
+TEST_F(dax, hole_inside)
+{
+	char *p;
+	int fd;
+
+	NEED_COLLAPSE();
+	fd = dax_file(SZ_2M, WRITTEN);
+	dax_falloc(fd, PUNCH, 7 * SZ_4K, SZ_4K);
+	p = map_by_ptes(fd, SZ_2M, false);
+	dax_poke(p + 9 * SZ_4K, 'w');
+	refuse(_metadata, fd, p, EINVAL, 1);
+}
+
+TEST_F(dax, nohugepage)
+{
+	char *p;
+	int fd;
+
+	NEED_COLLAPSE();
+	fd = dax_file(SZ_2M, WRITTEN);
+	p = map_by_ptes(fd, SZ_2M, false);
+	dax_poke(p, 'w');
+	ASSERT_EQ(0, madvise(p, SZ_2M, MADV_NOHUGEPAGE));
+	refuse(_metadata, fd, p, EINVAL, 1);
+	ASSERT_EQ(0, madvise(p, SZ_2M, MADV_HUGEPAGE));
+	EXPECT_EQ(0, dax_collapse(p, SZ_2M));
+	EXPECT_MAPPED("2M", p);
+}
+
+/* What can be is done, and the answer is about the rest. */
+TEST_F(dax, one_of_two)
+{
+	char *p;
+	int fd;
+
+	NEED_COLLAPSE();
+	fd = dax_file(3 * SZ_2M, WRITTEN);
+	dax_falloc(fd, PUNCH, SZ_2M + 7 * SZ_4K, SZ_4K);
+	p = map_by_ptes(fd, 3 * SZ_2M, false);
+	EXPECT_EQ(EINVAL, dax_collapse(p, 3 * SZ_2M));
+	EXPECT_MAPPED("2M", p);
+	EXPECT_MAPPED("4K", p + SZ_2M);
+	EXPECT_MAPPED("2M", p + 2 * SZ_2M);
+}
+
+/* ptes that userfaultfd has write-protected hold what no huge one can. */
+static int open_uffd(void)
+{
+	struct uffdio_api api = {
+		.api = UFFD_API,
+		.features = UFFD_FEATURE_WP_ASYNC | UFFD_FEATURE_WP_UNPOPULATED,
+	};
+	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	if (uffd >= 0 && ioctl(uffd, UFFDIO_API, &api)) {
+		close(uffd);
+		return -1;
+	}
+	return uffd;
+}
+
+TEST_F(dax, userfaultfd)
+{
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_WP };
+	struct uffdio_writeprotect wp = { .mode = UFFDIO_WRITEPROTECT_MODE_WP };
+	struct dax_view view;
+	int fd, uffd;
+	char *p;
+
+	NEED_COLLAPSE();
+	uffd = open_uffd();
+	NEED(uffd < 0 ? "needs userfaultfd with WP_ASYNC" : NULL);
+	fd = dax_file(SZ_2M, WRITTEN);
+	p = map_by_ptes(fd, SZ_2M, true);
+	reg.range.start = (uintptr_t)p;
+	reg.range.len = SZ_2M;
+	NEED(ioctl(uffd, UFFDIO_REGISTER, &reg) ?
+	     "userfaultfd does not write-protect these mappings" : NULL);
+	wp.range.start = (uintptr_t)p + 50 * SZ_4K;
+	wp.range.len = SZ_4K;
+	ASSERT_EQ(0, ioctl(uffd, UFFDIO_WRITEPROTECT, &wp));
+	dax_look(&view, p);
+	EXPECT_EQ(EBUSY, dax_collapse(p, SZ_2M));
+	EXPECT_EQ(0, dax_looks_different(&view, p));
+	EXPECT_EQ(0, wrong_bytes(p, SZ_2M, 'w'));
+
+	ASSERT_EQ(0, ioctl(uffd, UFFDIO_UNREGISTER, &reg.range));
+	EXPECT_EQ(0, dax_collapse(p, SZ_2M));
+	EXPECT_MAPPED("2M", p);
+	close(uffd);
+}
+
+/* Others who map the range. */
+
+enum { TOUCH, LOOK, STORE };
+
+static int by_size(const char *p)
+{
+	return dax_mapped(p)[0] == 'n' ? 0 : dax_mapped(p)[0] - '0';
+}
+
+static int other_process(int step, void *arg)
+{
+	char *p = arg;
+
+	switch (step) {
+	case TOUCH:
+		for (size_t at = 0; at < SZ_2M; at += SZ_4K)
+			dax_peek(p + at);
+		break;
+	case STORE:
+		dax_poke(p + 8 * SZ_4K, 'c');
+		break;
+	}
+	return by_size(p);
+}
+
+/* The next touch of another process is huge, and that costs it one fault. */
+TEST_F(dax, another_process)
+{
+	struct dax_peer peer;
+	char *p;
+	int fd;
+
+	NEED_COLLAPSE();
+	fd = dax_file(SZ_2M, WRITTEN);
+	p = map_by_ptes(fd, SZ_2M, true);
+	dax_peer_start(&peer, other_process, p);
+	ASSERT_EQ(4, dax_peer_step(&peer, TOUCH));
+	dax_trace(fd, NULL);
+	ASSERT_EQ(0, dax_collapse(p, SZ_2M));
+	EXPECT_MAPPED("2M", p);
+	EXPECT_NE(4, dax_peer_step(&peer, LOOK));
+	dax_trace_clear();
+	EXPECT_EQ(2, dax_peer_step(&peer, TOUCH));
+	EXPECT_GE(1, HUGE_FAULTS());
+	EXPECT_EQ(0, SMALL_FAULTS());
+	EXPECT_EQ(2, dax_peer_step(&peer, STORE));
+	EXPECT_GE(2, HUGE_FAULTS());
+	EXPECT_EQ(0, SMALL_FAULTS());
+	EXPECT_EQ('c', dax_peek(p + 8 * SZ_4K));
+	dax_trace_clear();
+	dax_fsync(fd);
+	EXPECT_EQ(1, FLUSHES());
+	dax_peer_stop(&peer);
+}
+
+/* In the same process: one that can be huge, too, and one that never can. */
+TEST_F(dax, another_mapping)
+{
+	char *p, *q, *small;
+	int fd;
+
+	NEED_COLLAPSE();
+	fd = dax_file(SZ_2M, WRITTEN);
+	p = map_by_ptes(fd, SZ_2M, true);
+	q = map_by_ptes(fd, SZ_2M, false);
+	small = dax_map_small(fd, SZ_2M);
+	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
+		dax_poke(small + at + 2, 's');
+	ASSERT_EQ(0, dax_collapse(p, SZ_2M));
+	EXPECT_MAPPED("2M", p);
+	dax_peek(q);
+	EXPECT_MAPPED("2M", q);
+	dax_poke(q + 8 * SZ_4K, 'q');
+	dax_poke(small + 9 * SZ_4K, 's');
+	EXPECT_MAPPED("4K", small + 9 * SZ_4K);
+	EXPECT_EQ(dax_pfn(p + 9 * SZ_4K), dax_pfn(small + 9 * SZ_4K));
+	EXPECT_EQ('q', dax_peek(p + 8 * SZ_4K));
+	EXPECT_EQ('q', dax_peek(small + 8 * SZ_4K));
+	EXPECT_EQ('s', dax_peek(q + 9 * SZ_4K));
+	EXPECT_EQ('w', dax_peek(q));
+}
+
+/* The copies that a private mapping has made are nowhere else. */
+TEST_F(dax, private_copies_of_others)
+{
+	char *p, *private;
+	int fd;
+
+	NEED_COLLAPSE();
+	fd = dax_file(SZ_2M, WRITTEN);
+	private = dax_map_private(fd, 0, SZ_2M);
+	touch_by_ptes(fd, private, SZ_2M, false);
+	for (size_t at = 0; at < SZ_2M; at += 16 * SZ_4K)
+		dax_poke(private + at, 'P');
+	p = map_by_ptes(fd, SZ_2M, true);
+	ASSERT_EQ(0, dax_collapse(p, SZ_2M));
+	EXPECT_MAPPED("2M", p);
+	for (size_t at = 0; at < SZ_2M; at += SZ_4K) {
+		ASSERT_EQ(at % (16 * SZ_4K) ? 'w' : 'P', dax_peek(private + at));
+		ASSERT_EQ('w', dax_peek(p + at));
+	}
+}
+
+/* A small VMA maps the middle, and stays mapped or comes back. */
+TEST_F(dax, window_of_others)
+{
+	char *p, *window;
+	int fd;
+
+	NEED_COLLAPSE();
+	fd = dax_file(SZ_2M, WRITTEN);
+	p = map_by_ptes(fd, SZ_2M, true);
+	window = dax_map(fd, 100 * SZ_4K, 4 * SZ_4K);
+	dax_poke(window, 'x');
+	ASSERT_EQ(0, dax_collapse(p, SZ_2M));
+	EXPECT_EQ('x', dax_peek(window));
+	EXPECT_EQ('w', dax_peek(window + SZ_4K));
+	dax_poke(window + SZ_4K, 'y');
+	EXPECT_EQ('y', dax_peek(p + 101 * SZ_4K));
+	dax_trace(fd, NULL);
+	dax_fsync(fd);
+	EXPECT_EQ(1, FLUSHES());
+	dax_trace_clear();
+	dax_poke(window + SZ_4K, 'z');
+	dax_fsync(fd);
+	EXPECT_EQ(1, FLUSHES());
+	EXPECT_EQ('z', dax_peek(p + 101 * SZ_4K));
+}
+
+/*
+ * In full use. Each thread counts up words of its own all over the range; no
+ * count may get lost when the page table goes away below it.
+ */
+#define COUNTERS	4
+#define BLOCKS		4
+
+struct busy {
+	char *map;
+	bool processes;
+	volatile unsigned int ready, done;
+	unsigned int again;	/* EAGAIN, and then it was done */
+	unsigned int odd;
+	uint32_t tally[COUNTERS][BLOCKS * PAGES_2M];
+};
+
+static void count_up(struct busy *busy, unsigned int id)
+{
+	uint32_t *tally = busy->tally[id];
+	unsigned int at = id * 331;
+
+	__sync_fetch_and_add(&busy->ready, 1);
+	while (!busy->done) {
+		for (int i = 0; i < 200; i++) {
+			at = (at * 1103515245 + 12345) % (BLOCKS * PAGES_2M);
+			++*(volatile uint32_t *)(busy->map + at * SZ_4K + id * 64);
+			tally[at]++;
+		}
+		if (busy->processes)
+			back_to_ptes(busy->map + at % BLOCKS * SZ_2M);
+	}
+}
+
+static void collapse_them(struct busy *busy)
+{
+	while (busy->ready < COUNTERS)
+		sched_yield();
+	for (unsigned int i = 0; i < BLOCKS * 8; i++) {
+		char *p = busy->map + i % BLOCKS * SZ_2M;
+		unsigned int tries = 0;
+		int err;
+
+		if (i >= BLOCKS)
+			back_to_ptes(p);
+		do {
+			err = dax_collapse(p, SZ_2M);
+			busy->again += err == EAGAIN;
+		} while (err == EAGAIN && ++tries < 1000);
+		busy->odd += err != 0;
+	}
+	busy->done = true;
+}
+
+static void collapse_or_count(unsigned int id, void *arg)
+{
+	struct busy *busy = arg;
+
+	if (id)
+		count_up(busy, id - 1);
+	else
+		collapse_them(busy);
+}
+
+static void in_processes(struct busy *busy)
+{
+	pid_t pid[COUNTERS];
+
+	for (unsigned int id = 0; id < COUNTERS; id++) {
+		pid[id] = fork();
+		if (pid[id] < 0)
+			dax_die("fork: %s", strerror(errno));
+		if (!pid[id]) {
+			count_up(busy, id);
+			_exit(0);
+		}
+	}
+	collapse_them(busy);
+	for (unsigned int id = 0; id < COUNTERS; id++)
+		waitpid(pid[id], NULL, 0);
+}
+
+static void in_full_use(struct __test_metadata *_metadata, bool processes)
+{
+	unsigned int rounds = dax_scale(12), lost = 0, again = 0;
+	size_t len = BLOCKS * SZ_2M;
+	struct busy *busy;
+
+	busy = mmap(NULL, sizeof(*busy), PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	for (unsigned int i = 0; i < rounds; i++) {
+		int fd = dax_file(len, WRITTEN);
+
+		memset(busy, 0, sizeof(*busy));
+		busy->processes = processes;
+		dax_fill(fd, 0, len, 0);
+		busy->map = map_by_ptes(fd, len, false);
+		ASSERT_MAPPED("4K", busy->map);
+		if (processes)
+			in_processes(busy);
+		else
+			dax_gang(COUNTERS + 1, collapse_or_count, busy);
+		ASSERT_EQ(0, busy->odd);
+		again += busy->again;
+		for (unsigned int id = 0; id < COUNTERS; id++)
+			for (unsigned int page = 0; page < BLOCKS * PAGES_2M; page++)
+				lost += busy->tally[id][page] !=
+					*(uint32_t *)(busy->map + page * SZ_4K + id * 64);
+		ASSERT_EQ(0, lost);
+		for (size_t at = 0; at < len; at += SZ_2M)
+			ASSERT_MAPPED("2M", busy->map + at);
+		dax_unmap(busy->map, len);
+		dax_unlink(fd);
+		close(fd);
+	}
+	dax_note("%u times EAGAIN in %u rounds", again, rounds);
+}
+
+TEST_F(dax, threads_store)
+{
+	NEED_COLLAPSE();
+	in_full_use(_metadata, false);
+}
+
+TEST_F(dax, processes_store)
+{
+	NEED_COLLAPSE();
+	in_full_use(_metadata, true);
+}
+
+/* Against everything that takes the same locks: it comes to an end. */
+struct rivals {
+	int fd;
+	char *p, *small;
+	volatile bool stop;
+	unsigned int done, again;
+	int odd;			/* another errno */
+};
+
+static void rival(unsigned int id, void *arg)
+{
+	struct rivals *r = arg;
+	unsigned int rounds = dax_scale(200);
+
+	for (unsigned int i = 0; id ? !r->stop : i < rounds; i++) {
+		size_t at = i * 37 % PAGES_2M * SZ_4K + id;
+		int err;
+
+		switch (id) {
+		case 0:
+			back_to_ptes(r->p);
+			err = dax_collapse(r->p, SZ_2M);
+			r->done += !err;
+			r->again += err == EAGAIN;
+			if (err && err != EAGAIN)
+				r->odd = err;
+			break;
+		case 1:
+			dax_poke(r->p + at, i);
+			dax_fsync(r->fd);
+			break;
+		case 2:
+			dax_poke(r->small + at, i);
+			dax_zap(r->small, SZ_2M);
+			break;
+		case 3:
+			dax_zap(r->p + at - id, SZ_4K);
+			dax_peek(r->p + at);
+			break;
+		}
+	}
+	if (!id)
+		r->stop = true;
+}
+
+TEST_F(dax, rivals)
+{
+	struct rivals r = {};
+
+	NEED_COLLAPSE();
+	r.fd = dax_file(SZ_2M, WRITTEN);
+	r.p = map_by_ptes(r.fd, SZ_2M, true);
+	r.small = dax_map_small(r.fd, SZ_2M);
+	dax_trace(r.fd, "dax_collapse");
+	dax_gang(4, rival, &r);
+	EXPECT_EQ(0, r.odd);
+	if (r.odd)
+		dax_note("%s", dax_trace_text());
+	EXPECT_LT(0, r.done);
+	dax_note("%u times done, %u times EAGAIN", r.done, r.again);
+	EXPECT_EQ(0, dax_collapse(r.p, SZ_2M));
+	EXPECT_MAPPED("2M", r.p);
+	EXPECT_EQ(0, memcmp(r.p, r.small, SZ_2M));
+}
+
+/* What it promotes is counted as what a fault promotes. */
+TEST_F(dax, counters)
+{
+	unsigned long try, done, rollback, fragmented;
+	char *p;
+	int fd;
+
+	NEED_COLLAPSE();
+	fd = dax_file(2 * SZ_2M, WRITTEN);
+	p = map_by_ptes(fd, 2 * SZ_2M, false);
+	try = dax_promotions("try");
+	done = dax_promotions("done");
+	EXPECT_EQ(0, dax_collapse(p, 2 * SZ_2M));
+	EXPECT_EQ(try + 2, dax_promotions("try"));
+	EXPECT_EQ(done + 2, dax_promotions("done"));
+
+	fragmented = dax_promotions("refuse-fragmented");
+	p = map_by_ptes(dax_file_fragmented(), SZ_2M, false);
+	EXPECT_EQ(EINVAL, dax_collapse(p, SZ_2M));
+	EXPECT_EQ(fragmented + 1, dax_promotions("refuse-fragmented"));
+
+	rollback = dax_promotions("rollback");
+	fd = dax_file(SZ_2M, PREALLOC);
+	p = map_by_ptes(fd, SZ_2M, false);
+	dax_poke(p, 'w');
+	EXPECT_EQ(EINVAL, dax_collapse(p, SZ_2M));
+	EXPECT_EQ(rollback + 1, dax_promotions("rollback"));
+	EXPECT_EQ(try + 4, dax_promotions("try"));
+	EXPECT_EQ(done + 2, dax_promotions("done"));
+}
+
+/*
+ * By itself: a 4 KiB fault on a missing pte looks around at some pages of each
+ * 2 MiB, the last one of them among these.
+ */
+
+#define TRIGGERS	4	/* how many there are in 2 MiB */
+
+/*
+ * The file grows a page a time, and each page is stored to: the first fault
+ * came when 2 MiB were not there yet, so there is a page table.
+ */
+static void grow(struct __test_metadata *_metadata, const char *policy,
+		 const char *mapped)
+{
+	size_t len = 2 * SZ_2M;
+	char *p;
+	int fd;
+
+	NEED(dax_policy(policy));
+	NEED_EVENT("dax_collapse");
+	fd = dax_file_growing(len);
+	p = dax_map(fd, 0, len);
+	dax_trace(fd, "dax_collapse dax_promote_entry");
+	for (size_t at = 0; at < len; at += SZ_4K) {
+		dax_truncate(fd, at + SZ_4K);
+		dax_poke(p + at, 'w');
+	}
+	/* Each ftruncate() unmaps the file, and leaves the page table. */
+	for (size_t at = 0; at < len; at += SZ_2M) {
+		dax_peek(p + at);
+		EXPECT_MAPPED(mapped, p + at);
+		EXPECT_EQ(*mapped == '2', COLLAPSED(at / SZ_4K));
+	}
+	EXPECT_GE(2 * TRIGGERS, COLLAPSES());
+	if (*mapped != '2')
+		EXPECT_EQ(0, COLLAPSES());
+	for (size_t at = 0; at < len; at += SZ_4K) {
+		ASSERT_EQ('w', dax_peek(p + at));
+		ASSERT_EQ(0, dax_peek(p + at + 1));
+	}
+	dax_trace(fd, "dax_writeback_one");
+	dax_trace_clear();
+	dax_fsync(fd);
+	EXPECT_EQ(*mapped == '2' ? 2 : 2 * PAGES_2M, FLUSHES());
+}
+
+TEST_F(dax, growing_file_eager)
+{
+	grow(_metadata, "eager", "2M");
+}
+
+TEST_F(dax, growing_file_by_fault)
+{
+	grow(_metadata, "fault", "4K");
+}
+
+TEST_F(dax, growing_file_off)
+{
+	grow(_metadata, "off", "4K");
+}
+
+/* A page table of one pte, and from then on the policy. */
+static char *start_with_ptes(const char *policy, int fd, size_t len)
+{
+	char *p;
+
+	dax_peek(dax_map(fd, 9 * SZ_4K, SZ_4K));
+	p = dax_map(fd, 0, len);
+	dax_peek(p);
+	dax_policy(policy);
+	dax_trace(fd, NULL);
+	return p;
+}
+
+static void touch_pages(char *p, unsigned int from, unsigned int to, bool write)
+{
+	for (unsigned int page = from; page < to; page++)
+		if (write)
+			dax_poke(p + page * SZ_4K, 'w');
+		else
+			dax_peek(p + page * SZ_4K);
+}
+
+static void eager_sequence(struct __test_metadata *_metadata, bool write)
+{
+	char *p;
+	int fd;
+
+	fd = dax_file(SZ_2M, WRITTEN);
+	p = start_with_ptes("eager", fd, SZ_2M);
+	ASSERT_MAPPED("4K", p);
+	touch_pages(p, 1, PAGES_2M, write);
+	EXPECT_MAPPED("2M", p);
+	EXPECT_MAPPED("2M", p + SZ_2M - SZ_4K);
+	EXPECT_EQ(1, COLLAPSED(0UL));
+	EXPECT_EQ(1, PROMOTE("done"));
+	/* Half of it was enough. */
+	EXPECT_GT(PAGES_2M, SMALL_FAULTS());
+	EXPECT_EQ(FILL, dax_peek(p));
+	EXPECT_EQ(0, wrong_bytes(p + SZ_4K, SZ_2M - SZ_4K, write ? 'w' : FILL));
+	dax_trace_clear();
+	dax_fsync(fd);
+	EXPECT_EQ(write, FLUSHES());
+}
+
+TEST_F(dax, eager_reads)
+{
+	NEED_COLLAPSE();
+	eager_sequence(_metadata, false);
+}
+
+TEST_F(dax, eager_writes)
+{
+	NEED_COLLAPSE();
+	eager_sequence(_metadata, true);
+}
+
+/* Less than half of it is there: not worth it. */
+TEST_F(dax, eager_is_not_for_few)
+{
+	char *p;
+	int fd;
+
+	NEED_COLLAPSE();
+	fd = dax_file(SZ_2M, WRITTEN);
+	p = start_with_ptes("eager", fd, SZ_2M);
+	for (int trigger = 0; trigger < TRIGGERS; trigger++)
+		touch_pages(p, 100 + 128 * trigger, 128 + 128 * trigger, true);
+	EXPECT_MAPPED("4K", p + 128 * SZ_4K - SZ_4K);
+	EXPECT_EQ(0, dax_count("dax_promote_entry", "%s", ""));
+	EXPECT_EQ(0, dax_count("dax_collapse", "result 0"));
+}
+
+/* Zero pages are no blocks. */
+TEST_F(dax, eager_is_not_for_holes)
+{
+	char *p;
+	int fd;
+
+	NEED_COLLAPSE();
+	fd = dax_file(SZ_2M, HOLE);
+	p = start_with_ptes("eager", fd, SZ_2M);
+	touch_pages(p, 0, PAGES_2M, false);
+	EXPECT_MAPPED("4K zero", p);
+	EXPECT_EQ(0, dax_count("dax_promote_entry", "%s", ""));
+}
+
+/* What can never be costs a few looks, however often pages are touched. */
+static void eager_in_vain(struct __test_metadata *_metadata, int fd, size_t len)
+{
+	char *p = start_with_ptes("eager", fd, len);
+
+	touch_pages(p, 0, len / SZ_4K, true);
+	EXPECT_MAPPED("4K", p);
+	EXPECT_GE(TRIGGERS, COLLAPSES());
+	EXPECT_GE(TRIGGERS, PROMOTE("try"));
+	EXPECT_EQ(0, PROMOTE("done"));
+	EXPECT_EQ('w', dax_peek(p + len - SZ_4K));
+}
+
+TEST_F(dax, eager_fragmented)
+{
+	NEED_COLLAPSE();
+	eager_in_vain(_metadata, dax_file_fragmented(), SZ_2M);
+}
+
+TEST_F(dax, eager_vma)
+{
+	NEED_COLLAPSE();
+	eager_in_vain(_metadata, dax_file(SZ_2M, WRITTEN), SZ_2M - SZ_4K);
+}
+
+TEST_F(dax, eager_off_colour)
+{
+	char *small;
+	int fd;
+
+	NEED_COLLAPSE();
+	NEED(dax_policy("eager"));
+	fd = dax_file(2 * SZ_2M, WRITTEN);
+	small = dax_map_small(fd, 2 * SZ_2M);
+	dax_trace(fd, NULL);
+	touch_pages(small, 0, 2 * PAGES_2M, true);
+	EXPECT_EQ(0, dax_count("dax_promote_entry", "%s", ""));
+	EXPECT_EQ(0, dax_count("dax_collapse", "result 0"));
+}
+
+TEST_F(dax, eager_private)
+{
+	char *p;
+	int fd;
+
+	NEED_COLLAPSE();
+	fd = dax_file(SZ_2M, WRITTEN);
+	dax_peek(dax_map(fd, 9 * SZ_4K, SZ_4K));
+	p = dax_map_private(fd, 0, SZ_2M);
+	dax_poke(p, 'p');
+	dax_policy("eager");
+	for (unsigned int page = 1; page < PAGES_2M; page++)
+		if (page % 5)
+			dax_peek(p + page * SZ_4K);
+		else
+			dax_poke(p + page * SZ_4K, 'p');
+	for (unsigned int page = 0; page < PAGES_2M; page++)
+		ASSERT_EQ(page % 5 ? FILL : 'p', dax_peek(p + page * SZ_4K));
+}
+
+/* Threads that store all over the range while it becomes huge by itself. */
+static void count_up_pages(unsigned int id, void *arg)
+{
+	struct busy *busy = arg;
+
+	for (unsigned int i = 0; i < 2 * PAGES_2M; i++) {
+		unsigned int at = (i + id * 61) % PAGES_2M;
+
+		++*(volatile uint32_t *)(busy->map + at * SZ_4K + id * 64);
+		busy->tally[id][at]++;
+	}
+}
+
+TEST_F(dax, eager_in_full_use)
+{
+	unsigned int rounds = dax_scale(20), huge = 0;
+	struct busy *busy;
+
+	NEED_COLLAPSE();
+	busy = malloc(sizeof(*busy));
+	for (unsigned int i = 0; i < rounds; i++) {
+		int fd = dax_file(SZ_2M, WRITTEN);
+
+		NEED(dax_policy("off"));
+		memset(busy, 0, sizeof(*busy));
+		dax_fill(fd, 0, SZ_2M, 0);
+		busy->map = start_with_ptes("eager", fd, SZ_2M);
+		dax_gang(COUNTERS, count_up_pages, busy);
+		for (unsigned int id = 0; id < COUNTERS; id++)
+			for (unsigned int page = 0; page < PAGES_2M; page++)
+				ASSERT_EQ(busy->tally[id][page],
+					  *(uint32_t *)(busy->map + page * SZ_4K +
+							id * 64));
+		huge += !strcmp(dax_mapped(busy->map), "2M");
+		dax_unmap(busy->map, SZ_2M);
+		dax_unlink(fd);
+		close(fd);
+		dax_trace_clear();
+	}
+	dax_note("%u of %u became huge", huge, rounds);
+	EXPECT_LT(0, huge);
+	free(busy);
+}
+
+TEST_HARNESS_MAIN

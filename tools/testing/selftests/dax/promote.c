@@ -1,0 +1,989 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Promotion at a fault: 2 MiB asked, small entries found, and behind them one
+ * aligned run of blocks. They become one entry of 2 MiB, whatever the mix, and
+ * nobody else notices: bytes, marks and the mappings of others stay. Where the
+ * run is not there, they are as if nothing had been tried.
+ *
+ * Small entries come from a mapping that is off colour.
+ */
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+
+#include "dax_harness.h"
+
+#define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
+
+#define FALLBACK(why)	dax_count("dax_fault_fallback", "order 9, reason %s", why)
+#define ALL_FALLBACKS()	dax_count("dax_fault_fallback", "order %s", "9")
+#define FLUSHES()	dax_count("dax_writeback_one", "%s", "")
+#define FLUSHED(page, nr) \
+	dax_count("dax_writeback_one", "pgoff 0x%x, pglen 0x%lx", page, nr)
+
+/* Faults that mapped something; results may be joined by '|' in any order. */
+static unsigned int mapping_faults(const char *done)
+{
+	return dax_count(done, "NOPAGE") + dax_count(done, "MAJOR|NOPAGE") +
+	       dax_count(done, "NOPAGE|MAJOR");
+}
+
+#define HUGE_FAULTS()	mapping_faults("dax_pmd_fault_done")
+#define SMALL_FAULTS()	mapping_faults("dax_pte_fault_done")
+
+/* A file is what pread() says, and what each of its mappings shows. */
+static void expect_file(struct __test_metadata *_metadata, int fd,
+			const char *model, const char *a, const char *b)
+{
+	char *buf = malloc(SZ_2M);
+
+	dax_read(fd, 0, buf, SZ_2M);
+	EXPECT_EQ(0, memcmp(model, buf, SZ_2M));
+	EXPECT_EQ(0, memcmp(model, a, SZ_2M));
+	EXPECT_EQ(0, memcmp(model, b, SZ_2M));
+	free(buf);
+}
+
+/*
+ * The case that promotion is for, on 256 MiB: used off colour first, then
+ * aligned. 128 faults do, where a stock kernel takes 65,536; only stock events
+ * are counted, so that it can show it.
+ */
+static void put(char *p, uint64_t word)
+{
+	*(volatile uint64_t *)p = word;
+}
+
+static uint64_t get(const char *p)
+{
+	return *(const volatile uint64_t *)p;
+}
+
+static uint64_t tag(size_t off)
+{
+	return (off + 1) * 0x9e3779b97f4a7c15ULL;
+}
+
+struct tally {
+	unsigned int huge_faults, small_faults, wrong;
+};
+
+static void touch_block(struct tally *tally, char *p, size_t block, bool write)
+{
+	dax_trace_clear();
+	for (size_t off = block; off < block + SZ_2M; off += SZ_4K) {
+		if (write)
+			put(p + off + 8, ~tag(off));
+		else
+			tally->wrong += get(p + off) != tag(off);
+	}
+	tally->huge_faults += HUGE_FAULTS();
+	tally->small_faults += dax_count("dax_pte_fault_done", "%s", "");
+}
+
+/* All of it through the older mapping, which is to take no fault for that. */
+static void check_block(struct tally *tally, char *p, size_t block, bool wrote)
+{
+	dax_trace_clear();
+	for (size_t off = block; off < block + SZ_2M; off += SZ_4K) {
+		tally->wrong += get(p + off) != tag(off);
+		tally->wrong += get(p + off + 8) != (wrote ? ~tag(off) : 0);
+		if (wrote)
+			put(p + off + 16, off);
+	}
+	tally->huge_faults += HUGE_FAULTS();
+	tally->small_faults += dax_count("dax_pte_fault_done", "%s", "");
+}
+
+static void off_colour_then_aligned(struct __test_metadata *_metadata,
+				    bool write)
+{
+	unsigned int blocks = dax_scale(128);
+	struct tally first = {}, second = {};
+	size_t len = blocks * SZ_2M;
+	char *small, *huge, *buf;
+	int fd;
+
+	dax_policy("fault");
+	fd = dax_file(len, PREALLOC);
+	small = dax_map_small(fd, len);
+	for (size_t off = 0; off < len; off += SZ_4K)
+		put(small + off, tag(off));
+	for (size_t off = 0; off < len; off += SZ_2M)
+		ASSERT_TRUE(dax_extent_huge(fd, off));
+
+	dax_trace(fd, "dax_pmd_fault_done dax_pte_fault_done");
+	huge = dax_map_shifted(fd, 0, len,
+			       PROT_READ | (write ? PROT_WRITE : 0),
+			       MAP_SHARED, 0);
+	for (size_t off = 0; off < len; off += SZ_2M)
+		touch_block(&first, huge, off, write);
+	dax_note("%u blocks of 2 MiB: %u faults of 2 MiB and %u of 4 KiB",
+		 blocks, first.huge_faults, first.small_faults);
+	EXPECT_EQ(blocks, first.huge_faults);
+	EXPECT_EQ(0, first.small_faults);
+	EXPECT_EQ(0, first.wrong);
+
+	for (size_t off = 0; off < len; off += SZ_2M)
+		check_block(&second, small, off, write);
+	EXPECT_EQ(0, second.huge_faults);
+	EXPECT_EQ(0, second.small_faults);
+	EXPECT_EQ(0, second.wrong);
+
+	buf = malloc(SZ_2M);
+	for (size_t off = 0; off < len; off += SZ_2M) {
+		ASSERT_MAPPED("2M", huge + off);
+		ASSERT_MAPPED("4K", small + off);
+		ASSERT_EQ(dax_pfn(huge + off), dax_pfn(small + off));
+		dax_read(fd, off, buf, SZ_2M);
+		ASSERT_EQ(0, memcmp(buf, huge + off, SZ_2M));
+	}
+	free(buf);
+}
+
+TEST_F(dax, off_colour_then_aligned_write)
+{
+	off_colour_then_aligned(_metadata, true);
+}
+
+TEST_F(dax, off_colour_then_aligned_read)
+{
+	off_colour_then_aligned(_metadata, false);
+}
+
+/* Others who map the small entries. */
+
+/* How many pages do not have @byte at offset @at. */
+static unsigned int others(const char *p, size_t at, char byte)
+{
+	unsigned int nr = 0;
+
+	for (size_t off = 0; off < SZ_2M; off += SZ_4K)
+		nr += dax_peek(p + off + at) != byte;
+	return nr;
+}
+
+static int count_others(int byte, void *arg)
+{
+	return others(arg, 8, byte);
+}
+
+/* Another process has mapped the zero page all over the range. */
+TEST_F(dax, zero_page_of_another_process)
+{
+	char *small, *huge;
+	struct dax_peer peer;
+	int fd;
+
+	NEED_PROMOTION();
+	fd = dax_file(SZ_2M, PREALLOC);
+	small = dax_map_small(fd, SZ_2M);
+	dax_peer_start(&peer, count_others, small);
+	EXPECT_EQ(0, dax_peer_step(&peer, 0));
+	dax_trace(fd, NULL);
+	huge = dax_map(fd, 0, SZ_2M);
+	dax_poke(huge + 8, '1');
+	EXPECT_MAPPED("2M", huge);
+	EXPECT_EQ(1, PROMOTED(512, 0, 512, 0));
+	for (char c = '1'; c <= '3'; c++) {
+		for (size_t off = 0; off < SZ_2M; off += SZ_4K)
+			dax_poke(huge + off + 8, c);
+		EXPECT_EQ(0, dax_peer_step(&peer, c));
+	}
+	dax_peer_stop(&peer);
+}
+
+/* Zero pages of two mappings, and blocks that come in by promotion and go. */
+TEST_F(dax, zero_pages_time_and_again)
+{
+	char *small, *huge;
+	int fd;
+
+	NEED_PROMOTION();
+	fd = dax_file(SZ_2M, PREALLOC);
+	small = dax_map_small(fd, SZ_2M);
+	huge = dax_map(fd, 0, SZ_2M);
+	for (int i = 0; i < 4; i++) {
+		ASSERT_EQ(0, others(small, 8, 0));
+		dax_poke(huge + i * SZ_4K + 8, 'x');
+		ASSERT_EQ(1, others(small, 8, 0));
+		for (size_t off = 0; off < SZ_2M; off += SZ_4K)
+			dax_poke(huge + off + 8, 'y');
+		ASSERT_EQ(0, others(small, 8, 'y'));
+		dax_falloc(fd, PUNCH, 0, SZ_2M);
+		ASSERT_EQ(0, others(small, 8, 0));
+		dax_falloc(fd, 0, 0, SZ_2M);
+	}
+}
+
+/* The huge zero page, demoted by a small store, and back. */
+TEST_F(dax, demoted_and_back)
+{
+	char *small, *huge, *again;
+	int fd;
+
+	NEED_PROMOTION();
+	fd = dax_file(SZ_2M, PREALLOC);
+	huge = dax_map(fd, 0, SZ_2M);
+	small = dax_map_small(fd, SZ_2M);
+	dax_peek(huge);
+	ASSERT_MAPPED("2M zero", huge);
+	dax_poke(small + 50 * SZ_4K, 's');
+	EXPECT_MAPPED("none", huge);
+	dax_trace(fd, NULL);
+	again = dax_map(fd, 0, SZ_2M);
+	dax_poke(again + 51 * SZ_4K, 'a');
+	EXPECT_MAPPED("2M", again);
+	EXPECT_EQ(1, PROMOTED(1, 1, 0, 1));
+	dax_poke(huge + 52 * SZ_4K, 'h');
+	EXPECT_MAPPED("2M", huge);
+	EXPECT_EQ('s', dax_peek(huge + 50 * SZ_4K));
+	EXPECT_EQ('a', dax_peek(small + 51 * SZ_4K));
+	EXPECT_EQ('h', dax_peek(small + 52 * SZ_4K));
+	EXPECT_EQ(0, dax_peek(small + 53 * SZ_4K));
+}
+
+static int store_and_look(int nr, void *arg)
+{
+	char **map = arg;
+
+	dax_poke(map[0] + nr * SZ_4K, 'c');	/* small */
+	dax_poke(map[1] + nr * SZ_4K + 1, 'C');	/* aligned */
+	if (strcmp(dax_mapped(map[0] + nr * SZ_4K), "4K"))
+		return 1;
+	if (strcmp(dax_mapped(map[1] + nr * SZ_4K), "2M"))
+		return 2;
+	return dax_peek(map[0]) == 'p' && dax_peek(map[1] + 1) == 'P' ? 0 : 3;
+}
+
+TEST_F(dax, fork)
+{
+	struct dax_peer before, after;
+	char *map[2];
+	int fd;
+
+	NEED_PROMOTION();
+	fd = dax_file(SZ_2M, WRITTEN);
+	map[0] = dax_map_small(fd, SZ_2M);
+	map[1] = dax_map(fd, 0, SZ_2M);
+	dax_poke(map[0], 'p');
+	dax_peer_start(&before, store_and_look, map);
+	dax_poke(map[1] + 1, 'P');
+	EXPECT_MAPPED("2M", map[1]);
+	dax_peer_start(&after, store_and_look, map);
+	for (int i = 1; i < 10; i++)
+		EXPECT_EQ(0, dax_peer_step(i % 2 ? &before : &after, i));
+	for (int i = 1; i < 10; i++) {
+		EXPECT_EQ('c', dax_peek(map[1] + i * SZ_4K));
+		EXPECT_EQ('C', dax_peek(map[0] + i * SZ_4K + 1));
+	}
+	EXPECT_MAPPED("2M", map[1]);
+	EXPECT_MAPPED("4K", map[0]);
+	dax_peer_stop(&before);
+	dax_peer_stop(&after);
+}
+
+/* Many fault on the same ranges at the same time: each is promoted once. */
+#define CROWD		8
+#define CROWD_RANGES	8
+
+struct crowd {
+	char *map[CROWD];
+	unsigned int wrong;
+};
+
+static void touch_ranges(unsigned int id, void *arg)
+{
+	struct crowd *crowd = arg;
+
+	for (unsigned int i = 0; i < CROWD_RANGES; i++) {
+		char *p = crowd->map[id] + i * SZ_2M + id * 64;
+
+		if ((id + i) % 3)
+			dax_poke(p, 'a' + id);
+		else
+			dax_peek(p);
+	}
+}
+
+TEST_F(dax, crowd)
+{
+	unsigned int rounds = dax_scale(8);
+	size_t len = CROWD_RANGES * SZ_2M;
+
+	NEED_PROMOTION();
+	for (unsigned int i = 0; i < rounds; i++) {
+		struct crowd crowd = {};
+		char *small;
+		int fd;
+
+		fd = dax_file(len, WRITTEN);
+		small = dax_map_small(fd, len);
+		for (size_t at = 0; at < len; at += 64 * SZ_4K)
+			dax_poke(small + at + SZ_4K, 's');
+		dax_trace(fd, NULL);
+		/* The file may have the inode number of the last one. */
+		dax_trace_clear();
+		for (unsigned int id = 0; id < CROWD; id++)
+			crowd.map[id] = dax_map(fd, 0, len);
+		dax_gang(CROWD, touch_ranges, &crowd);
+		EXPECT_EQ(CROWD_RANGES, PROMOTE("done"));
+		EXPECT_EQ(0, PROMOTE("rollback"));
+		EXPECT_EQ(0, ALL_FALLBACKS());
+		for (unsigned int id = 0; id < CROWD; id++)
+			for (unsigned int j = 0; j < CROWD_RANGES; j++) {
+				size_t at = j * SZ_2M + id * 64;
+
+				ASSERT_EQ((id + j) % 3 ? 'a' + id : FILL,
+					  dax_peek(small + at));
+				ASSERT_MAPPED("2M", crowd.map[id] + at);
+			}
+		for (unsigned int id = 0; id < CROWD; id++)
+			dax_unmap(crowd.map[id], len);
+		dax_unmap(small, len);
+		dax_unlink(fd);
+		close(fd);
+		dax_trace_clear();
+	}
+}
+
+/* Marks. */
+
+/*
+ * Dirty ones that a read promotes. Their ptes stay writable, so what is stored
+ * through them later belongs to the same flush, and after it they fault.
+ */
+TEST_F(dax, dirty_by_old_ptes)
+{
+	char *small, *huge;
+	int fd;
+
+	NEED_PROMOTION();
+	fd = dax_file(SZ_2M, WRITTEN);
+	small = dax_map_small(fd, SZ_2M);
+	for (int i = 0; i < 3; i++)
+		dax_poke(small + i * 170 * SZ_4K, 'a');
+	dax_trace(fd, NULL);
+	huge = dax_map(fd, 0, SZ_2M);
+	dax_peek(huge);
+	ASSERT_MAPPED("2M", huge);
+	EXPECT_EQ(1, PROMOTED(3, 3, 0, 3));
+
+	dax_trace_clear();
+	dax_poke(small + 170 * SZ_4K, 'b');
+	EXPECT_EQ(0, dax_count("dax_pte_fault", "%s", ""));
+	dax_msync(huge + 400 * SZ_4K, SZ_4K);
+	EXPECT_EQ(1, FLUSHED(0, PAGES_2M));
+	EXPECT_EQ(1, FLUSHES());
+
+	dax_trace_clear();
+	dax_msync(huge, SZ_2M);
+	dax_fsync(fd);
+	EXPECT_EQ(0, FLUSHES());
+	for (int i = 0; i < 3; i++) {
+		dax_trace_clear();
+		dax_poke(small + i * 170 * SZ_4K, 'c');
+		EXPECT_EQ(1, SMALL_FAULTS());
+		dax_fsync(fd);
+		EXPECT_EQ(1, FLUSHED(0, PAGES_2M));
+		EXPECT_EQ(1, FLUSHES());
+		EXPECT_EQ('c', dax_peek(huge + i * 170 * SZ_4K));
+	}
+	dax_trace_clear();
+	dax_poke(huge + 1, 'd');
+	EXPECT_EQ(1, HUGE_FAULTS());
+	dax_fsync(fd);
+	EXPECT_EQ(1, FLUSHED(0, PAGES_2M));
+}
+
+/* Of two ranges, the one that was promoted and the one that was not. */
+TEST_F(dax, msync_of_one_of_two)
+{
+	char *small, *huge;
+	int fd;
+
+	NEED_PROMOTION();
+	fd = dax_file(2 * SZ_2M, WRITTEN);
+	small = dax_map_small(fd, 2 * SZ_2M);
+	for (size_t at = 0; at < 2 * SZ_2M; at += SZ_1M)
+		dax_poke(small + at, 'a');
+	dax_trace(fd, NULL);
+	huge = dax_map(fd, 0, 2 * SZ_2M);
+	dax_peek(huge);
+	ASSERT_MAPPED("2M", huge);
+	dax_msync(huge, SZ_4K);
+	EXPECT_EQ(1, FLUSHED(0, PAGES_2M));
+	EXPECT_EQ(1, FLUSHES());
+	dax_trace_clear();
+	dax_fsync(fd);
+	EXPECT_EQ(1, FLUSHED(0x200, 1UL));
+	EXPECT_EQ(1, FLUSHED(0x300, 1UL));
+	EXPECT_EQ(2, FLUSHES());
+}
+
+/* What was promoted is dropped as a whole, with what was dirty flushed. */
+TEST_F(dax, punch_of_promoted)
+{
+	char *small, *huge;
+	int fd;
+
+	NEED_PROMOTION();
+	fd = dax_file(SZ_2M, WRITTEN);
+	small = dax_map_small(fd, SZ_2M);
+	dax_poke(small + 3 * SZ_4K, 's');
+	huge = dax_map(fd, 0, SZ_2M);
+	dax_poke(huge + 4 * SZ_4K, 'h');
+	ASSERT_MAPPED("2M", huge);
+	dax_trace(fd, NULL);
+	dax_falloc(fd, PUNCH, 100 * SZ_4K, SZ_4K);
+	EXPECT_EQ(1, dax_count("dax_delete_entry", "pgoff 0x0, order 9, kind mapped"));
+	EXPECT_MAPPED("none", huge);
+	EXPECT_MAPPED("none", small + 3 * SZ_4K);
+	EXPECT_EQ('s', dax_peek(huge + 3 * SZ_4K));
+	EXPECT_EQ('h', dax_peek(small + 4 * SZ_4K));
+	EXPECT_BYTES(0, huge + 100 * SZ_4K, SZ_4K);
+	EXPECT_BYTES(FILL, huge + 101 * SZ_4K, SZ_2M - 101 * SZ_4K);
+}
+
+/* write(2) and truncate work on what was promoted as on any entry. */
+TEST_F(dax, write_and_truncate)
+{
+	char *small, *huge, *buf;
+	int fd;
+
+	NEED_PROMOTION();
+	fd = dax_file(SZ_2M, WRITTEN);
+	small = dax_map_small(fd, SZ_2M);
+	dax_poke(small, 's');
+	huge = dax_map(fd, 0, SZ_2M);
+	dax_poke(huge + 1, 'h');
+	ASSERT_MAPPED("2M", huge);
+	dax_fill(fd, SZ_4K, SZ_4K, 'w');
+	EXPECT_BYTES('w', huge + SZ_4K, SZ_4K);
+	EXPECT_BYTES('w', small + SZ_4K, SZ_4K);
+	EXPECT_MAPPED("2M", huge);
+	dax_truncate(fd, 2 * SZ_4K + 10);
+	EXPECT_EQ(SIGBUS, dax_touch_signal(huge + 3 * SZ_4K, false, NULL));
+	EXPECT_EQ(SIGBUS, dax_touch_signal(small + 3 * SZ_4K, false, NULL));
+	EXPECT_BYTES(0, small + 2 * SZ_4K + 10, SZ_4K - 10);
+	dax_truncate(fd, SZ_2M);
+	buf = malloc(SZ_2M);
+	dax_read(fd, 0, buf, SZ_2M);
+	EXPECT_EQ('s', buf[0]);
+	EXPECT_EQ('h', buf[1]);
+	EXPECT_BYTES(0, buf + 2 * SZ_4K + 10, SZ_2M - 2 * SZ_4K - 10);
+	expect_file(_metadata, fd, buf, small, huge);
+	free(buf);
+}
+
+/* Blocks that are not one aligned run: nothing changes, and it costs little. */
+
+static int touch_all_pages(int nr, void *arg)
+{
+	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
+		dax_peek((char *)arg + at);
+	return 0;
+}
+
+static void expect_fragmented(struct __test_metadata *_metadata, int fd,
+			      const int page[], unsigned int nr)
+{
+	char *small = dax_map_small(fd, SZ_2M), *huge;
+	struct dax_peer peer;
+	struct dax_view view;
+
+	for (unsigned int i = 0; i < nr; i++)
+		dax_poke(small + page[i] * SZ_4K, 's');
+	dax_peek(small + 499 * SZ_4K);
+	dax_look(&view, small);
+	dax_trace(fd, NULL);
+	huge = dax_map(fd, 0, SZ_2M);
+	dax_peer_start(&peer, touch_all_pages, huge);
+	dax_poke(huge + 300 * SZ_4K, 'h');
+	ONCE_OR_TWICE(PROMOTE("try"));
+	EXPECT_EQ(PROMOTE("try"), PROMOTE("refuse-fragmented"));
+	EXPECT_EQ(0, PROMOTE("replace"));
+	EXPECT_EQ(PROMOTE("try"), FALLBACK("fragmented"));
+	EXPECT_EQ(PROMOTE("try"), ALL_FALLBACKS());
+	EXPECT_MAPPED("4K", huge + 300 * SZ_4K);
+	EXPECT_EQ(0, dax_count("dax_delete_entry", "%s", ""));
+	EXPECT_EQ(0, dax_looks_different(&view, small));
+
+	/* A page table is there now: no other page is tried again. */
+	touch_all_pages(0, huge);
+	ONCE_OR_TWICE(PROMOTE("try"));
+	/* Another process has none, and tries once. */
+	dax_trace_clear();
+	dax_peer_step(&peer, 0);
+	ONCE_OR_TWICE(PROMOTE("try"));
+	EXPECT_EQ(PROMOTE("try"), PROMOTE("refuse-fragmented"));
+	dax_peer_stop(&peer);
+
+	dax_trace_clear();
+	dax_fsync(fd);
+	EXPECT_EQ(nr + 1, FLUSHES());
+	EXPECT_EQ(1, FLUSHED(300, 1UL));
+	for (unsigned int i = 0; i < nr; i++) {
+		EXPECT_EQ(1, FLUSHED(page[i], 1UL));
+		EXPECT_EQ('s', dax_peek(huge + page[i] * SZ_4K));
+	}
+	EXPECT_EQ('h', dax_peek(small + 300 * SZ_4K));
+	EXPECT_EQ(FILL, dax_peek(small + 301 * SZ_4K));
+}
+
+TEST_F(dax, fragmented)
+{
+	static const int page[] = { 5, 6, DAX_GAP + 100, DAX_GAP + 101 };
+
+	NEED_PROMOTION();
+	expect_fragmented(_metadata, dax_file_fragmented(), page, 4);
+}
+
+/* All entries are on one side: one run of them, but off the border. */
+TEST_F(dax, misaligned)
+{
+	static const int page[] = { DAX_GAP + 1, 400 };
+
+	NEED_PROMOTION();
+	expect_fragmented(_metadata, dax_file_fragmented(), page, 2);
+}
+
+TEST_F(dax, all_misaligned)
+{
+	static const int page[] = { 0, 1, 511 };
+	int fd;
+
+	NEED_PROMOTION();
+	fd = dax_file(2 * SZ_2M, WRITTEN);
+	dax_falloc(fd, FALLOC_FL_COLLAPSE_RANGE, 0, SZ_4K);
+	ASSERT_FALSE(dax_extent_huge(fd, 0));
+	expect_fragmented(_metadata, fd, page, 3);
+}
+
+/*
+ * The entries are in place, but the blocks behind the others are not: that
+ * comes out after the entries have been replaced, and they come back.
+ */
+TEST_F(dax, fragmented_elsewhere)
+{
+	char *small, *huge;
+	struct dax_view view;
+	int fd;
+
+	NEED_PROMOTION();
+	fd = dax_file_fragmented();
+	small = dax_map_small(fd, SZ_2M);
+	dax_poke(small + 5 * SZ_4K, 's');
+	dax_peek(small + 6 * SZ_4K);
+	dax_look(&view, small);
+	dax_trace(fd, NULL);
+	huge = dax_map(fd, 0, SZ_2M);
+	dax_peek(huge + 300 * SZ_4K);
+	ONCE_OR_TWICE(PROMOTE("rollback"));
+	EXPECT_EQ(PROMOTE("try"), PROMOTE("rollback"));
+	EXPECT_EQ(PROMOTE("replace"), PROMOTE("rollback"));
+	EXPECT_EQ(PROMOTE("try"), FALLBACK("extent-short"));
+	EXPECT_MAPPED("4K", huge + 300 * SZ_4K);
+	EXPECT_EQ(0, dax_looks_different(&view, small));
+	touch_all_pages(0, huge);
+	ONCE_OR_TWICE(PROMOTE("try"));
+	dax_trace_clear();
+	dax_fsync(fd);
+	EXPECT_EQ(1, FLUSHED(5, 1UL));
+	EXPECT_EQ(1, FLUSHES());
+}
+
+/* A store into the hole between them gets a block, and 2 MiB do not. */
+TEST_F(dax, write_fault_on_fragmented)
+{
+	char *small, *huge, *model = malloc(SZ_2M);
+	int fd;
+
+	NEED_PROMOTION();
+	fd = dax_file_fragmented();
+	small = dax_map_small(fd, SZ_2M);
+	dax_poke(small + 5 * SZ_4K, 's');
+	dax_peek(small + DAX_GAP * SZ_4K);
+	dax_read(fd, 0, model, SZ_2M);
+	dax_trace(fd, NULL);
+	huge = dax_map(fd, 0, SZ_2M);
+	dax_poke(huge + DAX_GAP * SZ_4K, model[DAX_GAP * SZ_4K] = 'h');
+	EXPECT_MAPPED("4K", huge + DAX_GAP * SZ_4K);
+	EXPECT_EQ(0, PROMOTE("done"));
+	EXPECT_EQ('h', dax_peek(small + DAX_GAP * SZ_4K));
+	expect_file(_metadata, fd, model, small, huge);
+	free(model);
+}
+
+/* When it may not be. */
+
+TEST_F(dax, switched_off)
+{
+	char *small, *huge, *later;
+	int fd;
+
+	NEED_PROMOTION();
+	fd = dax_file(SZ_2M, WRITTEN);
+	small = dax_map_small(fd, SZ_2M);
+	dax_poke(small + 5 * SZ_4K, 's');
+	dax_trace(fd, NULL);
+	ASSERT_EQ(NULL, dax_policy("off"));
+	huge = dax_map(fd, 0, SZ_2M);
+	dax_poke(huge + SZ_4K, 'h');
+	ONCE_OR_TWICE(FALLBACK("small-entries"));
+	EXPECT_EQ(FALLBACK("small-entries"), ALL_FALLBACKS());
+	EXPECT_EQ(0, dax_count("dax_promote_entry", "%s", ""));
+	EXPECT_MAPPED("4K", huge + SZ_4K);
+
+	ASSERT_EQ(NULL, dax_policy("fault"));
+	later = dax_map(fd, 0, SZ_2M);
+	dax_poke(later + 2 * SZ_4K, 'l');
+	EXPECT_EQ(1, PROMOTED(2, 2, 0, 2));
+	EXPECT_MAPPED("2M", later);
+	EXPECT_MAPPED("4K", huge + SZ_4K);
+	EXPECT_EQ('s', dax_peek(later + 5 * SZ_4K));
+	EXPECT_EQ('h', dax_peek(later + SZ_4K));
+	EXPECT_EQ('l', dax_peek(huge + 2 * SZ_4K));
+}
+
+/* The end of the file is inside, and then it is not. */
+TEST_F(dax, eof_then_growth)
+{
+	char *small, *huge, *later;
+	int fd;
+
+	NEED_PROMOTION();
+	fd = dax_file_growing(2 * SZ_2M);
+	dax_truncate(fd, SZ_2M + SZ_1M);
+	small = dax_map_small(fd, 2 * SZ_2M);
+	for (size_t at = SZ_2M; at < SZ_2M + SZ_1M; at += SZ_4K)
+		dax_poke(small + at, 's');
+	dax_trace(fd, NULL);
+	huge = dax_map(fd, 0, 2 * SZ_2M);
+	dax_poke(huge + SZ_2M + 1, 'h');
+	ONCE_OR_TWICE(FALLBACK("eof"));
+	EXPECT_EQ(0, PROMOTE("try"));
+	EXPECT_MAPPED("4K", huge + SZ_2M);
+
+	dax_truncate(fd, 2 * SZ_2M);
+	dax_trace_clear();
+	later = dax_map(fd, 0, 2 * SZ_2M);
+	dax_poke(later + SZ_2M + 2, 'l');
+	EXPECT_EQ(1, PROMOTED(256, 256, 0, 256));
+	EXPECT_MAPPED("2M", later + SZ_2M);
+	for (size_t at = SZ_2M; at < SZ_2M + SZ_1M; at += SZ_4K)
+		ASSERT_EQ('s', dax_peek(later + at));
+	EXPECT_EQ('h', dax_peek(later + SZ_2M + 1));
+	EXPECT_EQ('l', dax_peek(huge + SZ_2M + 2));
+	EXPECT_BYTES(0, later + SZ_2M + SZ_1M, SZ_1M);
+}
+
+/* Neither colour, nor VMA, nor a private copy may come so far as to try. */
+TEST_F(dax, no_try_for_nothing)
+{
+	char *small, *p;
+	int fd;
+
+	NEED_PROMOTION();
+	fd = dax_file(2 * SZ_2M, WRITTEN);
+	small = dax_map_small(fd, 2 * SZ_2M);
+	dax_poke(small + SZ_2M, 's');
+	dax_trace(fd, NULL);
+	p = dax_map_shifted(fd, 0, 2 * SZ_2M, PROT_READ | PROT_WRITE,
+			    MAP_SHARED, 8 * SZ_4K);
+	dax_poke(p + SZ_2M, 'x');
+	p = dax_map(fd, SZ_4K, 2 * SZ_2M - 2 * SZ_4K);
+	dax_poke(p, 'x');
+	dax_poke(p + SZ_2M, 'x');
+	p = dax_map_private(fd, 0, 2 * SZ_2M);
+	dax_poke(p + SZ_2M + 100 * SZ_4K, 'x');
+	EXPECT_EQ(FILL, dax_peek(small + SZ_2M + 100 * SZ_4K));
+	EXPECT_EQ(0, dax_count("dax_promote_entry", "%s", ""));
+}
+
+/* A private mapping may be huge as long as it is only read. */
+TEST_F(dax, private_read)
+{
+	char *small, *private;
+	int fd;
+
+	NEED_PROMOTION();
+	fd = dax_file(SZ_2M, WRITTEN);
+	small = dax_map_small(fd, SZ_2M);
+	dax_poke(small + 7 * SZ_4K, 's');
+	dax_trace(fd, NULL);
+	private = dax_map_private(fd, 0, SZ_2M);
+	EXPECT_EQ('s', dax_peek(private + 7 * SZ_4K));
+	EXPECT_MAPPED("2M", private);
+	EXPECT_EQ(1, PROMOTED(1, 1, 0, 1));
+	dax_poke(private + 7 * SZ_4K, 'p');
+	dax_poke(small + 8 * SZ_4K, 't');
+	EXPECT_EQ('s', dax_peek(small + 7 * SZ_4K));
+	EXPECT_EQ('t', dax_peek(private + 8 * SZ_4K));
+	EXPECT_EQ('p', dax_peek(private + 7 * SZ_4K));
+}
+
+/* MAP_SYNC: the metadata is on the media before the 2 MiB are writable. */
+TEST_F(dax, map_sync)
+{
+	char *small, *p;
+	int fd;
+
+	NEED_PROMOTION();
+	fd = dax_file(SZ_2M, PREALLOC);
+	small = dax_map_small(fd, SZ_2M);
+	dax_poke(small + 3 * SZ_4K, 's');
+	dax_peek(small + 400 * SZ_4K);
+	dax_trace(fd, NULL);
+	p = dax_map_shifted(fd, 0, SZ_2M, PROT_READ | PROT_WRITE,
+			    MAP_SHARED_VALIDATE | MAP_SYNC, 0);
+	dax_poke(p, 'w');
+	EXPECT_EQ(1, PROMOTED(2, 1, 1, 1));
+	EXPECT_EQ(1, dax_count("dax_insert_pfn_mkwrite", "%s", ""));
+	EXPECT_MAPPED("2M", p);
+	EXPECT_EQ('s', dax_peek(p + 3 * SZ_4K));
+	dax_poke(p + 400 * SZ_4K, 'x');
+	EXPECT_EQ('w', dax_peek(small));
+	EXPECT_EQ('x', dax_peek(small + 400 * SZ_4K));
+	dax_trace_clear();
+	dax_fsync(fd);
+	EXPECT_EQ(1, FLUSHED(0, PAGES_2M));
+	dax_poke(p, 'y');
+	dax_trace_clear();
+	dax_fsync(fd);
+	EXPECT_EQ(1, FLUSHED(0, PAGES_2M));
+}
+
+/*
+ * A fault that found no blocks left an empty entry; with blocks, it is what is
+ * promoted.
+ */
+static int file_with_empty_entry(struct __test_metadata *_metadata)
+{
+	int fd = dax_file(2 * SZ_2M, HOLE), full;
+	char *small = dax_map_small(fd, 2 * SZ_2M);
+
+	full = dax_fill_up(0);
+	EXPECT_EQ(SIGBUS, dax_touch_signal(small + SZ_2M + SZ_4K, true, NULL));
+	dax_truncate(full, 0);
+	dax_fsync(full);
+	sync();
+	dax_trace(fd, NULL);
+	return fd;
+}
+
+TEST_F(dax, empty_entry_read)
+{
+	char *huge;
+	int fd;
+
+	NEED_PROMOTION();
+	NEED(dax_small_scratch());
+	fd = file_with_empty_entry(_metadata);
+	huge = dax_map(fd, 0, 2 * SZ_2M);
+	dax_peek(huge + SZ_2M);
+	EXPECT_EQ(1, PROMOTED(1, 0, 0, 0));
+	EXPECT_MAPPED("2M zero", huge + SZ_2M);
+	EXPECT_BYTES(0, huge + SZ_2M, SZ_2M);
+}
+
+TEST_F(dax, empty_entry_write)
+{
+	char *huge;
+	int fd;
+
+	NEED_PROMOTION();
+	NEED(dax_small_scratch());
+	fd = file_with_empty_entry(_metadata);
+	dax_falloc(fd, 0, SZ_2M, SZ_2M);
+	NEED(dax_extent_huge(fd, SZ_2M) ? NULL : "no aligned blocks any more");
+	huge = dax_map(fd, 0, 2 * SZ_2M);
+	dax_poke(huge + SZ_2M + 1, 'w');
+	EXPECT_EQ(1, PROMOTED(1, 0, 0, 0));
+	EXPECT_MAPPED("2M", huge + SZ_2M);
+	EXPECT_BYTES(0, huge + SZ_2M + 2, SZ_2M - 2);
+}
+
+/* Two files over the same blocks (XFS), both mapped small. */
+static void store_to_shared(struct __test_metadata *_metadata, bool read_first,
+			    bool by_clone)
+{
+	char *small[2], *huge[2], *model = malloc(SZ_2M), *old = malloc(SZ_2M);
+	int fd[2], w = by_clone, o = !by_clone;
+	size_t at = 250 * SZ_4K;
+
+	fd[0] = dax_file(SZ_2M, WRITTEN);
+	small[0] = dax_map_small(fd[0], SZ_2M);
+	for (size_t off = 0; off < SZ_2M; off += 3 * SZ_4K)
+		dax_poke(small[0] + off, 's');
+	fd[1] = dax_clone(fd[0], "clone");
+	ASSERT_EQ(dax_block(fd[0], 0), dax_block(fd[1], 0));
+	small[1] = dax_map_small(fd[1], SZ_2M);
+	for (int i = 0; i < 2; i++) {
+		for (size_t off = 0; off < SZ_2M; off += SZ_4K)
+			dax_peek(small[i] + off);
+		huge[i] = dax_map(fd[i], 0, SZ_2M);
+	}
+	dax_read(fd[0], 0, old, SZ_2M);
+	memcpy(model, old, SZ_2M);
+	dax_trace(fd[w], NULL);
+
+	/* The blocks are one run, so reading may be huge. */
+	if (read_first) {
+		dax_peek(huge[w] + at);
+		EXPECT_MAPPED("2M", huge[w]);
+		EXPECT_EQ(1, PROMOTED(512, 512, 0, 0));
+		EXPECT_EQ(dax_pfn(huge[w]), dax_pfn(small[o]));
+	}
+	dax_poke(huge[w] + at, model[at] = 'w');
+	dax_note("after the store %s; %u promotions done", dax_mapped(huge[w] + at),
+		 PROMOTE("done"));
+	expect_file(_metadata, fd[w], model, small[w], huge[w]);
+	expect_file(_metadata, fd[o], old, small[o], huge[o]);
+	EXPECT_NE(dax_block(fd[0], at), dax_block(fd[1], at));
+
+	/* All views of the writer follow it, and none of the other file. */
+	for (size_t off = 8; off < SZ_2M; off += 5 * SZ_4K) {
+		dax_poke(small[w] + off, model[off] = 'x');
+		dax_poke(huge[w] + off + 1, model[off + 1] = 'y');
+	}
+	expect_file(_metadata, fd[w], model, small[w], huge[w]);
+	expect_file(_metadata, fd[o], old, small[o], huge[o]);
+	dax_trace_clear();
+	dax_fsync(fd[w]);
+	EXPECT_LE(1, FLUSHES());
+
+	/* Nobody else has the other file's blocks any more. */
+	dax_poke(huge[o] + at + 1, old[at + 1] = 'z');
+	expect_file(_metadata, fd[o], old, small[o], huge[o]);
+	expect_file(_metadata, fd[w], model, small[w], huge[w]);
+	free(model);
+	free(old);
+}
+
+TEST_F(dax, reflink_store_to_source)
+{
+	NEED_XFS();
+	NEED_PROMOTION();
+	store_to_shared(_metadata, false, false);
+}
+
+TEST_F(dax, reflink_store_to_clone)
+{
+	NEED_XFS();
+	NEED_PROMOTION();
+	store_to_shared(_metadata, false, true);
+}
+
+TEST_F(dax, reflink_read_then_store_to_source)
+{
+	NEED_XFS();
+	NEED_PROMOTION();
+	store_to_shared(_metadata, true, false);
+}
+
+TEST_F(dax, reflink_read_then_store_to_clone)
+{
+	NEED_XFS();
+	NEED_PROMOTION();
+	store_to_shared(_metadata, true, true);
+}
+
+/* One page of the range is shared, by a clone of that page only. */
+TEST_F(dax, reflink_one_page)
+{
+	char *small, *huge, *copy, *model = malloc(SZ_2M);
+	struct file_clone_range arg;
+	int fd, other;
+
+	NEED_XFS();
+	NEED_PROMOTION();
+	fd = dax_file(SZ_2M, WRITTEN);
+	other = dax_create("one-page");
+	small = dax_map_small(fd, SZ_2M);
+	for (size_t off = 0; off < SZ_2M; off += SZ_4K)
+		dax_poke(small + off, 's');
+	arg = (struct file_clone_range){
+		.src_fd = fd, .src_offset = 9 * SZ_4K, .src_length = SZ_4K,
+	};
+	ASSERT_EQ(0, ioctl(other, FICLONERANGE, &arg));
+	copy = dax_map(other, 0, SZ_4K);
+	EXPECT_EQ('s', dax_peek(copy));
+	dax_read(fd, 0, model, SZ_2M);
+	huge = dax_map(fd, 0, SZ_2M);
+	for (size_t off = 8; off < SZ_2M; off += SZ_4K)
+		dax_poke(huge + off, model[off] = 'h');
+	expect_file(_metadata, fd, model, small, huge);
+	EXPECT_EQ(FILL, dax_peek(copy + 8));
+	EXPECT_EQ('s', dax_peek(copy));
+	free(model);
+}
+
+/* The counters, which are global: nobody else is here. */
+struct counters {
+	unsigned long try, fragmented, locked, no_memory, gone, replace;
+	unsigned long rollback, done;
+};
+
+static struct counters counters(void)
+{
+	return (struct counters){
+		.try = dax_promotions("try"),
+		.fragmented = dax_promotions("refuse-fragmented"),
+		.locked = dax_promotions("refuse-locked"),
+		.no_memory = dax_promotions("refuse-no-memory"),
+		.gone = dax_promotions("gone"),
+		.replace = dax_promotions("replace"),
+		.rollback = dax_promotions("rollback"),
+		.done = dax_promotions("done"),
+	};
+}
+
+static void expect_balance(struct __test_metadata *_metadata,
+			   const struct counters *c)
+{
+	EXPECT_EQ(c->try, c->fragmented + c->locked + c->no_memory + c->gone +
+			  c->replace);
+	EXPECT_EQ(c->replace, c->rollback + c->done);
+}
+
+TEST_F(dax, counters)
+{
+	struct counters before, after;
+	unsigned int tries;
+	int fd;
+
+	NEED_PROMOTION();
+	before = counters();
+	expect_balance(_metadata, &before);
+
+	fd = dax_file(SZ_2M, WRITTEN);
+	dax_peek(dax_map_small(fd, SZ_2M));
+	dax_peek(dax_map(fd, 0, SZ_2M));
+	after = counters();
+	expect_balance(_metadata, &after);
+	EXPECT_EQ(before.try + 1, after.try);
+	EXPECT_EQ(before.replace + 1, after.replace);
+	EXPECT_EQ(before.done + 1, after.done);
+
+	before = after;
+	fd = dax_file_fragmented();
+	dax_peek(dax_map_small(fd, SZ_2M) + SZ_2M - SZ_4K);
+	dax_peek(dax_map(fd, 0, SZ_2M));
+	after = counters();
+	tries = after.try - before.try;
+	ONCE_OR_TWICE(tries);
+	expect_balance(_metadata, &after);
+	EXPECT_EQ(tries, after.fragmented - before.fragmented);
+
+	before = after;
+	fd = dax_file(SZ_2M, PREALLOC);
+	dax_poke(dax_map_small(fd, SZ_2M), 's');
+	dax_peek(dax_map(fd, 0, SZ_2M));
+	after = counters();
+	tries = after.try - before.try;
+	ONCE_OR_TWICE(tries);
+	expect_balance(_metadata, &after);
+	EXPECT_EQ(tries, after.rollback - before.rollback);
+}
+
+TEST_HARNESS_MAIN

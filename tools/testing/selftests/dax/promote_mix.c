@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Promotion of every mix: which entries there are in 2 MiB, and what a fault
+ * of 2 MiB makes of them, once for reading and once for writing. Wherever it
+ * cannot be, the mapping that made the entries is to show no trace of it.
+ */
+#include "dax_harness.h"
+
+#define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
+
+#define FLUSHES()	dax_count("dax_writeback_one", "%s", "")
+#define FALLBACK(why)	dax_count("dax_fault_fallback", "order 9, reason %s", why)
+
+/* The page that the huge fault is about, no part of any mix. */
+#define SPOT	(203 * SZ_4K + 9)
+
+enum doing {
+	LOAD,		/* through the small mapping */
+	STORE,
+	HOLE_OUT,	/* punch it */
+};
+
+/*
+ * How 2 MiB come about, which entries there are then, and what an aligned
+ * mapping is made of after a read or a write; NULL: the allocator decides.
+ */
+struct mix {
+	enum dax_layout layout;
+	struct {
+		enum doing doing;
+		unsigned int from, to, step;	/* pages */
+	} part[3];
+	unsigned int mapped, zero, dirty;
+	const char *read, *write;
+};
+
+FIXTURE_VARIANT(dax) {
+	struct mix mix;
+};
+
+FIXTURE_VARIANT_ADD(dax, all_dirty) {
+	.mix = {
+		.layout = PREALLOC, .part = { { STORE, 0, 512, 1 } },
+		.mapped = 512, .dirty = 512, .read = "2M", .write = "2M",
+	},
+};
+
+FIXTURE_VARIANT_ADD(dax, all_clean) {
+	.mix = {
+		.layout = WRITTEN, .part = { { LOAD, 0, 512, 1 } },
+		.mapped = 512, .read = "2M", .write = "2M",
+	},
+};
+
+FIXTURE_VARIANT_ADD(dax, first_page) {
+	.mix = {
+		.layout = WRITTEN, .part = { { LOAD, 0, 1, 1 } },
+		.mapped = 1, .read = "2M", .write = "2M",
+	},
+};
+
+FIXTURE_VARIANT_ADD(dax, middle_page) {
+	.mix = {
+		.layout = WRITTEN, .part = { { LOAD, 256, 257, 1 } },
+		.mapped = 1, .read = "2M", .write = "2M",
+	},
+};
+
+FIXTURE_VARIANT_ADD(dax, last_page) {
+	.mix = {
+		.layout = WRITTEN, .part = { { LOAD, 511, 512, 1 } },
+		.mapped = 1, .read = "2M", .write = "2M",
+	},
+};
+
+FIXTURE_VARIANT_ADD(dax, one_dirty_page) {
+	.mix = {
+		.layout = WRITTEN, .part = { { STORE, 300, 301, 1 } },
+		.mapped = 1, .dirty = 1, .read = "2M", .write = "2M",
+	},
+};
+
+FIXTURE_VARIANT_ADD(dax, dirty_and_clean_and_none) {
+	.mix = {
+		.layout = WRITTEN,
+		.part = { { STORE, 0, 512, 3 }, { LOAD, 1, 512, 3 } },
+		.mapped = 342, .dirty = 171, .read = "2M", .write = "2M",
+	},
+};
+
+FIXTURE_VARIANT_ADD(dax, one_dirty_among_clean) {
+	.mix = {
+		.layout = WRITTEN,
+		.part = { { LOAD, 0, 512, 1 }, { STORE, 511, 512, 1 } },
+		.mapped = 512, .dirty = 1, .read = "2M", .write = "2M",
+	},
+};
+
+/* Blocks, but no bytes in them yet: reads see zeros, a write takes them. */
+FIXTURE_VARIANT_ADD(dax, all_zero) {
+	.mix = {
+		.layout = PREALLOC, .part = { { LOAD, 0, 512, 1 } },
+		.zero = 512, .read = "2M zero", .write = "2M",
+	},
+};
+
+FIXTURE_VARIANT_ADD(dax, one_zero) {
+	.mix = {
+		.layout = PREALLOC, .part = { { LOAD, 77, 78, 1 } },
+		.zero = 1, .read = "2M zero", .write = "2M",
+	},
+};
+
+FIXTURE_VARIANT_ADD(dax, zero_in_hole) {
+	.mix = {
+		.layout = HOLE, .part = { { LOAD, 0, 512, 7 } },
+		.zero = 74, .read = "2M zero", .write = NULL,
+	},
+};
+
+/*
+ * Only a part is written: a read can map no 2 MiB of that, and a write makes
+ * the rest of it bytes, too.
+ */
+FIXTURE_VARIANT_ADD(dax, written_then_not) {
+	.mix = {
+		.layout = PREALLOC, .part = { { STORE, 0, 100, 1 } },
+		.mapped = 100, .dirty = 100, .read = "4K zero", .write = "2M",
+	},
+};
+
+FIXTURE_VARIANT_ADD(dax, not_written_then_written) {
+	.mix = {
+		.layout = PREALLOC, .part = { { STORE, 412, 512, 1 } },
+		.mapped = 100, .dirty = 100, .read = "4K zero", .write = "2M",
+	},
+};
+
+FIXTURE_VARIANT_ADD(dax, written_here_and_there) {
+	.mix = {
+		.layout = PREALLOC, .part = { { STORE, 0, 512, 16 } },
+		.mapped = 32, .dirty = 32, .read = "4K zero", .write = "2M",
+	},
+};
+
+FIXTURE_VARIANT_ADD(dax, mapped_then_zero) {
+	.mix = {
+		.layout = PREALLOC,
+		.part = { { STORE, 0, 10, 1 }, { LOAD, 100, 110, 1 } },
+		.mapped = 10, .zero = 10, .dirty = 10, .read = "4K zero", .write = "2M",
+	},
+};
+
+FIXTURE_VARIANT_ADD(dax, mapped_and_zero) {
+	.mix = {
+		.layout = PREALLOC,
+		.part = { { STORE, 0, 512, 32 }, { LOAD, 16, 512, 32 } },
+		.mapped = 16, .zero = 16, .dirty = 16, .read = "4K zero", .write = "2M",
+	},
+};
+
+/* A page without a block. */
+FIXTURE_VARIANT_ADD(dax, hole_inside) {
+	.mix = {
+		.layout = WRITTEN,
+		.part = { { HOLE_OUT, 7, 8, 1 }, { LOAD, 10, 512, 64 } },
+		.mapped = 8, .read = "4K", .write = NULL,
+	},
+};
+
+FIXTURE_VARIANT_ADD(dax, zero_page_over_hole_inside) {
+	.mix = {
+		.layout = WRITTEN,
+		.part = { { HOLE_OUT, 7, 8, 1 }, { LOAD, 0, 16, 1 },
+			  { STORE, 500, 510, 1 } },
+		.mapped = 25, .zero = 1, .dirty = 10, .read = "4K", .write = NULL,
+	},
+};
+
+static void make(const struct mix *mix, int fd, char *small)
+{
+	for (size_t i = 0; i < ARRAY_LEN(mix->part); i++) {
+		enum doing doing = mix->part[i].doing;
+
+		for (unsigned int page = mix->part[i].from;
+		     page < mix->part[i].to; page += mix->part[i].step) {
+			size_t at = page * SZ_4K;
+
+			if (doing == LOAD)
+				dax_peek(small + at);
+			else if (doing == STORE)
+				dax_poke(small + at + 1, 'a' + page % 26);
+			else
+				dax_falloc(fd, PUNCH, at, SZ_4K);
+		}
+	}
+}
+
+/* What pread() says is what each mapping shows. */
+static void expect_bytes(struct __test_metadata *_metadata, int fd,
+			 const char *model, const char *small, const char *huge)
+{
+	char *buf = malloc(SZ_2M);
+
+	dax_read(fd, 0, buf, SZ_2M);
+	EXPECT_EQ(0, memcmp(model, buf, SZ_2M));
+	EXPECT_EQ(0, memcmp(model, small, SZ_2M));
+	EXPECT_EQ(0, memcmp(model, huge, SZ_2M));
+	free(buf);
+}
+
+static void expect_promoted(struct __test_metadata *_metadata,
+			    const struct mix *mix, bool write)
+{
+	const char *access = write ? "write" : "read";
+
+	EXPECT_EQ(1, dax_count("dax_grab_entry", "order 9 %s, action promote",
+			       access));
+	EXPECT_EQ(1, PROMOTED(mix->mapped + mix->zero, mix->mapped, mix->zero,
+			      mix->dirty));
+	EXPECT_EQ(1, PROMOTE("try"));
+	EXPECT_EQ(1, PROMOTE("replace"));
+	EXPECT_EQ(1, PROMOTE("done"));
+	EXPECT_EQ(0, dax_count("dax_fault_fallback", "%s", ""));
+	EXPECT_EQ(0, dax_count("dax_pte_fault", "%s", ""));
+	EXPECT_EQ(1, dax_count("dax_pmd_fault", "%s", ""));
+}
+
+static void expect_rolled_back(struct __test_metadata *_metadata)
+{
+	unsigned int nr = PROMOTE("rollback");
+
+	ONCE_OR_TWICE(nr);
+	EXPECT_EQ(nr, PROMOTE("try"));
+	EXPECT_EQ(nr, PROMOTE("replace"));
+	EXPECT_EQ(0, PROMOTE("done"));
+	EXPECT_EQ(nr, FALLBACK("extent-short"));
+	EXPECT_EQ(nr, dax_count("dax_fault_fallback", "%s", ""));
+}
+
+/* The zero pages among those of @view are no longer what is mapped. */
+static void expect_no_zero_page(struct __test_metadata *_metadata,
+				const struct dax_view *view, const char *small)
+{
+	unsigned int stale = 0;
+
+	for (unsigned int i = 0; i < PAGES_2M; i++)
+		if (!strcmp(view->mapped[i], "4K zero"))
+			stale += !strcmp(dax_mapped(small + i * SZ_4K),
+					 "4K zero");
+	EXPECT_EQ(0, stale);
+}
+
+/* The marks: what is dirty is flushed, once, and the rest is not. */
+static void expect_flushes(struct __test_metadata *_metadata, int fd,
+			   const struct mix *mix, bool promoted, bool write)
+{
+	dax_trace_clear();
+	dax_fsync(fd);
+	if (promoted) {
+		EXPECT_EQ(mix->dirty || write, FLUSHES());
+		EXPECT_EQ(FLUSHES(), dax_count("dax_writeback_one",
+					       "pgoff 0x0, pglen 0x200"));
+	} else if (!write) {
+		EXPECT_EQ(mix->dirty, FLUSHES());
+		EXPECT_EQ(mix->dirty, dax_count("dax_writeback_one",
+						"pglen 0x1"));
+	}
+	dax_trace_clear();
+	dax_fsync(fd);
+	EXPECT_EQ(0, FLUSHES());
+}
+
+/* From here on, stores through either mapping are seen and flushed. */
+static void expect_alive(struct __test_metadata *_metadata, int fd,
+			 char *model, char *small, char *huge)
+{
+	for (size_t at = 5; at < SZ_2M; at += 37 * SZ_4K) {
+		dax_poke(small + at, 'S');
+		dax_poke(huge + at + 1, 'H');
+		model[at] = 'S';
+		model[at + 1] = 'H';
+	}
+	expect_bytes(_metadata, fd, model, small, huge);
+	dax_trace_clear();
+	dax_fsync(fd);
+	EXPECT_LE(1, FLUSHES());
+	dax_trace_clear();
+	dax_fsync(fd);
+	EXPECT_EQ(0, FLUSHES());
+}
+
+static void promote(struct __test_metadata *_metadata, const struct mix *mix,
+		    bool write)
+{
+	const char *want = write ? mix->write : mix->read;
+	bool promoted = want && !strncmp(want, "2M", 2);
+	char *small, *huge, *model = malloc(SZ_2M);
+	struct dax_view view;
+	int fd;
+
+	fd = dax_file(SZ_2M, mix->layout);
+	small = dax_map_small(fd, SZ_2M);
+	make(mix, fd, small);
+	dax_read(fd, 0, model, SZ_2M);
+	dax_look(&view, small);
+
+	dax_trace(fd, NULL);
+	huge = dax_map(fd, 0, SZ_2M);
+	if (write)
+		dax_poke(huge + SPOT, model[SPOT] = 'W');
+	else
+		EXPECT_EQ(model[SPOT], dax_peek(huge + SPOT));
+
+	if (want)
+		EXPECT_MAPPED(want, huge + SPOT);
+	if (promoted)
+		expect_promoted(_metadata, mix, write);
+	else if (!write)
+		expect_rolled_back(_metadata);
+	if (promoted && mix->zero && write)
+		expect_no_zero_page(_metadata, &view, small);
+	else if (promoted ? !mix->zero : !write)
+		EXPECT_EQ(0, dax_looks_different(&view, small));
+	expect_flushes(_metadata, fd, mix, promoted, write);
+	expect_bytes(_metadata, fd, model, small, huge);
+	expect_alive(_metadata, fd, model, small, huge);
+	free(model);
+}
+
+TEST_F(dax, read_fault)
+{
+	NEED_PROMOTION();
+	promote(_metadata, &variant->mix, false);
+}
+
+TEST_F(dax, write_fault)
+{
+	NEED_PROMOTION();
+	promote(_metadata, &variant->mix, true);
+}
+
+TEST_HARNESS_MAIN

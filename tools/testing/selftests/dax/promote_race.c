@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * fsync against promotion (lesson 7 once more): while small entries become one,
+ * or become one and come back, nothing that was dirty may slip through.
+ *
+ * One process stores a byte to some pages of 2 MiB, through a mapping that is
+ * off colour, and calls msync(MS_SYNC), round by round. Others fault on the
+ * same 2 MiB with a fresh page table each time, or collapse theirs. Each round
+ * is framed by marks in the trace, whose clock orders the events of all CPUs; a
+ * store whose page no flush between the marks covers was missed.
+ *
+ * Small entries come back when a page is punched out of the 2 MiB: it gets its
+ * block back, or else the next 2 MiB of the file are taken. Where half of them
+ * is not written, each reader's attempt ends in a rollback instead.
+ */
+#include <sys/prctl.h>
+
+#include "dax_harness.h"
+
+#define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
+
+#define STORES		16
+#define STORE_PAGE(i)	(3 + 31 * (i))
+#define SPARE_PAGE	(PAGES_2M - 1)	/* the one that is punched */
+#define RANGES		32
+
+struct race {
+	int fd;
+	off_t range;			/* the 2 MiB that it is about */
+	char *small;			/* the writer's window on them */
+	char *huge;			/* where others map them */
+	volatile bool stop, hold;
+	volatile bool held[2], running[2];
+	volatile unsigned long laps[2];
+};
+
+static void fresh_map(struct race *race)
+{
+	if (mmap(race->huge, SZ_2M, PROT_READ | PROT_WRITE,
+		 MAP_SHARED | MAP_FIXED, race->fd, race->range) == MAP_FAILED)
+		dax_die("mmap: %s", strerror(errno));
+}
+
+static void read_fault(struct race *race, unsigned long lap)
+{
+	fresh_map(race);
+	dax_peek(race->huge + lap * 97 % PAGES_2M * SZ_4K);
+}
+
+static void write_fault(struct race *race, unsigned long lap)
+{
+	fresh_map(race);
+	dax_poke(race->huge + lap * 97 % PAGES_2M * SZ_4K + 128, lap);
+}
+
+/* Off and on a pte comes first, so that there is a page table to replace. */
+static void collapse(struct race *race, unsigned long lap)
+{
+	fresh_map(race);
+	if (lap % 2) {
+		mprotect(race->huge + SZ_1M, SZ_1M,
+			 PROT_READ | PROT_WRITE | PROT_EXEC);
+		dax_peek(race->huge + lap * 97 % PAGES_2M * SZ_4K);
+		mprotect(race->huge + SZ_1M, SZ_1M, PROT_READ | PROT_WRITE);
+	}
+	madvise(race->huge, SZ_2M, MADV_COLLAPSE);
+}
+
+static void another_fsync(struct race *race, unsigned long lap)
+{
+	dax_fsync(race->fd);
+}
+
+typedef void (*rival_fn)(struct race *race, unsigned long lap);
+
+struct load {
+	rival_fn rival[2];
+	bool rolls_back;	/* the 2 MiB can never be one entry */
+	unsigned int rounds;
+};
+
+FIXTURE_VARIANT(dax) {
+	struct load load;
+};
+
+FIXTURE_VARIANT_ADD(dax, read_faults) {
+	.load = { { read_fault }, .rounds = 300 },
+};
+
+FIXTURE_VARIANT_ADD(dax, write_faults) {
+	.load = { { write_fault }, .rounds = 300 },
+};
+
+FIXTURE_VARIANT_ADD(dax, collapses) {
+	.load = { { collapse }, .rounds = 300 },
+};
+
+FIXTURE_VARIANT_ADD(dax, read_and_write_faults) {
+	.load = { { read_fault, write_fault }, .rounds = 200 },
+};
+
+FIXTURE_VARIANT_ADD(dax, read_faults_and_fsyncs) {
+	.load = { { read_fault, another_fsync }, .rounds = 200 },
+};
+
+FIXTURE_VARIANT_ADD(dax, collapses_and_fsyncs) {
+	.load = { { collapse, another_fsync }, .rounds = 200 },
+};
+
+FIXTURE_VARIANT_ADD(dax, rolled_back_faults) {
+	.load = { { read_fault }, .rolls_back = true, .rounds = 400 },
+};
+
+FIXTURE_VARIANT_ADD(dax, rolled_back_collapses) {
+	.load = { { collapse }, .rolls_back = true, .rounds = 400 },
+};
+
+FIXTURE_VARIANT_ADD(dax, rolled_back_faults_and_fsyncs) {
+	.load = { { read_fault, another_fsync }, .rolls_back = true,
+		  .rounds = 300 },
+};
+
+FIXTURE_VARIANT_ADD(dax, rolled_back_faults_and_collapses) {
+	.load = { { read_fault, collapse }, .rolls_back = true, .rounds = 300 },
+};
+
+struct outcome {
+	unsigned int rounds, stores, missed, promotions, rollbacks;
+};
+
+static unsigned long covered_stores(const char *line)
+{
+	const char *pgoff = strstr(line, "pgoff "), *pglen;
+	unsigned long first, nr, mask = 0;
+
+	if (strncmp(line, "dax_writeback_one:", 18) || !pgoff)
+		return 0;
+	pglen = strstr(line, "pglen ");
+	first = strtoul(pgoff + 6, NULL, 0) % PAGES_2M;
+	nr = strtoul(pglen + 6, NULL, 0);
+	for (int i = 0; i < STORES; i++)
+		if (STORE_PAGE(i) >= first && STORE_PAGE(i) < first + nr)
+			mask |= 1UL << i;
+	return mask;
+}
+
+/* The events of a round with a miss, for whoever has to explain it. */
+static void show_round(const char *begin, const char *end)
+{
+	for (int lines = 0; *begin && begin < end && lines < 80; lines++) {
+		const char *eol = strchrnul(begin, '\n');
+
+		dax_note("  %.*s", (int)(eol - begin), begin);
+		begin = *eol ? eol + 1 : eol;
+	}
+}
+
+/* Reads the trace so far, and counts what was not flushed in its round. */
+static void take_stock(struct outcome *out)
+{
+	unsigned long flushed = 0;
+
+	out->promotions += PROMOTE("done");
+	out->rollbacks += PROMOTE("rollback");
+	for (const char *p = dax_trace_text(), *begin = p; *p; ) {
+		const char *end = strchrnul(p, '\n');
+		const char *mark = strstr(p, "round-");
+
+		if (!mark || mark > end) {
+			flushed |= covered_stores(p);
+		} else if (!strncmp(mark, "round-end", 9)) {
+			unsigned long stored = strtoul(mark + 9, NULL, 0);
+			unsigned long missed = stored & ~flushed;
+
+			out->rounds++;
+			out->stores += __builtin_popcountl(stored);
+			if (!out->missed && missed)
+				show_round(begin, end);
+			out->missed += __builtin_popcountl(missed);
+		} else {
+			begin = p;
+			flushed = 0;
+		}
+		p = *end ? end + 1 : end;
+	}
+	dax_trace_clear();
+}
+
+/*
+ * Who is slower sets the pace: a rival that has got nowhere in a round would
+ * have proved nothing.
+ */
+static void wait_for_rivals(struct race *race, const unsigned long before[2])
+{
+	for (int id = 0; id < 2; id++)
+		while (race->running[id] && race->laps[id] == before[id])
+			sched_yield();
+}
+
+/* How many pages changes, and so does what meets what. */
+static void one_round(struct race *race, unsigned int round)
+{
+	unsigned long before[2] = { race->laps[0], race->laps[1] };
+	unsigned int nr = 1 + round % STORES;
+	char end[32];
+
+	dax_trace_mark("round-begin\n");
+	for (unsigned int i = 0; i < nr; i++)
+		dax_poke(race->small + STORE_PAGE(i) * SZ_4K, round);
+	dax_msync(race->small, SZ_2M);
+	snprintf(end, sizeof(end), "round-end 0x%lx\n", (1UL << nr) - 1);
+	dax_trace_mark(end);
+	wait_for_rivals(race, before);
+}
+
+static void rival(struct race *race, unsigned int id, rival_fn run)
+{
+	for (; !race->stop; race->laps[id]++) {
+		if (race->hold) {
+			race->held[id] = true;
+			while (race->hold && !race->stop)
+				sched_yield();
+			race->held[id] = false;
+		}
+		run(race, race->laps[id]);
+	}
+}
+
+/* A process of its own shares neither the mmap lock nor the TLB with us. */
+static pid_t start_rival(struct race *race, unsigned int id, rival_fn run)
+{
+	pid_t pid;
+
+	race->running[id] = true;
+	pid = fork();
+	if (pid < 0)
+		dax_die("fork: %s", strerror(errno));
+	if (!pid) {
+		/* It would go on after a test that has given up. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		rival(race, id, run);
+		_exit(0);
+	}
+	return pid;
+}
+
+static void hold_rivals(struct race *race, const struct load *load)
+{
+	race->hold = true;
+	for (int id = 0; id < 2; id++)
+		while (load->rival[id] && !race->held[id])
+			sched_yield();
+}
+
+/* And has them on the way before a round begins. */
+static void let_go(struct race *race)
+{
+	race->hold = false;
+	for (int id = 0; id < 2; id++)
+		while (race->held[id])
+			sched_yield();
+}
+
+static void writer_window(struct race *race)
+{
+	if (mmap(race->small, SZ_2M, PROT_READ | PROT_WRITE,
+		 MAP_SHARED | MAP_FIXED, race->fd, race->range) == MAP_FAILED)
+		dax_die("mmap: %s", strerror(errno));
+}
+
+/* Makes the entries small again; false if there are no 2 MiB left for it. */
+static bool make_small(struct race *race)
+{
+	off_t spare = race->range + SPARE_PAGE * SZ_4K;
+
+	dax_falloc(race->fd, PUNCH, spare, SZ_4K);
+	dax_fsync(race->fd);
+	dax_fill(race->fd, spare, SZ_4K, FILL);
+	dax_fsync(race->fd);
+	while (!dax_extent_huge(race->fd, race->range)) {
+		if (race->range + SZ_2M == RANGES * SZ_2M)
+			return false;
+		race->range += SZ_2M;
+		writer_window(race);
+	}
+	dax_poke(race->small + STORE_PAGE(0) * SZ_4K, 0);
+	return true;
+}
+
+static struct race *start_race(const struct load *load)
+{
+	struct race *race;
+
+	race = mmap(NULL, sizeof(*race), PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (load->rolls_back)
+		race->fd = dax_file(SZ_2M, PREALLOC);
+	else
+		race->fd = dax_file(RANGES * SZ_2M, WRITTEN);
+	race->small = dax_map_small(race->fd, SZ_2M);
+	race->huge = dax_map(race->fd, 0, SZ_2M);
+	for (unsigned int i = 0; i < STORES; i++)
+		dax_poke(race->small + STORE_PAGE(i) * SZ_4K, 0);
+	dax_trace(race->fd, "dax_writeback_one dax_promote_entry");
+	return race;
+}
+
+TEST_F(dax, every_store_is_flushed)
+{
+	const struct load *load = &variant->load;
+	unsigned int rounds = dax_scale(load->rounds), resets = 0;
+	struct outcome out = {};
+	struct race *race;
+	bool more = true;
+	pid_t pid[2];
+
+	NEED_PROMOTION();
+	race = start_race(load);
+	for (int id = 0; id < 2; id++)
+		if (load->rival[id])
+			pid[id] = start_rival(race, id, load->rival[id]);
+	for (unsigned int i = 0; i < rounds; i++) {
+		one_round(race, i);
+		if (i % 8 == 7)
+			take_stock(&out);
+		if (load->rolls_back || !more || i % 2)
+			continue;
+		hold_rivals(race, load);
+		more = make_small(race);
+		resets += more;
+		let_go(race);
+	}
+	race->stop = true;
+	for (int id = 0; id < 2; id++)
+		if (load->rival[id])
+			waitpid(pid[id], NULL, 0);
+	take_stock(&out);
+	dax_note("%u msyncs of %u stores, %u stores not flushed; small again %u times, %u promotions, %u rolled back; others did %lu and %lu laps",
+		 out.rounds, out.stores, out.missed, resets, out.promotions,
+		 out.rollbacks, race->laps[0], race->laps[1]);
+	EXPECT_EQ(rounds, out.rounds);
+	EXPECT_EQ(0, out.missed);
+	for (int id = 0; id < 2; id++)
+		if (load->rival[id])
+			EXPECT_LE(rounds, race->laps[id]);
+	EXPECT_LT(0, load->rolls_back ? out.rollbacks : out.promotions);
+}
+
+/*
+ * Whatever the two did, after a last msync everything is write-protected and
+ * clean: the next store faults, in either mapping, and the next msync flushes.
+ */
+TEST_F(dax, clean_after_the_race)
+{
+	const struct load *load = &variant->load;
+	unsigned int rounds = dax_scale(load->rounds / 10);
+	struct race *race;
+	bool more = true;
+
+	NEED_PROMOTION();
+	race = start_race(load);
+	dax_trace(race->fd, "dax_pte_fault dax_pmd_fault");
+	for (unsigned int i = 0; i < rounds; i++) {
+		char *store = race->small + STORE_PAGE(i % STORES) * SZ_4K;
+		pid_t pid;
+
+		if (!load->rolls_back && more)
+			more = make_small(race);
+		race->stop = false;
+		pid = start_rival(race, 0, load->rival[0]);
+		for (int j = 0; j < 4; j++)
+			one_round(race, i + j);
+		race->stop = true;
+		waitpid(pid, NULL, 0);
+
+		dax_msync(race->small, SZ_2M);
+		dax_trace_clear();
+		dax_msync(race->small, SZ_2M);
+		ASSERT_EQ(0, dax_count("dax_writeback_one", "%s", ""));
+		dax_poke(store, i);
+		ASSERT_LE(1, dax_count("dax_pte_fault", "%s", ""));
+		dax_msync(race->small, SZ_2M);
+		ASSERT_EQ(1, dax_count("dax_writeback_one", "%s", ""));
+		if (load->rolls_back)
+			continue;
+		dax_trace_clear();
+		fresh_map(race);
+		dax_poke(race->huge, i);
+		dax_msync(race->small, SZ_2M);
+		ASSERT_EQ(1, dax_count("dax_writeback_one", "%s", ""));
+		dax_trace_clear();
+		dax_poke(race->huge, i);
+		ASSERT_LE(1, dax_count("dax_pte_fault", "%s", "") +
+			     dax_count("dax_pmd_fault", "%s", ""));
+		dax_msync(race->small, SZ_2M);
+		ASSERT_EQ(1, dax_count("dax_writeback_one", "%s", ""));
+	}
+}
+
+TEST_HARNESS_MAIN
