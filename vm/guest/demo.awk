@@ -10,6 +10,7 @@ BEGIN {
 	title["kind"] = "Each kind of entry (8 MiB page by page; empty: one page)"
 	title["rule"] = "Found, asked: what the fault did"
 	title["fallback"] = "2M asked, 4K got, because of"
+	title["promote"] = "4K there, made 2M: promotion"
 	title["file"] = "Files read, written, synced, truncated"
 }
 

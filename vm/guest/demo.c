@@ -182,12 +182,18 @@ static void stage_file(struct scene *s, enum dax_layout layout)
 	take_file(s, dax_file(STAGE_SIZE, layout));
 }
 
-/* The last page of the stage has a block, the others can never join it. */
+/*
+ * A page of the stage has lost its block to its neighbour, so that a store gets
+ * no 2 MiB; and the last one is written, so that a load gets no huge zero page.
+ */
 static void short_extent_file(struct scene *s)
 {
-	take_file(s, dax_create("short-extent"));
-	dax_truncate(s->fd, STAGE_SIZE);
-	dax_falloc(s->fd, 0, STAGE + SZ_2M - SZ_4K, SZ_4K);
+	int fd = dax_file(STAGE_SIZE + SZ_2M, PREALLOC);
+
+	dax_falloc(fd, FALLOC_FL_INSERT_RANGE, STAGE + 100 * SZ_4K, SZ_4K);
+	dax_truncate(fd, STAGE_SIZE);
+	dax_fill(fd, STAGE_SIZE - SZ_4K, SZ_4K, 'f');
+	take_file(s, fd);
 }
 
 /*
@@ -394,16 +400,16 @@ static const struct rule rules[] = {
 { "nothing, 2M write",	 NOTHING,	  9, W, "insert", "9 mapped", "2M" },
 { "4K mapped, 4K read",	 FOUND_4K_MAPPED, 0, R, "lock",	  "0 mapped", "4K+4K" },
 { "4K mapped, 4K write", FOUND_4K_MAPPED, 0, W, "lock",	  "0 mapped", "4K+4K" },
-{ "4K mapped, 2M read",	 FOUND_4K_MAPPED, 9, R, "refuse", "0 mapped", "4K+4K" },
-{ "4K mapped, 2M write", FOUND_4K_MAPPED, 9, W, "refuse", "0 mapped", "4K+4K" },
+{ "4K mapped, 2M read",	 FOUND_4K_MAPPED, 9, R, "promote", "9 mapped", "4K+2M" },
+{ "4K mapped, 2M write", FOUND_4K_MAPPED, 9, W, "promote", "9 mapped", "4K+2M" },
 { "4K zero, 4K read",	 FOUND_4K_ZERO,	  0, R, "lock",	  "0 zero",   "4K+4K" },
 { "4K zero, 4K write",	 FOUND_4K_ZERO,	  0, W, "lock",	  "0 mapped", "-+4K" },
-{ "4K zero, 2M read",	 FOUND_4K_ZERO,	  9, R, "refuse", "0 zero",   "4K+4K" },
-{ "4K zero, 2M write",	 FOUND_4K_ZERO,	  9, W, "refuse", "0 mapped", "-+4K" },
+{ "4K zero, 2M read",	 FOUND_4K_ZERO,	  9, R, "promote", "9 zero",   "4K+2M" },
+{ "4K zero, 2M write",	 FOUND_4K_ZERO,	  9, W, "promote", "9 mapped", "-+2M" },
 { "4K empty, 4K read",	 FOUND_4K_EMPTY,  0, R, "lock",	  "0 zero",   "-+4K" },
 { "4K empty, 4K write",	 FOUND_4K_EMPTY,  0, W, "lock",	  "0 mapped", "-+4K" },
-{ "4K empty, 2M read",	 FOUND_4K_EMPTY,  9, R, "refuse", "0 zero",   "-+4K" },
-{ "4K empty, 2M write",	 FOUND_4K_EMPTY,  9, W, "refuse", "0 mapped", "-+4K" },
+{ "4K empty, 2M read",	 FOUND_4K_EMPTY,  9, R, "promote", "9 zero",   "-+2M" },
+{ "4K empty, 2M write",	 FOUND_4K_EMPTY,  9, W, "promote", "9 mapped", "-+2M" },
 { "2M mapped, 4K read",	 FOUND_2M_MAPPED, 0, R, "lock",	  "9 mapped", "2M+4K" },
 { "2M mapped, 4K write", FOUND_2M_MAPPED, 0, W, "lock",	  "9 mapped", "2M+4K" },
 { "2M mapped, 2M read",	 FOUND_2M_MAPPED, 9, R, "lock",	  "9 mapped", "2M+2M" },
@@ -434,7 +440,7 @@ static char set_stage(struct scene *s, const struct rule *rule)
 		stage_file(s, rule->write ? PREALLOC : HOLE);
 		return 0;
 	case FOUND_4K_MAPPED:
-		stage_file(s, PREALLOC);
+		stage_file(s, WRITTEN);
 		dax_poke(map_off_colour(s) + SPOT, 'm');
 		return 'm';
 	case FOUND_4K_ZERO:
@@ -468,8 +474,9 @@ static void expect_rule(struct scene *s, const struct rule *rule)
 
 	expect(s, "dax_grab_entry", "order %u %s %s, action %s", rule->order,
 	       access, found, rule->action);
-	if (!strcmp(rule->action, "refuse"))
-		expect(s, "dax_fault_fallback", "order 9 reason small-entries");
+	if (!strcmp(rule->action, "promote"))
+		expect(s, "dax_promote_entry", "pgoff %#lx order 9 entries 1, done",
+		       STAGE_PGOFF);
 	if (!strcmp(rule->action, "demote"))
 		expect(s, "dax_delete_entry", "pgoff %#lx order 9 kind %s by demote",
 		       STAGE_PGOFF,
@@ -559,6 +566,19 @@ static void expect_fallback(struct scene *s, const char *reason)
 	expect_byte(s, s->view[0] + SPOT, 'w');
 }
 
+/* By the younger of two mappings; the older one keeps its page. */
+static void expect_refused(struct scene *s, const char *reason)
+{
+	cut(s);
+	look(s, SPOT);
+	expect_faults(s, 1);
+	expect_size(s, "4K+4K");
+	expect(s, "dax_fault_fallback", "order 9 reason %s", reason);
+	expect_count(s, 0, "dax_delete_entry", "");
+	expect_byte(s, s->view[0] + SPOT, 'w');
+	expect_byte(s, s->view[1] + SPOT, 'w');
+}
+
 static void play_colour(struct scene *s)
 {
 	char *map;
@@ -607,6 +627,36 @@ static void play_private_write(struct scene *s)
 	expect_in_file(s, SPOT, 0);
 }
 
+/* Smaller entries are found, and nothing is made of them. */
+static void play_small_entries(struct scene *s)
+{
+	char *map;
+
+	dax_policy("off");
+	stage_file(s, PREALLOC);
+	dax_poke(map_off_colour(s) + SPOT, 'm');
+	map = map_aligned(s);
+	action();
+	dax_poke(map + SPOT, 'w');
+	expect_refused(s, "small-entries");
+	expect_count(s, 0, "dax_promote_entry", "");
+}
+
+/* The same, and their blocks are one run, but not on a 2 MiB border. */
+static void play_fragmented(struct scene *s)
+{
+	char *map;
+
+	misaligned_file(s);
+	dax_poke(map_off_colour(s) + SPOT, 'm');
+	map = map_aligned(s);
+	action();
+	dax_poke(map + SPOT, 'w');
+	expect_refused(s, "fragmented");
+	expect(s, "dax_promote_entry", "order 9, refuse-fragmented");
+	expect_count(s, 0, "dax_promote_entry", "replace");
+}
+
 static void play_extent_short(struct scene *s)
 {
 	char *map;
@@ -629,7 +679,180 @@ static void play_misaligned(struct scene *s)
 	expect_fallback(s, "misaligned-pfn");
 }
 
-/* Section 4: real files, read, written, synced and truncated. */
+/* Section 4: small entries become one of 2 MiB. */
+
+/*
+ * Of 32 pages one is stored to and one is loaded from; not next to each other,
+ * as ext4 writes zeros around a page that it splits off.
+ */
+#define MIXTURE		(32 * SZ_4K)
+
+static void make_mixture(char *map)
+{
+	for (size_t at = STAGE; at < STAGE + SZ_2M; at += MIXTURE) {
+		dax_poke(map + at, 'm');
+		dax_peek(map + at + MIXTURE / 2);
+	}
+}
+
+static void expect_mixture(struct scene *s, const char *map)
+{
+	for (size_t at = STAGE; at < STAGE + SZ_2M; at += MIXTURE) {
+		expect_byte(s, map + at, 'm');
+		expect_byte(s, map + at + MIXTURE / 2, 0);
+		expect_byte(s, map + at + MIXTURE / 2 + SZ_4K, 0);
+	}
+}
+
+static void play_mixture(struct scene *s)
+{
+	char *small, *map;
+
+	stage_file(s, PREALLOC);
+	small = map_off_colour(s);
+	make_mixture(small);
+	map = map_aligned(s);
+	action();
+	dax_poke(map + SPOT, 'w');
+	cut(s);
+	look(s, SPOT);
+
+	expect_faults(s, 1);
+	expect_size(s, "-+2M");
+	expect_count(s, 1, "dax_promote_entry",
+		     "entries 32 mapped 16 zero 16 dirty 16 done");
+	expect_byte(s, small + SPOT, 'w');
+	expect_mixture(s, small);
+	expect_mixture(s, map);
+}
+
+/* A fault for each 2 MiB, though all of them were used by small pages before. */
+static void play_off_colour(struct scene *s)
+{
+	char *small, *map;
+
+	take_file(s, dax_file(KIND_SIZE, PREALLOC));
+	small = map_shifted(s, KIND_SIZE, MAP_SHARED, SZ_4K);
+	for (size_t off = 0; off < KIND_SIZE; off += SZ_4K)
+		dax_poke(small + off, 's');
+	map = map_shifted(s, KIND_SIZE, MAP_SHARED, 0);
+	action();
+	for (size_t off = 0; off < KIND_SIZE; off += SZ_4K)
+		dax_poke(map + off + 1, 'w');
+	cut(s);
+
+	expect_faults(s, KIND_BLOCKS);
+	expect_count(s, KIND_BLOCKS, "dax_promote_entry",
+		     "entries 512 mapped 512 zero 0 dirty 512 done");
+	for (size_t off = 0; off < KIND_SIZE; off += SZ_2M) {
+		look(s, off);
+		expect_size(s, "4K+2M");
+	}
+	for (size_t off = 0; off < KIND_SIZE; off += SZ_4K) {
+		expect_byte(s, map + off, 's');
+		expect_byte(s, small + off + 1, 'w');
+	}
+}
+
+/* A flush after it is of all that was dirty before it. */
+static void play_promoted_fsync(struct scene *s)
+{
+	stage_file(s, WRITTEN);
+	dax_poke(map_off_colour(s) + SPOT, 'm');
+	action();
+	expect_byte(s, map_aligned(s) + SPOT, 'm');
+	cut(s);
+	look(s, SPOT);
+	expect_faults(s, 1);
+	expect_size(s, "4K+2M");
+	dax_fsync(s->fd);
+	expect_count(s, 1, "dax_writeback_one", "pgoff 0x200 pglen 0x200");
+}
+
+/* Entries and a page table of small pages, as a process has them. */
+static char *map_by_ptes(struct scene *s)
+{
+	char *map;
+
+	dax_policy("off");
+	stage_file(s, PREALLOC);
+	dax_poke(map_off_colour(s) + SPOT, 'm');
+	map = map_aligned(s);
+	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
+		dax_poke(map + STAGE + at, 's');
+	look(s, SPOT);
+	expect_size(s, "4K+4K");
+	return map;
+}
+
+static void play_collapse(struct scene *s)
+{
+	char *map = map_by_ptes(s);
+	int err;
+
+	action();
+	err = dax_collapse(map + STAGE, SZ_2M);
+	cut(s);
+	look(s, SPOT);
+
+	if (err)
+		complain(s, "WRONG", "MADV_COLLAPSE: %s", strerror(err));
+	expect_faults(s, 0);
+	expect_size(s, "4K+2M");
+	expect(s, "dax_promote_entry", "entries 512 mapped 512, done");
+	expect(s, "dax_collapse", "pgoff 0x200 order 9 result 0");
+	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
+		expect_byte(s, map + STAGE + at, 's');
+}
+
+static void play_collapse_refused(struct scene *s)
+{
+	char *map;
+	int err;
+
+	dax_policy("off");
+	misaligned_file(s);
+	dax_poke(map_off_colour(s) + SPOT, 'm');
+	map = map_aligned(s);
+	dax_poke(map + SPOT, 's');
+	action();
+	err = dax_collapse(map + STAGE, SZ_2M);
+	cut(s);
+	look(s, SPOT);
+
+	if (err != EINVAL)
+		complain(s, "WRONG", "MADV_COLLAPSE: %s, not EINVAL",
+			 err ? strerror(err) : "success");
+	expect_size(s, "4K+4K");
+	expect(s, "dax_promote_entry", "order 9, refuse-fragmented");
+	expect(s, "dax_collapse", "result %d, reason fragmented", -EINVAL);
+	expect_byte(s, map + SPOT, 's');
+}
+
+/* As a file grows it is stored to; with the policy "eager" nobody has to ask. */
+static void play_eager(struct scene *s)
+{
+	char *map;
+
+	dax_policy("eager");
+	take_file(s, dax_file_growing(STAGE_SIZE));
+	map = map_aligned(s);
+	action();
+	for (size_t at = STAGE; at < STAGE + SZ_2M; at += SZ_4K) {
+		dax_truncate(s->fd, at + SZ_4K);
+		dax_poke(map + at, 'w');
+	}
+	look(s, SPOT);
+	s->faults = count_finished_faults();
+	s->faults_vary = true;
+
+	expect_size(s, "2M");
+	expect(s, "dax_collapse", "pgoff 0x200 order 9 result 0");
+	for (size_t at = STAGE; at < STAGE + SZ_2M; at += SZ_4K)
+		expect_byte(s, map + at, 'w');
+}
+
+/* Section 5: real files, read, written, synced and truncated. */
 
 static void play_read_write(struct scene *s)
 {
@@ -811,6 +1034,14 @@ static const struct act others[] = {
 	{ "fallback",	"private-write",	play_private_write },
 	{ "fallback",	"extent-short",		play_extent_short },
 	{ "fallback",	"misaligned-pfn",	play_misaligned },
+	{ "fallback",	"small-entries",	play_small_entries },
+	{ "fallback",	"fragmented",		play_fragmented },
+	{ "promote",	"mapped, zero, none; write", play_mixture },
+	{ "promote",	"8 MiB off colour, aligned", play_off_colour },
+	{ "promote",	"dirty, then fsync",	play_promoted_fsync },
+	{ "promote",	"MADV_COLLAPSE",	play_collapse },
+	{ "promote",	"MADV_COLLAPSE: EINVAL", play_collapse_refused },
+	{ "promote",	"growing file, eager",	play_eager },
 	{ "file",	"read(), write(), 2M",	play_read_write },
 	{ "file",	"write() to zero 2M",	play_write_to_zero },
 	{ "file",	"fsync 4K",		play_fsync_4k },
