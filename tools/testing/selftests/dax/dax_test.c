@@ -472,58 +472,93 @@ void dax_fsync(int fd)
 		dax_die("fsync: %s", strerror(errno));
 }
 
-/* PAGEMAP_SCAN is the one interface that tells the size of a DAX mapping. */
-const char *dax_mapped(const void *addr)
+static int open_pagemap(void)
 {
-	uint64_t start = (uintptr_t)addr & -SZ_4K;
-	struct page_region region = {};
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+
+	if (fd < 0)
+		dax_die("/proc/self/pagemap: %s", strerror(errno));
+	return fd;
+}
+
+/* PAGEMAP_SCAN is the one interface that tells the size of a DAX mapping. */
+static unsigned int pagemap_scan(int fd, uint64_t start, size_t len,
+				 struct page_region *regions, unsigned int nr)
+{
 	struct pm_scan_arg arg = {
 		.size = sizeof(arg),
 		.start = start,
-		.end = start + SZ_4K,
-		.vec = (uintptr_t)&region,
-		.vec_len = 1,
+		.end = start + len,
+		.vec = (uintptr_t)regions,
+		.vec_len = nr,
 		.category_mask = PAGE_IS_PRESENT,
 		.return_mask = PAGE_IS_HUGE | PAGE_IS_PFNZERO,
 	};
-	int fd, nr;
+	int ret = ioctl(fd, PAGEMAP_SCAN, &arg);
 
-	fd = open("/proc/self/pagemap", O_RDONLY);
-	if (fd < 0)
-		dax_die("/proc/self/pagemap: %s", strerror(errno));
-	nr = ioctl(fd, PAGEMAP_SCAN, &arg);
-	if (nr < 0)
+	if (ret < 0)
 		dax_die("PAGEMAP_SCAN: %s", strerror(errno));
-	close(fd);
+	return ret;
+}
 
-	if (!nr)
-		return "none";
-	if (region.categories & PAGE_IS_HUGE)
-		return region.categories & PAGE_IS_PFNZERO ? "2M zero" : "2M";
-	return region.categories & PAGE_IS_PFNZERO ? "4K zero" : "4K";
+static const char *region_name(const struct page_region *region)
+{
+	bool zero = region->categories & PAGE_IS_PFNZERO;
+
+	if (region->categories & PAGE_IS_HUGE)
+		return zero ? "2M zero" : "2M";
+	return zero ? "4K zero" : "4K";
+}
+
+const char *dax_mapped(const void *addr)
+{
+	struct page_region region = {};
+	int fd = open_pagemap();
+	unsigned int nr;
+
+	nr = pagemap_scan(fd, (uintptr_t)addr & -SZ_4K, SZ_4K, &region, 1);
+	close(fd);
+	return nr ? region_name(&region) : "none";
+}
+
+static void pagemap_pfns(int fd, const void *addr, uint64_t *pfns,
+			 unsigned int nr)
+{
+	off_t off = (uintptr_t)addr / SZ_4K * sizeof(*pfns);
+	ssize_t len = nr * sizeof(*pfns);
+
+	if (pread(fd, pfns, len, off) != len)
+		dax_die("/proc/self/pagemap: %s", strerror(errno));
+	for (unsigned int i = 0; i < nr; i++)
+		pfns[i] = pfns[i] >> 63 ? pfns[i] & ((1ULL << 55) - 1) : 0;
 }
 
 uint64_t dax_pfn(const void *addr)
 {
-	off_t off = (uintptr_t)addr / SZ_4K * sizeof(uint64_t);
-	uint64_t word;
-	int fd;
+	int fd = open_pagemap();
+	uint64_t pfn;
 
-	fd = open("/proc/self/pagemap", O_RDONLY);
-	if (fd < 0 || pread(fd, &word, sizeof(word), off) != sizeof(word))
-		dax_die("/proc/self/pagemap: %s", strerror(errno));
+	pagemap_pfns(fd, addr, &pfn, 1);
 	close(fd);
-	if (!(word >> 63))
-		return 0;
-	return word & ((1ULL << 55) - 1);
+	return pfn;
 }
 
 void dax_look(struct dax_view *view, const char *addr)
 {
-	for (unsigned int i = 0; i < PAGES_2M; i++) {
-		view->mapped[i] = dax_mapped(addr + i * SZ_4K);
-		view->pfn[i] = dax_pfn(addr + i * SZ_4K);
-	}
+	uint64_t start = (uintptr_t)addr & -SZ_4K;
+	struct page_region regions[PAGES_2M];
+	int fd = open_pagemap();
+	unsigned int nr;
+
+	for (unsigned int i = 0; i < PAGES_2M; i++)
+		view->mapped[i] = "none";
+	nr = pagemap_scan(fd, start, SZ_2M, regions, PAGES_2M);
+	for (unsigned int i = 0; i < nr; i++)
+		for (uint64_t at = regions[i].start; at < regions[i].end; at += SZ_4K)
+			view->mapped[(at - start) / SZ_4K] =
+				region_name(&regions[i]);
+	pagemap_pfns(fd, addr, view->pfn, PAGES_2M);
+	close(fd);
 }
 
 unsigned int dax_looks_different(const struct dax_view *view, const char *addr)
