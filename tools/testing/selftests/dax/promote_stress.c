@@ -621,7 +621,7 @@ TEST_F(dax, random_operations)
 	rollback = dax_promotions("rollback") - rollback;
 	dax_note("seed %u, %u workers of %u steps", stress->seed, WORKERS,
 		 workers[0].step);
-	dax_note("of %lu tries %lu were promoted, %lu rolled back; of collapses about %u done, %u not",
+	dax_note("of %lu tries %lu promoted, %lu rolled back; collapses: %u done, %u not",
 		 try, done, rollback, stress->collapsed, stress->refused);
 	EXPECT_LT(0, done);
 }
