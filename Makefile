@@ -7,6 +7,8 @@ help:
 	@echo
 	@echo '  make run           build, boot, and see every kind of entry on ext4 and XFS'
 	@echo '  make test          all tests, on a debug kernel; T=name for one selftest'
+	@echo '  make bench         side by side with the stock kernel, in instructions'
+	@echo '  make bench-picture the last figures, as vm/figures/bench.svg and .txt'
 	@echo '  make lint          style and static checks of our files'
 	@echo '  make series        our tree as a mailable patch series, in build/series'
 	@echo '  make series-check  that it applies, is the same tree, and compiles'
@@ -28,6 +30,12 @@ run: setup
 test: setup
 	@vm/test $(T)
 
+bench: setup
+	@vm/bench
+
+bench-picture: setup
+	@vm/bench picture
+
 lint: setup
 	@vm/lint
 
@@ -43,4 +51,4 @@ clean:
 distclean:
 	rm -rf build
 
-.PHONY: help setup run test lint series series-check clean distclean
+.PHONY: help setup run test bench bench-picture lint series series-check clean distclean

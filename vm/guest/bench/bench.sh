@@ -1,0 +1,77 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# bench.sh PROGRAM icount|smp [FS:MKFS...]: the guest's half of vm/bench. Makes
+# and mounts each file system, plain and aligned, and plays on it the sections
+# that the machine is made for: its clock counts instructions, or it has two
+# CPUs.
+#
+# plain is what mkfs does by itself; aligned is made, and with XFS set to
+# allocate, so that blocks come 2 MiB aligned.
+
+set -euo pipefail
+
+make_fs()
+{
+	local dev=$1 size=${2:-}	# MiB; all of it if not said
+	case $fs:$mkfs in
+	ext4:plain)	mkfs.ext4 -q -F -b 4096 "$dev" ${size:+${size}M} ;;
+	ext4:aligned)	mkfs.ext4 -q -F -b 4096 -E stride=512,stripe_width=512 \
+				"$dev" ${size:+${size}M} ;;
+	xfs:plain)	mkfs.xfs -q -f ${size:+-d size=${size}m} "$dev" ;;
+	xfs:aligned)	mkfs.xfs -q -f -d su=2m,sw=1${size:+,size=${size}m} "$dev" ;;
+	*)		echo "no file system $fs:$mkfs" >&2; return 1 ;;
+	esac
+}
+
+# play SECTION...: on a file system that is new
+play()
+{
+	make_fs "${dev:-/dev/pmem0}" "${size:-}"
+	mount -t "$fs" -o dax=always "${dev:-/dev/pmem0}" "$mnt"
+	if [[ $fs:$mkfs == xfs:aligned ]]; then xfs_io -c 'extsize 2m' "$mnt"; fi
+	"$program" "${clock[@]}" "$fs" "$mkfs" "$@"
+	umount "$mnt"
+}
+
+play_icount()
+{
+	play ${BENCH_SECTIONS:-touch fault sync io processes locks}
+	if [[ ${BENCH_SECTIONS:-} ]]; then return; fi
+	dev=/dev/pmem1 size=640 play aged
+	if [[ $mkfs == aligned ]]; then play grow policy; fi
+}
+
+# With two CPUs, vm/init has switched on all events of fs_dax, to nowhere: that
+# is instructions, and more of them the more events a kernel has.
+drop_trace_events()
+{
+	local instance
+	for instance in /sys/kernel/tracing/instances/hold-*; do
+		[[ -d $instance ]] || continue
+		echo 0 >"$instance/events/enable"
+		rmdir "$instance"
+	done
+}
+
+program=$1 machine=$2
+shift 2
+(( $# )) || set -- ext4:plain ext4:aligned xfs:plain xfs:aligned
+mnt=$(mktemp -d)
+clock=()
+if [[ $machine == icount ]]; then clock=(-i); fi
+export DAX_DIR=$mnt BENCH_SPARE=/dev/pmem1
+drop_trace_events
+
+printf -- '-\t-\t-\trelease\t%s\n' "$(uname -r)"
+for which; do
+	fs=${which%:*} mkfs=${which#*:}
+	if [[ $machine == smp ]]; then
+		if [[ $mkfs == aligned ]]; then play threads; fi
+	else
+		play_icount
+	fi
+done
+if [[ $machine == icount && ! ${BENCH_SECTIONS:-} ]]; then
+	"$program" "${clock[@]}" - - peers
+fi

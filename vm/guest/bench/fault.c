@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Instructions per fault: each touch is timed alone, and told as median and
+ * 99th percentile, less what a touch without a fault takes.
+ */
+#include <sys/ioctl.h>
+#include <linux/fs.h>
+
+#include "bench.h"
+
+struct walk {
+	size_t len;		/* how much of the file is touched */
+	size_t step;		/* and how far apart */
+	size_t shift;		/* of address against file offset */
+	bool write;
+};
+
+static unsigned long one_touch(volatile char *p, bool write)
+{
+	unsigned long t = ticks();
+
+	if (write)
+		*p = 2;
+	else
+		(void)*p;
+	return ticks() - t;
+}
+
+static void walk_touches(struct samples *s, char *map, const struct walk *w)
+{
+	for (size_t off = 0; off < w->len; off += w->step)
+		samples_add(s, one_touch(map + off, w->write));
+}
+
+/* One pass with faults, @apart of each not counted, and one without. */
+static unsigned long walk_report(const char *what, char *map, const struct walk *w,
+				 unsigned long apart)
+{
+	struct samples with = {}, without = {};
+	unsigned long start;
+
+	settle();
+	start = ticks();
+	walk_touches(&with, map, w);
+	start = ticks() - start;
+	walk_touches(&without, map, w);
+	samples_report(&with, what, samples_median(&without) + apart);
+	samples_free(&with);
+	samples_free(&without);
+	return start;
+}
+
+/* A new mapping, and a walk over it. */
+static unsigned long walk_map(const char *what, int fd, const struct walk *w,
+			      unsigned long apart)
+{
+	char *map = map_file(fd, w->len, w->shift);
+	unsigned long spent = walk_report(what, map, w, apart);
+
+	dax_unmap(map, w->len);
+	return spent;
+}
+
+static void fault_4k(void)
+{
+	const struct walk w = { scaled(16), SZ_4K, SZ_4K, true };
+	unsigned long spent = 0;
+
+	for (unsigned int run = 0; more_runs(&run, spent); ) {
+		int fd = file_falloc(w.len);
+		char *map;
+
+		spent += walk_map("4K first write", fd, &w, 0);
+		spent += walk_map("4K existing", fd, &w, 0);
+		map = map_file(fd, w.len, SZ_4K);
+		touch_pages(map, w.len, true);
+		dax_fsync(fd);
+		spent += walk_report("4K write after fsync", map, &w, 0);
+		dax_unmap(map, w.len);
+		close(fd);
+	}
+}
+
+/*
+ * What the file system takes to zero 2 MiB of the device, on the device that
+ * has no file system: both file systems call what this ioctl calls.
+ */
+static unsigned long zeroing_2m(void)
+{
+	const char *dev = getenv("BENCH_SPARE");
+	struct samples s = {};
+	unsigned long range[2] = { 64 * SZ_1M, SZ_2M }, median;
+	int fd = open(dev ?: "", O_RDWR);
+
+	if (fd < 0)
+		dax_die("BENCH_SPARE=%s: %s", dev ?: "", strerror(errno));
+	for (int i = 0; i < 9; i++, range[0] += SZ_2M) {
+		unsigned long t = ticks();
+
+		if (ioctl(fd, BLKZEROOUT, range))
+			dax_die("BLKZEROOUT on %s: %s", dev, strerror(errno));
+		samples_add(&s, ticks() - t);
+	}
+	close(fd);
+	median = samples_median(&s);
+	samples_free(&s);
+	return median;
+}
+
+static bool is_huge(int fd, size_t len)
+{
+	char *map = map_file(fd, len, 0);
+	unsigned int share;
+
+	touch_pages(map, len, true);
+	share = share_huge(map, len);
+	dax_unmap(map, len);
+	return share == 100;
+}
+
+static void fault_2m_hole(void)
+{
+	const struct walk w = { scaled(128), SZ_2M, 0, false };
+	unsigned long spent = 0;
+
+	for (unsigned int run = 0; more_runs(&run, spent); ) {
+		int fd = file_hole(w.len);
+
+		spent += walk_map("2M hole", fd, &w, 0);
+		close(fd);
+	}
+}
+
+static void fault_2m_blocks(void)
+{
+	static const char * const names[] = {
+		"2M first write", "2M existing", "2M write after fsync"
+	};
+	const struct walk w = { scaled(128), SZ_2M, 0, true };
+	unsigned long zeroing = zeroing_2m(), spent = 0;
+	int fd = file_falloc(w.len);
+	bool huge = is_huge(fd, w.len);
+
+	report("zeroing 2M", "median", zeroing);
+	close(fd);
+	if (!huge) {
+		for (size_t i = 0; i < ARRAY_LEN(names); i++)
+			report_why(names[i],
+				   "this file system gave blocks that are not 2 MiB aligned");
+		return;
+	}
+	for (unsigned int run = 0; more_runs(&run, spent); ) {
+		char *map;
+
+		fd = file_falloc(w.len);
+		walk_map(names[0], fd, &w, zeroing);
+		spent += walk_map(names[1], fd, &w, 0);
+		map = map_file(fd, w.len, 0);
+		touch_pages(map, w.len, true);
+		dax_fsync(fd);
+		spent += walk_report(names[2], map, &w, 0);
+		dax_unmap(map, w.len);
+		close(fd);
+	}
+}
+
+/*
+ * The first touch of each 2 MiB asks for a huge page, and is refused; the cost
+ * is that of the refusal and of the 4 KiB fault that follows, on blocks that
+ * were written before.
+ */
+static void fallback_runs(const char *what, int fd, const struct walk *w)
+{
+	char *map = map_file(fd, w->len, SZ_4K);
+	unsigned long spent = 0;
+
+	touch_pages(map, w->len, true);
+	dax_unmap(map, w->len);
+	for (unsigned int run = 0; more_runs(&run, spent); )
+		spent += walk_map(what, fd, w, 0);
+	close(fd);
+}
+
+/* The same with no entries there: the file system has to be asked. */
+static void fallback_first_runs(const char *what, const struct walk *w)
+{
+	unsigned long spent = 0;
+
+	for (unsigned int run = 0; more_runs(&run, spent); ) {
+		int fd = file_fragmented(w->len);
+
+		spent += walk_map(what, fd, w, 0);
+		close(fd);
+	}
+}
+
+static void fault_fallback(void)
+{
+	const struct walk off_colour = { scaled(64), SZ_2M, SZ_4K, true };
+	const struct walk aligned = { scaled(64), SZ_2M, 0, true };
+
+	fallback_runs("fallback: colour", file_falloc(off_colour.len),
+		      &off_colour);
+	fallback_runs("fallback: small entries", file_fragmented(aligned.len),
+		      &aligned);
+	fallback_first_runs("fallback: extent-short", &aligned);
+}
+
+void bench_fault(void)
+{
+	fault_4k();
+	fault_2m_hole();
+	fault_2m_blocks();
+	fault_fallback();
+}

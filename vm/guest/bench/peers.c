@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The floor: what else maps 2 MiB pages, at the same work. There is nothing to
+ * age, to fsync or to promote there, so it is 256 MiB, written and mapped again.
+ */
+#include <sys/mount.h>
+#include <sys/vfs.h>
+
+#include "bench.h"
+
+static const struct peer {
+	const char *type, *options, *why_not;
+} peers[] = {
+	{ "tmpfs", "huge=always,size=1g", NULL },
+	{ "hugetlbfs", "pagesize=2M", NULL },
+	{ "device-dax", NULL, "no CONFIG_DEV_DAX in this kernel" },
+};
+
+static void touch_peer(const char *dir, size_t len)
+{
+	char path[PATH_MAX];
+	struct touch touch;
+
+	for (int run = 0; run < 3; run++) {
+		snprintf(path, sizeof(path), "%s/file", dir);
+		int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+		char *map;
+
+		if (fd < 0)
+			dax_die("%s: %s", path, strerror(errno));
+		dax_unlink(fd);
+		dax_truncate(fd, len);
+		map = map_file(fd, len, 0);
+		settle();
+		touch = touch_counted(map, len, true);
+		touch_report("hole, write", &touch);
+		report("hole, write", "huge%", share_huge(map, len));
+		dax_unmap(map, len);
+
+		map = map_file(fd, len, 0);
+		touch = touch_counted(map, len, false);
+		touch_report("again, read", &touch);
+		dax_unmap(map, len);
+		map = map_file(fd, len, 0);
+		touch = touch_counted(map, len, true);
+		touch_report("again, write", &touch);
+		dax_unmap(map, len);
+		close(fd);
+	}
+}
+
+static void play_peer(const struct peer *peer, size_t len)
+{
+	char dir[] = "/tmp/bench-XXXXXX";
+
+	fs_name = peer->type;
+	if (peer->why_not) {
+		report_why("hole, write", peer->why_not);
+		return;
+	}
+	if (!mkdtemp(dir) || mount("none", dir, peer->type, 0, peer->options)) {
+		report_why("hole, write", strerror(errno));
+		return;
+	}
+	touch_peer(dir, len);
+	umount(dir);
+	rmdir(dir);
+}
+
+void bench_peers(void)
+{
+	size_t len = scaled(256);
+
+	dax_write_file("/proc/sys/vm/nr_hugepages", "%zu", len / SZ_2M + 2);
+	mkfs_name = "-";
+	for (size_t i = 0; i < ARRAY_LEN(peers); i++)
+		play_peer(&peers[i], len);
+	dax_write_file("/proc/sys/vm/nr_hugepages", "0");
+}
