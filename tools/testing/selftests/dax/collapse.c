@@ -773,7 +773,7 @@ static void collapse_them(struct busy *busy)
 {
 	while (busy->ready < COUNTERS)
 		sched_yield();
-	for (unsigned int i = 0; i < BLOCKS * 8; i++) {
+	for (unsigned int i = 0; i < BLOCKS * 4; i++) {
 		char *p = busy->map + i % BLOCKS * SZ_2M;
 		unsigned int tries = 0;
 		int err;
@@ -819,7 +819,7 @@ static void in_processes(struct busy *busy)
 
 static void in_full_use(struct __test_metadata *_metadata, bool processes)
 {
-	unsigned int rounds = dax_scale(12), lost = 0, again = 0;
+	unsigned int rounds = dax_scale(4), lost = 0, again = 0;
 	size_t len = BLOCKS * SZ_2M;
 	struct busy *busy;
 
@@ -877,7 +877,7 @@ struct rivals {
 static void rival(unsigned int id, void *arg)
 {
 	struct rivals *r = arg;
-	unsigned int rounds = dax_scale(200);
+	unsigned int rounds = dax_scale(60);
 
 	for (unsigned int i = 0; id ? !r->stop : i < rounds; i++) {
 		size_t at = i * 37 % PAGES_2M * SZ_4K + id;

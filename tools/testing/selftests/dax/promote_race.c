@@ -84,44 +84,44 @@ FIXTURE_VARIANT(dax) {
 };
 
 FIXTURE_VARIANT_ADD(dax, read_faults) {
-	.load = { { read_fault }, .rounds = 300 },
+	.load = { { read_fault }, .rounds = 150 },
 };
 
 FIXTURE_VARIANT_ADD(dax, write_faults) {
-	.load = { { write_fault }, .rounds = 300 },
+	.load = { { write_fault }, .rounds = 150 },
 };
 
 FIXTURE_VARIANT_ADD(dax, collapses) {
-	.load = { { collapse }, .rounds = 300 },
+	.load = { { collapse }, .rounds = 150 },
 };
 
 FIXTURE_VARIANT_ADD(dax, read_and_write_faults) {
-	.load = { { read_fault, write_fault }, .rounds = 200 },
+	.load = { { read_fault, write_fault }, .rounds = 100 },
 };
 
 FIXTURE_VARIANT_ADD(dax, read_faults_and_fsyncs) {
-	.load = { { read_fault, another_fsync }, .rounds = 200 },
+	.load = { { read_fault, another_fsync }, .rounds = 100 },
 };
 
 FIXTURE_VARIANT_ADD(dax, collapses_and_fsyncs) {
-	.load = { { collapse, another_fsync }, .rounds = 200 },
+	.load = { { collapse, another_fsync }, .rounds = 100 },
 };
 
 FIXTURE_VARIANT_ADD(dax, rolled_back_faults) {
-	.load = { { read_fault }, .rolls_back = true, .rounds = 400 },
+	.load = { { read_fault }, .rolls_back = true, .rounds = 200 },
 };
 
 FIXTURE_VARIANT_ADD(dax, rolled_back_collapses) {
-	.load = { { collapse }, .rolls_back = true, .rounds = 400 },
+	.load = { { collapse }, .rolls_back = true, .rounds = 200 },
 };
 
 FIXTURE_VARIANT_ADD(dax, rolled_back_faults_and_fsyncs) {
 	.load = { { read_fault, another_fsync }, .rolls_back = true,
-		  .rounds = 300 },
+		  .rounds = 150 },
 };
 
 FIXTURE_VARIANT_ADD(dax, rolled_back_faults_and_collapses) {
-	.load = { { read_fault, collapse }, .rolls_back = true, .rounds = 300 },
+	.load = { { read_fault, collapse }, .rolls_back = true, .rounds = 150 },
 };
 
 struct outcome {
