@@ -615,9 +615,9 @@ static vm_fault_t dax_fault_cow_page(struct dax_fault *df)
 
 /*
  * One extent of several.  Unwritten and written blocks, or those of two extents
- * that are full, may well be one run in memory; so may two holes.  Blocks that
- * are shared have to be copied in one go, and more of the file must not get to
- * see the copy than an entry can say.
+ * that are full, may well be one run in memory; so may two holes.  Not if they
+ * are shared: to give up after some were copied would leave small entries that
+ * say where the old ones are, and an entry is shared as a whole or not at all.
  */
 static vm_fault_t dax_fault_part(struct dax_fault *df, enum dax_kind kind)
 {
@@ -846,7 +846,7 @@ static vm_fault_t dax_fault_done(struct vm_fault *vmf, unsigned int order,
 	int result = (__force int)ret;
 
 	if (ret & VM_FAULT_FALLBACK) {
-		trace_dax_fault_fallback(vmf, order, reason);
+		trace_dax_fault_fallback(vmf, order, reason, result);
 		if (order == PMD_ORDER)
 			dax_split_huge(vmf);
 	}
@@ -1097,7 +1097,7 @@ int dax_iomap_collapse(struct vm_area_struct *vma, unsigned long addr,
 		df.reason = dax_fault_eligible(&vmf, df.order);
 	ret = dax_do_collapse(&df, ops);
 	err = dax_collapse_errno(&df, ret);
-	trace_dax_collapse(&vmf, df.order, err, df.reason);
+	trace_dax_collapse(&vmf, df.order, df.reason, err);
 	return err;
 }
 EXPORT_SYMBOL_GPL(dax_iomap_collapse);

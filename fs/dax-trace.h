@@ -267,10 +267,10 @@ TRACE_EVENT(dax_wait_entry,
 		  __print_symbolic(__entry->kind, DAX_KIND_NAMES))
 );
 
-TRACE_EVENT(dax_fault_fallback,
+DECLARE_EVENT_CLASS(dax_vmf_class,
 	TP_PROTO(const struct vm_fault *vmf, unsigned int order,
-		 enum dax_fallback reason),
-	TP_ARGS(vmf, order, reason),
+		 enum dax_fallback reason, int result),
+	TP_ARGS(vmf, order, reason, result),
 	TP_STRUCT__entry(
 		__field(dev_t, dev)
 		__field(unsigned long, ino)
@@ -278,6 +278,7 @@ TRACE_EVENT(dax_fault_fallback,
 		__field(pgoff_t, pgoff)
 		__field(unsigned int, order)
 		__field(int, reason)
+		__field(int, result)
 	),
 	TP_fast_assign(
 		const struct inode *inode = vmf->vma->vm_file->f_mapping->host;
@@ -288,6 +289,7 @@ TRACE_EVENT(dax_fault_fallback,
 		__entry->pgoff = vmf->pgoff;
 		__entry->order = order;
 		__entry->reason = reason;
+		__entry->result = result;
 	),
 	TP_printk("dev %d:%d ino %#lx address %#lx pgoff %#lx order %u reason %s",
 		  MAJOR(__entry->dev), MINOR(__entry->dev), __entry->ino,
@@ -295,30 +297,15 @@ TRACE_EVENT(dax_fault_fallback,
 		  __print_symbolic(__entry->reason, DAX_FALLBACK_NAMES))
 );
 
-TRACE_EVENT(dax_collapse,
-	TP_PROTO(const struct vm_fault *vmf, unsigned int order, int result,
-		 enum dax_fallback reason),
-	TP_ARGS(vmf, order, result, reason),
-	TP_STRUCT__entry(
-		__field(dev_t, dev)
-		__field(unsigned long, ino)
-		__field(unsigned long, address)
-		__field(pgoff_t, pgoff)
-		__field(unsigned int, order)
-		__field(int, result)
-		__field(int, reason)
-	),
-	TP_fast_assign(
-		const struct inode *inode = vmf->vma->vm_file->f_mapping->host;
+DEFINE_EVENT(dax_vmf_class, dax_fault_fallback,
+	TP_PROTO(const struct vm_fault *vmf, unsigned int order,
+		 enum dax_fallback reason, int result),
+	TP_ARGS(vmf, order, reason, result));
 
-		__entry->dev = inode->i_sb->s_dev;
-		__entry->ino = inode->i_ino;
-		__entry->address = vmf->address;
-		__entry->pgoff = vmf->pgoff;
-		__entry->order = order;
-		__entry->result = result;
-		__entry->reason = reason;
-	),
+DEFINE_EVENT_PRINT(dax_vmf_class, dax_collapse,
+	TP_PROTO(const struct vm_fault *vmf, unsigned int order,
+		 enum dax_fallback reason, int result),
+	TP_ARGS(vmf, order, reason, result),
 	TP_printk("dev %d:%d ino %#lx address %#lx pgoff %#lx order %u result %d reason %s",
 		  MAJOR(__entry->dev), MINOR(__entry->dev), __entry->ino,
 		  __entry->address, __entry->pgoff, __entry->order,
