@@ -427,6 +427,8 @@ static void dax_fault_store(struct dax_fault *df, void *new)
 	/* What a write gets in place of shared blocks is its own. */
 	bool shared = !write && (df->iter.iomap.flags & IOMAP_F_SHARED);
 
+	if (shared)
+		dax_begin_share();
 	xas_reset(xas);
 	xas_lock_irq(xas);
 	if (dax_entry_covers(df->entry, new, xas->xa_index)) {
@@ -440,6 +442,8 @@ static void dax_fault_store(struct dax_fault *df, void *new)
 		xas_set_mark(xas, PAGECACHE_TAG_DIRTY);
 	trace_dax_store_entry(mapping, xas->xa_index, df->entry, dirty);
 	xas_unlock_irq(xas);
+	if (shared)
+		dax_end_share();
 	/* After the mark: the flusher clears this and then looks for marks. */
 	if (dirty)
 		__mark_inode_dirty(mapping->host, I_DIRTY_PAGES);

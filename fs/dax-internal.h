@@ -174,6 +174,10 @@ unsigned int dax_count_entries(struct address_space *mapping, pgoff_t index,
 
 /* dax-page.c: what an entry points to */
 
+void dax_begin_share(void);
+void dax_end_share(void);
+void dax_keep_unshared(void);
+void dax_allow_share(void);
 void dax_associate_entry(void *entry, struct address_space *mapping,
 			 pgoff_t index, bool shared,
 			 const unsigned long *known);

@@ -15,7 +15,9 @@
  * means that somebody, most often DMA, uses the page at this moment.
  *
  * Association changes together with the tree, in the same xa_lock section;
- * the callers pair the two.  What several files share has a lock of its own.
+ * the callers pair the two.  What several files share has a lock of its own,
+ * and memory failure, which follows page->mapping, keeps pages from becoming
+ * shared with another: the entry lock that it holds is that of one file.
  * Zero and empty entries have no page of the device behind them and are never
  * asked for one.  This file is the one to change when the page bookkeeping of
  * the kernel changes.
@@ -26,6 +28,7 @@
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/page-flags.h>
+#include <linux/rwsem.h>
 #include <linux/spinlock.h>
 
 #include "dax-internal.h"
@@ -41,6 +44,45 @@ static bool dax_has_pages(void *entry)
  * by who may make a page shared, or find it shared.
  */
 static DEFINE_SPINLOCK(dax_share_lock);
+
+/*
+ * Held for writing while memory failure relies on the one file of a page, for
+ * reading while a fault lets another file share pages.  Both hold an entry lock
+ * by then; nobody waits for one inside it.
+ */
+static DECLARE_RWSEM(dax_share_rwsem);
+
+/**
+ * dax_begin_share() - Be about to associate pages that other files may have
+ *
+ * Context: Process context; entry locks may be held.  May sleep.
+ */
+void dax_begin_share(void)
+{
+	down_read(&dax_share_rwsem);
+}
+
+/** dax_end_share() - Undo dax_begin_share() */
+void dax_end_share(void)
+{
+	up_read(&dax_share_rwsem);
+}
+
+/**
+ * dax_keep_unshared() - Let pages stay with the one file that they have
+ *
+ * Context: Process context; the entry of the page locked.  May sleep.
+ */
+void dax_keep_unshared(void)
+{
+	down_write(&dax_share_rwsem);
+}
+
+/** dax_allow_share() - Undo dax_keep_unshared() */
+void dax_allow_share(void)
+{
+	up_write(&dax_share_rwsem);
+}
 
 static void dax_page_share(struct page *page)
 {

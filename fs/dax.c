@@ -27,6 +27,7 @@
  *		      mapping->invalidate_lock	shared: fault; else: truncate
  *			filesystem transaction	where it spans the fault: ext4
  *			  entry lock		sleeps; one at a time
+ *			    dax_share_rwsem	memory failure; new sharers
  *			    extent locks	inside ->iomap_begin, ->iomap_end
  *			    i_mmap_rwsem	unmap, write-protect
  *			      page table lock
@@ -80,13 +81,29 @@
 #define DAX_COOKIE_FAILED	((dax_entry_t)0)
 #define DAX_COOKIE_NOTHING	(~(dax_entry_t)0)
 
+/*
+ * The entry that @xas stands at is locked, so @folio stays in the mapping; but
+ * not yet is it certain that no other file comes to map it, too.  Returns the
+ * cookie, or undoes the lock if one has: then page->index is gone as well.
+ */
+static dax_entry_t dax_keep_folio(struct xa_state *xas, struct folio *folio,
+				  void *entry)
+{
+	dax_keep_unshared();
+	if (folio->mapping == dax_mapping_of(xas))
+		return (dax_entry_t)entry;
+	dax_allow_share();
+	dax_unlock_entry(xas, entry);
+	return DAX_COOKIE_FAILED;
+}
+
 /**
  * dax_lock_folio() - Keep a folio's file from changing under memory failure
  * @folio: A folio of a DAX device, which the caller has not pinned.
  *
  * Finds the file by folio->mapping and locks the entry that maps the folio.
- * While it is locked, the folio stays where it is in the file, and the inode
- * cannot go.
+ * Until it is unlocked, the folio stays where it is in the file, no other file
+ * comes to share it, and the inode cannot go.
  *
  * Context: Process context; holds no lock on the inode.  May sleep.
  * Return: A cookie for dax_unlock_folio(), or 0 if no single file maps the
@@ -136,7 +153,9 @@ dax_entry_t dax_lock_folio(struct folio *folio)
 		break;
 	}
 	rcu_read_unlock();
-	return cookie;
+	if (cookie == DAX_COOKIE_FAILED || cookie == DAX_COOKIE_NOTHING)
+		return cookie;
+	return dax_keep_folio(&xas, folio, entry);
 }
 
 /**
@@ -148,8 +167,10 @@ dax_entry_t dax_lock_folio(struct folio *folio)
  */
 void dax_unlock_folio(struct folio *folio, dax_entry_t cookie)
 {
-	if (cookie != DAX_COOKIE_NOTHING)
-		dax_unlock_mapping_entry(folio->mapping, folio->index, cookie);
+	if (cookie == DAX_COOKIE_NOTHING)
+		return;
+	dax_unlock_mapping_entry(folio->mapping, folio->index, cookie);
+	dax_allow_share();
 }
 
 /**
