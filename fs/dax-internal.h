@@ -63,6 +63,8 @@ void dax_lock_entry(struct xa_state *xas, void *entry);
 void __dax_unlock_entry(struct xa_state *xas, void *entry);
 void dax_unlock_entry(struct xa_state *xas, void *entry);
 void dax_replace_entry(struct xa_state *xas, void *old, void *new);
+void __dax_delete_entry(struct xa_state *xas, void *entry,
+			enum dax_delete why);
 void dax_delete_entry(struct xa_state *xas, void *entry, enum dax_delete why);
 void dax_unmap_entry(struct address_space *mapping, pgoff_t index,
 		     void *entry);

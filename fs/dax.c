@@ -428,7 +428,7 @@ static bool dax_invalidate_entry(struct address_space *mapping, pgoff_t index,
 	/* The caller unmaps the range, and does without the data in it. */
 	if (dax_entry_order(entry) == 0) {
 		dax_disassociate_entry(entry, mapping, trunc);
-		dax_delete_entry(&xas, entry, why);
+		__dax_delete_entry(&xas, entry, why);
 		xas_unlock_irq(&xas);
 		return true;
 	}
