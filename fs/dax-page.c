@@ -100,36 +100,32 @@ static bool dax_page_unshare(struct page *page)
 	return --page->share == 0;
 }
 
-/* From @i on, the first page that is not known; most often all are, or none. */
-static unsigned long dax_next_unknown(const unsigned long *known,
-				      unsigned long nr, unsigned long i)
+static void dax_share_pages(struct page *page, unsigned long nr)
 {
-	return known ? find_next_zero_bit(known, nr, i) : i;
+	spin_lock(&dax_share_lock);
+	for (; nr; nr--, page++)
+		dax_page_share(page);
+	spin_unlock(&dax_share_lock);
 }
 
-/* Called with dax_share_lock held. */
-static void dax_share_pages(void *entry, const unsigned long *known)
+static void dax_own_pages(struct page *page, unsigned long nr,
+			  struct address_space *mapping, pgoff_t index)
 {
-	struct page *page = pfn_to_page(dax_entry_pfn(entry));
-	unsigned long nr = dax_entry_nr_pages(entry), i;
-
-	for (i = dax_next_unknown(known, nr, 0); i < nr;
-	     i = dax_next_unknown(known, nr, i + 1))
-		dax_page_share(&page[i]);
-}
-
-static void dax_own_pages(void *entry, struct address_space *mapping,
-			  pgoff_t start, const unsigned long *known)
-{
-	struct page *page = pfn_to_page(dax_entry_pfn(entry));
-	unsigned long nr = dax_entry_nr_pages(entry), i;
-
-	for (i = dax_next_unknown(known, nr, 0); i < nr;
-	     i = dax_next_unknown(known, nr, i + 1)) {
-		WARN_ON_ONCE(page[i].mapping);
-		page[i].mapping = mapping;
-		page[i].index = start + i;
+	for (; nr; nr--, page++, index++) {
+		WARN_ON_ONCE(page->mapping);
+		page->mapping = mapping;
+		page->index = index;
 	}
+}
+
+static void dax_associate_pages(struct page *page, unsigned long nr,
+				struct address_space *mapping, pgoff_t index,
+				bool shared)
+{
+	if (shared)
+		dax_share_pages(page, nr);
+	else
+		dax_own_pages(page, nr, mapping, index);
 }
 
 /**
@@ -146,16 +142,21 @@ static void dax_own_pages(void *entry, struct address_space *mapping,
 void dax_associate_entry(void *entry, struct address_space *mapping,
 			 pgoff_t index, bool shared, const unsigned long *known)
 {
+	pgoff_t start = dax_entry_start(entry, index);
+	unsigned long nr = dax_entry_nr_pages(entry);
+	unsigned long first, end;
+	struct page *page;
+
 	if (!dax_has_pages(entry))
 		return;
-	if (shared) {
-		spin_lock(&dax_share_lock);
-		dax_share_pages(entry, known);
-		spin_unlock(&dax_share_lock);
-	} else {
-		dax_own_pages(entry, mapping, dax_entry_start(entry, index),
-			      known);
+	page = pfn_to_page(dax_entry_pfn(entry));
+	if (!known) {
+		dax_associate_pages(page, nr, mapping, start, shared);
+		return;
 	}
+	for_each_clear_bitrange(first, end, known, nr)
+		dax_associate_pages(page + first, end - first, mapping,
+				    start + first, shared);
 }
 
 /* Called with dax_share_lock held. */
