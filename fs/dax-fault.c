@@ -10,6 +10,7 @@
  *	grab		lock the entry: from here to its unlock nobody else
  *			faults on, writes back or deletes this part of the file
  *	raced?		mm looked at the page table before it called us
+ *	known?		the entry says it all, for a page that is in use: map it
  *	iomap_begin	which blocks; may allocate; again for the next extent if
  *			the fault goes on in it and so do the blocks
  *	  store		what the entry says from now on, and that it is dirty
@@ -685,6 +686,55 @@ static vm_fault_t dax_fault_account_major(struct dax_fault *df)
 	return VM_FAULT_MAJOR;
 }
 
+/*
+ * A store changes nothing that the filesystem has to know if an earlier one has
+ * made this very page dirty: the blocks were the file's own by then, and who
+ * lets other files share them has the mark cleared first.  For a large entry
+ * that is not so, since it is dirty as a whole but may be shared in part.
+ */
+static bool dax_fault_dirty_again(struct dax_fault *df)
+{
+	struct xa_state *xas = &df->xas;
+	bool dirty;
+
+	if (dax_entry_order(df->entry) || (df->vmf->vma->vm_flags & VM_SYNC))
+		return false;
+	/* It was mapped read-only: most often it is clean.  Save the look. */
+	if (df->vmf->flags & FAULT_FLAG_MKWRITE)
+		return false;
+	xas_reset(xas);
+	xas_lock_irq(xas);
+	xas_load(xas);
+	dirty = xas_get_mark(xas, PAGECACHE_TAG_DIRTY);
+	xas_unlock_irq(xas);
+	return dirty;
+}
+
+/*
+ * Is the entry all that it takes?  One that has blocks keeps them so long as it
+ * is locked, and our caller keeps them in the file; so to map a page of it that
+ * was read before, or written before, there is nothing to ask the filesystem.
+ */
+static bool dax_fault_known(struct dax_fault *df)
+{
+	if (df->order || df->vmf->cow_page || !dax_is_mapped(df->entry) ||
+	    dax_entry_poisoned(df->entry, df->xas.xa_index))
+		return false;
+	return !(df->iter.flags & IOMAP_WRITE) || dax_fault_dirty_again(df);
+}
+
+static vm_fault_t dax_fault_map_known(struct dax_fault *df)
+{
+	unsigned long pfn = dax_entry_pfn_at(df->entry, df->xas.xa_index);
+	bool write = df->iter.flags & IOMAP_WRITE;
+
+	trace_dax_store_entry(dax_vmf_mapping(df->vmf), df->xas.xa_index,
+			      df->entry, write);
+	return dax_map_pfn(df->vmf,
+			   phys_to_pfn_t(PFN_PHYS(pfn), PFN_DEV | PFN_MAP), 0,
+			   write);
+}
+
 /* The part of a fault that runs with the entry locked. */
 static vm_fault_t dax_fault_locked(struct dax_fault *df, int *iomap_errp,
 				   const struct iomap_ops *ops)
@@ -695,6 +745,8 @@ static vm_fault_t dax_fault_locked(struct dax_fault *df, int *iomap_errp,
 	ret = dax_fault_raced(df);
 	if (ret)
 		return ret;
+	if (dax_fault_known(df))
+		return dax_fault_map_known(df);
 
 	df->asked = true;
 	while ((error = iomap_iter(&df->iter, ops)) > 0) {

@@ -188,6 +188,7 @@ void dax_disassociate_entry(void *entry, struct address_space *mapping,
 void dax_disassociate_promoted(const struct dax_promotion *promotion,
 			       struct address_space *mapping);
 struct page *dax_busy_page(void *entry);
+bool dax_entry_poisoned(void *entry, pgoff_t index);
 struct page *dax_entry_page(void *entry, pgoff_t index);
 void *dax_entry_kaddr(void *entry);
 void dax_flush_entry(void *entry);

@@ -256,6 +256,21 @@ struct page *dax_entry_page(void *entry, pgoff_t index)
 }
 
 /**
+ * dax_entry_poisoned() - Has memory failure hit a page of an entry?
+ * @entry: A mapped entry.
+ * @index: A page offset within it.
+ *
+ * Context: Any; the entry locked.
+ * Return: true if the page of @index was poisoned, so that whether it can be
+ * used is for the device to say.
+ */
+bool dax_entry_poisoned(void *entry, pgoff_t index)
+{
+	return !dax_has_pages(entry) ||
+		PageHWPoison(dax_entry_page(entry, index));
+}
+
+/**
  * dax_entry_kaddr() - Where the memory of an entry is mapped in the kernel
  * @entry: A mapped entry.
  *

@@ -250,8 +250,12 @@ static bool ext4_dax_changes_file(struct vm_fault *vmf)
 
 static vm_fault_t ext4_dax_huge_fault(struct vm_fault *vmf, unsigned int order)
 {
+	/* a page that is in use is mapped without a look at the extents */
+	if (unlikely(ext4_forced_shutdown(file_inode(vmf->vma->vm_file)->i_sb)))
+		return VM_FAULT_SIGBUS;
+
 	/* do not start a transaction just to learn this */
-	if (!dax_fault_may_be_huge(vmf, order))
+	if (order && !dax_fault_may_be_huge(vmf, order))
 		return VM_FAULT_FALLBACK;
 
 	return ext4_dax_changes_file(vmf) ? ext4_dax_write_fault(vmf, order)

@@ -189,8 +189,12 @@ static vm_fault_t xfs_dax_huge_fault(struct vm_fault *vmf, unsigned int order)
 		      (vmf->vma->vm_flags & VM_SHARED);
 	trace_xfs_filemap_fault(ip, order, write_fault);
 
+	/* a page that is in use is mapped without a look at the extents */
+	if (xfs_is_shutdown(ip->i_mount))
+		return VM_FAULT_SIGBUS;
+
 	/* a new mtime can cost a transaction: do not log one for nothing */
-	if (!dax_fault_may_be_huge(vmf, order))
+	if (order && !dax_fault_may_be_huge(vmf, order))
 		return VM_FAULT_FALLBACK;
 
 	return write_fault ? xfs_dax_write_fault(vmf, order)
