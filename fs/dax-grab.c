@@ -586,6 +586,75 @@ static void dax_note_grab(struct xa_state *xas, unsigned int order,
 	}
 }
 
+static int dax_try_grab(struct xa_state *xas, unsigned int order, bool write,
+			void **entryp, struct dax_promotion *p)
+{
+	int ret;
+
+	xas_lock_irq(xas);
+	ret = dax_grab_entry_locked(xas, order, write, entryp, p);
+	xas_unlock_irq(xas);
+	return ret;
+}
+
+/* Smaller entries were met.  Is it worth it, and is there memory for it? */
+static int dax_prepare_promotion(struct xa_state *xas, unsigned int order,
+				 gfp_t gfp, struct dax_promotion **promotionp)
+{
+	bool may;
+
+	dax_note_promotion(xas, order, NULL, DAX_PROMOTE_TRY);
+	xas_lock_irq(xas);
+	may = dax_may_promote(xas->xa, xas->xa_index, order);
+	xas_unlock_irq(xas);
+	if (!may)
+		return -ERANGE;
+	*promotionp = dax_alloc_promotion(xas, order, gfp);
+	return *promotionp ? 0 : -ENOMEM;
+}
+
+/*
+ * What dax_grab_entry() does when the first try has ended with @ret: memory is
+ * short, or smaller entries are in the way.
+ */
+static int dax_grab_with_effort(struct xa_state *xas, unsigned int order,
+				bool write, void **entryp,
+				struct dax_promotion **promotionp, int ret)
+{
+	gfp_t gfp = mapping_gfp_mask(dax_mapping_of(xas)) & ~__GFP_HIGHMEM;
+	bool promote = promotionp && order <= DAX_PROMOTE_MAX_ORDER;
+	struct dax_promotion *p = NULL;
+	bool tried = false;
+
+	for (;;) {
+		/* Also frees what an earlier round allocated and nobody used. */
+		if (!xas_nomem(xas, gfp)) {
+			if (ret != -EBUSY || !promote)
+				break;
+			tried = true;
+			ret = dax_prepare_promotion(xas, order, gfp, &p);
+			if (ret)
+				break;
+		}
+		ret = dax_try_grab(xas, order, write, entryp, p);
+	}
+
+	if (!ret)
+		ret = xas_error(xas);
+	else if (ret != -EIO)
+		trace_dax_grab_entry(dax_mapping_of(xas), xas->xa_index, order,
+				     write, *entryp, DAX_GRAB_REFUSE);
+	if (tried)
+		dax_note_grab(xas, order, p, ret);
+	if (p && (ret || !p->nr)) {
+		dax_free_promotion(p);
+		p = NULL;
+	}
+	if (promotionp)
+		*promotionp = p;
+	return ret;
+}
+
 /**
  * dax_grab_entry() - Find or make the entry for a fault, and lock it
  * @xas: Made for @order at the page offset of the fault.
@@ -614,48 +683,14 @@ static void dax_note_grab(struct xa_state *xas, unsigned int order,
 int dax_grab_entry(struct xa_state *xas, unsigned int order, bool write,
 		   void **entryp, struct dax_promotion **promotionp)
 {
-	gfp_t gfp = mapping_gfp_mask(dax_mapping_of(xas)) & ~__GFP_HIGHMEM;
-	bool promote = promotionp && order <= DAX_PROMOTE_MAX_ORDER;
-	struct dax_promotion *p = NULL;
-	bool tried = false;
 	int ret;
 
-	for (;;) {
-		xas_lock_irq(xas);
-		ret = dax_grab_entry_locked(xas, order, write, entryp, p);
-		if (ret == -EBUSY && promote) {
-			tried = true;
-			dax_note_promotion(xas, order, NULL, DAX_PROMOTE_TRY);
-			if (!dax_may_promote(xas->xa, xas->xa_index, order))
-				ret = -ERANGE;
-		}
-		xas_unlock_irq(xas);
-		/* Also frees what an earlier round allocated and nobody used. */
-		if (xas_nomem(xas, gfp))
-			continue;
-		if (ret != -EBUSY || !promote)
-			break;
-		p = dax_alloc_promotion(xas, order, gfp);
-		if (!p) {
-			ret = -ENOMEM;
-			break;
-		}
-	}
-
-	if (!ret)
-		ret = xas_error(xas);
-	else if (ret != -EIO)
-		trace_dax_grab_entry(dax_mapping_of(xas), xas->xa_index, order,
-				     write, *entryp, DAX_GRAB_REFUSE);
-	if (tried)
-		dax_note_grab(xas, order, p, ret);
-	if (p && (ret || !p->nr)) {
-		dax_free_promotion(p);
-		p = NULL;
-	}
 	if (promotionp)
-		*promotionp = p;
-	return ret;
+		*promotionp = NULL;
+	ret = dax_try_grab(xas, order, write, entryp, NULL);
+	if (!ret && !xas_error(xas))
+		return 0;
+	return dax_grab_with_effort(xas, order, write, entryp, promotionp, ret);
 }
 
 /**
