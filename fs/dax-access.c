@@ -44,9 +44,11 @@ pgoff_t dax_iomap_pgoff(const struct iomap *iomap, loff_t pos)
 	return PHYS_PFN(iomap->addr + (pos & PAGE_MASK) - iomap->offset);
 }
 
-static ssize_t dax_iomap_access_mode(const struct iomap *iomap, loff_t pos,
-				     size_t len, enum dax_access_mode mode,
-				     void **kaddr)
+/* Inline, as each read(2) and write(2) passes here. */
+static inline ssize_t dax_iomap_access_mode(const struct iomap *iomap,
+					    loff_t pos, size_t len,
+					    enum dax_access_mode mode,
+					    void **kaddr)
 {
 	size_t offset = offset_in_page(pos);
 	void *page_addr = NULL;
@@ -64,6 +66,17 @@ static ssize_t dax_iomap_access_mode(const struct iomap *iomap, loff_t pos,
 	return min_t(u64, len, PFN_PHYS((u64)nr_pages) - offset);
 }
 
+/* One bad page fails the whole range: get what is before it. */
+static ssize_t dax_iomap_access_good(const struct iomap *iomap, loff_t pos,
+				     size_t len, void **kaddr)
+{
+	size_t page_len = PAGE_SIZE - offset_in_page(pos);
+
+	if (len <= page_len)
+		return -EHWPOISON;
+	return dax_iomap_access_mode(iomap, pos, page_len, DAX_ACCESS, kaddr);
+}
+
 /**
  * dax_iomap_access() - Get the address of file data
  * @iomap: A mapped extent on a DAX device.
@@ -79,14 +92,10 @@ static ssize_t dax_iomap_access_mode(const struct iomap *iomap, loff_t pos,
 ssize_t dax_iomap_access(const struct iomap *iomap, loff_t pos, size_t len,
 			 void **kaddr)
 {
-	size_t page_len = min(len, PAGE_SIZE - offset_in_page(pos));
-	ssize_t ret;
+	ssize_t ret = dax_iomap_access_mode(iomap, pos, len, DAX_ACCESS, kaddr);
 
-	ret = dax_iomap_access_mode(iomap, pos, len, DAX_ACCESS, kaddr);
-	/* One bad page fails the whole range: get what is before it. */
-	if (ret == -EHWPOISON && page_len < len)
-		ret = dax_iomap_access_mode(iomap, pos, page_len, DAX_ACCESS,
-					    kaddr);
+	if (unlikely(ret == -EHWPOISON))
+		ret = dax_iomap_access_good(iomap, pos, len, kaddr);
 	return ret;
 }
 

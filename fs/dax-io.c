@@ -83,7 +83,7 @@ static int dax_get_piece(const struct iomap *iomap, loff_t pos, size_t len,
 		return -EINTR;
 	piece->poisoned = false;
 	piece->len = dax_iomap_access(iomap, pos, len, &piece->kaddr);
-	if (piece->len == -EHWPOISON && write) {
+	if (unlikely(piece->len == -EHWPOISON) && write) {
 		piece->poisoned = true;
 		piece->len = dax_iomap_access_poisoned(iomap, pos, len,
 						       &piece->kaddr);
@@ -162,9 +162,12 @@ static ssize_t dax_read_extent(const struct iomap_iter *iomi,
 static ssize_t dax_write_in_place(const struct iomap_iter *iomi,
 				  struct iov_iter *iter)
 {
+	struct address_space *mapping = iomi->inode->i_mapping;
 	u64 len = iomap_length(iomi);
 
-	dax_drop_range(iomi->inode->i_mapping, iomi->pos, len, DAX_DROP_ZERO);
+	/* A fault that inserts the first from now on asks after we have. */
+	if (!mapping_empty(mapping))
+		dax_drop_range(mapping, iomi->pos, len, DAX_DROP_ZERO);
 	return dax_copy_extent(iomi, len, iter);
 }
 
