@@ -814,13 +814,14 @@ static void dax_fault_init(struct dax_fault *df)
 		__XA_STATE(&mapping->i_pages, index,
 			   order - order % XA_CHUNK_SHIFT,
 			   (1U << (order % XA_CHUNK_SHIFT)) - 1);
-	df->iter = (struct iomap_iter) {
-		.inode	= mapping->host,
-		.pos	= (loff_t)index << PAGE_SHIFT,
-		.len	= PAGE_SIZE << order,
-		.flags	= IOMAP_DAX | IOMAP_FAULT |
-			  (dax_vmf_writes(df->vmf) ? IOMAP_WRITE : 0),
-	};
+	/* The first iomap_iter() clears both maps, if there is no length. */
+	df->iter.inode = mapping->host;
+	df->iter.pos = (loff_t)index << PAGE_SHIFT;
+	df->iter.len = PAGE_SIZE << order;
+	df->iter.processed = 0;
+	df->iter.flags = IOMAP_DAX | IOMAP_FAULT |
+			 (dax_vmf_writes(df->vmf) ? IOMAP_WRITE : 0);
+	df->iter.iomap.length = 0;
 	df->error = 0;
 	df->promotion = NULL;
 	df->drop = false;
