@@ -4,6 +4,9 @@
  * a flush has to fault again, or nobody would know that it is dirty (lesson 8).
  * Only events of the stock kernel are counted here.
  */
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+
 #include "dax_harness.h"
 
 /* Each test runs with entries of either size. */
@@ -52,6 +55,23 @@ TEST_F(dax, second_fsync_flushes_nothing)
 	dax_trace_clear();
 	dax_fsync(fd);
 	EXPECT_EQ(0, FLUSHES());
+}
+
+/* It was dirty once, and is mapped by nobody: the store starts all over. */
+TEST_F(dax, store_after_fsync_and_zap)
+{
+	int fd = start(SZ_2M);
+	char *p = map_one(fd, 0, variant->size);
+
+	for (int i = 0; i < 3; i++) {
+		dax_trace_clear();
+		dax_poke(p, 'a' + i);
+		dax_zap(p, variant->size);
+		dax_poke(p + 1, 'a' + i);
+		dax_fsync(fd);
+		EXPECT_EQ(1, FLUSHES());
+		dax_zap(p, variant->size);
+	}
 }
 
 /* Reading makes nothing dirty. */
@@ -132,6 +152,52 @@ TEST_F(dax, many_dirty)
 	EXPECT_EQ(nr, FLUSHES());
 	for (unsigned int i = 0; i < nr; i++)
 		EXPECT_EQ(1, FLUSHED(i * variant->size, variant->size));
+}
+
+/* More than a walk looks at without a rest, and it goes on where it was. (F3) */
+TEST_F(dax, more_than_in_one_go)
+{
+	unsigned int nr = 9 * PAGES_2M;
+	char *p;
+	int fd;
+
+	if (variant->size != SZ_4K)
+		SKIP(return, "of 2 MiB each, they would be 9 GiB");
+	fd = dax_file(nr * SZ_4K, WRITTEN);
+	p = dax_map_small(fd, nr * SZ_4K);
+	dax_trace(fd, "dax_writeback_one");
+	for (unsigned int i = 0; i < nr; i++)
+		dax_poke(p + i * SZ_4K, 'w');
+	dax_fsync(fd);
+	EXPECT_EQ(nr, FLUSHES());
+	dax_trace_clear();
+	dax_fsync(fd);
+	EXPECT_EQ(0, FLUSHES());
+}
+
+/* What the driver is asked to flush is the entry, all of it. (F4, F6) */
+#define KPROBES	"/sys/kernel/tracing/kprobe_events"
+
+TEST_F(dax, flush_is_of_all)
+{
+	int fd = dax_file(SZ_2M, WRITTEN), flushes = 0;
+	char event[64], want[64], *p;
+
+	if (dax_write_file(KPROBES, "p:dax_test/flush_%d dax_flush size=%%dx:x64",
+			   getpid()))
+		SKIP(return, "needs CONFIG_KPROBE_EVENTS, and dax_flush() in it");
+	snprintf(event, sizeof(event), "dax_test/flush_%d", getpid());
+	p = map_one(fd, 0, variant->size);
+	dax_poke(p + variant->size - 1, 'w');
+	dax_trace_thread(event, NULL);
+	dax_msync(p, SZ_4K);
+	dax_trace_stop(event);
+	snprintf(want, sizeof(want), "size=0x%lx\n", variant->size);
+	for (const char *at = dax_trace_text(); (at = strstr(at, want)); at++)
+		flushes++;
+	EXPECT_EQ(1, flushes);
+	dax_trace_clear();
+	dax_write_file(KPROBES, "-:%s", event);
 }
 
 /*
@@ -262,6 +328,49 @@ TEST_F(dax, dirty_then_zap)
 	EXPECT_MAPPED("none", p);
 	dax_fsync(fd);
 	EXPECT_EQ(1, FLUSHED(0, variant->size));
+	EXPECT_EQ('w', dax_peek(p));
+}
+
+/* While a file system is frozen, who would make something dirty waits. */
+static bool waits(pid_t pid)
+{
+	char path[32], state = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "r");
+	if (!f || fscanf(f, "%*d %*s %c", &state) != 1)
+		dax_die("%s: %s", path, strerror(errno));
+	fclose(f);
+	return state == 'D';
+}
+
+TEST_F(dax, store_while_frozen)
+{
+	volatile char *stored = mmap(NULL, SZ_4K, PROT_READ | PROT_WRITE,
+				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t pid;
+	char *p;
+	int fd;
+
+	NEED(dax_scratch(400, "", "dax=always"));
+	fd = dax_file(SZ_2M, WRITTEN);
+	p = map_one(fd, 0, variant->size);
+	dax_peek(p);
+	ASSERT_MAPPED(variant->mapped, p);
+	ASSERT_EQ(0, ioctl(fd, FIFREEZE, 0));
+	pid = fork();
+	if (!pid) {
+		dax_poke(p, 'w');
+		*stored = 1;
+		_exit(0);
+	}
+	while (!*stored && !waits(pid))
+		sched_yield();
+	EXPECT_EQ(0, *stored);
+	EXPECT_EQ(0, ioctl(fd, FITHAW, 0));
+	waitpid(pid, NULL, 0);
+	EXPECT_EQ(1, *stored);
 	EXPECT_EQ('w', dax_peek(p));
 }
 

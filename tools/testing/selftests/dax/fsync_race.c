@@ -165,8 +165,11 @@ static struct outcome run(const struct load *load,
 	race->other = map(load, race->fd);
 	dax_trace(race->fd, "dax_writeback_one dax_writeback_range dax_writeback_range_done");
 
-	if (other)
+	if (other) {
 		pid = start_other(race, other);
+		while (!race->laps)
+			usleep(1000);
+	}
 	for (unsigned int i = 0; i < rounds; i++) {
 		one_round(race, i);
 		if (i % 32 == 31)

@@ -5,6 +5,7 @@
  */
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/uio.h>
 
 #include "dax_harness.h"
 
@@ -48,6 +49,60 @@ TEST_F(dax, write_each_side)
 	EXPECT_EQ(FILL, dax_peek(b + 100));
 	EXPECT_EQ(FILL, dax_peek(a + 200));
 	EXPECT_EQ('a', dax_peek(a + 100));
+	EXPECT_NE(dax_block(fd, 0), dax_block(clone, 0));
+}
+
+/* A small store to what is mapped huge: all of the 2 MiB have to make way. */
+TEST_F(dax, small_store_under_huge)
+{
+	size_t at = 37 * SZ_4K;
+	char *a, *b, *page;
+	int fd, clone;
+
+	NEED_XFS();
+	if (variant->shift)
+		SKIP(return, "nothing is huge here");
+	fd = dax_file(SZ_2M, WRITTEN);
+	clone = dax_clone(fd, "clone");
+	a = dax_map(fd, 0, SZ_2M);
+	b = dax_map(clone, 0, SZ_2M);
+	dax_peek(a);
+	dax_peek(b);
+	ASSERT_MAPPED("2M", a);
+	page = dax_map(fd, at, SZ_4K);
+	dax_poke(page, 'w');
+	EXPECT_NE(dax_pfn(page), dax_pfn(b + at));
+	EXPECT_BYTES(FILL, a, at);
+	EXPECT_EQ('w', dax_peek(a + at));
+	EXPECT_BYTES(FILL, a + at + 1, SZ_2M - at - 1);
+	EXPECT_BYTES(FILL, b, SZ_2M);
+}
+
+/*
+ * What is huge turns dirty as a whole, by a store to a part that is not shared:
+ * that does not make the other part its own.
+ */
+TEST_F(dax, dirty_beside_shared)
+{
+	struct file_clone_range range = { .src_length = SZ_4K };
+	int fd, clone;
+	char *a, *b;
+
+	NEED_XFS();
+	fd = dax_file(SZ_2M, WRITTEN);
+	clone = dax_file(SZ_2M, HOLE);
+	a = map(fd, SZ_2M, variant->shift);
+	dax_poke(a + SZ_4K, 'a');
+	dax_fsync(fd);
+	range.src_fd = fd;
+	ASSERT_EQ(0, ioctl(clone, FICLONERANGE, &range));
+	b = map(clone, SZ_2M, variant->shift);
+	EXPECT_EQ(FILL, dax_peek(b));
+
+	dax_poke(a + 7 * SZ_4K, 'a');
+	dax_zap(a, SZ_2M - variant->shift);
+	dax_poke(a, 'a');
+	EXPECT_EQ(FILL, dax_peek(b));
 	EXPECT_NE(dax_block(fd, 0), dax_block(clone, 0));
 }
 
@@ -110,6 +165,71 @@ TEST_F(dax, pwrite_one_side)
 	EXPECT_BYTES(FILL, buf, sizeof(buf));
 }
 
+/* The second buffer is bad: what it was to cover is copied. */
+TEST_F(dax, short_pwrite_one_side)
+{
+	char good[10], *bad, *a, *b;
+	struct iovec iov[2];
+	int fd, clone;
+
+	NEED_XFS();
+	fd = dax_file(SZ_2M, WRITTEN);
+	clone = dax_clone(fd, "clone");
+	a = map(fd, SZ_2M, variant->shift);
+	b = map(clone, SZ_2M, variant->shift);
+	dax_peek(a);
+	memset(good, 'w', sizeof(good));
+	bad = mmap(NULL, SZ_1M, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	iov[0] = (struct iovec){ good, sizeof(good) };
+	iov[1] = (struct iovec){ bad, SZ_1M };
+	EXPECT_EQ(sizeof(good), pwritev(fd, iov, 2, 1000));
+	EXPECT_BYTES(FILL, a, 1000);
+	EXPECT_BYTES('w', a + 1000, sizeof(good));
+	EXPECT_BYTES(FILL, a + 1010, SZ_2M - 1010);
+	EXPECT_BYTES(FILL, b, SZ_2M);
+}
+
+/* A part of a page is zeroed: the rest of it is copied, as by a write. (D5) */
+TEST_F(dax, punch_part_of_a_page)
+{
+	size_t at = 5 * SZ_4K + 100, len = 200;
+	char *a, *b;
+	int fd, clone;
+
+	NEED_XFS();
+	fd = dax_file(SZ_2M, WRITTEN);
+	clone = dax_clone(fd, "clone");
+	a = map(fd, SZ_2M, variant->shift);
+	b = map(clone, SZ_2M, variant->shift);
+	dax_peek(a + at);
+	dax_falloc(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, len);
+	EXPECT_NE(dax_block(fd, at), dax_block(clone, at));
+	EXPECT_BYTES(FILL, a, at);
+	EXPECT_BYTES(0, a + at, len);
+	EXPECT_BYTES(FILL, a + at + len, SZ_2M - at - len);
+	EXPECT_BYTES(FILL, b, SZ_2M);
+}
+
+/* And who had mapped the page sees the copy. */
+TEST_F(dax, truncate_one_side)
+{
+	size_t end = 5 * SZ_4K + 100;
+	char *a, *b;
+	int fd, clone;
+
+	NEED_XFS();
+	fd = dax_file(SZ_2M, WRITTEN);
+	clone = dax_clone(fd, "clone");
+	a = map(fd, SZ_2M, variant->shift);
+	b = map(clone, SZ_2M, variant->shift);
+	dax_peek(a + end);
+	dax_truncate(fd, end);
+	dax_truncate(fd, SZ_2M);
+	EXPECT_BYTES(FILL, a, end);
+	EXPECT_BYTES(0, a + end, SZ_2M - end);
+	EXPECT_BYTES(FILL, b, SZ_2M);
+}
+
 /* Dirty by a store, then written by write(2) with copying. (F7) */
 TEST_F(dax, dirty_then_pwrite)
 {
@@ -131,6 +251,65 @@ TEST_F(dax, dirty_then_pwrite)
 	dax_fsync(fd);
 	EXPECT_EQ('h', dax_peek(b + 7 * SZ_4K));
 	EXPECT_BYTES('w', b + 10, 5);
+}
+
+/*
+ * A page of a dirty 2 MiB entry is shared, and is written to while fsync holds
+ * the entry: it has to go all the same, or mappings go on to show the block
+ * that was shared. (F9)
+ */
+struct flush_race {
+	int fd;
+	off_t at;
+};
+
+static void fsync_and_pwrite(unsigned int id, void *arg)
+{
+	struct flush_race *race = arg;
+
+	if (id)
+		dax_fsync(race->fd);
+	else
+		dax_fill(race->fd, race->at, 8, 'w');
+}
+
+static void share_page(int fd, off_t at, int with)
+{
+	struct file_clone_range range = {
+		.src_fd = fd, .src_offset = at, .src_length = SZ_4K,
+	};
+
+	if (ioctl(with, FICLONERANGE, &range))
+		dax_die("FICLONERANGE: %s", strerror(errno));
+}
+
+TEST_F(dax, pwrite_beside_fsync)
+{
+	unsigned int rounds = dax_scale(100), stale = 0;
+	int other;
+
+	NEED_XFS();
+	if (variant->shift)
+		SKIP(return, "an entry of one page that is shared is clean");
+	other = dax_create("other");
+	for (unsigned int i = 0; i < rounds; i++) {
+		struct flush_race race = {
+			.fd = dax_file(SZ_2M, WRITTEN), .at = 300 * SZ_4K,
+		};
+		char *p = dax_map(race.fd, 0, SZ_2M);
+
+		dax_poke(p, '1');
+		ASSERT_MAPPED("2M", p);
+		share_page(race.fd, race.at, other);
+		dax_poke(p, '2');
+		dax_gang(2, fsync_and_pwrite, &race);
+		stale += dax_peek(p + race.at) != 'w';
+		stale += dax_peek(p) != '2';
+		dax_unmap(p, SZ_2M);
+		dax_unlink(race.fd);
+		close(race.fd);
+	}
+	EXPECT_EQ(0, stale);
 }
 
 /* Both are dirty: each fsync flushes its own. */
@@ -180,6 +359,31 @@ TEST_F(dax, many_clones)
 		EXPECT_EQ('f', dax_peek(p[5]));
 		EXPECT_BYTES(FILL, p[5] + 1, SZ_2M - 1);
 	}
+}
+
+/*
+ * A page of several files bears a mark that makes it look anonymous: who pins it
+ * for reading would have it copied first, for ever, as there is nothing to copy.
+ */
+TEST_F(dax, pinned_for_reading)
+{
+	int fd, clone;
+	char *a, *b, buf[64];
+	struct iovec here = { buf, sizeof(buf) };
+	struct iovec there = { NULL, sizeof(buf) };
+
+	NEED_XFS();
+	fd = dax_file(SZ_2M, WRITTEN);
+	clone = dax_clone(fd, "clone");
+	a = map(fd, SZ_2M, variant->shift);
+	b = map(clone, SZ_2M, variant->shift);
+	EXPECT_EQ(FILL, dax_peek(a));
+	EXPECT_EQ(FILL, dax_peek(b));
+
+	there.iov_base = a;
+	ASSERT_EQ((ssize_t)sizeof(buf),
+		  process_vm_readv(getpid(), &here, 1, &there, 1, 0));
+	EXPECT_BYTES(FILL, buf, sizeof(buf));
 }
 
 /* The source of the copy is a hole or unwritten: zeros, not old bytes. (D5) */
@@ -254,6 +458,66 @@ TEST_F(dax, both_sides_at_once)
 	}
 }
 
+/*
+ * A clone is what the file was at one moment. While one of many extents is made,
+ * the first and the last page are stored to in turn: no clone may have of the
+ * last page what came after its own first one.
+ */
+struct moment {
+	volatile uint32_t *first, *last;
+	volatile bool stop;
+};
+
+static void *store_in_turn(void *arg)
+{
+	struct moment *moment = arg;
+
+	for (uint32_t n = 1; !moment->stop; n++) {
+		*moment->first = n;
+		*moment->last = n;
+	}
+	return NULL;
+}
+
+TEST_F(dax, clone_of_one_moment)
+{
+	unsigned int rounds = dax_scale(60), torn = 0;
+	off_t last = (PAGES_2M - 2) * SZ_4K;
+	struct moment moment = {};
+	pthread_t thread;
+	int fd, clone;
+	char *p;
+
+	NEED_XFS();
+	if (!variant->shift)
+		SKIP(return, "one extent is one moment");
+	fd = dax_file(SZ_2M, WRITTEN);
+	for (off_t off = SZ_4K; off < SZ_2M; off += 2 * SZ_4K)
+		dax_falloc(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off,
+			   SZ_4K);
+	dax_fill(fd, 0, sizeof(uint32_t), 0);
+	dax_fill(fd, last, sizeof(uint32_t), 0);
+	clone = dax_clone(fd, "clone");
+	p = map(fd, SZ_2M, variant->shift);
+	moment.first = (uint32_t *)p;
+	moment.last = (uint32_t *)(p + last);
+	thread = dax_thread(store_in_turn, &moment);
+	for (unsigned int i = 0; i < rounds; i++) {
+		uint32_t a, b, seen = *moment.last;
+
+		if (ioctl(clone, FICLONE, fd))
+			dax_die("FICLONE: %s", strerror(errno));
+		dax_read(clone, 0, &a, sizeof(a));
+		dax_read(clone, last, &b, sizeof(b));
+		torn += b > a;
+		while (*moment.last == seen)
+			sched_yield();
+	}
+	moment.stop = true;
+	dax_join(thread);
+	EXPECT_EQ(0, torn);
+}
+
 /* Unshare: blocks of its own, the same bytes, all mappings follow. (D9-D12) */
 TEST_F(dax, unshare)
 {
@@ -279,6 +543,9 @@ TEST_F(dax, unshare)
 		EXPECT_BYTES(FILL, *side + 9 * SZ_4K, SZ_2M - 9 * SZ_4K);
 		EXPECT_BYTES('g', *side + SZ_2M, SZ_2M);
 	}
+	/* The old blocks are the clone's alone, also in page tables. */
+	dax_poke(b + 9 * SZ_4K, 'b');
+	EXPECT_EQ(FILL, dax_peek(a + 9 * SZ_4K));
 	dax_poke(a, 'a');
 	EXPECT_EQ(FILL, dax_peek(b));
 }
@@ -309,6 +576,46 @@ TEST_F(dax, unshare_odd_range)
 		EXPECT_BYTES('A' + i, buf + i * SZ_4K, SZ_4K);
 	}
 	free(buf);
+}
+
+/*
+ * What is copied goes on in the file, but not on the device, where something
+ * else follows: pairs of odd segments have changed places. (D25)
+ */
+static unsigned int wrong_pages(int fd, size_t len)
+{
+	unsigned int wrong = 0;
+	off_t number;
+
+	for (off_t off = 0; off < len; off += SZ_4K) {
+		dax_read(fd, off, &number, sizeof(number));
+		wrong += number != off;
+	}
+	return wrong;
+}
+
+TEST_F(dax, unshare_across_segments)
+{
+	unsigned int mib = 600, sectors = 3 * 2048;
+	size_t len = 6 * SZ_2M;
+	char table[16384], *at = table;
+	int fd, clone;
+
+	NEED_XFS();
+	NEED(dax_scratch_device() ? NULL : "needs a second device");
+	for (unsigned int seg = 0; seg < mib / 3; seg++)
+		at += sprintf(at, "%u %u linear %s %u\n", seg * sectors, sectors,
+			      dax_scratch_device(), (seg ^ 1) * sectors);
+	NEED(dax_scratch_dm(mib, table));
+	fd = dax_file(len, WRITTEN);
+	for (off_t off = 0; off < len; off += SZ_4K)
+		ASSERT_EQ(sizeof(off), pwrite(fd, &off, sizeof(off), off));
+	clone = dax_clone(fd, "clone");
+	dax_peek(map(clone, len, variant->shift));
+	dax_falloc(clone, FALLOC_FL_UNSHARE_RANGE, 0, len);
+	EXPECT_NE(dax_block(fd, SZ_2M), dax_block(clone, SZ_2M));
+	EXPECT_EQ(0, wrong_pages(fd, len));
+	EXPECT_EQ(0, wrong_pages(clone, len));
 }
 
 /* Dedupe: equal bytes are shared, a single odd byte refuses. (D7, D8) */
@@ -418,6 +725,29 @@ TEST_F(dax, dedupe_hole)
 	dax_fill(other, 5 * SZ_4K, 1, 'X');
 	EXPECT_EQ(FILE_DEDUPE_RANGE_DIFFERS,
 		  dedupe(fd, 0, 8 * SZ_4K, other, 0, &done));
+}
+
+/* Equal bytes at other offsets; those at the same ones are of no interest. */
+TEST_F(dax, dedupe_other_offset)
+{
+	uint64_t done = 0;
+	int fd, other;
+
+	NEED_XFS();
+	fd = dax_create("a");
+	other = dax_create("b");
+	dax_fill(other, 0, 8 * SZ_4K, 'z');
+	for (int page = 0; page < 8; page++) {
+		dax_fill(fd, page * SZ_4K, SZ_4K, 'a' + page);
+		dax_fill(other, (page + 8) * SZ_4K, SZ_4K, 'a' + page);
+	}
+	EXPECT_EQ(FILE_DEDUPE_RANGE_SAME,
+		  dedupe(fd, 0, 8 * SZ_4K, other, 8 * SZ_4K, &done));
+	EXPECT_EQ(8 * SZ_4K, done);
+	EXPECT_EQ(dax_block(fd, 7 * SZ_4K), dax_block(other, 15 * SZ_4K));
+	dax_fill(fd, 0, SZ_4K, 'z');
+	EXPECT_EQ(FILE_DEDUPE_RANGE_DIFFERS,
+		  dedupe(fd, 0, SZ_4K, other, 8 * SZ_4K, &done));
 }
 
 TEST_F(dax, dedupe_tail)
