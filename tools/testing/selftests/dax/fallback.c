@@ -4,6 +4,7 @@
  * that follows: ext4 opens no transaction only to learn it.
  */
 #include "dax_harness.h"
+#include "dax_stall.h"
 
 #define FALLBACKS(why) \
 	dax_count("dax_fault_fallback", "order 9, reason %s", why)
@@ -286,6 +287,69 @@ TEST_F(dax, device_short)
 	}
 	EXPECT_EQ(2, short_ones);
 	EXPECT_FALLBACKS(short_ones, "device-short");
+}
+
+/*
+ * A promotion that waits for one small entry finds the next one locked, and so
+ * on: it gives up after 16. The holders are all in ->iomap_begin when the
+ * device is suspended. On one CPU, each by a priority of its own, they come out
+ * in the order of their pages; and the one that promotes is before them all,
+ * so it looks at the range each time that one has let go.
+ */
+#define HOLDERS	24
+#define WAITS	16
+
+TEST_F(dax, entry_locked)
+{
+	pid_t holders[HOLDERS], huge;
+	unsigned int nr;
+	char *small, *p;
+	int fd;
+
+	NEED_PROMOTION();
+	NEED(dax_stall_file(&fd));
+	small = dax_map_small(fd, SZ_2M);
+	p = dax_map(fd, 0, SZ_2M);
+	dax_trace(fd, NULL);
+	dax_trace_clear();
+	dax_suspend();
+	for (unsigned int i = 0; i < HOLDERS; i++) {
+		holders[i] = dax_stall_touch(small + i * SZ_4K, false,
+					     HOLDERS + 1 - i);
+		dax_stall_until(i + 1, "dax_grab_entry",
+				"order 0, action insert");
+	}
+	huge = dax_stall_touch(p + SZ_1M, false, HOLDERS + 10);
+	dax_stall_until(1, "dax_wait_entry", "");
+	EXPECT_EQ(0, FALLBACKS("entry-locked"));
+	dax_resume();
+	EXPECT_EQ(0, dax_stall_join(huge));
+	for (unsigned int i = 0; i < HOLDERS; i++)
+		EXPECT_EQ(0, dax_stall_join(holders[i]));
+
+	/* The holders are off colour, so that their faults are small. */
+	nr = FALLBACKS("entry-locked");
+	EXPECT_EQ(ALL_FALLBACKS(), nr + FALLBACKS("colour"));
+	EXPECT_EQ(nr, PROMOTE("refuse-locked"));
+	EXPECT_EQ(nr, dax_count("dax_grab_entry", "order 9, action refuse"));
+	EXPECT_LE(WAITS, dax_count("dax_wait_entry", "%s", ""));
+	EXPECT_EQ(0, dax_count("dax_delete_entry", "%s", ""));
+
+	/*
+	 * What was refused once is served when fewer are in the way: on ext4 mm
+	 * has asked again by itself, with the mmap lock.
+	 */
+	if (dax_is_xfs()) {
+		EXPECT_EQ(1, nr);
+		EXPECT_EQ(0, PROMOTE("replace"));
+	} else {
+		ONCE_OR_TWICE(nr);
+	}
+	dax_poke(p, 'w');
+	EXPECT_MAPPED("2M", p);
+	EXPECT_EQ(1, PROMOTE("done"));
+	EXPECT_EQ('w', dax_peek(small));
+	EXPECT_BYTES(FILL, p + 1, SZ_2M - 1);
 }
 
 /* And where nothing is in the way, nothing falls back (lesson 5). */

@@ -31,7 +31,9 @@ skip_code=4	# kselftest's
 
 programs=(table fallback zero fsync fsync_race page_table private wakeup
 	  truncate dma map_sync io fsx reflink enospc hwpoison failslab
-	  promote promote_mix collapse promote_race promote_stress)
+	  inject interrupt badblocks trace_lines ndctl
+	  promote promote_mix collapse promote_race promote_stress
+	  daxstress)
 filesystems=(ext4 xfs)
 
 tmp="" mnt="" hung="" policy=""

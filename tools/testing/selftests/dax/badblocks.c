@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Blocks that the driver knows to be bad before anybody touches them: reads and
+ * faults of them fail, all others do not, and who writes a whole page over them
+ * makes them good again.
+ *
+ * The list is a file of the block device that can be written to. Who writes to
+ * the device takes blocks off the list, if there is no firmware that has to be
+ * asked; that is how each test leaves the device as it found it.
+ */
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+
+#include "dax_harness.h"
+
+#define SECTOR	512
+#define BAD	100		/* the page of the file that is bad */
+#define AT_BAD	(BAD * SZ_4K)
+
+static const char *list_path(void)
+{
+	static char path[128];
+	const char *dev = dax_scratch_device();
+
+	snprintf(path, sizeof(path), "/sys/block/%s/badblocks",
+		 dev ? basename(dev) : "none");
+	return path;
+}
+
+/* How many of them there are; @first may be NULL. */
+static unsigned int bad_sectors(uint64_t *first)
+{
+	unsigned long long start, len;
+	unsigned int nr = 0;
+	FILE *file = fopen(list_path(), "r");
+
+	while (file && fscanf(file, "%llu %llu", &start, &len) == 2) {
+		if (first && !nr)
+			*first = start;
+		nr += len;
+	}
+	if (file)
+		fclose(file);
+	return nr;
+}
+
+static void make_good(void)
+{
+	uint64_t first;
+	void *buf;
+	int fd;
+
+	if (!bad_sectors(NULL))
+		return;
+	fd = open(dax_scratch_device(), O_WRONLY | O_DIRECT);
+	if (fd < 0 || posix_memalign(&buf, SZ_4K, SZ_4K))
+		dax_die("%s: %s", dax_scratch_device(), strerror(errno));
+	memset(buf, 0, SZ_4K);
+	while (bad_sectors(&first))
+		if (pwrite(fd, buf, SZ_4K, first * SECTOR & -SZ_4K) != SZ_4K)
+			dax_die("%s: cannot write over bad sector %lu",
+				dax_scratch_device(), first);
+	free(buf);
+	close(fd);
+}
+
+static const char *bad_fs(void)
+{
+	if (!dax_scratch_device())
+		return "needs a second device in DAX_SCRATCH";
+	if (access(list_path(), W_OK))
+		return "the second device has no list of bad blocks in /sys/block";
+	return dax_scratch(400, "", "dax=always");
+}
+
+static void make_bad(int fd)
+{
+	uint64_t sector = dax_block(fd, AT_BAD) / SECTOR + 3;
+
+	if (dax_write_file(list_path(), "%lu 1\n", sector))
+		dax_die("\"%lu 1\" to %s: %s", sector, list_path(),
+			strerror(errno));
+	if (bad_sectors(NULL) != 1)
+		dax_die("%s does not take sector %lu", list_path(), sector);
+}
+
+FIXTURE(badblocks) {
+};
+
+FIXTURE_SETUP(badblocks)
+{
+	if (!getenv("DAX_DIR"))
+		SKIP(return, "DAX_DIR names no DAX mount: use run_dax_tests.sh");
+	dax_enter();
+}
+
+/* A mounted device cannot be written to. */
+FIXTURE_TEARDOWN(badblocks)
+{
+	dax_leave();
+	if (dax_scratch_device())
+		make_good();
+}
+
+static int bad_file(void)
+{
+	int fd = dax_file(SZ_2M, WRITTEN);
+
+	make_bad(fd);
+	return fd;
+}
+
+/* All pages but the bad one are there, and nobody holds a lock. */
+static void *touch_around(void *arg)
+{
+	char *p = arg;
+	uintptr_t odd = 0;
+
+	odd += !!dax_touch_signal(p + AT_BAD - SZ_4K, false, NULL);
+	odd += !!dax_touch_signal(p + AT_BAD + SZ_4K, true, NULL);
+	odd += !!dax_touch_signal(p + SZ_2M - SZ_4K, false, NULL);
+	odd += dax_touch_signal(p + AT_BAD, false, NULL) != SIGBUS;
+	return (void *)odd;
+}
+
+static void expect_rest_well(struct __test_metadata *_metadata, int fd, char *p)
+{
+	pthread_t thread = dax_thread(touch_around, p);
+	char buf[SZ_4K];
+	void *odd;
+
+	ASSERT_EQ(0, pthread_join(thread, &odd));
+	EXPECT_EQ(NULL, odd);
+	EXPECT_EQ('w', dax_peek(p + AT_BAD + SZ_4K));
+	EXPECT_BYTES(FILL, p, AT_BAD);
+	EXPECT_BYTES(FILL, p + AT_BAD + SZ_4K + 1, SZ_2M - AT_BAD - SZ_4K - 1);
+	dax_read(fd, AT_BAD - SZ_4K, buf, SZ_4K);
+	EXPECT_BYTES(FILL, buf, SZ_4K);
+	dax_fsync(fd);
+}
+
+/* A whole page is written, and all is well; by 2 MiB, too. */
+static void expect_recovers(struct __test_metadata *_metadata, int fd)
+{
+	char buf[SZ_4K], *p;
+
+	memset(buf, 'n', sizeof(buf));
+	EXPECT_EQ(SZ_4K, pwrite(fd, buf, SZ_4K, AT_BAD));
+	EXPECT_EQ(0, bad_sectors(NULL));
+	memset(buf, 0, sizeof(buf));
+	dax_read(fd, AT_BAD, buf, SZ_4K);
+	EXPECT_BYTES('n', buf, SZ_4K);
+	p = dax_map(fd, 0, SZ_2M);
+	EXPECT_EQ(0, dax_touch_signal(p + AT_BAD + 1, true, NULL));
+	EXPECT_EQ('n', dax_peek(p + AT_BAD));
+	EXPECT_EQ('w', dax_peek(p + AT_BAD + 1));
+	if (dax_has_event("dax_promote_entry"))
+		EXPECT_MAPPED("2M", p + AT_BAD);
+}
+
+/* A read that comes to it ends there, and one that starts there fails. */
+TEST_F(badblocks, read)
+{
+	char *buf = malloc(SZ_2M);
+	int fd;
+
+	NEED(bad_fs());
+	fd = bad_file();
+	EXPECT_EQ(AT_BAD, pread(fd, buf, SZ_2M, 0));
+	EXPECT_BYTES(FILL, buf, AT_BAD);
+	EXPECT_EQ(-1, pread(fd, buf, 1, AT_BAD + 8));
+	EXPECT_EQ(EIO, errno);
+	EXPECT_EQ(-1, pread(fd, buf, SZ_2M, AT_BAD));
+	EXPECT_EQ(EIO, errno);
+	dax_read(fd, AT_BAD + SZ_4K, buf, SZ_2M - AT_BAD - SZ_4K);
+	EXPECT_BYTES(FILL, buf, SZ_2M - AT_BAD - SZ_4K);
+	expect_recovers(_metadata, fd);
+	free(buf);
+}
+
+/* Less than a page cannot make it good: the rest would be lost in silence. */
+TEST_F(badblocks, part_of_page_written)
+{
+	int fd;
+
+	NEED(bad_fs());
+	fd = bad_file();
+	EXPECT_EQ(-1, pwrite(fd, "x", 1, AT_BAD));
+	EXPECT_EQ(EIO, errno);
+	EXPECT_EQ(-1, pwrite(fd, "xyz", 3, AT_BAD + 100));
+	EXPECT_EQ(EIO, errno);
+	EXPECT_EQ(1, bad_sectors(NULL));
+	expect_rest_well(_metadata, fd, dax_map_small(fd, SZ_2M));
+	expect_recovers(_metadata, fd);
+}
+
+TEST_F(badblocks, all_written)
+{
+	char *buf = malloc(SZ_2M), *p;
+	int fd;
+
+	NEED(bad_fs());
+	fd = bad_file();
+	memset(buf, 'n', SZ_2M);
+	EXPECT_EQ(SZ_2M, pwrite(fd, buf, SZ_2M, 0));
+	EXPECT_EQ(0, bad_sectors(NULL));
+	p = dax_map(fd, 0, SZ_2M);
+	EXPECT_BYTES('n', p, SZ_2M);
+	EXPECT_MAPPED("2M", p);
+	free(buf);
+}
+
+static void expect_poison(struct __test_metadata *_metadata, char *p,
+			  bool write)
+{
+	siginfo_t info = {};
+
+	EXPECT_EQ(SIGBUS, dax_touch_signal(p + AT_BAD + 8, write, &info));
+	EXPECT_EQ(BUS_MCEERR_AR, info.si_code);
+	EXPECT_EQ((uintptr_t)p + AT_BAD, (uintptr_t)info.si_addr & -SZ_4K);
+	EXPECT_MAPPED("none", p + AT_BAD);
+}
+
+TEST_F(badblocks, small_fault)
+{
+	char *p;
+	int fd;
+
+	NEED(bad_fs());
+	fd = bad_file();
+	p = dax_map_small(fd, SZ_2M);
+	expect_poison(_metadata, p, false);
+	expect_poison(_metadata, p, true);
+	expect_rest_well(_metadata, fd, p);
+	expect_recovers(_metadata, fd);
+}
+
+TEST_F(badblocks, private_write)
+{
+	char *p;
+	int fd;
+
+	NEED(bad_fs());
+	fd = bad_file();
+	p = dax_map_private(fd, 0, SZ_2M);
+	expect_poison(_metadata, p, true);
+	expect_rest_well(_metadata, fd, p);
+	expect_recovers(_metadata, fd);
+}
+
+/* 2 MiB with a bad page are mapped by the pages that are good. */
+static void huge_fault(struct __test_metadata *_metadata, bool write)
+{
+	char *p;
+	int fd;
+
+	NEED_EVENT("dax_fault_fallback");
+	NEED(bad_fs());
+	fd = bad_file();
+	dax_trace(fd, NULL);
+	dax_trace_clear();
+	p = dax_map(fd, 0, SZ_2M);
+	EXPECT_EQ(0, dax_touch_signal(p + AT_BAD + SZ_4K, write, NULL));
+	ONCE_OR_TWICE(dax_count("dax_fault_fallback",
+				"order 9, reason device-error"));
+	EXPECT_MAPPED("4K", p + AT_BAD + SZ_4K);
+	expect_poison(_metadata, p, false);
+	expect_poison(_metadata, p, true);
+	expect_rest_well(_metadata, fd, p);
+	expect_recovers(_metadata, fd);
+}
+
+TEST_F(badblocks, huge_read_fault)
+{
+	huge_fault(_metadata, false);
+}
+
+TEST_F(badblocks, huge_write_fault)
+{
+	huge_fault(_metadata, true);
+}
+
+/* Entries were small when the block turned bad: so they stay. */
+TEST_F(badblocks, promotion)
+{
+	struct dax_view *view = malloc(sizeof(*view));
+	unsigned int nr, dirty = 0;
+	char *small, *p;
+	int fd;
+
+	NEED_PROMOTION();
+	NEED(bad_fs());
+	fd = dax_file(SZ_2M, WRITTEN);
+	small = dax_map_small(fd, SZ_2M);
+	for (unsigned int i = 0; i < PAGES_2M; i += 7) {
+		if (i % 2)
+			dax_poke(small + i * SZ_4K, FILL);
+		else
+			dax_peek(small + i * SZ_4K);
+		dirty += i % 2;
+	}
+	dax_look(view, small);
+	make_bad(fd);
+	p = dax_map(fd, 0, SZ_2M);
+	dax_trace(fd, NULL);
+	dax_trace_clear();
+	dax_peek(p);
+	nr = dax_count("dax_fault_fallback", "order 9, reason device-error");
+	ONCE_OR_TWICE(nr);
+	EXPECT_EQ(nr, PROMOTE("rollback"));
+	EXPECT_EQ(0, PROMOTE("done"));
+	EXPECT_MAPPED("4K", p);
+	EXPECT_EQ(0, dax_looks_different(view, small));
+	dax_trace_clear();
+	dax_fsync(fd);
+	EXPECT_EQ(dirty, dax_count("dax_writeback_one", "pglen 0x1"));
+	EXPECT_EQ(dirty, dax_count("dax_writeback_one", "%s", ""));
+
+	expect_rest_well(_metadata, fd, small);
+	EXPECT_EQ(EINVAL, dax_collapse(p, SZ_2M));
+	expect_recovers(_metadata, fd);
+	EXPECT_EQ(0, dax_collapse(p, SZ_2M));
+	EXPECT_MAPPED("2M", p);
+	free(view);
+}
+
+/* Part of a bad page cannot be zeroed. */
+TEST_F(badblocks, zero)
+{
+	char *p;
+	int fd, ret;
+
+	NEED(bad_fs());
+	fd = bad_file();
+	EXPECT_EQ(-1, fallocate(fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
+				AT_BAD + 10, 20));
+	EXPECT_EQ(EIO, errno);
+	EXPECT_EQ(-1, fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				AT_BAD + 10, 20));
+	EXPECT_EQ(EIO, errno);
+	p = dax_map(fd, 0, SZ_2M);
+	expect_rest_well(_metadata, fd, p);
+	ret = ftruncate(fd, AT_BAD + 10);
+	/* XFS says so, and leaves the file as it is; ext4 cuts all the same. */
+	if (dax_is_xfs()) {
+		EXPECT_EQ(-1, ret);
+		EXPECT_EQ(EIO, errno);
+		EXPECT_EQ(SZ_2M, lseek(fd, 0, SEEK_END));
+		expect_rest_well(_metadata, fd, p);
+		expect_recovers(_metadata, fd);
+	} else {
+		EXPECT_EQ(0, ret);
+		EXPECT_EQ(AT_BAD + 10, lseek(fd, 0, SEEK_END));
+		EXPECT_BYTES(FILL, p, AT_BAD);
+		EXPECT_EQ(SIGBUS, dax_touch_signal(p + AT_BAD, false, NULL));
+	}
+}
+
+/*
+ * Two files share the bad page. A store to one of them would have to copy it;
+ * a write of all of it would not.
+ */
+TEST_F(badblocks, shared)
+{
+	char space[sizeof(struct file_dedupe_range) +
+		   sizeof(struct file_dedupe_range_info)] = {};
+	struct file_dedupe_range *range = (void *)space;
+	char buf[SZ_4K], *p;
+	int fd, clone;
+
+	NEED_XFS();
+	NEED(bad_fs());
+	fd = dax_file(SZ_2M, WRITTEN);
+	clone = dax_clone(fd, "clone");
+	make_bad(fd);
+	range->src_length = SZ_2M;
+	range->dest_count = 1;
+	range->info[0].dest_fd = dax_file(SZ_2M, WRITTEN);
+	ASSERT_EQ(0, ioctl(fd, FIDEDUPERANGE, range));
+	EXPECT_EQ(-EIO, range->info[0].status);
+
+	p = dax_map(clone, 0, SZ_2M);
+	expect_poison(_metadata, p, true);
+	EXPECT_EQ(-1, pwrite(clone, "x", 1, AT_BAD + 8));
+	EXPECT_EQ(EIO, errno);
+	EXPECT_EQ(dax_block(fd, AT_BAD), dax_block(clone, AT_BAD));
+	expect_rest_well(_metadata, clone, p);
+
+	memset(buf, 'n', sizeof(buf));
+	EXPECT_EQ(SZ_4K, pwrite(clone, buf, SZ_4K, AT_BAD));
+	EXPECT_NE(dax_block(fd, AT_BAD), dax_block(clone, AT_BAD));
+	EXPECT_BYTES('n', p + AT_BAD, SZ_4K);
+	EXPECT_EQ(1, bad_sectors(NULL));
+	EXPECT_EQ(-1, pread(fd, buf, 1, AT_BAD));
+	EXPECT_EQ(EIO, errno);
+}
+
+TEST_HARNESS_MAIN

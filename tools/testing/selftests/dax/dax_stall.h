@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Faults that stop where they hold the lock of their entry, for as long as a
+ * test likes.
+ *
+ * A file on a device-mapper device has so many extents that the filesystem
+ * keeps them in a block of their own. After a fresh mount that block is not in
+ * memory: the first fault has to read it, inside ->iomap_begin, and if the
+ * device is suspended by then, waits until it is resumed. Others that need the
+ * same block queue up behind it, each with its own entry locked.
+ *
+ * The faults are taken by processes of their own, which can be killed, and
+ * have no lock of ours. For counts to be exact, dax_stall_run_on() makes them
+ * run one after the other, by priority on one CPU.
+ */
+#ifndef DAX_STALL_H
+#define DAX_STALL_H
+
+#include <sched.h>
+
+#include "dax_test.h"
+
+#define DAX_STALL_DM	"dax-scratch"	/* what dax_scratch_dm() makes */
+
+/* Where the device stands still; undone when a test dies, or it would hang. */
+static inline void dax_suspend(void)
+{
+	if (dax_sh("dmsetup suspend --nolockfs --noflush " DAX_STALL_DM))
+		dax_die("the device cannot be suspended");
+}
+
+static inline void dax_resume(void)
+{
+	if (dax_sh("dmsetup resume " DAX_STALL_DM))
+		dax_die("the device cannot be resumed");
+}
+
+/* A linear target over the scratch device, with no file system if @mib is 0. */
+static inline const char *dax_stall_device(unsigned int mib)
+{
+	char table[512];
+
+	snprintf(table, sizeof(table), "0 %u linear %s 0\n",
+		 (mib ? mib : 16) * 2048, dax_scratch_device() ?: "");
+	return dax_scratch_dm(mib, table);
+}
+
+/*
+ * A file whose first 2 MiB are one aligned extent, full of FILL, and whose
+ * extents nobody has read yet; or NULL in @fd and the reason why not.
+ */
+static inline const char *dax_stall_file(int *fdp)
+{
+	const char *why = dax_stall_device(600);
+	char path[PATH_MAX];
+	int fd;
+
+	if (why)
+		return why;
+	fd = dax_file(3 * SZ_2M, WRITTEN);
+	/* Each other page of the rest becomes a hole. */
+	for (off_t off = SZ_2M; off < (off_t)(2 * SZ_2M); off += 2 * SZ_4K)
+		dax_falloc(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off,
+			   SZ_4K);
+	dax_fsync(fd);
+	dax_name(fd, path, sizeof(path));
+	close(fd);
+	if (dax_sh("umount %s && mount -o dax=always /dev/mapper/%s %s",
+		   dax_dir(), DAX_STALL_DM, dax_dir()))
+		dax_die("cannot mount the scratch file system again");
+	fd = open(path, O_RDWR);
+	if (fd < 0)
+		dax_die("%s: %s", path, strerror(errno));
+	*fdp = fd;
+	return NULL;
+}
+
+/* From now on this process runs on @cpu, before all of lower priority. */
+static inline void dax_stall_run_on(int cpu, int priority)
+{
+	struct sched_param param = { .sched_priority = priority };
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set) ||
+	    sched_setscheduler(0, SCHED_FIFO, &param))
+		dax_die("no real time priority: %s", strerror(errno));
+}
+
+/* A process that touches @p. It exits with 0, or with the signal it got. */
+static inline pid_t dax_stall_touch(char *p, bool write, int priority)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		dax_die("fork: %s", strerror(errno));
+	if (pid)
+		return pid;
+	if (priority)
+		dax_stall_run_on(0, priority);
+	_exit(dax_touch_signal(p, write, NULL));
+}
+
+/* How it ended: as dax_child() says it. */
+static inline int dax_stall_join(pid_t pid)
+{
+	int status;
+
+	if (waitpid(pid, &status, 0) != pid)
+		dax_die("waitpid: %s", strerror(errno));
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) :
+				     WEXITSTATUS(status);
+}
+
+static inline bool dax_stall_ended(pid_t pid)
+{
+	siginfo_t info = {};
+
+	if (waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT))
+		dax_die("waitid: %s", strerror(errno));
+	return info.si_pid == pid;
+}
+
+#define DAX_STALL_SECONDS	60
+
+/* Waits until so many events with @pattern were seen. */
+static inline void dax_stall_until(unsigned int nr, const char *event,
+				   const char *pattern)
+{
+	unsigned int tries = DAX_STALL_SECONDS * 100;
+
+	while (dax_count(event, "%s", pattern) < nr && tries--)
+		usleep(10000);
+	if (dax_count(event, "%s", pattern) < nr) {
+		dax_resume();
+		dax_die("no %u events %s in %u seconds", nr, event,
+			DAX_STALL_SECONDS);
+	}
+}
+
+#endif

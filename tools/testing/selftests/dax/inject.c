@@ -1,0 +1,1192 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Errors where no disk and no lack of memory would make them in time: the
+ * filesystem's block lookup fails, before or after its work, and pages cannot
+ * be had, in faults of both sizes, in promotions, collapses and system calls.
+ *
+ * fail_function has ->iomap_begin or ->iomap_end return an errno in place of
+ * doing anything. Its probe runs where no task is looked at, so it counts the
+ * calls of all tasks; but only this test has files on the filesystem. Some
+ * calls can be let pass first, and so the second extent of an operation fails.
+ *
+ * After each error the same holds, whatever it was: it came to the caller as
+ * documented; the bytes are what they were; another thread can fault there, by
+ * both sizes, so no lock is left behind; and the next try succeeds.
+ */
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+
+#include "dax_harness.h"
+
+#define FAIL_FUNCTION	"/sys/kernel/debug/fail_function/"
+#define FAIL_PAGES	"/sys/kernel/debug/fail_page_alloc/"
+#define ALWAYS		-1
+
+enum hook { BEGIN_READ, BEGIN_WRITE, END };
+
+static const char *hook_name(enum hook hook)
+{
+	static const char *const ext4[] = {
+		"ext4_iomap_begin", "ext4_iomap_begin", "ext4_iomap_end" };
+	static const char *const xfs[] = {
+		"xfs_read_iomap_begin", "xfs_direct_write_iomap_begin",
+		"xfs_dax_write_iomap_end" };
+
+	return dax_is_xfs() ? xfs[hook] : ext4[hook];
+}
+
+static bool injectable(enum hook hook)
+{
+	char line[256];
+	bool found = false;
+	size_t len = strlen(hook_name(hook));
+	FILE *file = fopen("/sys/kernel/debug/error_injection/list", "r");
+
+	while (file && !found && fgets(line, sizeof(line), file))
+		found = !strncmp(line, hook_name(hook), len) &&
+			(line[len] == ' ' || line[len] == '\t');
+	if (file)
+		fclose(file);
+	return found;
+}
+
+static const char *no_injection(void)
+{
+	if (access(FAIL_FUNCTION "inject", W_OK))
+		return "needs CONFIG_FAIL_FUNCTION with its debugfs files";
+	if (!injectable(BEGIN_READ) || !injectable(BEGIN_WRITE) ||
+	    !injectable(END))
+		return "this kernel's iomap operations allow no error injection";
+	return NULL;
+}
+
+static int hits_left;
+
+/* After @skip calls of it, @times more return @err. */
+static void inject(enum hook hook, int err, int skip, int times)
+{
+	char path[128];
+	int ret;
+
+	ret = dax_write_file(FAIL_FUNCTION "inject", "%s", hook_name(hook));
+	if (ret == -EBUSY)	/* there is a probe already */
+		ret = 0;
+	snprintf(path, sizeof(path), FAIL_FUNCTION "%s/retval",
+		 hook_name(hook));
+	ret |= dax_write_file(path, "%#llx", -(unsigned long long)err);
+	ret |= dax_write_file(FAIL_FUNCTION "task-filter", "N");
+	ret |= dax_write_file(FAIL_FUNCTION "verbose", "0");
+	ret |= dax_write_file(FAIL_FUNCTION "interval", "1");
+	ret |= dax_write_file(FAIL_FUNCTION "space", "%d", skip ? skip + 1 : 0);
+	hits_left = times == ALWAYS ? INT_MAX / 2 : times;
+	ret |= dax_write_file(FAIL_FUNCTION "times", "%d", hits_left);
+	ret |= dax_write_file(FAIL_FUNCTION "probability", "100");
+	if (ret)
+		dax_die("fail_function cannot be set up for %s",
+			hook_name(hook));
+}
+
+static int read_number(const char *path)
+{
+	FILE *file = fopen(path, "r");
+	int nr;
+
+	if (!file || fscanf(file, "%d", &nr) != 1)
+		dax_die("%s: %s", path, strerror(errno));
+	fclose(file);
+	return nr;
+}
+
+/* Returns how many calls failed. */
+static int inject_off(void)
+{
+	int hits;
+
+	if (access(FAIL_FUNCTION "inject", W_OK))
+		return 0;
+	dax_write_file(FAIL_FUNCTION "probability", "0");
+	hits = hits_left - read_number(FAIL_FUNCTION "times");
+	dax_write_file(FAIL_FUNCTION "times", "0");
+	hits_left = 0;
+	dax_write_file(FAIL_FUNCTION "inject", "\n");
+	return hits;
+}
+
+static const char *no_page_failures(void)
+{
+	if (access(FAIL_PAGES "probability", W_OK))
+		return "needs CONFIG_FAIL_PAGE_ALLOC with its debugfs files";
+	return NULL;
+}
+
+/* In this thread, of the @nr next pages none can be had. */
+static void fail_pages(int nr)
+{
+	char path[64];
+	int err = 0;
+
+	err |= dax_write_file(FAIL_PAGES "task-filter", "Y");
+	err |= dax_write_file(FAIL_PAGES "ignore-gfp-wait", "N");
+	err |= dax_write_file(FAIL_PAGES "ignore-gfp-highmem", "N");
+	err |= dax_write_file(FAIL_PAGES "min-order", "0");
+	err |= dax_write_file(FAIL_PAGES "verbose", "0");
+	err |= dax_write_file(FAIL_PAGES "interval", "1");
+	err |= dax_write_file(FAIL_PAGES "space", "0");
+	err |= dax_write_file(FAIL_PAGES "times", "%d", nr);
+	err |= dax_write_file(FAIL_PAGES "probability", "100");
+	snprintf(path, sizeof(path), "/proc/self/task/%d/make-it-fail",
+		 gettid());
+	err |= dax_write_file(path, "1");
+	if (err)
+		dax_die("fail_page_alloc cannot be set up");
+	hits_left = nr;
+}
+
+static int fail_pages_off(void)
+{
+	char path[64];
+	int hits;
+
+	if (access(FAIL_PAGES "probability", W_OK))
+		return 0;
+	snprintf(path, sizeof(path), "/proc/self/task/%d/make-it-fail",
+		 gettid());
+	dax_write_file(path, "0");
+	dax_write_file(FAIL_PAGES "probability", "0");
+	hits = hits_left - read_number(FAIL_PAGES "times");
+	dax_write_file(FAIL_PAGES "times", "0");
+	dax_write_file(FAIL_PAGES "task-filter", "N");
+	hits_left = 0;
+	return hits;
+}
+
+FIXTURE(inject) {
+};
+
+FIXTURE_SETUP(inject)
+{
+	if (!getenv("DAX_DIR"))
+		SKIP(return, "DAX_DIR names no DAX mount: use run_dax_tests.sh");
+	dax_enter();
+}
+
+/* What is armed would fail the next test, too. */
+FIXTURE_TEARDOWN(inject)
+{
+	inject_off();
+	fail_pages_off();
+	dax_leave();
+}
+
+/* Another thread stores and loads at @off, by both sizes of a fault. */
+struct visitor {
+	int fd;
+	off_t off;
+	unsigned int odd;
+};
+
+static void *visit(void *arg)
+{
+	struct visitor *v = arg;
+	off_t start = v->off & -SZ_2M;
+	char *small, *huge;
+
+	small = dax_map_shifted(v->fd, start, SZ_2M, PROT_READ | PROT_WRITE,
+				MAP_SHARED, SZ_4K);
+	huge = dax_map(v->fd, start, SZ_2M);
+	v->odd += !!dax_touch_signal(small + (v->off - start), false, NULL);
+	v->odd += !!dax_touch_signal(huge + (v->off - start), false, NULL);
+	v->odd += dax_peek(small + (v->off - start)) !=
+		  dax_peek(huge + (v->off - start));
+	dax_poke(small + (v->off - start), 'v');
+	v->odd += dax_peek(huge + (v->off - start)) != 'v';
+	dax_unmap(small, SZ_2M);
+	dax_unmap(huge, SZ_2M);
+	return NULL;
+}
+
+/* It hangs if an entry is left locked, and the harness tells of that. */
+static unsigned int others_fail_at(int fd, off_t off)
+{
+	struct visitor v = { .fd = fd, .off = off };
+
+	dax_join(dax_thread(visit, &v));
+	dax_fsync(fd);
+	return v.odd;
+}
+
+/*
+ * What a fault of 4 KiB makes of an errno. mm tries again when memory was
+ * short, and ext4 when there was no space, since a commit may free some.
+ */
+struct outcome {
+	int err;
+	int sig;
+	int code;
+};
+
+static const struct outcome outcomes[] = {
+	{ EIO, SIGBUS, BUS_ADRERR },
+	{ EHWPOISON, SIGBUS, BUS_MCEERR_AR },
+	{ ENOSPC, SIGBUS, BUS_ADRERR },
+	{ EAGAIN, SIGBUS, BUS_ADRERR },
+	{ EDQUOT, SIGBUS, BUS_ADRERR },
+	{ ENOMEM, 0, 0 },
+};
+
+static bool retried(const struct outcome *outcome, bool write)
+{
+	return outcome->err == ENOMEM ||
+	       (outcome->err == ENOSPC && write && !dax_is_xfs());
+}
+
+static void small_faults(struct __test_metadata *_metadata, bool write,
+			 enum dax_layout layout)
+{
+	char byte = layout == WRITTEN ? FILL : 0, *p, *other;
+	int fd = dax_file(SZ_2M, layout);
+
+	dax_trace(fd, "dax_pte_fault_done");
+	p = dax_map_small(fd, SZ_2M);
+	other = dax_map_small(fd, SZ_2M);
+	for (unsigned int i = 0; i < ARRAY_LEN(outcomes); i++) {
+		bool again = retried(&outcomes[i], write);
+		char *at = p + (10 + i) * SZ_4K;
+		siginfo_t info = {};
+		int sig;
+
+		dax_trace_clear();
+		inject(write ? BEGIN_WRITE : BEGIN_READ, outcomes[i].err, 0, 1);
+		sig = dax_touch_signal(at, write, &info);
+		EXPECT_EQ(1, inject_off());
+		EXPECT_EQ(again ? 0 : outcomes[i].sig, sig);
+		if (sig) {
+			EXPECT_EQ(outcomes[i].code, info.si_code);
+			EXPECT_EQ((uintptr_t)at,
+				  (uintptr_t)info.si_addr & -SZ_4K);
+			EXPECT_MAPPED("none", at);
+		}
+		/* The first one is told, and that it was mapped is not. */
+		EXPECT_EQ(again ? 1 : 0,
+			  dax_count("dax_pte_fault_done", "NOPAGE") +
+			  dax_count("dax_pte_fault_done", "MAJOR|NOPAGE") +
+			  dax_count("dax_pte_fault_done", "NOPAGE|MAJOR"));
+
+		EXPECT_EQ(sig || !write ? byte : 'w',
+			  dax_peek(other + (10 + i) * SZ_4K));
+		EXPECT_BYTES(byte, other + (10 + i) * SZ_4K + 1, SZ_4K - 1);
+		dax_poke(at, 'x');
+		EXPECT_EQ('x', dax_peek(other + (10 + i) * SZ_4K));
+	}
+	EXPECT_EQ(0, others_fail_at(fd, 10 * SZ_4K));
+	EXPECT_EQ(0, others_fail_at(fd, 300 * SZ_4K));
+}
+
+TEST_F(inject, small_read_fault)
+{
+	NEED(no_injection());
+	small_faults(_metadata, false, WRITTEN);
+}
+
+TEST_F(inject, small_read_fault_of_hole)
+{
+	NEED(no_injection());
+	small_faults(_metadata, false, HOLE);
+}
+
+TEST_F(inject, small_write_fault)
+{
+	NEED(no_injection());
+	small_faults(_metadata, true, WRITTEN);
+}
+
+TEST_F(inject, small_write_fault_of_hole)
+{
+	NEED(no_injection());
+	small_faults(_metadata, true, HOLE);
+}
+
+#define FALLBACKS(why) \
+	dax_count("dax_fault_fallback", "order 9, reason %s", why)
+
+/* A 2 MiB fault falls back, whatever the error is; the 4 KiB one is served. */
+static void huge_faults(struct __test_metadata *_metadata, bool write,
+			enum dax_layout layout)
+{
+	char byte = layout == WRITTEN ? FILL : 0;
+
+	for (unsigned int i = 0; i < ARRAY_LEN(outcomes); i++) {
+		int fd = dax_file(SZ_2M, layout);
+		char *p = dax_map(fd, 0, SZ_2M), *q;
+
+		dax_trace(fd, NULL);
+		dax_trace_clear();
+		inject(write ? BEGIN_WRITE : BEGIN_READ, outcomes[i].err, 0, 1);
+		EXPECT_EQ(0, dax_touch_signal(p + 5 * SZ_4K, write, NULL));
+		EXPECT_EQ(1, inject_off());
+		EXPECT_EQ(1, FALLBACKS("iomap-error"));
+		EXPECT_EQ(1, dax_count("dax_pmd_fault_done", "FALLBACK"));
+		/* ext4 is asked a second time, with the mmap lock. */
+		if (dax_is_xfs())
+			EXPECT_STRNE("2M", dax_mapped(p + 5 * SZ_4K));
+		EXPECT_EQ(write ? 'w' : byte, dax_peek(p + 5 * SZ_4K));
+		EXPECT_BYTES(byte, p + 5 * SZ_4K + 1, SZ_2M - 5 * SZ_4K - 1);
+
+		/* The entry that it left is no obstacle to who comes next. */
+		EXPECT_EQ(0, others_fail_at(fd, 9 * SZ_4K));
+		q = dax_map(fd, 0, SZ_2M);
+		dax_poke(q, 'q');
+		if (layout == WRITTEN && dax_has_event("dax_promote_entry"))
+			EXPECT_MAPPED("2M", q);
+		dax_trace_stop("fs_dax");
+		dax_unmap(p, SZ_2M);
+		dax_unmap(q, SZ_2M);
+		dax_unlink(fd);
+		close(fd);
+	}
+}
+
+TEST_F(inject, huge_read_fault)
+{
+	NEED(no_injection());
+	NEED_EVENT("dax_fault_fallback");
+	huge_faults(_metadata, false, WRITTEN);
+}
+
+TEST_F(inject, huge_read_fault_of_hole)
+{
+	NEED(no_injection());
+	NEED_EVENT("dax_fault_fallback");
+	huge_faults(_metadata, false, HOLE);
+}
+
+TEST_F(inject, huge_write_fault)
+{
+	NEED(no_injection());
+	NEED_EVENT("dax_fault_fallback");
+	huge_faults(_metadata, true, PREALLOC);
+}
+
+/* Over the huge zero page, that a store replaces: it stays zero, or goes. */
+TEST_F(inject, huge_write_fault_over_zero_page)
+{
+	char *p, *q;
+	int fd;
+
+	NEED(no_injection());
+	fd = dax_file(SZ_2M, PREALLOC);
+	p = dax_map(fd, 0, SZ_2M);
+	dax_peek(p);
+	ASSERT_MAPPED("2M zero", p);
+	inject(BEGIN_WRITE, EIO, 0, ALWAYS);
+	EXPECT_EQ(SIGBUS, dax_touch_signal(p + 8, true, NULL));
+	EXPECT_LT(1, inject_off());
+	EXPECT_BYTES(0, p, SZ_2M);
+	q = dax_map(fd, 0, SZ_2M);
+	dax_poke(q + 8, 'q');
+	EXPECT_EQ('q', dax_peek(p + 8));
+	EXPECT_EQ(0, others_fail_at(fd, SZ_1M));
+	EXPECT_EQ('v', dax_peek(p + SZ_1M));
+}
+
+/* Blocks cannot be had at any size: SIGBUS, and one word for each try. */
+static void all_fail(struct __test_metadata *_metadata, bool write)
+{
+	int fd = dax_file(SZ_2M, WRITTEN), hits;
+	char *p = dax_map(fd, 0, SZ_2M);
+
+	dax_trace(fd, NULL);
+	dax_trace_clear();
+	inject(write ? BEGIN_WRITE : BEGIN_READ, EIO, 0, ALWAYS);
+	EXPECT_EQ(SIGBUS, dax_touch_signal(p, write, NULL));
+	hits = inject_off();
+	EXPECT_EQ(1, dax_count("dax_pte_fault_done", "SIGBUS"));
+	EXPECT_EQ(hits - 1, FALLBACKS("iomap-error"));
+	ONCE_OR_TWICE(FALLBACKS("iomap-error"));
+	EXPECT_MAPPED("none", p);
+	EXPECT_EQ(0, others_fail_at(fd, SZ_1M));
+	EXPECT_EQ(FILL, dax_peek(p));
+}
+
+TEST_F(inject, all_reads_fail)
+{
+	NEED(no_injection());
+	NEED_EVENT("dax_fault_fallback");
+	all_fail(_metadata, false);
+}
+
+TEST_F(inject, all_writes_fail)
+{
+	NEED(no_injection());
+	NEED_EVENT("dax_fault_fallback");
+	all_fail(_metadata, true);
+}
+
+/* Promotion: small entries of all kinds, of which some are dirty. */
+
+#define DIRTY(page)	((page) % 50 == 7)
+#define ZERO(page)	((page) % 50 == 9)
+
+static char *small_entries(int fd)
+{
+	char *small = dax_map_small(fd, SZ_2M);
+
+	for (unsigned int i = 0; i < PAGES_2M; i++) {
+		if (DIRTY(i))
+			dax_poke(small + i * SZ_4K, 's');
+		else if (ZERO(i))
+			dax_peek(small + i * SZ_4K);
+	}
+	return small;
+}
+
+static unsigned int wrong_bytes(const char *p)
+{
+	unsigned int nr = 0;
+
+	for (unsigned int i = 0; i < PAGES_2M; i++)
+		nr += dax_peek(p + i * SZ_4K) != (DIRTY(i) ? 's' : 0);
+	return nr;
+}
+
+static unsigned int nr_dirty(void)
+{
+	unsigned int nr = 0;
+
+	for (unsigned int i = 0; i < PAGES_2M; i++)
+		nr += DIRTY(i);
+	return nr;
+}
+
+/* Each promotion is undone, and each of those is told as a fallback. */
+static void expect_rollbacks(struct __test_metadata *_metadata,
+			     unsigned int nr)
+{
+	EXPECT_EQ(nr, PROMOTE("try"));
+	EXPECT_EQ(nr, PROMOTE("replace"));
+	EXPECT_EQ(nr, PROMOTE("rollback"));
+	EXPECT_EQ(0, PROMOTE("done"));
+}
+
+/* The entries are small, and those that were dirty are so still. */
+static void expect_small_dirty(struct __test_metadata *_metadata, int fd)
+{
+	dax_trace_clear();
+	dax_fsync(fd);
+	EXPECT_EQ(nr_dirty(), dax_count("dax_writeback_one", "pglen 0x1"));
+	EXPECT_EQ(nr_dirty(), dax_count("dax_writeback_one", "%s", ""));
+}
+
+static void promotion(struct __test_metadata *_metadata, bool write, int err)
+{
+	struct dax_view *view = malloc(sizeof(*view));
+	unsigned int tries;
+	char *small, *p;
+	int fd;
+
+	fd = dax_file(SZ_2M, PREALLOC);
+	small = small_entries(fd);
+	dax_look(view, small);
+	p = dax_map(fd, 0, SZ_2M);
+	dax_trace(fd, NULL);
+	dax_trace_clear();
+	inject(write ? BEGIN_WRITE : BEGIN_READ, err, 0, ALWAYS);
+	EXPECT_EQ(SIGBUS, dax_touch_signal(p, write, NULL));
+	tries = inject_off() - 1;
+	ONCE_OR_TWICE(tries);
+	EXPECT_EQ(tries, FALLBACKS("iomap-error"));
+	expect_rollbacks(_metadata, tries);
+	/*
+	 * A write may have got blocks before it failed, so the zero pages are
+	 * gone then; everything else is mapped as it was.
+	 */
+	for (unsigned int i = 0; i < PAGES_2M && write; i++) {
+		if (strcmp(view->mapped[i], "4K zero"))
+			continue;
+		view->mapped[i] = "none";
+		view->pfn[i] = 0;
+	}
+	EXPECT_EQ(0, dax_looks_different(view, small));
+	expect_small_dirty(_metadata, fd);
+	EXPECT_EQ(0, wrong_bytes(small));
+
+	/* The next one is promoted. */
+	dax_trace_clear();
+	dax_poke(p + 1, 'p');
+	EXPECT_MAPPED("2M", p);
+	EXPECT_EQ(1, PROMOTE("done"));
+	EXPECT_EQ(0, wrong_bytes(small));
+	EXPECT_EQ(0, wrong_bytes(p));
+	EXPECT_EQ(0, others_fail_at(fd, SZ_1M));
+	free(view);
+}
+
+TEST_F(inject, promotion_by_read)
+{
+	NEED(no_injection());
+	NEED_PROMOTION();
+	promotion(_metadata, false, EIO);
+}
+
+TEST_F(inject, promotion_by_write)
+{
+	NEED(no_injection());
+	NEED_PROMOTION();
+	promotion(_metadata, true, EIO);
+}
+
+TEST_F(inject, promotion_without_space)
+{
+	NEED(no_injection());
+	NEED_PROMOTION();
+	promotion(_metadata, true, EDQUOT);
+}
+
+/* The first extent is there, and the next one, which goes on, is not. */
+TEST_F(inject, second_extent_of_huge)
+{
+	char *p;
+	int fd;
+
+	NEED(no_injection());
+	NEED_EVENT("dax_fault_fallback");
+	fd = dax_file(SZ_2M, PREALLOC);
+	/* Written and unwritten blocks are two extents. */
+	dax_fill(fd, 0, SZ_1M, FILL);
+	dax_fsync(fd);
+	if (!dax_extent_huge(fd, 0)) {
+		p = dax_map(fd, 0, SZ_2M);
+		dax_trace(fd, NULL);
+		dax_trace_clear();
+		inject(BEGIN_WRITE, EIO, 1, 1);
+		EXPECT_EQ(0, dax_touch_signal(p, true, NULL));
+		EXPECT_EQ(1, inject_off());
+		EXPECT_EQ(1, FALLBACKS("iomap-error"));
+		EXPECT_EQ('w', dax_peek(p));
+	}
+	p = dax_map(fd, 0, SZ_2M);
+	dax_poke(p + 1, 'w');
+	EXPECT_EQ('w', dax_peek(p + 1));
+	EXPECT_BYTES(FILL, p + 2, SZ_1M - 2);
+	EXPECT_BYTES(0, p + SZ_1M, SZ_1M);
+	EXPECT_EQ(0, others_fail_at(fd, SZ_1M));
+}
+
+/* Collapse. */
+
+static void collapse(struct __test_metadata *_metadata, int inject_err,
+		     int want)
+{
+	struct dax_view *view = malloc(sizeof(*view));
+	char *p;
+	int fd;
+
+	ASSERT_EQ(NULL, dax_policy("off"));
+	fd = dax_file(SZ_2M, WRITTEN);
+	dax_peek(dax_map(fd, 9 * SZ_4K, SZ_4K));
+	p = dax_map(fd, 0, SZ_2M);
+	for (unsigned int i = 0; i < PAGES_2M; i += 3)
+		dax_poke(p + i * SZ_4K, 'c');
+	ASSERT_MAPPED("4K", p);
+	dax_look(view, p);
+	dax_trace(fd, NULL);
+	dax_trace_clear();
+	inject(BEGIN_READ, inject_err, 0, ALWAYS);
+	EXPECT_EQ(want, dax_collapse(p, SZ_2M));
+	EXPECT_EQ(1, inject_off());
+	expect_rollbacks(_metadata, 1);
+	EXPECT_EQ(1, dax_count("dax_collapse", "result %d", -want));
+	EXPECT_EQ(0, dax_looks_different(view, p));
+	dax_trace_clear();
+	dax_fsync(fd);
+	EXPECT_EQ((PAGES_2M + 2) / 3,
+		  dax_count("dax_writeback_one", "pglen 0x1"));
+
+	EXPECT_EQ(0, dax_collapse(p, SZ_2M));
+	EXPECT_MAPPED("2M", p);
+	for (unsigned int i = 0; i < PAGES_2M; i++)
+		ASSERT_EQ(i % 3 ? FILL : 'c', dax_peek(p + i * SZ_4K));
+	EXPECT_EQ(0, others_fail_at(fd, SZ_1M));
+	free(view);
+}
+
+TEST_F(inject, collapse_error)
+{
+	NEED(no_injection());
+	NEED_PROMOTION();
+	collapse(_metadata, EIO, EINVAL);
+}
+
+TEST_F(inject, collapse_no_memory)
+{
+	NEED(no_injection());
+	NEED_PROMOTION();
+	collapse(_metadata, ENOMEM, ENOMEM);
+}
+
+TEST_F(inject, collapse_again)
+{
+	NEED(no_injection());
+	NEED_PROMOTION();
+	collapse(_metadata, EAGAIN, EAGAIN);
+}
+
+/* System calls. */
+
+static off_t size_of(int fd)
+{
+	return lseek(fd, 0, SEEK_END);
+}
+
+TEST_F(inject, read)
+{
+	static const int errs[] = { EIO, ENOMEM, EINTR, EUCLEAN };
+	char *buf = malloc(2 * SZ_2M);
+	ssize_t first;
+	int fd;
+
+	NEED(no_injection());
+	fd = dax_file_fragmented();
+	for (unsigned int i = 0; i < ARRAY_LEN(errs); i++) {
+		inject(BEGIN_READ, errs[i], 0, 1);
+		EXPECT_EQ(-1, pread(fd, buf, 2 * SZ_2M, 0));
+		EXPECT_EQ(errs[i], errno);
+		EXPECT_EQ(1, inject_off());
+	}
+	/* What came before the error was read, and is told. */
+	inject(BEGIN_READ, EIO, 1, 1);
+	first = pread(fd, buf, 2 * SZ_2M, 0);
+	EXPECT_EQ(1, inject_off());
+	EXPECT_EQ(DAX_GAP * SZ_4K, first);
+	EXPECT_BYTES(FILL, buf, DAX_GAP * SZ_4K);
+	dax_read(fd, 0, buf, 2 * SZ_2M);
+	EXPECT_BYTES(0, buf + DAX_GAP * SZ_4K, SZ_4K);
+	EXPECT_EQ(0, others_fail_at(fd, 0));
+	free(buf);
+}
+
+TEST_F(inject, write)
+{
+	static const int errs[] = { EIO, ENOMEM, EDQUOT, ENOSPC };
+	char *buf = malloc(2 * SZ_2M), *p;
+	ssize_t first;
+	int fd;
+
+	NEED(no_injection());
+	fd = dax_file_fragmented();
+	p = dax_map(fd, 0, SZ_2M);
+	dax_peek(p);
+	memset(buf, 'n', 2 * SZ_2M);
+	for (unsigned int i = 0; i < ARRAY_LEN(errs); i++) {
+		inject(BEGIN_WRITE, errs[i], 0, 1);
+		EXPECT_EQ(-1, pwrite(fd, buf, SZ_2M, 0));
+		EXPECT_EQ(errs[i], errno);
+		EXPECT_EQ(1, inject_off());
+		EXPECT_BYTES(FILL, p, DAX_GAP * SZ_4K);
+	}
+	inject(BEGIN_WRITE, EIO, 1, 1);
+	first = pwrite(fd, buf, SZ_2M, 0);
+	EXPECT_EQ(1, inject_off());
+	EXPECT_EQ(DAX_GAP * SZ_4K, first);
+	EXPECT_BYTES('n', p, DAX_GAP * SZ_4K);
+	EXPECT_BYTES(0, p + DAX_GAP * SZ_4K, SZ_4K);
+	EXPECT_BYTES(FILL, p + (DAX_GAP + 1) * SZ_4K, SZ_4K);
+	EXPECT_EQ(SZ_2M, pwrite(fd, buf, SZ_2M, 0));
+	EXPECT_BYTES('n', p, SZ_2M);
+	EXPECT_EQ(0, others_fail_at(fd, DAX_GAP * SZ_4K));
+	free(buf);
+}
+
+/* The size grows by what was written, and so not at all. */
+TEST_F(inject, append)
+{
+	char buf[3 * SZ_4K];
+	int fd;
+
+	NEED(no_injection());
+	fd = dax_file(SZ_4K, WRITTEN);
+	memset(buf, 'a', sizeof(buf));
+	inject(BEGIN_WRITE, ENOSPC, 0, 1);
+	EXPECT_EQ(-1, pwrite(fd, buf, sizeof(buf), SZ_4K));
+	EXPECT_EQ(ENOSPC, errno);
+	EXPECT_EQ(1, inject_off());
+	EXPECT_EQ(SZ_4K, size_of(fd));
+	EXPECT_EQ(sizeof(buf), pwrite(fd, buf, sizeof(buf), SZ_4K));
+	EXPECT_EQ(4 * SZ_4K, size_of(fd));
+	dax_fsync(fd);
+	dax_read(fd, SZ_4K, buf, sizeof(buf));
+	EXPECT_BYTES('a', buf, sizeof(buf));
+	EXPECT_EQ(0, others_fail_at(fd, 0));
+}
+
+/* The page that the new end is in cannot be zeroed. */
+TEST_F(inject, truncate)
+{
+	off_t end = SZ_1M + 100;
+	char *p;
+	int fd, ret;
+
+	NEED(no_injection());
+	fd = dax_file(SZ_2M, WRITTEN);
+	p = dax_map(fd, 0, SZ_2M);
+	dax_poke(p, FILL);
+	inject(BEGIN_WRITE, EIO, 0, 1);
+	ret = ftruncate(fd, end);
+	EXPECT_EQ(1, inject_off());
+	if (dax_is_xfs()) {
+		EXPECT_EQ(-1, ret);
+		EXPECT_EQ(EIO, errno);
+		EXPECT_EQ(SZ_2M, size_of(fd));
+		EXPECT_BYTES(FILL, p, SZ_2M);
+	} else {
+		/* ext4 cuts all the same, and tells nobody. */
+		EXPECT_EQ(0, ret);
+		EXPECT_EQ(end, size_of(fd));
+		EXPECT_BYTES(FILL, p, end);
+	}
+	dax_truncate(fd, end - 1);
+	EXPECT_EQ(end - 1, size_of(fd));
+	EXPECT_BYTES(FILL, p, end - 1);
+	EXPECT_BYTES(0, p + end - 1, SZ_4K - 99);
+	dax_truncate(fd, SZ_2M);
+	EXPECT_BYTES(0, p + end - 1, SZ_2M - end + 1);
+	EXPECT_EQ(0, others_fail_at(fd, 0));
+	EXPECT_EQ(0, others_fail_at(fd, end));
+}
+
+/* The parts of pages at both ends of a range that is to be zero. */
+static void zero_edges(struct __test_metadata *_metadata, int mode)
+{
+	off_t start = 5 * SZ_4K + 100, len = 10 * SZ_4K;
+	unsigned int skip;
+	char *p;
+	int fd;
+
+	fd = dax_file(SZ_2M, WRITTEN);
+	p = dax_map(fd, 0, SZ_2M);
+	dax_peek(p);
+	for (skip = 0; skip < 2; skip++) {
+		inject(BEGIN_WRITE, EIO, skip, 1);
+		EXPECT_EQ(-1, fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, start,
+					len));
+		EXPECT_EQ(EIO, errno);
+		EXPECT_EQ(1, inject_off());
+		EXPECT_EQ(SZ_2M, size_of(fd));
+		EXPECT_BYTES(FILL, p, start);
+		EXPECT_BYTES(FILL, p + start + len, SZ_2M - start - len);
+	}
+	dax_falloc(fd, mode | FALLOC_FL_KEEP_SIZE, start, len);
+	EXPECT_BYTES(FILL, p, start);
+	EXPECT_BYTES(0, p + start, len);
+	EXPECT_BYTES(FILL, p + start + len, SZ_2M - start - len);
+	EXPECT_EQ(0, others_fail_at(fd, start + SZ_4K));
+	EXPECT_EQ(0, others_fail_at(fd, 0));
+}
+
+TEST_F(inject, zero_range)
+{
+	NEED(no_injection());
+	zero_edges(_metadata, FALLOC_FL_ZERO_RANGE);
+}
+
+TEST_F(inject, punch_hole)
+{
+	NEED(no_injection());
+	zero_edges(_metadata, FALLOC_FL_PUNCH_HOLE);
+}
+
+/* Two files that share blocks. */
+
+static void expect_both(struct __test_metadata *_metadata, int fd, int clone)
+{
+	char *a = dax_map(fd, 0, SZ_2M), *b = dax_map(clone, 0, SZ_2M);
+
+	EXPECT_BYTES(FILL, a, SZ_2M);
+	EXPECT_BYTES(FILL, b, SZ_2M);
+	dax_unmap(a, SZ_2M);
+	dax_unmap(b, SZ_2M);
+}
+
+TEST_F(inject, unshare)
+{
+	int fd, clone;
+
+	NEED(no_injection());
+	NEED_XFS();
+	fd = dax_file(SZ_2M, WRITTEN);
+	clone = dax_clone(fd, "clone");
+	inject(BEGIN_WRITE, ENOSPC, 0, 1);
+	EXPECT_EQ(-1, fallocate(clone, FALLOC_FL_UNSHARE_RANGE, 0, SZ_2M));
+	EXPECT_EQ(ENOSPC, errno);
+	EXPECT_EQ(1, inject_off());
+	expect_both(_metadata, fd, clone);
+	EXPECT_EQ(dax_block(fd, 0), dax_block(clone, 0));
+	dax_falloc(clone, FALLOC_FL_UNSHARE_RANGE, 0, SZ_2M);
+	EXPECT_NE(dax_block(fd, 0), dax_block(clone, 0));
+	expect_both(_metadata, fd, clone);
+	EXPECT_EQ(0, others_fail_at(clone, 0));
+	EXPECT_EQ(0, others_fail_at(fd, SZ_1M));
+}
+
+/*
+ * A write to shared blocks asks twice, the second time with faults locked out:
+ * if that fails, they may be let in again.
+ */
+TEST_F(inject, write_to_shared)
+{
+	int fd, clone;
+	char *p;
+
+	NEED(no_injection());
+	NEED_XFS();
+	fd = dax_file(SZ_2M, WRITTEN);
+	clone = dax_clone(fd, "clone");
+	p = dax_map(clone, 0, SZ_2M);
+	dax_peek(p);
+	for (int skip = 0; skip < 2; skip++) {
+		inject(BEGIN_WRITE, EIO, skip, 1);
+		EXPECT_EQ(-1, pwrite(clone, "x", 1, 100));
+		EXPECT_EQ(EIO, errno);
+		EXPECT_EQ(1, inject_off());
+		expect_both(_metadata, fd, clone);
+	}
+	EXPECT_EQ(1, pwrite(clone, "x", 1, 100));
+	EXPECT_EQ('x', dax_peek(p + 100));
+	EXPECT_EQ(FILL, dax_peek(p + 99));
+	EXPECT_EQ(FILL, dax_peek(dax_map(fd, 0, SZ_2M) + 100));
+	EXPECT_EQ(0, others_fail_at(clone, 0));
+	EXPECT_EQ(0, others_fail_at(fd, 0));
+}
+
+TEST_F(inject, store_to_shared)
+{
+	char *p, *q;
+	int fd, clone;
+
+	NEED(no_injection());
+	NEED_XFS();
+	fd = dax_file(SZ_2M, WRITTEN);
+	clone = dax_clone(fd, "clone");
+	p = dax_map(clone, 0, SZ_2M);
+	q = dax_map(fd, 0, SZ_2M);
+	dax_peek(p);
+	dax_peek(q);
+	inject(BEGIN_WRITE, ENOSPC, 0, ALWAYS);
+	EXPECT_EQ(SIGBUS, dax_touch_signal(p + SZ_4K, true, NULL));
+	EXPECT_LT(0, inject_off());
+	expect_both(_metadata, fd, clone);
+	dax_poke(p + SZ_4K, 'w');
+	EXPECT_EQ('w', dax_peek(p + SZ_4K));
+	EXPECT_EQ(FILL, dax_peek(q + SZ_4K));
+	EXPECT_EQ(0, others_fail_at(clone, 0));
+	EXPECT_EQ(FILL, dax_peek(q));
+}
+
+/* Either of two files that are compared. */
+TEST_F(inject, dedupe)
+{
+	char space[sizeof(struct file_dedupe_range) +
+		   sizeof(struct file_dedupe_range_info)] = {};
+	struct file_dedupe_range *range = (void *)space;
+	int fd, other;
+
+	NEED(no_injection());
+	NEED_XFS();
+	fd = dax_file(SZ_2M, WRITTEN);
+	other = dax_file(SZ_2M, WRITTEN);
+	range->src_length = SZ_2M;
+	range->dest_count = 1;
+	range->info[0].dest_fd = other;
+	for (int skip = 0; skip < 2; skip++) {
+		inject(BEGIN_READ, EIO, skip, 1);
+		ASSERT_EQ(0, ioctl(fd, FIDEDUPERANGE, range));
+		EXPECT_EQ(1, inject_off());
+		EXPECT_EQ(-EIO, range->info[0].status);
+		expect_both(_metadata, fd, other);
+		EXPECT_NE(dax_block(fd, 0), dax_block(other, 0));
+	}
+	ASSERT_EQ(0, ioctl(fd, FIDEDUPERANGE, range));
+	EXPECT_EQ(FILE_DEDUPE_RANGE_SAME, range->info[0].status);
+	EXPECT_EQ(SZ_2M, range->info[0].bytes_deduped);
+	expect_both(_metadata, fd, other);
+	EXPECT_EQ(0, others_fail_at(other, 0));
+	EXPECT_EQ(0, others_fail_at(fd, SZ_1M));
+}
+
+/*
+ * ->iomap_end fails. After something was done its error has no one to go to,
+ * since that is done; where nothing was, it may be the error that is returned.
+ * The files here share nothing: what XFS leaves out was nothing.
+ */
+TEST_F(inject, end_of_faults)
+{
+	char *small, *p;
+	int fd, calls;
+
+	NEED(no_injection());
+	fd = dax_file(SZ_2M, WRITTEN);
+	dax_trace(fd, NULL);
+	small = dax_map_small(fd, SZ_2M);
+	inject(END, EIO, 0, ALWAYS);
+	EXPECT_EQ(0, dax_touch_signal(small, true, NULL));
+	EXPECT_EQ(0, dax_touch_signal(small + SZ_4K, false, NULL));
+	calls = inject_off();
+	EXPECT_EQ(dax_is_xfs() ? 1 : 2, calls);
+	EXPECT_EQ('w', dax_peek(small));
+	EXPECT_EQ(FILL, dax_peek(small + SZ_4K));
+
+	fd = dax_file(SZ_2M, WRITTEN);
+	p = dax_map(fd, 0, SZ_2M);
+	inject(END, EIO, 0, ALWAYS);
+	EXPECT_EQ(0, dax_touch_signal(p, true, NULL));
+	EXPECT_EQ(1, inject_off());
+	EXPECT_MAPPED("2M", p);
+	EXPECT_EQ('w', dax_peek(p));
+	EXPECT_BYTES(FILL, p + 1, SZ_2M - 1);
+	dax_trace_clear();
+	EXPECT_EQ(0, others_fail_at(fd, SZ_1M));
+}
+
+TEST_F(inject, end_of_promotion)
+{
+	char *small, *p;
+	int fd;
+
+	NEED(no_injection());
+	NEED_PROMOTION();
+	fd = dax_file(SZ_2M, PREALLOC);
+	small = small_entries(fd);
+	p = dax_map(fd, 0, SZ_2M);
+	dax_trace(fd, NULL);
+	dax_trace_clear();
+	inject(END, EIO, 0, ALWAYS);
+	EXPECT_EQ(0, dax_touch_signal(p + 1, true, NULL));
+	EXPECT_LE(1, inject_off());
+	EXPECT_EQ(1, PROMOTE("done"));
+	EXPECT_EQ(0, PROMOTE("rollback"));
+	EXPECT_MAPPED("2M", p);
+	EXPECT_EQ(0, wrong_bytes(small));
+	EXPECT_EQ(0, wrong_bytes(p));
+	EXPECT_EQ(0, others_fail_at(fd, SZ_1M));
+}
+
+/* Nothing came of it, and it fails at the end, too: it falls back. */
+TEST_F(inject, end_of_fallback)
+{
+	char *p;
+	int fd;
+
+	NEED(no_injection());
+	NEED_EVENT("dax_fault_fallback");
+	fd = dax_file_fragmented();
+	p = dax_map(fd, 0, SZ_2M);
+	dax_trace(fd, NULL);
+	dax_trace_clear();
+	inject(END, EIO, 0, ALWAYS);
+	EXPECT_EQ(0, dax_touch_signal(p + 8 * SZ_4K, true, NULL));
+	EXPECT_LE(2, inject_off());
+	ONCE_OR_TWICE(FALLBACKS("extent-short"));
+	EXPECT_EQ(0, FALLBACKS("iomap-error"));
+	EXPECT_EQ('w', dax_peek(p + 8 * SZ_4K));
+	EXPECT_EQ(0, others_fail_at(fd, 0));
+}
+
+TEST_F(inject, end_of_io)
+{
+	char *buf = malloc(SZ_2M), *bad;
+	int fd;
+
+	NEED(no_injection());
+	fd = dax_file(SZ_2M, WRITTEN);
+	memset(buf, 'n', SZ_2M);
+	inject(END, EIO, 0, ALWAYS);
+	EXPECT_EQ(SZ_2M, pwrite(fd, buf, SZ_2M, 0));
+	EXPECT_LE(1, inject_off());
+	memset(buf, 0, SZ_2M);
+	inject(END, EIO, 0, ALWAYS);
+	EXPECT_EQ(SZ_2M, pread(fd, buf, SZ_2M, 0));
+	inject_off();
+	EXPECT_BYTES('n', buf, SZ_2M);
+
+	/* The caller's mistake is what the caller is told. */
+	bad = mmap(NULL, SZ_4K, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	inject(END, EIO, 0, ALWAYS);
+	EXPECT_EQ(-1, pwrite(fd, bad, SZ_4K, 0));
+	EXPECT_EQ(EFAULT, errno);
+	EXPECT_EQ(1, inject_off());
+	dax_read(fd, 0, buf, SZ_2M);
+	EXPECT_BYTES('n', buf, SZ_2M);
+	EXPECT_EQ(0, others_fail_at(fd, 0));
+	free(buf);
+}
+
+/*
+ * Pages that cannot be had: page tables, and the copy of a private write. mm
+ * takes such a fault again, and again, until there is memory.
+ */
+#define SZ_1G	(512 * SZ_2M)
+
+/* Where there is no page table yet, of any level that a process can lack. */
+static char *map_afar(int fd, int flags, size_t shift, unsigned int nr)
+{
+	char *p = (char *)((64UL << 40) + nr * SZ_1G + shift);
+
+	p = mmap(p, SZ_2M, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, 0);
+	if (p == MAP_FAILED)
+		dax_die("mmap at %p: %s", p, strerror(errno));
+	return p;
+}
+
+static void without_pages(struct __test_metadata *_metadata,
+			  enum dax_layout layout, int flags, size_t shift,
+			  bool write)
+{
+	char byte = layout == WRITTEN ? FILL : 0, *p, *q;
+	int fd = dax_file(SZ_2M, layout);
+
+	q = dax_map_small(fd, SZ_2M);
+	/* What the filesystem itself needs for a store is there. */
+	dax_poke(q + 511 * SZ_4K, byte);
+	for (int nr = 1; nr <= 6; nr++) {
+		char *at;
+
+		p = map_afar(fd, flags, shift, nr);
+		at = p + (300 + nr) * SZ_4K;
+		fail_pages(nr);
+		EXPECT_EQ(0, dax_touch_signal(at, write, NULL));
+		EXPECT_EQ(nr, fail_pages_off());
+		EXPECT_EQ(write ? 'w' : byte, dax_peek(at));
+		EXPECT_EQ(write && flags == MAP_SHARED ? 'w' : byte,
+			  dax_peek(q + (300 + nr) * SZ_4K));
+		EXPECT_BYTES(byte, at + 1, SZ_4K - 1);
+		dax_unmap(p, SZ_2M);
+	}
+	EXPECT_EQ(0, others_fail_at(fd, 0));
+	EXPECT_EQ(0, others_fail_at(fd, SZ_1M));
+}
+
+TEST_F(inject, no_page_table_small_read)
+{
+	NEED(no_page_failures());
+	without_pages(_metadata, WRITTEN, MAP_SHARED, SZ_4K, false);
+}
+
+TEST_F(inject, no_page_table_small_write)
+{
+	NEED(no_page_failures());
+	without_pages(_metadata, WRITTEN, MAP_SHARED, SZ_4K, true);
+}
+
+TEST_F(inject, no_page_table_huge)
+{
+	NEED(no_page_failures());
+	without_pages(_metadata, WRITTEN, MAP_SHARED, 0, true);
+}
+
+TEST_F(inject, no_page_table_hole)
+{
+	NEED(no_page_failures());
+	without_pages(_metadata, HOLE, MAP_SHARED, 0, false);
+}
+
+TEST_F(inject, no_page_for_private_copy)
+{
+	NEED(no_page_failures());
+	without_pages(_metadata, WRITTEN, MAP_PRIVATE, 0, true);
+}
+
+/* Such a fault is not lost on one that waits for the same entry. */
+struct rival {
+	char *p;
+	volatile bool stop;
+	unsigned long touched;
+};
+
+static void *fault_and_zap(void *arg)
+{
+	struct rival *rival = arg;
+
+	for (; !rival->stop; rival->touched++) {
+		dax_poke(rival->p, 'r');
+		dax_zap(rival->p, SZ_4K);
+	}
+	return NULL;
+}
+
+TEST_F(inject, no_page_table_beside_another)
+{
+	struct rival rival = {};
+	unsigned int rounds = dax_scale(60);
+	pthread_t thread;
+	int fd, hits = 0;
+
+	NEED(no_page_failures());
+	fd = dax_file(SZ_2M, WRITTEN);
+	rival.p = dax_map_small(fd, SZ_2M);
+	thread = dax_thread(fault_and_zap, &rival);
+	for (unsigned int i = 0; i < rounds; i++) {
+		char *p = map_afar(fd, MAP_SHARED, SZ_4K, i);
+
+		fail_pages(3);
+		EXPECT_EQ(0, dax_touch_signal(p, i % 2, NULL));
+		hits += fail_pages_off();
+		dax_unmap(p, SZ_2M);
+	}
+	rival.stop = true;
+	dax_join(thread);
+	dax_note("%u faults, %d pages refused, %lu faults of the other",
+		 rounds, hits, rival.touched);
+	EXPECT_EQ(3 * rounds, hits);
+	EXPECT_LT(0, rival.touched);
+	EXPECT_EQ(0, others_fail_at(fd, 0));
+}
+
+/* And nothing that was allocated on the way stays behind. */
+static unsigned long nodes(void)
+{
+	unsigned long nr, found = 0;
+	char line[512], name[64];
+	FILE *file;
+
+	dax_write_file("/sys/kernel/slab/radix_tree_node/shrink", "1");
+	file = fopen("/proc/slabinfo", "r");
+	if (!file)
+		dax_die("/proc/slabinfo: %s", strerror(errno));
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "%63s %lu", name, &nr) == 2 &&
+		    !strcmp(name, "radix_tree_node"))
+			found = nr;
+	fclose(file);
+	return found;
+}
+
+TEST_F(inject, no_leak)
+{
+	unsigned int tries = 300, failed = 0;
+	unsigned long before, after;
+	char *small, *p;
+	int fd;
+
+	NEED(no_injection());
+	NEED_PROMOTION();
+	fd = dax_file(SZ_2M, PREALLOC);
+	small = small_entries(fd);
+	p = dax_map(fd, 0, SZ_2M);
+	before = nodes();
+	/* Each try promotes, which takes nine nodes, and comes back. */
+	inject(BEGIN_READ, EIO, 0, ALWAYS);
+	for (unsigned int i = 0; i < tries; i++)
+		failed += dax_touch_signal(p, false, NULL) == SIGBUS;
+	EXPECT_LE(2 * tries, inject_off());
+	after = nodes();
+	dax_note("%u promotions undone, %ld nodes more", tries,
+		 (long)(after - before));
+	EXPECT_EQ(tries, failed);
+	EXPECT_GT((long)tries, (long)(after - before));
+	EXPECT_EQ(0, wrong_bytes(small));
+	EXPECT_EQ(dax_promotions("replace"),
+		  dax_promotions("rollback") + dax_promotions("done"));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Signals to tasks that wait.
+ *
+ * Truncate and punch wait until no device uses the blocks any more, and as that
+ * may last, a signal ends the wait, before anything has changed. A fault that
+ * waits for an entry cannot be ended: a task that is killed there goes as soon
+ * as the lock comes free, and others that wait for the same get their turn.
+ *
+ * The device that uses the blocks, or has the filesystem wait with an entry
+ * locked, is one that is suspended until the test resumes it: what comes first
+ * is no question of time.
+ */
+#include <asm/posix_types.h>
+#include <linux/aio_abi.h>
+#include <linux/falloc.h>
+#include <sys/syscall.h>
+
+#include "dax_harness.h"
+#include "dax_stall.h"
+
+FIXTURE(interrupt) {
+};
+
+FIXTURE_SETUP(interrupt)
+{
+	if (!getenv("DAX_DIR"))
+		SKIP(return, "DAX_DIR names no DAX mount: use run_dax_tests.sh");
+	dax_enter();
+}
+
+/* A test that failed leaves a device that nobody could unmount. */
+FIXTURE_TEARDOWN(interrupt)
+{
+	if (access("/dev/mapper/" DAX_STALL_DM, F_OK) == 0)
+		dax_resume();
+	dax_leave();
+}
+
+/* --- waits for a device ------------------------------------------------------ */
+
+/* A device reads into a page of the file, and does not get on with it. */
+struct pinned {
+	int fd, source;
+	char *p;
+	aio_context_t ctx;
+};
+
+static const char *pin_page(struct pinned *pinned)
+{
+	const char *why = dax_stall_device(0);
+	struct iocb cb = { .aio_lio_opcode = IOCB_CMD_PREAD,
+			   .aio_nbytes = SZ_4K }, *list = &cb;
+
+	if (why)
+		return why;
+	pinned->source = open("/dev/mapper/" DAX_STALL_DM, O_RDONLY | O_DIRECT);
+	if (pinned->source < 0)
+		dax_die("the source device: %s", strerror(errno));
+	pinned->fd = dax_file(SZ_2M, WRITTEN);
+	pinned->p = dax_map(pinned->fd, 0, SZ_2M);
+	dax_poke(pinned->p, FILL);
+	dax_suspend();
+	cb.aio_fildes = pinned->source;
+	cb.aio_buf = (uintptr_t)pinned->p + 7 * SZ_4K;
+	if (syscall(__NR_io_setup, 8, &pinned->ctx) ||
+	    syscall(__NR_io_submit, pinned->ctx, 1, &list) != 1)
+		dax_die("aio: %s", strerror(errno));
+	return NULL;
+}
+
+static long completed(struct pinned *pinned, long at_least)
+{
+	struct timespec now = {};
+	struct io_event event;
+
+	return syscall(__NR_io_getevents, pinned->ctx, at_least, 1, &event,
+		       at_least ? NULL : &now);
+}
+
+static void let_go(struct __test_metadata *_metadata, struct pinned *pinned)
+{
+	EXPECT_EQ(0, completed(pinned, 0));
+	dax_resume();
+	EXPECT_EQ(1, completed(pinned, 1));
+	syscall(__NR_io_destroy, pinned->ctx);
+}
+
+/* Its page is the device's; the others are what they were. */
+static void expect_untouched(struct __test_metadata *_metadata,
+			     struct pinned *pinned)
+{
+	EXPECT_EQ(SZ_2M, lseek(pinned->fd, 0, SEEK_END));
+	EXPECT_BYTES(FILL, pinned->p, 7 * SZ_4K);
+	EXPECT_BYTES(FILL, pinned->p + 8 * SZ_4K, SZ_2M - 8 * SZ_4K);
+	dax_poke(pinned->p + SZ_1M, FILL);
+	dax_fsync(pinned->fd);
+}
+
+static int cut_by_truncate(int fd)
+{
+	return ftruncate(fd, 0);
+}
+
+static int cut_by_punch(int fd)
+{
+	return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+			 SZ_2M);
+}
+
+static void ignore(int sig)
+{
+}
+
+/* A child that cuts; its exit status is the errno. */
+static pid_t start_cut(int (*cut)(int fd), int fd, int sa_flags)
+{
+	struct sigaction action = { .sa_handler = ignore, .sa_flags = sa_flags };
+	pid_t pid = fork();
+
+	if (pid < 0)
+		dax_die("fork: %s", strerror(errno));
+	if (pid)
+		return pid;
+	sigaction(SIGUSR1, &action, NULL);
+	_exit(cut(fd) ? errno : 0);
+}
+
+/* In a system call, and asleep so that a signal can wake it. */
+static bool waits_in(pid_t pid, long nr)
+{
+	char path[64], state = 0;
+	long now = -1;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	file = fopen(path, "r");
+	if (file && fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+		state = 0;
+	if (file)
+		fclose(file);
+	snprintf(path, sizeof(path), "/proc/%d/syscall", pid);
+	file = fopen(path, "r");
+	if (file && fscanf(file, "%ld", &now) != 1)
+		now = -1;
+	if (file)
+		fclose(file);
+	return state == 'S' && now == nr;
+}
+
+static const char *no_syscall_file(void)
+{
+	if (access("/proc/self/syscall", R_OK))
+		return "needs CONFIG_HAVE_ARCH_TRACEHOOK, /proc/self/syscall";
+	return NULL;
+}
+
+static bool wait_for_wait(pid_t pid, long nr)
+{
+	for (int i = 0; i < DAX_STALL_SECONDS * 100; i++) {
+		if (waits_in(pid, nr))
+			return true;
+		usleep(10000);
+	}
+	return false;
+}
+
+struct cut {
+	int (*fn)(int fd);
+	long nr;
+};
+
+static const struct cut truncate_cut = { cut_by_truncate, __NR_ftruncate };
+static const struct cut punch_cut = { cut_by_punch, __NR_fallocate };
+
+/* The signal comes while the device has the page. */
+static void signalled(struct __test_metadata *_metadata, const struct cut *cut,
+		      int sig, int want)
+{
+	struct pinned pinned = {};
+	pid_t pid;
+
+	NEED(no_syscall_file());
+	NEED(pin_page(&pinned));
+	pid = start_cut(cut->fn, pinned.fd, 0);
+	EXPECT_TRUE(wait_for_wait(pid, cut->nr));
+	kill(pid, sig);
+	EXPECT_EQ(want, dax_stall_join(pid));
+	expect_untouched(_metadata, &pinned);
+	let_go(_metadata, &pinned);
+	expect_untouched(_metadata, &pinned);
+	/* With the page free, it is done. */
+	EXPECT_EQ(0, cut->fn(pinned.fd));
+	close(pinned.source);
+}
+
+TEST_F(interrupt, truncate)
+{
+	signalled(_metadata, &truncate_cut, SIGUSR1, EINTR);
+}
+
+TEST_F(interrupt, truncate_killed)
+{
+	signalled(_metadata, &truncate_cut, SIGKILL, 128 + SIGKILL);
+}
+
+TEST_F(interrupt, punch)
+{
+	signalled(_metadata, &punch_cut, SIGUSR1, EINTR);
+}
+
+TEST_F(interrupt, punch_killed)
+{
+	signalled(_metadata, &punch_cut, SIGKILL, 128 + SIGKILL);
+}
+
+/* A handler that restarts: the cut goes on to wait, and is done in the end. */
+TEST_F(interrupt, truncate_restarts)
+{
+	struct pinned pinned = {};
+	struct stat st;
+	pid_t pid;
+
+	NEED(no_syscall_file());
+	NEED(pin_page(&pinned));
+	pid = start_cut(cut_by_truncate, pinned.fd, SA_RESTART);
+	EXPECT_TRUE(wait_for_wait(pid, __NR_ftruncate));
+	kill(pid, SIGUSR1);
+	usleep(100000);
+	EXPECT_TRUE(wait_for_wait(pid, __NR_ftruncate));
+	EXPECT_FALSE(dax_stall_ended(pid));
+	ASSERT_EQ(0, fstat(pinned.fd, &st));
+	EXPECT_EQ(SZ_2M, st.st_size);
+	let_go(_metadata, &pinned);
+	EXPECT_EQ(0, dax_stall_join(pid));
+	ASSERT_EQ(0, fstat(pinned.fd, &st));
+	EXPECT_EQ(0, st.st_size);
+	close(pinned.source);
+}
+
+/* --- waits for an entry ------------------------------------------------------- */
+
+/*
+ * Three processes want the page that a fourth has locked. One is killed in the
+ * queue: the two others are served.
+ */
+static void killed_in_queue(struct __test_metadata *_metadata, bool huge)
+{
+	pid_t holder, killed, others[2];
+	char *p;
+	int fd;
+
+	NEED_EVENT("dax_wait_entry");
+	NEED(dax_stall_file(&fd));
+	p = huge ? dax_map(fd, 0, SZ_2M) : dax_map_small(fd, SZ_2M);
+	dax_trace(fd, NULL);
+	dax_trace_clear();
+	dax_suspend();
+	holder = dax_stall_touch(p + SZ_4K, false, 0);
+	dax_stall_until(1, "dax_grab_entry", "action insert");
+	killed = dax_stall_touch(p + SZ_4K, false, 0);
+	dax_stall_until(1, "dax_wait_entry", "");
+	for (int i = 0; i < 2; i++) {
+		others[i] = dax_stall_touch(p + SZ_4K, false, 0);
+		dax_stall_until(2u + i, "dax_wait_entry", "");
+	}
+	kill(killed, SIGKILL);
+	kill(holder, SIGKILL);
+	/* Neither the one who waits nor the one who holds can be ended. */
+	usleep(200000);
+	EXPECT_FALSE(dax_stall_ended(killed));
+	EXPECT_FALSE(dax_stall_ended(holder));
+	dax_resume();
+	EXPECT_EQ(128 + SIGKILL, dax_stall_join(killed));
+	EXPECT_EQ(128 + SIGKILL, dax_stall_join(holder));
+	EXPECT_EQ(0, dax_stall_join(others[0]));
+	EXPECT_EQ(0, dax_stall_join(others[1]));
+	EXPECT_BYTES(FILL, p, SZ_2M);
+	EXPECT_MAPPED(huge ? "2M" : "4K", p + SZ_4K);
+	dax_poke(p + SZ_4K, 'w');
+	dax_fsync(fd);
+	dax_truncate(fd, 0);
+}
+
+TEST_F(interrupt, killed_at_small_entry)
+{
+	killed_in_queue(_metadata, false);
+}
+
+TEST_F(interrupt, killed_at_huge_entry)
+{
+	killed_in_queue(_metadata, true);
+}
+
+/* A promotion waits for a small entry, and is killed: nothing is half done. */
+TEST_F(interrupt, killed_in_promotion)
+{
+	pid_t holder, killed;
+	char *small, *p;
+	int fd;
+
+	NEED_PROMOTION();
+	NEED(dax_stall_file(&fd));
+	small = dax_map_small(fd, SZ_2M);
+	p = dax_map(fd, 0, SZ_2M);
+	dax_trace(fd, NULL);
+	dax_trace_clear();
+	dax_suspend();
+	holder = dax_stall_touch(small + 5 * SZ_4K, false, 0);
+	dax_stall_until(1, "dax_grab_entry", "order 0, action insert");
+	killed = dax_stall_touch(p + SZ_1M, false, 0);
+	dax_stall_until(1, "dax_wait_entry", "");
+	EXPECT_EQ(1, PROMOTE("try"));
+	kill(killed, SIGKILL);
+	usleep(200000);
+	EXPECT_FALSE(dax_stall_ended(killed));
+	dax_resume();
+	EXPECT_EQ(0, dax_stall_join(holder));
+	EXPECT_EQ(128 + SIGKILL, dax_stall_join(killed));
+	EXPECT_EQ(PROMOTE("replace"), PROMOTE("done") + PROMOTE("rollback"));
+	dax_poke(p, 'w');
+	EXPECT_MAPPED("2M", p);
+	EXPECT_EQ('w', dax_peek(small));
+	EXPECT_BYTES(FILL, p + 1, SZ_2M - 1);
+	dax_truncate(fd, 0);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * ndctl(1) and the devices below us: it lists them, makes a namespace of
+ * another mode of one, and files on that are mapped by 2 MiB as before. A
+ * namespace that has a place of its own for the struct pages starts the data
+ * behind that: at a 2 MiB border, or nothing could be huge.
+ */
+#include "dax_harness.h"
+
+static char namespace[64], block[64];
+
+/* What a command prints, without blanks and ends of lines. */
+static bool run(char *text, size_t size, const char *command)
+{
+	size_t len = 0;
+	FILE *pipe = popen(command, "r");
+	int c;
+
+	while (pipe && (c = fgetc(pipe)) != EOF)
+		if (c != ' ' && c != '\n' && len < size - 1)
+			text[len++] = c;
+	text[len] = '\0';
+	return pipe && pclose(pipe) == 0;
+}
+
+/* The object of the list that is about our namespace. */
+static const char *list_one(void)
+{
+	static char text[4096];
+	char command[160];
+
+	snprintf(command, sizeof(command), "ndctl list -N -n %s", namespace);
+	return run(text, sizeof(text), command) ? text : "nothing";
+}
+
+static bool says(const char *name, const char *value)
+{
+	char want[160];
+
+	snprintf(want, sizeof(want), "\"%s\":\"%s\"", name, value);
+	return strstr(list_one(), want);
+}
+
+/* Finds the namespace that the second device is made of. */
+static const char *find_namespace(void)
+{
+	char text[4096], want[128], *at, *dev;
+
+	if (!dax_scratch_device())
+		return "needs a second device in DAX_SCRATCH";
+	if (system("ndctl --version >/dev/null 2>&1"))
+		return "no program ndctl here: install Debian's package ndctl";
+	snprintf(block, sizeof(block), "%s", basename(dax_scratch_device()));
+	if (!run(text, sizeof(text), "ndctl list -N"))
+		return "ndctl list fails";
+	snprintf(want, sizeof(want), "\"blockdev\":\"%s\"", block);
+	at = strstr(text, want);
+	if (!at)
+		return "ndctl does not list the second device";
+	*at = '\0';
+	for (dev = text; (at = strstr(dev, "\"dev\":\"")); )
+		dev = at + strlen("\"dev\":\"");
+	dev[strcspn(dev, "\"")] = '\0';
+	snprintf(namespace, sizeof(namespace), "%.63s", dev);
+	return NULL;
+}
+
+static int make_mode(const char *mode)
+{
+	return dax_sh("ndctl create-namespace -f -e %s -m %s", namespace, mode);
+}
+
+FIXTURE(ndctl) {
+};
+
+FIXTURE_SETUP(ndctl)
+{
+	if (!getenv("DAX_DIR"))
+		SKIP(return, "DAX_DIR names no DAX mount: use run_dax_tests.sh");
+	dax_enter();
+}
+
+/* The other tests want the device as it was. */
+FIXTURE_TEARDOWN(ndctl)
+{
+	dax_leave();
+	if (namespace[0] && !says("map", "mem"))
+		make_mode("raw");
+}
+
+TEST_F(ndctl, list)
+{
+	NEED(find_namespace());
+	EXPECT_TRUE(says("dev", namespace));
+	EXPECT_TRUE(says("mode", "fsdax"));
+	EXPECT_TRUE(says("blockdev", block));
+}
+
+/* The struct pages lie on the device, and the files behind them. */
+TEST_F(ndctl, fsdax)
+{
+	char *p;
+	int fd;
+
+	NEED(find_namespace());
+	NEED(system("ls /sys/bus/nd/devices | grep -q ^pfn") ?
+	     "needs CONFIG_NVDIMM_PFN" : NULL);
+	ASSERT_EQ(0, make_mode("fsdax"));
+	EXPECT_TRUE(says("mode", "fsdax"));
+	EXPECT_TRUE(says("map", "dev"));
+	EXPECT_TRUE(says("blockdev", block));
+	NEED(dax_scratch(600, "", "dax=always"));
+	fd = dax_file(4 * SZ_2M, PREALLOC);
+	p = dax_map(fd, 0, 4 * SZ_2M);
+	for (int i = 0; i < 4; i++) {
+		dax_poke(p + i * SZ_2M, 'n');
+		EXPECT_MAPPED("2M", p + i * SZ_2M);
+		EXPECT_EQ(0, dax_pfn(p + i * SZ_2M) % PAGES_2M);
+	}
+	dax_fsync(fd);
+}
+
+/* Without files: the same memory, as a character device. */
+TEST_F(ndctl, devdax)
+{
+	char text[128], *at, *p;
+	int fd;
+
+	NEED(find_namespace());
+	NEED(access("/sys/bus/dax", F_OK) ? "needs CONFIG_DEV_DAX" : NULL);
+	ASSERT_EQ(0, make_mode("devdax"));
+	EXPECT_TRUE(says("mode", "devdax"));
+	EXPECT_NE(0, access(dax_scratch_device(), F_OK));
+	at = strstr(list_one(), "\"chardev\":\"");
+	ASSERT_NE(NULL, at);
+	at += strlen("\"chardev\":\"");
+	snprintf(text, sizeof(text), "/dev/%.*s", (int)strcspn(at, "\""), at);
+	fd = open(text, O_RDWR);
+	ASSERT_LE(0, fd);
+	p = dax_map(fd, 0, 2 * SZ_2M);
+	dax_poke(p, 'd');
+	dax_poke(p + SZ_2M, 'e');
+	EXPECT_EQ('d', dax_peek(p));
+	EXPECT_MAPPED("2M", p);
+	EXPECT_MAPPED("2M", p + SZ_2M);
+	dax_unmap(p, 2 * SZ_2M);
+	close(fd);
+	ASSERT_EQ(0, make_mode("raw"));
+	EXPECT_EQ(0, access(dax_scratch_device(), F_OK));
+	EXPECT_TRUE(says("blockdev", block));
+}
+
+TEST_HARNESS_MAIN
