@@ -1,0 +1,542 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * daxstress: random operations on DAX files, for a number of steps or seconds.
+ *
+ * Two programs in one. Without arguments it is a selftest like the others here,
+ * short, on the mount that DAX_DIR names. With long options it runs by itself
+ * for as long as it is told to; "daxstress --help" says how.
+ *
+ * With one worker it runs a stream of operations in rounds. What a round does
+ * follows from the seed alone; when it diverges from the model, the smallest
+ * list of operations that still diverges is looked for and printed. With more
+ * workers who comes first is left to chance, and there is no replay.
+ *
+ * That a divergence is noticed is tested, too: some stores, writes and holes
+ * are then lost on purpose.
+ */
+#include <getopt.h>
+#include <libgen.h>
+#include <time.h>
+
+#include "dax_harness.h"
+#include "daxstress.h"
+
+#define EPOCH_STEPS	20000	/* of each worker */
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+/* What diverged, and how to see it again. */
+
+static void print_replay(const struct place *place, struct shrunk *shrunk)
+{
+	struct report *report = shared_memory(sizeof(*report));
+
+	if (shrunk->verdict == ROUND_CLEAN) {
+		dax_note("it does not happen again from empty files: no replay");
+		return;
+	}
+	dax_note("%u operations are left after %u tries:", shrunk->ops.nr,
+		 shrunk->tries);
+	fflush(stderr);
+	round_tell(place, &shrunk->ops, report);
+	dax_note("%s", report->text);
+	dax_note("the lines above are for --replay");
+	munmap(report, sizeof(*report));
+}
+
+static void tell_divergence(const struct place *place, const struct ops *ops,
+			    const struct report *report, enum verdict verdict,
+			    uint64_t seed, unsigned int round)
+{
+	struct shrunk shrunk;
+
+	dax_note("seed %llu round %u step %u: %s: %s",
+		 (unsigned long long)seed, round, report->step,
+		 verdict_name(verdict), report->text);
+	dax_note("all of the round: --seed %llu --from-round %u --steps %u",
+		 (unsigned long long)seed, round, ops->nr);
+	if (verdict == ROUND_HUNG)
+		dax_note("a hang is not cut down: --tell prints each operation before it runs");
+	if (verdict == ROUND_NOT_RUN || verdict == ROUND_HUNG)
+		return;
+	round_shrink(place, ops, verdict, &shrunk);
+	print_replay(place, &shrunk);
+	free(shrunk.ops.op);
+}
+
+/* One stream. */
+
+static bool one_round(const struct place *place, uint64_t seed,
+		      unsigned int round, unsigned int steps, bool tell,
+		      struct tally *tally)
+{
+	struct report *report = shared_memory(sizeof(*report));
+	enum verdict verdict;
+	struct ops ops;
+
+	round_choose(&ops, place, seed, round, steps);
+	verdict = tell ? round_tell(place, &ops, report) :
+			 round_run(place, &ops, report);
+	tally_add(tally, report);
+	if (verdict == ROUND_CLEAN) {
+		tally->passed++;
+	} else {
+		tally->failed++;
+		tell_divergence(place, &ops, report, verdict, seed, round);
+	}
+	free(ops.op);
+	munmap(report, sizeof(*report));
+	return verdict == ROUND_CLEAN;
+}
+
+/* As a selftest. */
+
+/* The folder of this test, which goes with all that is in it. */
+static struct place here(void)
+{
+	struct place place = {};
+	static char path[PATH_MAX];
+	int fd = dax_create("here");
+
+	dax_name(fd, path, sizeof(path));
+	close(fd);
+	place.dir = dirname(path);
+	return place;
+}
+
+static const char *spare_device(void)
+{
+	const char *device = dax_scratch_device();
+
+	return device && device[0] ? device : NULL;
+}
+
+static void stream(struct __test_metadata *_metadata, struct place *place,
+		   uint64_t seed)
+{
+	unsigned int steps = dax_scale(ROUND_STEPS);
+	struct tally tally = {};
+
+	place_look(place, true);
+	for (unsigned int round = 0; steps; round++) {
+		unsigned int part = min_size(steps, ROUND_STEPS);
+
+		ASSERT_TRUE(one_round(place, seed, round, part, false,
+				      &tally));
+		steps -= part;
+	}
+	tally_print(&tally);
+	EXPECT_LT(0, tally.operations);
+}
+
+TEST_F(dax, stream_seed_1)
+{
+	struct place place = here();
+
+	place.outside = spare_device();
+	stream(_metadata, &place, 1);
+}
+
+TEST_F(dax, stream_seed_2)
+{
+	struct place place = here();
+
+	place.outside = spare_device();
+	stream(_metadata, &place, 2);
+}
+
+static const char *scratch_fs(void)
+{
+	if (!spare_device())
+		return "needs a second device in DAX_SCRATCH";
+	return dax_scratch(600, dax_is_xfs() ? "-m reflink=1,rmapbt=1" : "",
+			   "dax=always");
+}
+
+TEST_F(dax, stream_with_remounts)
+{
+	struct place place;
+
+	NEED(scratch_fs());
+	place = here();
+	place.device = dax_scratch_device();
+	place.mount = dax_dir();
+	stream(_metadata, &place, 3);
+}
+
+TEST_F(dax, stream_with_memory_failure)
+{
+	struct place place;
+
+	NEED(access("/proc/sys/vm/memory_failure_early_kill", F_OK) ?
+	     "needs CONFIG_MEMORY_FAILURE" : NULL);
+	NEED(scratch_fs());
+	place = here();
+	place.hwpoison = true;
+	stream(_metadata, &place, 4);
+}
+
+static void workers(struct __test_metadata *_metadata, unsigned int threads,
+		    unsigned int processes, enum stress_break broken)
+{
+	struct load load = {
+		.threads = threads, .processes = processes, .seed = 5,
+		.steps = dax_scale(2 * EPOCH_STEPS / threads / processes) / 2 + 1,
+	};
+	struct place place = here();
+	unsigned long operations = 0;
+	struct load_stress *stress;
+	const char *why = NULL;
+
+	place.broken = broken;
+	place_look(&place, true);
+	stress = load_new(&place, &load);
+	for (unsigned int epoch = 0; epoch < 2 && !why; epoch++)
+		why = load_epoch(stress, &operations);
+	load_print(stress);
+	if (why)
+		dax_note("%s", why);
+	EXPECT_EQ(broken != BREAK_NOTHING, !!why);
+	EXPECT_LT(0, operations);
+	load_end(stress);
+}
+
+TEST_F(dax, threads)
+{
+	workers(_metadata, 4, 1, BREAK_NOTHING);
+}
+
+TEST_F(dax, processes)
+{
+	workers(_metadata, 1, 4, BREAK_NOTHING);
+}
+
+TEST_F(dax, threads_of_processes)
+{
+	workers(_metadata, 2, 2, BREAK_NOTHING);
+}
+
+/* It notices what is lost, and what it then prints is short and repeats it. */
+static void notices(struct __test_metadata *_metadata, enum stress_break broken,
+		    unsigned int enough)
+{
+	struct report *report = shared_memory(sizeof(*report));
+	struct place place = here();
+	struct shrunk shrunk;
+	struct ops ops;
+	FILE *text;
+
+	place.no_drop_caches = true;
+	place.broken = broken;
+	place_look(&place, false);
+	round_choose(&ops, &place, 6, 0, 5000);
+	ASSERT_EQ(ROUND_DIVERGED, round_run(&place, &ops, report));
+	dax_note("step %u: %s", report->step, report->text);
+	round_shrink(&place, &ops, ROUND_DIVERGED, &shrunk);
+	EXPECT_EQ(ROUND_DIVERGED, shrunk.verdict);
+	dax_note("%u operations are left after %u tries", shrunk.ops.nr,
+		 shrunk.tries);
+	EXPECT_GE(enough, shrunk.ops.nr);
+
+	text = tmpfile();
+	ASSERT_NE(NULL, text);
+	round_print(&shrunk.ops, text);
+	rewind(text);
+	ASSERT_EQ(NULL, round_parse(&ops, text));
+	fclose(text);
+	EXPECT_EQ(shrunk.ops.nr, ops.nr);
+	EXPECT_EQ(ROUND_DIVERGED, round_run(&place, &ops, report));
+	/* Nothing is wrong with these operations by themselves. */
+	place.broken = BREAK_NOTHING;
+	EXPECT_EQ(ROUND_CLEAN, round_run(&place, &ops, report));
+}
+
+TEST_F(dax, notices_a_lost_store)
+{
+	notices(_metadata, BREAK_STORE, 4);
+}
+
+TEST_F(dax, notices_a_wrong_write)
+{
+	notices(_metadata, BREAK_WRITE, 2);
+}
+
+TEST_F(dax, notices_a_hole_that_is_none)
+{
+	notices(_metadata, BREAK_PUNCH, 4);
+}
+
+TEST_F(dax, notices_a_lost_store_of_a_thread)
+{
+	workers(_metadata, 2, 1, BREAK_STORE);
+}
+
+/* By itself. */
+
+static const char usage[] =
+"daxstress: random operations on files, checked against a model\n"
+"\n"
+"  daxstress --dir DIR [options]\n"
+"  daxstress [-t TEST]\n"
+"\n"
+"The first form runs by itself, in a folder that it makes in DIR, and ends with\n"
+"\"N passed, N failed, N skipped\", which counts rounds: 20000 operations of one\n"
+"worker, which begin with empty files, or of each of many. The second form is\n"
+"the selftest, on the mount that the variable DAX_DIR names; run_dax_tests.sh\n"
+"runs it.\n"
+"\n"
+"  --seed N        what the operations follow from (1)\n"
+"  --steps N       how many, of each worker (20000)\n"
+"  --seconds N     go on for so long instead\n"
+"  --threads N     of each process (1)\n"
+"  --processes N   (1); one thread of one process can be replayed\n"
+"  --from-round N  leave out the rounds before\n"
+"  --tell          print each operation before it runs: the last one hangs\n"
+"  --replay FILE   run these operations, and no others\n"
+"  --mode hwpoison memory fails, too: on DAX only, on a device that is thrown\n"
+"                  away, for one worker\n"
+"  --device DEV    what is mounted on DIR: it is unmounted and mounted at times\n"
+"  --outside DEV   1 MiB of it are overwritten: O_DIRECT to and from mappings\n"
+"  --no-drop-caches\n"
+"                  spare the caches of this machine\n"
+"  --without LIST  leave out these operations: names as they are counted at the\n"
+"                  end, joined by commas\n"
+"  --break KIND    lose stores (store), change bytes (write) or leave out holes\n"
+"                  (punch) on purpose, to see that it is noticed\n"
+"\n"
+"With one worker a seed does the same each time. On a divergence the smallest\n"
+"list of operations that still diverges is printed, for --replay.\n";
+
+struct options {
+	struct place place;
+	uint64_t seed;
+	unsigned long steps;
+	double seconds;
+	unsigned int threads, processes, from_round;
+	const char *replay;
+	bool tell;
+};
+
+static void __attribute__((noreturn)) bad_option(const char *what)
+{
+	fprintf(stderr, "daxstress: %s; see daxstress --help\n", what);
+	exit(2);
+}
+
+static unsigned long number(const char *name, const char *text)
+{
+	unsigned long n;
+	char *end, what[200];
+
+	n = strtoul(text, &end, 0);
+	if (*end || !*text) {
+		snprintf(what, sizeof(what), "--%s %s: not a number", name,
+			 text);
+		bad_option(what);
+	}
+	return n;
+}
+
+static void one_option(struct options *o, const char *name, const char *arg)
+{
+	if (!strcmp(name, "dir"))
+		o->place.dir = arg;
+	else if (!strcmp(name, "seed"))
+		o->seed = number(name, arg);
+	else if (!strcmp(name, "steps"))
+		o->steps = number(name, arg);
+	else if (!strcmp(name, "seconds"))
+		o->seconds = number(name, arg);
+	else if (!strcmp(name, "threads"))
+		o->threads = number(name, arg);
+	else if (!strcmp(name, "processes"))
+		o->processes = number(name, arg);
+	else if (!strcmp(name, "from-round"))
+		o->from_round = number(name, arg);
+	else if (!strcmp(name, "replay"))
+		o->replay = arg;
+	else if (!strcmp(name, "device"))
+		o->place.device = arg;
+	else if (!strcmp(name, "without"))
+		o->place.without = arg;
+	else if (!strcmp(name, "outside"))
+		o->place.outside = arg;
+	else if (!strcmp(name, "tell"))
+		o->tell = true;
+	else if (!strcmp(name, "no-drop-caches"))
+		o->place.no_drop_caches = true;
+	else if (!strcmp(name, "mode") && !strcmp(arg, "hwpoison"))
+		o->place.hwpoison = true;
+	else if (!strcmp(name, "break") && place_break(arg) >= 0)
+		o->place.broken = place_break(arg);
+	else
+		bad_option("--mode is hwpoison, --break is store, write or punch");
+}
+
+static struct options parse_options(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "dir", 1 }, { "seed", 1 }, { "steps", 1 }, { "seconds", 1 },
+		{ "threads", 1 }, { "processes", 1 }, { "from-round", 1 },
+		{ "replay", 1 }, { "device", 1 }, { "outside", 1 },
+		{ "mode", 1 }, { "break", 1 },
+		{ "without", 1 }, { "no-drop-caches", 0 },
+		{ "tell", 0 },
+		{ "help", 0 }, {},
+	};
+	struct options o = {
+		.seed = 1, .steps = ROUND_STEPS, .threads = 1, .processes = 1,
+	};
+	int which = 0, c;
+
+	while ((c = getopt_long(argc, argv, "", options, &which)) != -1) {
+		if (c)
+			bad_option("that is no option, or its argument is missing");
+		if (!strcmp(options[which].name, "help")) {
+			fputs(usage, stdout);
+			exit(0);
+		}
+		one_option(&o, options[which].name, optarg);
+	}
+	if (!o.place.dir || optind < argc)
+		bad_option("--dir DIR says where, and there are only options");
+	if (!o.threads || !o.processes)
+		bad_option("there has to be a worker: --threads and --processes");
+	if (o.place.hwpoison && o.threads * o.processes > 1)
+		bad_option("--mode hwpoison is for one worker");
+	return o;
+}
+
+/* A folder of its own; the mount is where it is. */
+static void enter_folder(struct place *place, char *folder, size_t size)
+{
+	place->mount = place->dir;
+	snprintf(folder, size, "%s/daxstress", place->dir);
+	if (mkdir(folder, 0700) && errno != EEXIST)
+		dax_die("%s: %s", folder, strerror(errno));
+	place->dir = folder;
+}
+
+static void progress(const struct options *o, unsigned long operations,
+		     double start, bool always)
+{
+	static double last;
+	double t = now();
+
+	if (!always && t - last < 10)
+		return;
+	last = t;
+	dax_note("seed %llu: %lu operations in %.0f seconds, %.0f per second",
+		 (unsigned long long)o->seed, operations, t - start,
+		 operations / (t - start));
+}
+
+/* More to do? @done steps are behind us. */
+static bool goes_on(const struct options *o, unsigned long done, double start)
+{
+	return o->seconds ? now() < start + o->seconds : done < o->steps;
+}
+
+static void run_stream(const struct options *o, struct tally *tally)
+{
+	double start = now();
+	unsigned long done = 0;
+
+	for (unsigned int round = o->from_round; goes_on(o, done, start); round++) {
+		unsigned int part = ROUND_STEPS;
+
+		if (!o->seconds)
+			part = min_size(part, o->steps - done);
+		if (!one_round(&o->place, o->seed, round, part, o->tell,
+			       tally))
+			break;
+		done += part;
+		progress(o, tally->operations, start, false);
+	}
+	progress(o, tally->operations, start, true);
+	tally_print(tally);
+}
+
+static void run_load(const struct options *o, struct tally *tally)
+{
+	struct load load = {
+		.threads = o->threads, .processes = o->processes,
+		.seed = o->seed, .steps = min_size(o->steps, EPOCH_STEPS),
+	};
+	struct load_stress *stress;
+	double start = now();
+	const char *why = NULL;
+
+	if (o->seconds)
+		load.steps = EPOCH_STEPS;
+	stress = load_new(&o->place, &load);
+	for (unsigned long done = 0; goes_on(o, done, start) && !why;
+	     done += load.steps) {
+		why = load_epoch(stress, &tally->operations);
+		tally->passed += !why;
+		tally->failed += !!why;
+		progress(o, tally->operations, start, false);
+	}
+	progress(o, tally->operations, start, true);
+	load_print(stress);
+	if (why)
+		dax_note("diverged: %s", why);
+	load_end(stress);
+}
+
+static void run_replay(const struct options *o, struct tally *tally)
+{
+	struct report *report = shared_memory(sizeof(*report));
+	FILE *from = fopen(o->replay, "r");
+	enum verdict verdict;
+	const char *error;
+	struct ops ops;
+
+	if (!from)
+		dax_die("%s: %s", o->replay, strerror(errno));
+	error = round_parse(&ops, from);
+	if (error)
+		dax_die("%s: %s", o->replay, error);
+	fclose(from);
+	verdict = round_tell(&o->place, &ops, report);
+	dax_note("%s: %s %s", o->replay, verdict_name(verdict), report->text);
+	tally_add(tally, report);
+	if (verdict == ROUND_CLEAN)
+		tally->passed++;
+	else
+		tally->failed++;
+	free(ops.op);
+}
+
+static int by_itself(int argc, char **argv)
+{
+	struct options o = parse_options(argc, argv);
+	struct tally tally = {};
+	char folder[PATH_MAX];
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	enter_folder(&o.place, folder, sizeof(folder));
+	place_look(&o.place, true);
+	if (o.replay)
+		run_replay(&o, &tally);
+	else if (o.threads * o.processes > 1)
+		run_load(&o, &tally);
+	else
+		run_stream(&o, &tally);
+	printf("%lu passed, %lu failed, 0 skipped\n", tally.passed,
+	       tally.failed);
+	return tally.failed != 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1 && !strncmp(argv[1], "--", 2))
+		return by_itself(argc, argv);
+	return test_harness_run(argc, argv);
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * daxstress: what its parts know of each other.
+ *
+ *	daxstress.c		the tests, the command line
+ *	daxstress_round.c	one stream of operations: rounds, replays, and how
+ *				a replay is cut down
+ *	daxstress_ops.c		the operations of that stream
+ *	daxstress_model.c	files and mappings, and what each byte of them is
+ *	daxstress_load.c	many workers at once, with a model of its own
+ *	daxstress_place.c	where it runs, and what can be done there
+ *
+ * Calls go down this list; the load does not know the model.
+ */
+#ifndef DAXSTRESS_H
+#define DAXSTRESS_H
+
+#include <setjmp.h>
+
+#include "dax_test.h"
+
+#define STRESS_FILES	3
+#define STRESS_LEN	(3 * SZ_2M)		/* the largest size of a file */
+#define STRESS_PAGES	(STRESS_LEN / SZ_4K)
+#define STRESS_MAPS	10
+#define STRESS_OUTSIDE	SZ_1M
+
+static inline size_t page_up(size_t n)
+{
+	return (n + SZ_4K - 1) & -SZ_4K;
+}
+
+static inline size_t page_down(size_t n)
+{
+	return n & -SZ_4K;
+}
+
+static inline size_t min_size(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* The place: daxstress_place.c. */
+
+enum stress_need {
+	NEED_COLLAPSE_RANGE	= 1 << 0,
+	NEED_INSERT_RANGE	= 1 << 1,
+	NEED_PUNCH		= 1 << 2,
+	NEED_ZERO_RANGE		= 1 << 3,
+	NEED_REFLINK		= 1 << 4,
+	NEED_DIRECT		= 1 << 5,
+	NEED_SYNC		= 1 << 6,
+	NEED_OUTSIDE		= 1 << 7,
+	NEED_DROP_CACHES	= 1 << 8,
+	NEED_DEVICE		= 1 << 9,
+	NEED_HWPOISON		= 1 << 10,
+	/* Huge pages of tmpfs may be mapped behind the end of a file. */
+	NEED_DAX		= 1 << 11,
+};
+
+/* What is broken on purpose, to see whether it is noticed. */
+enum stress_break {
+	BREAK_NOTHING,
+	BREAK_STORE,		/* some stores are lost */
+	BREAK_WRITE,		/* some writes change a byte */
+	BREAK_PUNCH,		/* some holes are not punched */
+};
+
+struct place {
+	const char *dir;	/* where the files are */
+	const char *device;	/* what is mounted there, if it may be remounted */
+	const char *mount;	/* and where */
+	const char *outside;	/* a file or device of another file system */
+	const char *without;	/* names of operations, joined by commas */
+	bool no_drop_caches;
+	bool hwpoison;
+	enum stress_break broken;
+	bool is_dax;
+	unsigned int can;	/* enum stress_need */
+};
+
+void place_look(struct place *place, bool say);
+int place_open(const struct place *place, const char *name, int flags);
+void place_remount(const struct place *place);
+void place_drop_caches(int what);
+bool place_leaves_out(const struct place *place, const char *operation);
+int place_break(const char *name);	/* enum stress_break, -1 if unknown */
+void *shared_memory(size_t len);
+/* Uniform in 64 bits, and the same for the same arguments. */
+uint64_t stress_random(uint64_t seed, uint64_t nr);
+
+/*
+ * A touch of memory that may raise a signal, which is returned, or 0. Each
+ * thread has its own; guard_arm() is once per process.
+ */
+struct guard {
+	sigjmp_buf env;
+	volatile bool armed;
+	siginfo_t info;
+};
+
+void guard_arm(void (*stray)(const siginfo_t *info));
+int guard_copy(void *to, const void *from, size_t len, siginfo_t *info);
+int guard_poison(char *addr, siginfo_t *info);
+
+/* The model: daxstress_model.c. */
+
+struct file {
+	int fd, direct;
+	size_t size;
+	char *data;		/* STRESS_LEN bytes; zero behind the size */
+};
+
+enum map_kind { MAP_KIND_SHARED, MAP_KIND_SYNC, MAP_KIND_PRIVATE };
+
+/* Of each page of a mapping. */
+#define PAGE_MAPPED	1
+#define PAGE_WRITE	2
+#define PAGE_COPIED	4	/* private, and written to */
+
+struct map {
+	bool used;
+	bool whole;		/* one VMA, as it was made */
+	enum map_kind kind;
+	struct file *file;
+	size_t off, len;
+	size_t shift;		/* the colour of its address */
+	unsigned int window;	/* which of its two places it has */
+	char *addr;
+	uint8_t page[STRESS_PAGES];
+	char *copy;		/* what the copied pages hold */
+};
+
+/* What a round tells the process that started it: in shared memory. */
+#define STRESS_KINDS	48
+
+struct report {
+	unsigned int step;	/* the operation under way */
+	unsigned long done[STRESS_KINDS], idle;
+	unsigned long refused;	/* MADV_COLLAPSE that could not */
+	unsigned long poisoned;
+	char text[400];		/* what diverged */
+};
+
+enum verdict {		/* exit status of a round */
+	ROUND_CLEAN,
+	ROUND_DIVERGED,
+	ROUND_REFUSED,	/* a call failed that should not */
+	ROUND_CRASHED,
+	ROUND_HUNG,
+	ROUND_NOT_RUN,	/* its own mistake, or no memory */
+};
+
+/* How often each kind of operation is chosen here. */
+struct ops_weights {
+	unsigned int kind[STRESS_KINDS], all;
+};
+
+struct world {
+	const struct place *place;
+	struct ops_weights weights;
+	struct report *report;
+	bool tell;		/* describe each operation */
+	char told[200];
+	struct file file[STRESS_FILES];
+	struct map map[STRESS_MAPS];
+	char *windows;
+	int outside;
+	char *outside_data;
+};
+
+struct world *world_new(const struct place *place, struct report *report);
+void world_open(struct world *w);
+void world_close(struct world *w);
+
+void __attribute__((noreturn, format(printf, 3, 4)))
+world_ends(struct world *w, enum verdict end, const char *fmt, ...);
+#define diverged(w, ...)	world_ends(w, ROUND_DIVERGED, __VA_ARGS__)
+#define refused(w, ...)		world_ends(w, ROUND_REFUSED, __VA_ARGS__)
+void __attribute__((format(printf, 2, 3)))
+tell(struct world *w, const char *fmt, ...);
+
+unsigned int file_nr(const struct world *w, const struct file *f);
+unsigned int map_nr(const struct world *w, const struct map *m);
+
+/* What operations do to the model. */
+void file_grows(struct file *f, size_t size);
+void file_shrinks(struct world *w, struct file *f, size_t size);
+void file_written(struct file *f, size_t off, const void *data, size_t len);
+void map_written(struct map *m, size_t at, const void *data, size_t len);
+/* What can be seen at @at of a mapping, and the signal if nothing can. */
+const char *map_bytes(const struct map *m, size_t at);
+int map_signal(const struct map *m, size_t at, bool write);
+bool map_allows(const struct map *m, size_t at, size_t len, bool write);
+
+/* Mappings as they are made and go. */
+void map_make(struct world *w, struct map *m, bool writable);
+bool map_move(struct world *w, struct map *m, size_t len, size_t shift);
+void map_cut(struct world *w, struct map *m, size_t at, size_t len);
+void map_gone(struct world *w, struct map *m);
+/* Copies of pages from @from on of the file: forget them, here and there. */
+void maps_forget(struct world *w, struct file *f, size_t from);
+
+/* Comparisons; what differs ends the round. */
+void map_compare(struct world *w, struct map *m, size_t at, size_t len);
+void file_compare(struct world *w, struct file *f, size_t off, size_t len);
+void world_compare(struct world *w);
+
+/* Operations: daxstress_ops.c. */
+
+struct op {
+	unsigned int kind;
+	uint32_t arg[4];
+};
+
+unsigned int ops_nr(void);
+const char *ops_name(unsigned int kind);
+void ops_weigh(struct ops_weights *weights, const struct place *place);
+void ops_choose(struct op *op, const struct ops_weights *weights, uint64_t seed,
+		uint64_t nr);
+void ops_run(struct world *w, const struct op *op);
+
+/* Rounds: daxstress_round.c. */
+
+#define ROUND_STEPS	20000
+
+struct ops {
+	struct op *op;
+	unsigned int nr;
+};
+
+struct tally {
+	unsigned long operations, passed, failed;
+	unsigned long done[STRESS_KINDS], idle, refused, poisoned;
+};
+
+struct shrunk {
+	struct ops ops;
+	enum verdict verdict;
+	unsigned int tries;
+};
+
+void round_choose(struct ops *ops, const struct place *place, uint64_t seed,
+		  unsigned int round, unsigned int steps);
+enum verdict round_run(const struct place *place, const struct ops *ops,
+		       struct report *report);
+/* Prints what each operation of @ops does, in the form that a replay has. */
+enum verdict round_tell(const struct place *place, const struct ops *ops,
+			struct report *report);
+void round_shrink(const struct place *place, const struct ops *ops,
+		  enum verdict verdict, struct shrunk *shrunk);
+const char *round_parse(struct ops *ops, FILE *from);	/* NULL or an error */
+void round_print(const struct ops *ops, FILE *to);
+void tally_add(struct tally *tally, const struct report *report);
+void tally_print(const struct tally *tally);
+const char *verdict_name(enum verdict verdict);
+
+/* Many workers: daxstress_load.c. */
+
+struct load {
+	unsigned int threads, processes;
+	uint64_t seed;
+	unsigned int steps;	/* of each worker in each epoch */
+};
+
+struct load_stress;
+struct load_stress *load_new(const struct place *place,
+			     const struct load *load);
+/* NULL, or what diverged. */
+const char *load_epoch(struct load_stress *stress, unsigned long *operations);
+void load_print(struct load_stress *stress);
+void load_end(struct load_stress *stress);
+
+#endif

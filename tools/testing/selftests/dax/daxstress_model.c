@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * daxstress: the model of one stream of operations. It says what each byte is.
+ *
+ * A file is its size and its bytes in anonymous memory, zero behind the size:
+ * nobody stores there, so the rest of the last page is to be zero, too. A
+ * mapping is a range of a file and, for each page, whether it is still mapped,
+ * whether it may be written, and whether it is a copy (private, written to);
+ * copies have bytes of their own. From that follows what a load shows, or which
+ * signal: SIGSEGV where nothing is mapped or it is read-only, SIGBUS for pages
+ * that lie wholly behind the size of the file.
+ *
+ * POSIX leaves it open what a private page shows when the file changes before
+ * its first write. Linux shows the file, and as there is only one thread here,
+ * that is what is asked for. Truncation takes copies away. Collapse and insert
+ * range may, depending on the file system; they are forgotten after these.
+ *
+ * Each mapping has two windows of address space that are reserved all the
+ * time, from 2 MiB borders, so that colours are the same in each replay, and
+ * what was unmapped stays so.
+ */
+#include <stdarg.h>
+
+#include "daxstress.h"
+
+#define WINDOW	(STRESS_LEN + 2 * SZ_2M)
+
+/* The end of a round. */
+
+static struct world *the_world;		/* of this process */
+
+void world_ends(struct world *w, enum verdict end, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(w->report->text, sizeof(w->report->text), fmt, ap);
+	va_end(ap);
+	_exit(end);
+}
+
+static void stray_signal(const siginfo_t *info)
+{
+	world_ends(the_world, ROUND_CRASHED, "signal %d at %p",
+		   info->si_signo, info->si_addr);
+}
+
+void tell(struct world *w, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!w->tell)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(w->told, sizeof(w->told), fmt, ap);
+	va_end(ap);
+}
+
+/* Files. */
+
+unsigned int file_nr(const struct world *w, const struct file *f)
+{
+	return f - w->file;
+}
+
+void file_grows(struct file *f, size_t size)
+{
+	if (size > f->size)
+		f->size = size;
+}
+
+static void forget_copies(struct world *w, struct file *f, size_t from)
+{
+	for (unsigned int i = 0; i < STRESS_MAPS; i++) {
+		struct map *m = &w->map[i];
+
+		if (!m->used || m->file != f || m->kind != MAP_KIND_PRIVATE)
+			continue;
+		for (size_t at = 0; at < m->len; at += SZ_4K)
+			if (m->off + at >= from)
+				m->page[at / SZ_4K] &= ~PAGE_COPIED;
+	}
+}
+
+void file_shrinks(struct world *w, struct file *f, size_t size)
+{
+	memset(f->data + size, 0, f->size - size);
+	f->size = size;
+	forget_copies(w, f, page_up(size));
+}
+
+void file_written(struct file *f, size_t off, const void *data, size_t len)
+{
+	memcpy(f->data + off, data, len);
+	file_grows(f, off + len);
+}
+
+void maps_forget(struct world *w, struct file *f, size_t from)
+{
+	for (unsigned int i = 0; i < STRESS_MAPS; i++) {
+		struct map *m = &w->map[i];
+		size_t at = 0;
+
+		if (!m->used || m->file != f || m->kind != MAP_KIND_PRIVATE)
+			continue;
+		if (from > m->off)
+			at = page_down(from) - m->off;
+		if (at < m->len)
+			dax_zap(m->addr + at, m->len - at);
+	}
+	forget_copies(w, f, page_down(from));
+}
+
+/* Mappings. */
+
+unsigned int map_nr(const struct world *w, const struct map *m)
+{
+	return m - w->map;
+}
+
+const char *map_bytes(const struct map *m, size_t at)
+{
+	if (m->page[at / SZ_4K] & PAGE_COPIED)
+		return m->copy + at;
+	return m->file->data + m->off + at;
+}
+
+int map_signal(const struct map *m, size_t at, bool write)
+{
+	unsigned int page = m->page[at / SZ_4K];
+
+	if (!(page & PAGE_MAPPED) || (write && !(page & PAGE_WRITE)))
+		return SIGSEGV;
+	return page_down(m->off + at) < m->file->size ? 0 : SIGBUS;
+}
+
+bool map_allows(const struct map *m, size_t at, size_t len, bool write)
+{
+	for (size_t page = page_down(at); page < at + len; page += SZ_4K)
+		if (map_signal(m, page, write))
+			return false;
+	return true;
+}
+
+/* All of it is within the file, and may be written. */
+void map_written(struct map *m, size_t at, const void *data, size_t len)
+{
+	if (m->kind != MAP_KIND_PRIVATE) {
+		memcpy(m->file->data + m->off + at, data, len);
+		return;
+	}
+	for (size_t page = page_down(at); page < at + len; page += SZ_4K) {
+		if (m->page[page / SZ_4K] & PAGE_COPIED)
+			continue;
+		memcpy(m->copy + page, m->file->data + m->off + page, SZ_4K);
+		m->page[page / SZ_4K] |= PAGE_COPIED;
+	}
+	memcpy(m->copy + at, data, len);
+}
+
+static void reserve(void *addr, size_t len)
+{
+	if (mmap(addr, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS |
+		 MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
+		dax_die("no address space for %zu bytes", len);
+}
+
+static char *window_addr(const struct world *w, const struct map *m,
+			 unsigned int window, size_t shift)
+{
+	return w->windows + (map_nr(w, m) * 2 + window) * WINDOW +
+	       (m->off + shift) % SZ_2M;
+}
+
+static void set_pages(struct map *m, size_t from, size_t to, unsigned int flags)
+{
+	memset(m->page + from / SZ_4K, flags, (to - from) / SZ_4K);
+}
+
+/* @m says what file, range, kind and colour; its window is empty. */
+void map_make(struct world *w, struct map *m, bool writable)
+{
+	int prot = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+	int flags = m->kind == MAP_KIND_PRIVATE ? MAP_PRIVATE : MAP_SHARED;
+
+	if (m->kind == MAP_KIND_SYNC && w->place->can & NEED_SYNC)
+		flags = MAP_SHARED_VALIDATE | MAP_SYNC;
+	m->addr = window_addr(w, m, m->window, m->shift);
+	if (mmap(m->addr, m->len, prot, flags | MAP_FIXED, m->file->fd,
+		 m->off) == MAP_FAILED)
+		refused(w, "mmap: %s", strerror(errno));
+	m->used = true;
+	m->whole = true;
+	set_pages(m, 0, m->len,
+		  writable ? PAGE_MAPPED | PAGE_WRITE : PAGE_MAPPED);
+}
+
+/* To the other window: another colour, more or less of the file. */
+bool map_move(struct world *w, struct map *m, size_t len, size_t shift)
+{
+	unsigned int flags = m->page[0] & (PAGE_MAPPED | PAGE_WRITE);
+	char *to = window_addr(w, m, !m->window, shift);
+
+	if (!m->whole)		/* mremap() takes one VMA */
+		return false;
+	if (mremap(m->addr, m->len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to) !=
+	    to)
+		refused(w, "mremap: %s", strerror(errno));
+	reserve(m->addr, m->len);
+	if (len > m->len)
+		set_pages(m, m->len, len, flags);
+	m->len = len;
+	m->addr = to;
+	m->shift = shift;
+	m->window = !m->window;
+	return true;
+}
+
+void map_cut(struct world *w, struct map *m, size_t at, size_t len)
+{
+	if (munmap(m->addr + at, len))
+		refused(w, "munmap: %s", strerror(errno));
+	reserve(m->addr + at, len);
+	set_pages(m, at, at + len, 0);
+	m->whole = false;
+}
+
+void map_gone(struct world *w, struct map *m)
+{
+	map_cut(w, m, 0, m->len);
+	m->used = false;
+}
+
+/* Comparisons. */
+
+static const char *map_name(const struct map *m)
+{
+	static const char * const names[] = {
+		"shared", "MAP_SYNC", "private",
+	};
+
+	return names[m->kind];
+}
+
+static size_t first_difference(const char *a, const char *b, size_t len)
+{
+	size_t i = 0;
+
+	while (i < len && a[i] == b[i])
+		i++;
+	return i;
+}
+
+static void map_differs(struct world *w, struct map *m, size_t at,
+			const char *got, size_t len)
+{
+	const char *want = map_bytes(m, at);
+	size_t i = first_difference(got, want, len);
+
+	diverged(w, "file %u, size %#zx: byte %#zx of map %u (%s, %#zx, %s%s) is %#x, not %#x",
+		 file_nr(w, m->file), m->file->size, m->off + at + i,
+		 map_nr(w, m), map_name(m), m->shift,
+		 m->page[at / SZ_4K] & PAGE_COPIED ? "a copy, " : "",
+		 w->place->is_dax ? dax_mapped(m->addr + at) : "page cache",
+		 got[i] & 255, want[i] & 255);
+}
+
+/* A page that failed may be known as such to whoever touches it. */
+static bool is_memory_failure(const struct world *w, int sig,
+			      const siginfo_t *info)
+{
+	return w->place->hwpoison && sig == SIGBUS &&
+	       (info->si_code == BUS_MCEERR_AR ||
+		info->si_code == BUS_MCEERR_AO);
+}
+
+/* Within one page. */
+static void page_compare(struct world *w, struct map *m, size_t at, size_t len)
+{
+	int want = map_signal(m, at, false), sig;
+	siginfo_t info = {};
+	char buf[SZ_4K];
+
+	sig = guard_copy(buf, m->addr + at, len, &info);
+	if (is_memory_failure(w, sig, &info)) {
+		w->report->poisoned++;
+		return;
+	}
+	if (sig != want)
+		diverged(w, "file %u, size %#zx: load at %#zx of map %u (%s): signal %d, not %d",
+			 file_nr(w, m->file), m->file->size, m->off + at,
+			 map_nr(w, m), map_name(m), sig, want);
+	if (!sig && memcmp(buf, map_bytes(m, at), len))
+		map_differs(w, m, at, buf, len);
+}
+
+void map_compare(struct world *w, struct map *m, size_t at, size_t len)
+{
+	while (len) {
+		size_t n = min_size(len, SZ_4K - at % SZ_4K);
+
+		page_compare(w, m, at, n);
+		at += n;
+		len -= n;
+	}
+}
+
+/* Reads across the size, too: the file ends where the model says. */
+void file_compare(struct world *w, struct file *f, size_t off, size_t len)
+{
+	static char buf[SZ_2M / 8];
+
+	while (len) {
+		size_t n = min_size(len, sizeof(buf));
+		size_t want = off < f->size ? min_size(n, f->size - off) : 0;
+		ssize_t got = pread(f->fd, buf, n, off);
+
+		if (got < 0)
+			refused(w, "pread at %#zx: %s", off, strerror(errno));
+		if ((size_t)got != want)
+			diverged(w, "file %u, size %#zx: pread of %zu bytes at %#zx gives %zd",
+				 file_nr(w, f), f->size, n, off, got);
+		if (memcmp(buf, f->data + off, want)) {
+			size_t i = first_difference(buf, f->data + off, want);
+
+			diverged(w, "file %u, size %#zx: byte %#zx read is %#x, not %#x",
+				 file_nr(w, f), f->size, off + i, buf[i] & 255,
+				 f->data[off + i] & 255);
+		}
+		off += n;
+		len -= n;
+	}
+}
+
+void world_compare(struct world *w)
+{
+	struct stat st;
+
+	for (unsigned int i = 0; i < STRESS_FILES; i++) {
+		struct file *f = &w->file[i];
+
+		if (fstat(f->fd, &st) || (size_t)st.st_size != f->size)
+			diverged(w, "file %u has %#llx bytes, not %#zx", i,
+				 (long long)st.st_size, f->size);
+		file_compare(w, f, 0, STRESS_LEN);
+	}
+	for (unsigned int i = 0; i < STRESS_MAPS; i++) {
+		struct map *m = &w->map[i];
+
+		if (m->used)
+			map_compare(w, m, 0, m->len);
+	}
+}
+
+/* The world. */
+
+static char *private_memory(size_t len)
+{
+	char *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE |
+		       MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		dax_die("no memory");
+	return p;
+}
+
+static char *reserve_windows(void)
+{
+	size_t len = STRESS_MAPS * 2 * WINDOW;
+	char *p = mmap(NULL, len + SZ_2M, PROT_NONE, MAP_PRIVATE |
+		       MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		dax_die("no address space for %zu bytes", len);
+	return (char *)(((uintptr_t)p + SZ_2M - 1) & -SZ_2M);
+}
+
+void world_open(struct world *w)
+{
+	for (unsigned int i = 0; i < STRESS_FILES; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "file-%u", i);
+		w->file[i].fd = place_open(w->place, name, 0);
+		w->file[i].direct = -1;
+		if (w->place->can & NEED_DIRECT)
+			w->file[i].direct = place_open(w->place, name, O_DIRECT);
+	}
+}
+
+void world_close(struct world *w)
+{
+	for (unsigned int i = 0; i < STRESS_FILES; i++) {
+		close(w->file[i].fd);
+		if (w->file[i].direct >= 0)
+			close(w->file[i].direct);
+	}
+}
+
+static void open_outside(struct world *w)
+{
+	if (!w->place->outside)
+		return;
+	w->outside_data = aligned_alloc(SZ_4K, STRESS_OUTSIDE);
+	w->outside = open(w->place->outside, O_RDWR | O_DIRECT);
+	if (w->outside < 0 || !w->outside_data)
+		dax_die("%s: %s", w->place->outside, strerror(errno));
+	memset(w->outside_data, 0, STRESS_OUTSIDE);
+	if (pwrite(w->outside, w->outside_data, STRESS_OUTSIDE, 0) !=
+	    STRESS_OUTSIDE)
+		dax_die("write to %s: %s", w->place->outside, strerror(errno));
+}
+
+/* Empty files, no mappings. */
+struct world *world_new(const struct place *place, struct report *report)
+{
+	struct world *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		dax_die("no memory");
+	the_world = w;
+	w->place = place;
+	w->report = report;
+	w->windows = reserve_windows();
+	for (unsigned int i = 0; i < STRESS_FILES; i++)
+		w->file[i].data = private_memory(STRESS_LEN);
+	for (unsigned int i = 0; i < STRESS_MAPS; i++)
+		w->map[i].copy = private_memory(STRESS_LEN);
+	world_open(w);
+	for (unsigned int i = 0; i < STRESS_FILES; i++)
+		dax_truncate(w->file[i].fd, 0);
+	open_outside(w);
+	guard_arm(stray_signal);
+	return w;
+}

@@ -1,0 +1,1063 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * daxstress: the operations of one stream. An operation is a kind and four
+ * words; which file, mapping, offset and length they stand for depends on what
+ * there is when it runs, so that each list of operations means something. It
+ * changes the kernel's file or mapping, then the model, and then looks at what
+ * it touched through a way that is random, too.
+ *
+ * An operation that finds nothing to work on, no mapping or an empty file, does
+ * nothing, and is not counted.
+ */
+#include <assert.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+
+#include "daxstress.h"
+
+#define KEEP	FALLOC_FL_KEEP_SIZE
+
+/* What words stand for. */
+
+static struct file *some_file(struct world *w, uint32_t word)
+{
+	return &w->file[word % STRESS_FILES];
+}
+
+static struct map *some_map(struct world *w, uint32_t word)
+{
+	for (unsigned int i = 0; i < STRESS_MAPS; i++) {
+		struct map *m = &w->map[(word + i) % STRESS_MAPS];
+
+		if (m->used)
+			return m;
+	}
+	return NULL;
+}
+
+/*
+ * Below @limit, which is not 0. Half of them meet at few places: the start, the
+ * borders of 2 MiB, the end.
+ */
+static size_t some_offset(size_t limit, uint32_t word)
+{
+	size_t n = word >> 3, at;
+
+	switch (word & 7) {
+	case 0:
+	case 1:
+		at = n % (16 * SZ_4K);
+		break;
+	case 2:
+		at = (1 + n % 2) * SZ_2M - 4 * SZ_4K + (n >> 2) % (8 * SZ_4K);
+		break;
+	case 3:
+		at = limit - 1 - n % min_size(limit, 2 * SZ_4K);
+		break;
+	default:
+		at = n;
+	}
+	return at % limit;
+}
+
+static size_t some_length(size_t limit, uint32_t word)
+{
+	size_t n = word >> 10, len;
+
+	if (word % 16)
+		len = 1 + n % 64;
+	else if (word / 16 % 16)
+		len = 1 + n % (2 * SZ_4K);
+	else
+		len = 1 + n % (SZ_2M / 8);
+	return min_size(len, limit);
+}
+
+/* For what works on ranges: half of them are whole pages, few are large. */
+static size_t some_range(size_t limit, uint32_t where, uint32_t how, size_t *off)
+{
+	size_t n = how >> 4, len = 1 + n % (4 * SZ_4K);
+
+	*off = some_offset(limit, where);
+	if (how % 32 == 0)
+		len = 1 + n % SZ_2M;
+	if (how % 64 == 9) {
+		*off = *off / SZ_2M * SZ_2M;
+		len = SZ_2M;
+	}
+	if (how % 2) {
+		*off = page_down(*off);
+		len = page_up(len);
+	}
+	return min_size(len, limit - *off);
+}
+
+/* Whole pages below @limit; 0 if there is none. */
+static size_t some_pages(size_t limit, uint32_t where, uint32_t how, size_t *off)
+{
+	size_t len;
+
+	limit = page_down(limit);
+	if (!limit)
+		return 0;
+	*off = page_down(some_offset(limit, where));
+	len = how % 32 ? 1 + (how >> 5) % 8 : 1 + (how >> 5) % 256;
+	return min_size(len * SZ_4K, limit - *off);
+}
+
+/* Bytes to store; none is zero, and a shift by any power of two shows. */
+#define PATTERN	(SZ_2M + SZ_4K)
+static char pattern[PATTERN];
+
+static const char *some_bytes(uint32_t word)
+{
+	return pattern + word % SZ_4K;
+}
+
+static void fill_pattern(void)
+{
+	for (size_t i = 0; i < PATTERN; i += sizeof(uint64_t)) {
+		uint64_t bytes = stress_random(0xda5, i) | 0x0101010101010101;
+
+		memcpy(pattern + i, &bytes, sizeof(bytes));
+	}
+}
+
+/* One in so many, and the same ones in a replay. */
+static bool is_broken(struct world *w, const struct op *op,
+		      enum stress_break broken, unsigned int one_in)
+{
+	return w->place->broken == broken &&
+	       stress_random(op->arg[0], op->arg[1]) % one_in == 0;
+}
+
+static bool overlap(const struct file *f, size_t off, const struct file *g,
+		    size_t to, size_t len)
+{
+	return f == g && off < to + len && to < off + len;
+}
+
+/* A look at the edges of a range, by read() or through any mapping. */
+static void look_at(struct world *w, struct file *f, size_t off, size_t len,
+		    uint32_t word)
+{
+	struct map *m = &w->map[word % (STRESS_MAPS + 2) % STRESS_MAPS];
+	bool mapped = word % (STRESS_MAPS + 2) < STRESS_MAPS && m->used &&
+		      m->file == f;
+	size_t begin = off > 32 ? off - 32 : 0;
+	size_t end = min_size(off + len + 32, STRESS_LEN);
+
+	if (!mapped) {
+		file_compare(w, f, begin, min_size(end - begin, 128));
+		if (end - begin > 128)
+			file_compare(w, f, end - 128, 128);
+		return;
+	}
+	if (begin < m->off || begin >= m->off + m->len)
+		begin = m->off;
+	if (end > m->off + m->len || end <= begin)
+		end = m->off + m->len;
+	map_compare(w, m, begin - m->off, min_size(end - begin, 128));
+	if (end - begin > 128)
+		map_compare(w, m, end - 128 - m->off, 128);
+}
+
+/* Loads and stores. */
+
+/* Where to touch a mapping, within the file; 0 if there is no such place. */
+static size_t some_place(const struct map *m, uint32_t where, uint32_t how,
+			 size_t *at)
+{
+	size_t limit;
+
+	if (!m || m->off >= m->file->size)
+		return 0;
+	limit = min_size(m->len, m->file->size - m->off);
+	*at = some_offset(limit, where);
+	return some_length(limit - *at, how);
+}
+
+/* Within one page. Stored, and if not, the right signal came. */
+static void store_in_page(struct world *w, struct map *m, size_t at,
+			  const char *data, size_t len, bool lost)
+{
+	int want = map_signal(m, at, true), sig;
+	siginfo_t info = {};
+
+	sig = lost && !want ? 0 : guard_copy(m->addr + at, data, len, &info);
+	if (w->place->hwpoison && sig == SIGBUS &&
+	    info.si_code == BUS_MCEERR_AR) {
+		w->report->poisoned++;
+		return;
+	}
+	if (sig != want)
+		diverged(w, "file %u, size %#zx: store at %#zx of map %u: signal %d, not %d",
+			 file_nr(w, m->file), m->file->size, m->off + at,
+			 map_nr(w, m), sig, want);
+	if (!sig)
+		map_written(m, at, data, len);
+}
+
+static void store(struct world *w, struct map *m, size_t at, const char *data,
+		  size_t len, bool lost)
+{
+	while (len) {
+		size_t n = min_size(len, SZ_4K - at % SZ_4K);
+
+		store_in_page(w, m, at, data, n, lost);
+		at += n;
+		data += n;
+		len -= n;
+	}
+}
+
+static bool op_store(struct world *w, const struct op *op)
+{
+	struct map *m = some_map(w, op->arg[0]);
+	size_t at, len = some_place(m, op->arg[1], op->arg[2], &at);
+
+	if (!len)
+		return false;
+	tell(w, "%zu bytes at %#zx of map %u", len, at, map_nr(w, m));
+	store(w, m, at, some_bytes(op->arg[3]), len,
+	      is_broken(w, op, BREAK_STORE, 16));
+	map_compare(w, m, at, min_size(len, 64));
+	if (op->arg[3] >> 30 == 0)
+		look_at(w, m->file, m->off + at, len, op->arg[3]);
+	return true;
+}
+
+static bool op_load(struct world *w, const struct op *op)
+{
+	struct map *m = some_map(w, op->arg[0]);
+	size_t at, len = some_place(m, op->arg[1], op->arg[2], &at);
+
+	if (!len)
+		return false;
+	tell(w, "%zu bytes at %#zx of map %u", len, at, map_nr(w, m));
+	map_compare(w, m, at, len);
+	return true;
+}
+
+/* Anywhere, behind the end of the file, too: for the signal. */
+static bool op_touch(struct world *w, const struct op *op)
+{
+	struct map *m = some_map(w, op->arg[0]);
+	size_t at;
+
+	if (!m)
+		return false;
+	at = some_offset(m->len, op->arg[1]);
+	tell(w, "%s at %#zx of map %u", op->arg[2] % 2 ? "store" : "load", at,
+	     map_nr(w, m));
+	if (op->arg[2] % 2 &&
+	    (m->off + at < m->file->size || map_signal(m, at, true))) {
+		char byte = *map_bytes(m, at);
+
+		store_in_page(w, m, at, &byte, 1, false);
+	} else {
+		map_compare(w, m, at, 1);
+	}
+	return true;
+}
+
+/* Files. */
+
+static void write_file(struct world *w, struct file *f, size_t off,
+		       const char *data, size_t len)
+{
+	if (pwrite(f->fd, data, len, off) != (ssize_t)len)
+		refused(w, "pwrite of %zu bytes at %#zx: %s", len, off,
+			strerror(errno));
+	file_written(f, off, data, len);
+}
+
+static bool op_write(struct world *w, const struct op *op)
+{
+	struct file *f = some_file(w, op->arg[0]);
+	size_t off = some_offset(op->arg[0] & 0x700 ? f->size + 1 : STRESS_LEN,
+				 op->arg[1]);
+	size_t len;
+
+	off = min_size(off, STRESS_LEN - 1);
+	len = some_length(STRESS_LEN - off, op->arg[2]);
+	tell(w, "%zu bytes at %#zx of file %u", len, off, file_nr(w, f));
+	write_file(w, f, off, some_bytes(op->arg[3]), len);
+	if (is_broken(w, op, BREAK_WRITE, 16))
+		dax_fill(f->fd, off, 1, 0);
+	look_at(w, f, off, len, op->arg[3]);
+	return true;
+}
+
+static bool op_fill(struct world *w, const struct op *op)
+{
+	struct file *f = some_file(w, op->arg[0]);
+	size_t off = op->arg[1] % (STRESS_LEN / SZ_2M) * SZ_2M;
+
+	tell(w, "2 MiB at %#zx of file %u", off, file_nr(w, f));
+	write_file(w, f, off, some_bytes(op->arg[3]), SZ_2M);
+	return true;
+}
+
+static bool op_read(struct world *w, const struct op *op)
+{
+	struct file *f = some_file(w, op->arg[0]);
+	size_t off = some_offset(STRESS_LEN, op->arg[1]);
+	size_t len = some_length(STRESS_LEN - off, op->arg[2]);
+
+	tell(w, "%zu bytes at %#zx of file %u", len, off, file_nr(w, f));
+	file_compare(w, f, off, len);
+	return true;
+}
+
+static bool op_truncate(struct world *w, const struct op *op)
+{
+	struct file *f = some_file(w, op->arg[0]);
+	size_t size = some_offset(STRESS_LEN + 1, op->arg[1]);
+
+	if (op->arg[2] % 4 == 0)
+		size = page_down(size);
+	if (op->arg[2] % 16 < 6)
+		size = STRESS_LEN;
+	tell(w, "file %u from %#zx to %#zx", file_nr(w, f), f->size, size);
+	if (ftruncate(f->fd, size))
+		refused(w, "ftruncate to %#zx: %s", size, strerror(errno));
+	if (size < f->size)
+		file_shrinks(w, f, size);
+	file_grows(f, size);
+	look_at(w, f, size, 1, op->arg[3]);
+	return true;
+}
+
+static void falloc(struct world *w, struct file *f, int mode, size_t off,
+		   size_t len)
+{
+	tell(w, "%#zx+%#zx of file %u, size %#zx, mode %#x", off, len,
+	     file_nr(w, f), f->size, mode);
+	if (fallocate(f->fd, mode, off, len))
+		refused(w, "fallocate mode %#x at %#zx+%#zx: %s", mode, off,
+			len, strerror(errno));
+}
+
+static bool op_punch(struct world *w, const struct op *op)
+{
+	struct file *f = some_file(w, op->arg[0]);
+	size_t off, len;
+
+	if (!f->size)
+		return false;
+	len = some_range(f->size, op->arg[1], op->arg[2], &off);
+	if (!is_broken(w, op, BREAK_PUNCH, 1))
+		falloc(w, f, FALLOC_FL_PUNCH_HOLE | KEEP, off, len);
+	memset(f->data + off, 0, len);
+	look_at(w, f, off, len, op->arg[3]);
+	return true;
+}
+
+static bool op_zero(struct world *w, const struct op *op)
+{
+	struct file *f = some_file(w, op->arg[0]);
+	bool grow = op->arg[3] >> 29 == 0;
+	size_t off, len;
+
+	if (!f->size && !grow)
+		return false;
+	len = some_range(grow ? STRESS_LEN : f->size, op->arg[1], op->arg[2],
+			 &off);
+	falloc(w, f, FALLOC_FL_ZERO_RANGE | (grow ? 0 : KEEP), off, len);
+	memset(f->data + off, 0, len);
+	file_grows(f, grow ? off + len : 0);
+	look_at(w, f, off, len, op->arg[3]);
+	return true;
+}
+
+static bool op_alloc(struct world *w, const struct op *op)
+{
+	struct file *f = some_file(w, op->arg[0]);
+	bool grow = op->arg[3] >> 30 == 0;
+	size_t off, len = some_range(STRESS_LEN, op->arg[1], op->arg[2], &off);
+
+	falloc(w, f, grow ? 0 : KEEP, off, len);
+	file_grows(f, grow ? off + len : 0);
+	look_at(w, f, off, len, op->arg[3]);
+	return true;
+}
+
+static bool op_collapse_range(struct world *w, const struct op *op)
+{
+	struct file *f = some_file(w, op->arg[0]);
+	size_t off, len = some_pages(f->size, op->arg[1], op->arg[2], &off);
+	size_t size = f->size - len;
+
+	if (!len || off + len >= f->size)
+		return false;
+	falloc(w, f, FALLOC_FL_COLLAPSE_RANGE, off, len);
+	memmove(f->data + off, f->data + off + len, size - off);
+	file_shrinks(w, f, size);
+	maps_forget(w, f, off);
+	look_at(w, f, off, len, op->arg[3]);
+	return true;
+}
+
+static bool op_insert_range(struct world *w, const struct op *op)
+{
+	struct file *f = some_file(w, op->arg[0]);
+	size_t off, len = some_pages(f->size, op->arg[1], op->arg[2], &off);
+
+	if (!len || f->size + len > STRESS_LEN)
+		return false;
+	falloc(w, f, FALLOC_FL_INSERT_RANGE, off, len);
+	memmove(f->data + off + len, f->data + off, f->size - off);
+	memset(f->data + off, 0, len);
+	file_grows(f, f->size + len);
+	maps_forget(w, f, off);
+	look_at(w, f, off, len, op->arg[3]);
+	return true;
+}
+
+static bool op_sync(struct world *w, const struct op *op)
+{
+	struct file *f = some_file(w, op->arg[0]);
+
+	tell(w, "file %u", file_nr(w, f));
+	if (op->arg[1] % 2 ? fsync(f->fd) : fdatasync(f->fd))
+		refused(w, "fsync: %s", strerror(errno));
+	return true;
+}
+
+/* Files that share blocks. */
+
+/* Replaces all of another file. Without a truncation its copies stay. */
+static bool op_clone(struct world *w, const struct op *op)
+{
+	struct file *from = some_file(w, op->arg[0]);
+	struct file *to = some_file(w, op->arg[0] + 1 + op->arg[1] % 2);
+
+	if (!from->size)
+		return false;
+	tell(w, "file %u to file %u", file_nr(w, from), file_nr(w, to));
+	if (op->arg[2] % 2 || to->size > from->size) {
+		if (ftruncate(to->fd, 0))
+			refused(w, "ftruncate: %s", strerror(errno));
+		file_shrinks(w, to, 0);
+	}
+	if (ioctl(to->fd, FICLONE, from->fd))
+		refused(w, "FICLONE: %s", strerror(errno));
+	file_written(to, 0, from->data, from->size);
+	look_at(w, to, some_offset(to->size, op->arg[2]), 64, op->arg[3]);
+	return true;
+}
+
+/* A range of pages, and where in the same or another file it may go to. */
+static size_t some_pair(struct world *w, const struct op *op,
+			struct file **from, size_t *off, struct file **to,
+			size_t *dest)
+{
+	size_t len;
+
+	*from = some_file(w, op->arg[0]);
+	*to = some_file(w, op->arg[0] / STRESS_FILES);
+	len = some_pages((*from)->size, op->arg[1], op->arg[2], off);
+	if (!len)
+		return 0;
+	*dest = page_down(some_offset(STRESS_LEN - len + 1, op->arg[3]));
+	tell(w, "%#zx+%#zx of file %u to %#zx of file %u", *off, len,
+	     file_nr(w, *from), *dest, file_nr(w, *to));
+	return overlap(*from, *off, *to, *dest, len) ? 0 : len;
+}
+
+static bool op_clone_range(struct world *w, const struct op *op)
+{
+	struct file_clone_range arg;
+	struct file *from, *to;
+	size_t off, dest, len = some_pair(w, op, &from, &off, &to, &dest);
+
+	if (!len)
+		return false;
+	arg = (struct file_clone_range){
+		.src_fd = from->fd, .src_offset = off, .src_length = len,
+		.dest_offset = dest,
+	};
+	if (ioctl(to->fd, FICLONERANGE, &arg))
+		refused(w, "FICLONERANGE: %s", strerror(errno));
+	file_written(to, dest, from->data + off, len);
+	look_at(w, to, dest, len, op->arg[3]);
+	return true;
+}
+
+static bool op_copy(struct world *w, const struct op *op)
+{
+	struct file *from, *to;
+	size_t off, dest, len = some_pair(w, op, &from, &off, &to, &dest);
+	loff_t in = off, out = dest;
+	size_t left = len;
+
+	if (!len)
+		return false;
+	while (left) {
+		ssize_t n = copy_file_range(from->fd, &in, to->fd, &out, left,
+					    0);
+
+		if (n <= 0)
+			refused(w, "copy_file_range: %zd, %s", n,
+				strerror(errno));
+		left -= n;
+	}
+	file_written(to, dest, from->data + off, len);
+	look_at(w, to, dest, len, op->arg[3]);
+	return true;
+}
+
+static bool op_dedupe(struct world *w, const struct op *op)
+{
+	struct {
+		struct file_dedupe_range range;
+		struct file_dedupe_range_info info;
+	} arg = {};
+	struct file *from, *to;
+	size_t off, dest, len = some_pair(w, op, &from, &off, &to, &dest);
+	bool same;
+
+	if (!len || dest + len > to->size)
+		return false;
+	if (op->arg[2] >> 30)
+		write_file(w, to, dest, from->data + off, len);
+	same = !memcmp(from->data + off, to->data + dest, len);
+	arg.range.src_offset = off;
+	arg.range.src_length = len;
+	arg.range.dest_count = 1;
+	arg.info.dest_fd = to->fd;
+	arg.info.dest_offset = dest;
+	if (ioctl(from->fd, FIDEDUPERANGE, &arg) || arg.info.status < 0)
+		refused(w, "FIDEDUPERANGE: %s",
+			strerror(arg.info.status < 0 ? -arg.info.status : errno));
+	if (!arg.info.status != same ||
+	    (same && arg.info.bytes_deduped != len))
+		diverged(w, "FIDEDUPERANGE says that %llu bytes are %s, and they are %s",
+			 (unsigned long long)arg.info.bytes_deduped,
+			 arg.info.status ? "different" : "equal",
+			 same ? "equal" : "different");
+	look_at(w, to, dest, len, op->arg[3]);
+	return true;
+}
+
+static bool op_unshare(struct world *w, const struct op *op)
+{
+	struct file *f = some_file(w, op->arg[0]);
+	size_t off, len;
+
+	if (!f->size)
+		return false;
+	len = some_range(f->size, op->arg[1], op->arg[2], &off);
+	falloc(w, f, FALLOC_FL_UNSHARE_RANGE, off, len);
+	look_at(w, f, off, len, op->arg[3]);
+	return true;
+}
+
+/* Mappings. */
+
+/* Half are huge where that can be, and of all of the file. */
+static size_t some_shift(uint32_t word)
+{
+	switch (word % 8) {
+	case 0:
+		return SZ_4K;
+	case 1:
+		return (word >> 3) % PAGES_2M * SZ_4K;
+	default:
+		return 0;
+	}
+}
+
+/* Stores to MAP_SYNC often wait for the journal: few of these. */
+static enum map_kind some_kind(uint32_t word)
+{
+	switch (word % 16) {
+	case 0:
+		return MAP_KIND_SYNC;
+	case 1 ... 4:
+		return MAP_KIND_PRIVATE;
+	default:
+		return MAP_KIND_SHARED;
+	}
+}
+
+static bool op_map(struct world *w, const struct op *op)
+{
+	struct map *m = &w->map[op->arg[0] % STRESS_MAPS];
+	bool writable = op->arg[1] >> 8 & 7;
+
+	if (m->used)
+		map_gone(w, m);
+	m->file = some_file(w, op->arg[0] / STRESS_MAPS);
+	m->kind = some_kind(op->arg[1]);
+	m->off = 0;
+	m->len = STRESS_LEN;
+	if (op->arg[2] % 2)
+		m->len = some_pages(STRESS_LEN, op->arg[2] >> 1, op->arg[3],
+				    &m->off);
+	m->shift = some_shift(op->arg[3]);
+	tell(w, "map %u: %#zx+%#zx of file %u, %s%s, colour %#zx",
+	     map_nr(w, m), m->off, m->len, file_nr(w, m->file),
+	     m->kind == MAP_KIND_PRIVATE ? "private" :
+	     m->kind == MAP_KIND_SYNC ? "MAP_SYNC" : "shared",
+	     writable ? "" : " read-only", m->shift);
+	map_make(w, m, writable);
+	return true;
+}
+
+static bool op_unmap(struct world *w, const struct op *op)
+{
+	struct map *m = some_map(w, op->arg[0]);
+	size_t at, len;
+
+	if (!m)
+		return false;
+	len = some_pages(m->len, op->arg[1], op->arg[2], &at);
+	tell(w, "%#zx+%#zx of map %u", at, len, map_nr(w, m));
+	map_cut(w, m, at, len);
+	if (len == m->len)
+		m->used = false;
+	return true;
+}
+
+static bool op_remap(struct world *w, const struct op *op)
+{
+	struct map *m = some_map(w, op->arg[0]);
+	size_t len;
+
+	if (!m)
+		return false;
+	len = m->len;
+	if (op->arg[1] % 4 == 0)
+		len = (1 + (op->arg[1] >> 2) % ((STRESS_LEN - m->off) / SZ_4K)) *
+		      SZ_4K;
+	tell(w, "map %u to %#zx bytes, colour %#zx", map_nr(w, m), len,
+	     some_shift(op->arg[2]));
+	return map_move(w, m, len, some_shift(op->arg[2]));
+}
+
+/* Some pages of a mapping; 0 if any of them is unmapped. */
+static size_t mapped_pages(struct world *w, const struct op *op, struct map *m,
+			   size_t *at)
+{
+	size_t len;
+
+	if (!m)
+		return 0;
+	len = some_pages(m->len, op->arg[1], op->arg[2], at);
+	if (op->arg[2] >> 27 == 0) {
+		*at = 0;
+		len = m->len;
+	}
+	tell(w, "%#zx+%#zx of map %u", *at, len, map_nr(w, m));
+	for (size_t i = *at; i < *at + len; i += SZ_4K)
+		if (!(m->page[i / SZ_4K] & PAGE_MAPPED))
+			return 0;
+	return len;
+}
+
+static bool op_protect(struct world *w, const struct op *op)
+{
+	struct map *m = some_map(w, op->arg[0]);
+	size_t at, len = mapped_pages(w, op, m, &at);
+	bool writable = op->arg[3] % 4;
+
+	if (!len)
+		return false;
+	if (mprotect(m->addr + at, len,
+		     writable ? PROT_READ | PROT_WRITE : PROT_READ))
+		refused(w, "mprotect: %s", strerror(errno));
+	for (size_t i = at / SZ_4K; i < (at + len) / SZ_4K; i++) {
+		m->page[i] &= ~PAGE_WRITE;
+		if (writable)
+			m->page[i] |= PAGE_WRITE;
+	}
+	m->whole = false;
+	return true;
+}
+
+static bool op_zap(struct world *w, const struct op *op)
+{
+	struct map *m = some_map(w, op->arg[0]);
+	size_t at, len = mapped_pages(w, op, m, &at);
+
+	if (!len)
+		return false;
+	if (madvise(m->addr + at, len, MADV_DONTNEED))
+		refused(w, "MADV_DONTNEED: %s", strerror(errno));
+	for (size_t i = at / SZ_4K; i < (at + len) / SZ_4K; i++)
+		m->page[i] &= ~PAGE_COPIED;
+	map_compare(w, m, at, 16);
+	return true;
+}
+
+static bool op_populate(struct world *w, const struct op *op)
+{
+	struct map *m = some_map(w, op->arg[0]);
+	size_t at, len = mapped_pages(w, op, m, &at);
+	bool write = op->arg[3] % 2 && m && m->kind != MAP_KIND_PRIVATE;
+
+	if (!len || !map_allows(m, at, len, write))
+		return false;
+	if (madvise(m->addr + at, len,
+		    write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ))
+		refused(w, "MADV_POPULATE: %s", strerror(errno));
+	return true;
+}
+
+static bool op_collapse(struct world *w, const struct op *op)
+{
+	struct map *m = some_map(w, op->arg[0]);
+	size_t at, len = mapped_pages(w, op, m, &at);
+
+	if (!len)
+		return false;
+	if (!madvise(m->addr + at, len, MADV_COLLAPSE))
+		return true;
+	if (errno != EINVAL && errno != EAGAIN && errno != EBUSY)
+		refused(w, "MADV_COLLAPSE: %s", strerror(errno));
+	w->report->refused++;
+	return true;
+}
+
+static bool op_msync(struct world *w, const struct op *op)
+{
+	struct map *m = some_map(w, op->arg[0]);
+	size_t at, len = mapped_pages(w, op, m, &at);
+
+	if (!len)
+		return false;
+	if (msync(m->addr + at, len, MS_SYNC))
+		refused(w, "msync: %s", strerror(errno));
+	return true;
+}
+
+/* A mapping as the buffer of somebody's I/O. */
+
+/* Pages within the file, whole, that may be read, or written. */
+static size_t buffer_pages(struct world *w, const struct op *op, struct map *m,
+			   bool write, size_t *at)
+{
+	size_t len, limit;
+
+	if (!m || m->off >= m->file->size)
+		return 0;
+	limit = min_size(m->len, m->file->size - m->off);
+	len = some_pages(limit, op->arg[1], op->arg[2], at);
+	return len && map_allows(m, *at, len, write) ? len : 0;
+}
+
+/* read() and write() of another file, with and without O_DIRECT. */
+static bool op_read_to_map(struct world *w, const struct op *op)
+{
+	struct file *f = some_file(w, op->arg[0] / STRESS_MAPS);
+	struct map *m = some_map(w, op->arg[0]);
+	size_t at, off, len = buffer_pages(w, op, m, true, &at);
+	int fd = op->arg[2] >> 31 ? f->fd : f->direct;
+
+	if (!len || f->size < len)
+		return false;
+	off = page_down(some_offset(f->size - len + 1, op->arg[3]));
+	if (overlap(f, off, m->file, m->off + at, len))
+		return false;
+	tell(w, "%#zx+%#zx of file %u to %#zx of map %u", off, len,
+	     file_nr(w, f), at, map_nr(w, m));
+	if (pread(fd, m->addr + at, len, off) != (ssize_t)len)
+		refused(w, "pread to a mapping: %s", strerror(errno));
+	map_written(m, at, f->data + off, len);
+	map_compare(w, m, at, 64);
+	return true;
+}
+
+static bool op_write_from_map(struct world *w, const struct op *op)
+{
+	struct file *f = some_file(w, op->arg[0] / STRESS_MAPS);
+	struct map *m = some_map(w, op->arg[0]);
+	size_t at, off, len = buffer_pages(w, op, m, false, &at);
+	int fd = op->arg[2] >> 31 ? f->fd : f->direct;
+
+	if (!len)
+		return false;
+	off = page_down(some_offset(STRESS_LEN - len + 1, op->arg[3]));
+	if (overlap(f, off, m->file, m->off + at, len))
+		return false;
+	tell(w, "%#zx+%#zx of map %u to %#zx of file %u", at, len,
+	     map_nr(w, m), off, file_nr(w, f));
+	if (pwrite(fd, m->addr + at, len, off) != (ssize_t)len)
+		refused(w, "pwrite from a mapping: %s", strerror(errno));
+	for (size_t i = 0; i < len; i += SZ_4K)
+		file_written(f, off + i, map_bytes(m, at + i), SZ_4K);
+	look_at(w, f, off, len, op->arg[3]);
+	return true;
+}
+
+/* The pages are pinned, by the kernel's copy between processes. */
+static bool op_pinned(struct world *w, const struct op *op)
+{
+	struct map *m = some_map(w, op->arg[0]);
+	bool write = op->arg[3] % 2;
+	size_t at, len = some_place(m, op->arg[1], op->arg[2], &at);
+	struct iovec here, there;
+	static char buf[SZ_2M / 8];
+	ssize_t n;
+
+	if (!len || !map_allows(m, at, len, write))
+		return false;
+	tell(w, "%s %#zx+%#zx of map %u", write ? "write" : "read", at, len,
+	     map_nr(w, m));
+	here = (struct iovec){ write ? (void *)some_bytes(op->arg[3]) : buf, len };
+	there = (struct iovec){ m->addr + at, len };
+	n = write ? process_vm_writev(getpid(), &here, 1, &there, 1, 0) :
+		    process_vm_readv(getpid(), &here, 1, &there, 1, 0);
+	if (n != (ssize_t)len)
+		refused(w, "copy between processes: %zd of %zu, %s", n, len,
+			strerror(errno));
+	if (write)
+		map_written(m, at, here.iov_base, len);
+	map_compare(w, m, at, min_size(len, 64));
+	for (size_t i = 0; !write && i < len; i++)
+		if (buf[i] != *map_bytes(m, at + i))
+			diverged(w, "file %u: byte %#zx of map %u, pinned, is %#x, not %#x",
+				 file_nr(w, m->file), m->off + at + i,
+				 map_nr(w, m), buf[i] & 255,
+				 *map_bytes(m, at + i) & 255);
+	return true;
+}
+
+/* A device reads or writes the pages. */
+static bool op_outside(struct world *w, const struct op *op)
+{
+	struct map *m = some_map(w, op->arg[0]);
+	bool in = op->arg[3] % 2;
+	size_t at, off, len = buffer_pages(w, op, m, in, &at);
+	ssize_t n;
+
+	if (!len)
+		return false;
+	len = min_size(len, STRESS_OUTSIDE);
+	off = (op->arg[3] >> 1) % ((STRESS_OUTSIDE - len) / SZ_4K + 1) * SZ_4K;
+	tell(w, "%s the device at %#zx: %#zx+%#zx of map %u",
+	     in ? "from" : "to", off, at, len, map_nr(w, m));
+	n = in ? pread(w->outside, m->addr + at, len, off) :
+		 pwrite(w->outside, m->addr + at, len, off);
+	if (n != (ssize_t)len)
+		refused(w, "I/O between a mapping and a device: %zd of %zu, %s",
+			n, len, strerror(errno));
+	if (in)
+		map_written(m, at, w->outside_data + off, len);
+	for (size_t i = 0; !in && i < len; i += SZ_4K)
+		memcpy(w->outside_data + off + i, map_bytes(m, at + i), SZ_4K);
+	map_compare(w, m, at, 64);
+	return true;
+}
+
+/* Processes, caches, mounts. */
+
+/*
+ * A child loads and stores. What it stores to a shared mapping is in the file;
+ * a private one of its own it has changed without us.
+ */
+static bool op_fork(struct world *w, const struct op *op)
+{
+	struct map *m = some_map(w, op->arg[0]), *other;
+	size_t at, at2, len = some_place(m, op->arg[1], op->arg[2], &at), len2;
+	int status;
+	pid_t pid;
+
+	if (!len)
+		return false;
+	other = some_map(w, op->arg[3]);
+	len2 = some_place(other, op->arg[2], op->arg[1], &at2);
+	tell(w, "stores %zu bytes at %#zx of map %u, looks at map %u", len, at,
+	     map_nr(w, m), map_nr(w, other));
+	pid = fork();
+	if (pid < 0)
+		dax_die("fork: %s", strerror(errno));
+	if (!pid) {
+		store(w, m, at, some_bytes(op->arg[3]), len, false);
+		map_compare(w, m, at, len);
+		map_compare(w, other, at2, len2);
+		_exit(0);
+	}
+	if (waitpid(pid, &status, 0) != pid || WIFSIGNALED(status))
+		world_ends(w, ROUND_CRASHED, "a child ends with status %#x",
+			   status);
+	if (status)
+		_exit(WEXITSTATUS(status));
+	for (size_t i = 0; m->kind != MAP_KIND_PRIVATE && i < len; i++)
+		if (!map_signal(m, at + i, true))
+			map_written(m, at + i, some_bytes(op->arg[3]) + i, 1);
+	map_compare(w, m, at, len);
+	return true;
+}
+
+/* The inode leaves memory, and with it all of its entries. */
+static bool op_evict(struct world *w, const struct op *op)
+{
+	struct file *f = some_file(w, op->arg[0]);
+
+	tell(w, "file %u", file_nr(w, f));
+	for (unsigned int i = 0; i < STRESS_MAPS; i++)
+		if (w->map[i].used && w->map[i].file == f)
+			map_gone(w, &w->map[i]);
+	world_close(w);
+	place_drop_caches(2);
+	world_open(w);
+	file_compare(w, f, 0, 256);
+	return true;
+}
+
+static bool op_drop_caches(struct world *w, const struct op *op)
+{
+	place_drop_caches(3);
+	return true;
+}
+
+static bool op_remount(struct world *w, const struct op *op)
+{
+	for (unsigned int i = 0; i < STRESS_MAPS; i++)
+		if (w->map[i].used)
+			map_gone(w, &w->map[i]);
+	world_close(w);
+	place_remount(w->place);
+	world_open(w);
+	return true;
+}
+
+/* Memory fails under a shared mapping: whoever touches it is told so. */
+static bool op_poison(struct world *w, const struct op *op)
+{
+	struct map *m = some_map(w, op->arg[0]);
+	size_t at, len = buffer_pages(w, op, m, false, &at);
+	siginfo_t info = {};
+	int sig;
+
+	if (!len || m->kind == MAP_KIND_PRIVATE)
+		return false;
+	tell(w, "page %#zx of map %u", at, map_nr(w, m));
+	sig = guard_poison(m->addr + at, &info);
+	if (sig == SIGBUS) {
+		if (((uintptr_t)info.si_addr & -SZ_4K) !=
+		    (uintptr_t)m->addr + at)
+			diverged(w, "memory failed at %p, and the signal says %p",
+				 m->addr + at, info.si_addr);
+	} else if (sig != 0 && sig != -EBUSY && sig != -EHWPOISON) {
+		refused(w, "MADV_HWPOISON: %d", sig);
+	}
+	return true;
+}
+
+static bool op_compare(struct world *w, const struct op *op)
+{
+	struct file *f = some_file(w, op->arg[0]);
+	struct map *m = some_map(w, op->arg[1]);
+
+	tell(w, "all of file %u, and a mapping", file_nr(w, f));
+	file_compare(w, f, 0, STRESS_LEN);
+	if (m)
+		map_compare(w, m, 0, m->len);
+	return true;
+}
+
+/* Which of them, and how often. */
+
+static const struct {
+	const char *name;
+	bool (*run)(struct world *w, const struct op *op);
+	unsigned int weight;
+	unsigned int needs;
+} kinds[] = {
+	{ "store", op_store, 40000, 0 },
+	{ "load", op_load, 32000, 0 },
+	{ "touch", op_touch, 4000, 0 },
+	{ "write", op_write, 8000, 0 },
+	{ "fill", op_fill, 10, 0 },
+	{ "read", op_read, 8000, 0 },
+	{ "truncate", op_truncate, 150, 0 },
+	{ "punch", op_punch, 300, NEED_PUNCH },
+	{ "zero", op_zero, 200, NEED_ZERO_RANGE },
+	{ "alloc", op_alloc, 300, 0 },
+	{ "collapse-range", op_collapse_range, 40, NEED_COLLAPSE_RANGE },
+	{ "insert-range", op_insert_range, 40, NEED_INSERT_RANGE },
+	{ "sync", op_sync, 100, 0 },
+	{ "clone", op_clone, 10, NEED_REFLINK },
+	{ "clone-range", op_clone_range, 80, NEED_REFLINK },
+	{ "copy", op_copy, 60, 0 },
+	{ "dedupe", op_dedupe, 60, NEED_REFLINK },
+	{ "unshare", op_unshare, 40, NEED_REFLINK },
+	{ "map", op_map, 800, 0 },
+	{ "unmap", op_unmap, 500, 0 },
+	{ "remap", op_remap, 400, 0 },
+	{ "protect", op_protect, 400, 0 },
+	{ "zap", op_zap, 2000, 0 },
+	{ "populate", op_populate, 300, 0 },
+	{ "collapse", op_collapse, 300, NEED_DAX },
+	{ "msync", op_msync, 300, 0 },
+	{ "read-to-map", op_read_to_map, 100, NEED_DIRECT },
+	{ "write-from-map", op_write_from_map, 100, NEED_DIRECT },
+	{ "pinned", op_pinned, 500, 0 },
+	{ "outside", op_outside, 200, NEED_OUTSIDE },
+	{ "fork", op_fork, 15, 0 },
+	{ "evict", op_evict, 3, NEED_DROP_CACHES },
+	{ "drop-caches", op_drop_caches, 1, NEED_DROP_CACHES },
+	{ "remount", op_remount, 4, NEED_DEVICE },
+	{ "poison", op_poison, 40, NEED_HWPOISON },
+	{ "compare", op_compare, 6, 0 },
+};
+
+static_assert(ARRAY_LEN(kinds) <= STRESS_KINDS, "STRESS_KINDS is too small");
+
+unsigned int ops_nr(void)
+{
+	return ARRAY_LEN(kinds);
+}
+
+const char *ops_name(unsigned int kind)
+{
+	return kinds[kind].name;
+}
+
+static unsigned int weight(const struct place *place, unsigned int kind)
+{
+	if ((place->can & kinds[kind].needs) != kinds[kind].needs ||
+	    place_leaves_out(place, kinds[kind].name))
+		return 0;
+	return kinds[kind].weight;
+}
+
+void ops_weigh(struct ops_weights *weights, const struct place *place)
+{
+	*weights = (struct ops_weights){};
+	for (unsigned int i = 0; i < ARRAY_LEN(kinds); i++) {
+		weights->kind[i] = weight(place, i);
+		weights->all += weights->kind[i];
+	}
+}
+
+/* Operation @nr of a seed; the others need not be known for it. */
+void ops_choose(struct op *op, const struct ops_weights *weights, uint64_t seed,
+		uint64_t nr)
+{
+	uint64_t one = stress_random(seed, nr * 4);
+	uint64_t two = stress_random(seed, nr * 4 + 1);
+	unsigned int at = stress_random(seed, nr * 4 + 2) % weights->all;
+
+	for (op->kind = 0; at >= weights->kind[op->kind]; op->kind++)
+		at -= weights->kind[op->kind];
+	op->arg[0] = one;
+	op->arg[1] = one >> 32;
+	op->arg[2] = two;
+	op->arg[3] = two >> 32;
+}
+
+void ops_run(struct world *w, const struct op *op)
+{
+	if (!pattern[0])
+		fill_pattern();
+	if (w->weights.kind[op->kind] && kinds[op->kind].run(w, op))
+		w->report->done[op->kind]++;
+	else
+		w->report->idle++;
+}

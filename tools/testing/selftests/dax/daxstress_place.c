@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * daxstress: the place, that is the file system that it runs on. What can be
+ * done there is tried once, on a file that goes again; what cannot is said in
+ * one line and left out of the choice. Also what all the rest stands on: files
+ * and memory, numbers that only look random, and touches that may fail.
+ */
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+
+#include "daxstress.h"
+
+#define DROP_CACHES	"/proc/sys/vm/drop_caches"
+
+static const struct {
+	enum stress_need need;
+	const char *name;
+} needs[] = {
+	{ NEED_PUNCH, "punch" },
+	{ NEED_ZERO_RANGE, "zero range" },
+	{ NEED_COLLAPSE_RANGE, "collapse range" },
+	{ NEED_INSERT_RANGE, "insert range" },
+	{ NEED_REFLINK, "reflink and dedupe" },
+	{ NEED_DIRECT, "O_DIRECT" },
+	{ NEED_SYNC, "MAP_SYNC" },
+	{ NEED_OUTSIDE, "I/O with another device (none was named)" },
+	{ NEED_DROP_CACHES, "drop_caches" },
+	{ NEED_DEVICE, "unmount and mount (no device was named)" },
+	{ NEED_HWPOISON, "memory failure (another mode)" },
+	{ NEED_DAX, "MADV_COLLAPSE" },
+};
+
+static const char * const break_names[] = {
+	[BREAK_NOTHING] = "nothing",
+	[BREAK_STORE] = "store",
+	[BREAK_WRITE] = "write",
+	[BREAK_PUNCH] = "punch",
+};
+
+int place_break(const char *name)
+{
+	for (unsigned int i = 0; i < ARRAY_LEN(break_names); i++)
+		if (!strcmp(break_names[i], name))
+			return i;
+	return -1;
+}
+
+bool place_leaves_out(const struct place *place, const char *operation)
+{
+	size_t len = strlen(operation);
+
+	for (const char *p = place->without; p && *p; p += strspn(p, ",")) {
+		size_t n = strcspn(p, ",");
+
+		if (n == len && !strncmp(p, operation, n))
+			return true;
+		p += n;
+	}
+	return false;
+}
+
+int place_open(const struct place *place, const char *name, int flags)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", place->dir, name);
+	fd = open(path, O_RDWR | O_CREAT | flags, 0600);
+	if (fd < 0)
+		dax_die("%s: %s", path, strerror(errno));
+	return fd;
+}
+
+/* What fallocate() and the like say to a file of four pages. */
+static unsigned int try_ranges(int fd)
+{
+	static const struct {
+		int mode;
+		enum stress_need need;
+	} modes[] = {
+		{ FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, NEED_PUNCH },
+		{ FALLOC_FL_ZERO_RANGE, NEED_ZERO_RANGE },
+		{ FALLOC_FL_INSERT_RANGE, NEED_INSERT_RANGE },
+		{ FALLOC_FL_COLLAPSE_RANGE, NEED_COLLAPSE_RANGE },
+	};
+	unsigned int can = 0;
+
+	for (unsigned int i = 0; i < ARRAY_LEN(modes); i++)
+		if (!fallocate(fd, modes[i].mode, SZ_4K, SZ_4K))
+			can |= modes[i].need;
+	return can;
+}
+
+static unsigned int try_file(const struct place *place)
+{
+	int fd = place_open(place, "probe", O_TRUNC);
+	int clone = place_open(place, "probe-clone", O_TRUNC);
+	int direct;
+	char path[PATH_MAX];
+	unsigned int can;
+	void *p;
+
+	dax_fill(fd, 0, 4 * SZ_4K, 'p');
+	can = try_ranges(fd);
+	if (!ioctl(clone, FICLONE, fd))
+		can |= NEED_REFLINK;
+	p = mmap(NULL, SZ_4K, PROT_READ, MAP_SHARED_VALIDATE | MAP_SYNC, fd, 0);
+	if (p != MAP_FAILED) {
+		can |= NEED_SYNC;
+		munmap(p, SZ_4K);
+	}
+	dax_name(fd, path, sizeof(path));
+	direct = open(path, O_RDWR | O_DIRECT);
+	if (direct >= 0) {
+		can |= NEED_DIRECT;
+		close(direct);
+	}
+	dax_unlink(fd);
+	dax_unlink(clone);
+	close(fd);
+	close(clone);
+	return can;
+}
+
+static bool file_is_dax(const struct place *place)
+{
+	int fd = place_open(place, "probe", O_TRUNC);
+	struct statx stx;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &stx))
+		dax_die("statx: %s", strerror(errno));
+	dax_unlink(fd);
+	close(fd);
+	return stx.stx_attributes & STATX_ATTR_DAX;
+}
+
+static void say_what_cannot(unsigned int can)
+{
+	char text[400] = "";
+
+	for (unsigned int i = 0; i < ARRAY_LEN(needs); i++) {
+		if (can & needs[i].need)
+			continue;
+		snprintf(text + strlen(text), sizeof(text) - strlen(text),
+			 "%s%s", text[0] ? ", " : "", needs[i].name);
+	}
+	if (text[0])
+		dax_note("left out here: %s", text);
+}
+
+void place_look(struct place *place, bool say)
+{
+	place->is_dax = file_is_dax(place);
+	place->can = try_file(place);
+	if (place->is_dax)
+		place->can |= NEED_DAX;
+	if (place->outside)
+		place->can |= NEED_OUTSIDE;
+	if (place->device)
+		place->can |= NEED_DEVICE;
+	if (!place->no_drop_caches && !access(DROP_CACHES, W_OK))
+		place->can |= NEED_DROP_CACHES;
+	/* Elsewhere it would take pages of memory, for good. */
+	if (place->hwpoison && !place->is_dax)
+		dax_die("%s is not on DAX: memory failure is tried there only",
+			place->dir);
+	if (place->hwpoison)
+		place->can |= NEED_HWPOISON;
+	if (say && !place->is_dax)
+		dax_note("%s is not on DAX: this tries the tool, not the core",
+			 place->dir);
+	if (say)
+		say_what_cannot(place->can);
+	if (say && place->without)
+		dax_note("left out on purpose: %s", place->without);
+}
+
+/* Nothing of it may be open or mapped. */
+void place_remount(const struct place *place)
+{
+	if (dax_sh("umount %s && mount -o dax=always %s %s", place->mount,
+		   place->device, place->mount))
+		dax_die("cannot mount %s again", place->device);
+}
+
+void place_drop_caches(int what)
+{
+	int err = dax_write_file(DROP_CACHES, "%d", what);
+
+	if (err)
+		dax_die(DROP_CACHES ": %s", strerror(-err));
+}
+
+void *shared_memory(size_t len)
+{
+	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		dax_die("no memory");
+	return p;
+}
+
+/* A counter that is scrambled: multiply and fold, twice. */
+uint64_t stress_random(uint64_t seed, uint64_t nr)
+{
+	uint64_t x = (seed + 1) * 0xd1342543de82ef95ULL +
+		     nr * 0x9e3779b97f4a7c15ULL;
+
+	for (int i = 0; i < 2; i++) {
+		x ^= x >> 32;
+		x *= 0xd6e8feb86659fd93ULL;
+	}
+	return x ^ x >> 32;
+}
+
+/* Touches. */
+
+static __thread struct guard guard;
+static void (*guard_stray)(const siginfo_t *info);
+
+static void guard_handler(int sig, siginfo_t *info, void *context)
+{
+	if (!guard.armed) {
+		guard_stray(info);
+		_exit(ROUND_CRASHED);
+	}
+	guard.info = *info;
+	siglongjmp(guard.env, sig);
+}
+
+void guard_arm(void (*stray)(const siginfo_t *info))
+{
+	struct sigaction action = {
+		.sa_sigaction = guard_handler,
+		.sa_flags = SA_SIGINFO | SA_NODEFER,
+	};
+
+	guard_stray = stray;
+	sigaction(SIGBUS, &action, NULL);
+	sigaction(SIGSEGV, &action, NULL);
+}
+
+int guard_copy(void *to, const void *from, size_t len, siginfo_t *info)
+{
+	int sig;
+
+	/* The mask need not be saved, as SA_NODEFER leaves it as it is. */
+	sig = sigsetjmp(guard.env, 0);
+	if (!sig) {
+		guard.armed = true;
+		memcpy(to, from, len);
+	} else if (info) {
+		*info = guard.info;
+	}
+	guard.armed = false;
+	return sig;
+}
+
+int guard_poison(char *addr, siginfo_t *info)
+{
+	int sig = sigsetjmp(guard.env, 0);
+
+	if (!sig) {
+		guard.armed = true;
+		if (madvise(addr, SZ_4K, MADV_HWPOISON))
+			sig = -errno;
+	} else {
+		*info = guard.info;
+	}
+	guard.armed = false;
+	return sig;
+}

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * daxstress: rounds. A round is a list of operations that starts with empty
+ * files and no mappings, and runs in a process of its own, so that a signal or
+ * an early end is a result like any other.
+ *
+ * A list that diverges is cut down by trying it again with parts left out: first
+ * what came after, then halves, quarters and so on, down to single operations,
+ * over and over until none can go. Each operation means something without the
+ * others. What is left is printed one operation to a line,
+ *
+ *	KIND WORD WORD WORD WORD
+ *	# ^ what it did
+ *
+ * and that is also the format in which a replay is read, without the comments.
+ */
+#include "daxstress.h"
+
+#define MAX_TRIES	3000
+
+const char *verdict_name(enum verdict verdict)
+{
+	static const char * const names[] = {
+		[ROUND_CLEAN] = "clean",
+		[ROUND_DIVERGED] = "diverged",
+		[ROUND_REFUSED] = "refused",
+		[ROUND_CRASHED] = "crashed",
+		[ROUND_HUNG] = "hung",
+		[ROUND_NOT_RUN] = "could not run",
+	};
+
+	return names[verdict];
+}
+
+void round_choose(struct ops *ops, const struct place *place, uint64_t seed,
+		  unsigned int round, unsigned int steps)
+{
+	struct ops_weights weights;
+
+	ops_weigh(&weights, place);
+	ops->nr = steps;
+	ops->op = calloc(steps, sizeof(*ops->op));
+	if (!ops->op)
+		dax_die("no memory");
+	for (unsigned int i = 0; i < steps; i++)
+		ops_choose(&ops->op[i], &weights, seed,
+			   (uint64_t)round * ROUND_STEPS + i);
+}
+
+static void print_op(const struct op *op, FILE *to)
+{
+	fprintf(to, "%s %x %x %x %x\n", ops_name(op->kind), op->arg[0],
+		op->arg[1], op->arg[2], op->arg[3]);
+}
+
+/* In the child. Nothing of the world outlives it. */
+static void __attribute__((noreturn))
+run_here(const struct place *place, const struct ops *ops,
+	 struct report *report, bool tell)
+{
+	struct world *w = world_new(place, report);
+
+	ops_weigh(&w->weights, place);
+	w->tell = tell;
+	for (unsigned int i = 0; i < ops->nr; i++) {
+		report->step = i;
+		w->told[0] = '\0';
+		if (tell) {
+			print_op(&ops->op[i], stdout);
+			fflush(stdout);
+		}
+		ops_run(w, &ops->op[i]);
+		if (tell && w->told[0])
+			printf("# ^ %s\n", w->told);
+	}
+	report->step = ops->nr - 1;
+	if (tell)
+		fflush(stdout);
+	world_compare(w);
+	_exit(ROUND_CLEAN);
+}
+
+/*
+ * A loop in the kernel lasts until a fatal signal: an operation that is under
+ * way that long is ended. It is long even in emulation, on a busy host.
+ */
+#define HANG_SECONDS	60
+
+static void tick(int sig)
+{
+}
+
+/* The status of the child, or true if it had to be killed. */
+static bool wait_or_kill(pid_t pid, const struct report *report, int *status)
+{
+	struct sigaction action = { .sa_handler = tick }, old;
+	unsigned int last = -1;
+	bool hung = false;
+
+	sigaction(SIGALRM, &action, &old);
+	alarm(HANG_SECONDS);
+	while (waitpid(pid, status, 0) != pid) {
+		if (errno != EINTR)
+			dax_die("waitpid: %s", strerror(errno));
+		if (report->step == last) {
+			hung = true;
+			kill(pid, SIGKILL);
+		}
+		last = report->step;
+		alarm(HANG_SECONDS);
+	}
+	alarm(0);
+	sigaction(SIGALRM, &old, NULL);
+	return hung;
+}
+
+static enum verdict run_child(const struct place *place,
+			      const struct ops *ops, struct report *report,
+			      bool tell)
+{
+	int status;
+	pid_t pid;
+
+	memset(report, 0, sizeof(*report));
+	fflush(stdout);
+	pid = fork();
+	if (pid < 0)
+		dax_die("fork: %s", strerror(errno));
+	if (!pid)
+		run_here(place, ops, report, tell);
+	if (wait_or_kill(pid, report, &status)) {
+		snprintf(report->text, sizeof(report->text),
+			 "%s does not end", ops_name(ops->op[report->step].kind));
+		return ROUND_HUNG;
+	}
+	if (WIFEXITED(status) && WEXITSTATUS(status) <= ROUND_CRASHED)
+		return WEXITSTATUS(status);
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT)
+		return ROUND_NOT_RUN;	/* dax_die() said why */
+	if (!report->text[0])
+		snprintf(report->text, sizeof(report->text), "status %#x",
+			 status);
+	return ROUND_CRASHED;
+}
+
+enum verdict round_run(const struct place *place, const struct ops *ops,
+		       struct report *report)
+{
+	return run_child(place, ops, report, false);
+}
+
+enum verdict round_tell(const struct place *place, const struct ops *ops,
+			struct report *report)
+{
+	return run_child(place, ops, report, true);
+}
+
+/* Cutting down. */
+
+static struct ops without(const struct ops *ops, unsigned int from,
+			  unsigned int nr)
+{
+	struct ops rest = { .nr = ops->nr - nr };
+
+	rest.op = calloc(rest.nr + 1, sizeof(*rest.op));
+	if (!rest.op)
+		dax_die("no memory");
+	memcpy(rest.op, ops->op, from * sizeof(*rest.op));
+	memcpy(rest.op + from, ops->op + from + nr,
+	       (rest.nr - from) * sizeof(*rest.op));
+	return rest;
+}
+
+/* Takes @candidate for what is left, if it ends the same way. */
+static bool still_ends(const struct place *place, struct shrunk *shrunk,
+		       struct ops *candidate)
+{
+	struct report *report = shared_memory(sizeof(*report));
+	bool same;
+
+	shrunk->tries++;
+	same = round_run(place, candidate, report) == shrunk->verdict;
+	if (same) {
+		free(shrunk->ops.op);
+		shrunk->ops = *candidate;
+		/* What comes after the divergence is not needed. */
+		shrunk->ops.nr = report->step + 1;
+	} else {
+		free(candidate->op);
+	}
+	munmap(report, sizeof(*report));
+	return same;
+}
+
+static bool leave_out(const struct place *place, struct shrunk *shrunk,
+		      unsigned int nr)
+{
+	bool any = false;
+
+	for (unsigned int from = 0; from < shrunk->ops.nr; ) {
+		unsigned int part = min_size(nr, shrunk->ops.nr - from);
+		struct ops candidate = without(&shrunk->ops, from, part);
+
+		if (shrunk->tries >= MAX_TRIES) {
+			free(candidate.op);
+			return false;
+		}
+		if (still_ends(place, shrunk, &candidate))
+			any = true;
+		else
+			from += part;
+	}
+	return any;
+}
+
+/* If it does not repeat, all of it is what is left, and @verdict is clean. */
+void round_shrink(const struct place *place, const struct ops *ops,
+		  enum verdict verdict, struct shrunk *shrunk)
+{
+	struct ops all = without(ops, 0, 0);
+
+	*shrunk = (struct shrunk){ .verdict = verdict };
+	if (!still_ends(place, shrunk, &all)) {
+		shrunk->ops = without(ops, 0, 0);
+		shrunk->verdict = ROUND_CLEAN;
+		return;
+	}
+	for (unsigned int nr = shrunk->ops.nr / 2; nr > 1; nr /= 2)
+		leave_out(place, shrunk, nr);
+	while (leave_out(place, shrunk, 1))
+		;
+}
+
+/* The text of a replay. */
+
+void round_print(const struct ops *ops, FILE *to)
+{
+	for (unsigned int i = 0; i < ops->nr; i++)
+		print_op(&ops->op[i], to);
+}
+
+static bool parse_line(const char *line, struct op *op)
+{
+	char name[32];
+
+	if (sscanf(line, "%31s %x %x %x %x", name, &op->arg[0], &op->arg[1],
+		   &op->arg[2], &op->arg[3]) != 5)
+		return false;
+	for (op->kind = 0; op->kind < ops_nr(); op->kind++)
+		if (!strcmp(name, ops_name(op->kind)))
+			return true;
+	return false;
+}
+
+const char *round_parse(struct ops *ops, FILE *from)
+{
+	static char error[400];
+	unsigned int room = 0, nr = 0;
+	char line[300], first;
+
+	*ops = (struct ops){};
+	while (fgets(line, sizeof(line), from)) {
+		nr++;
+		first = line[strspn(line, " \t\n")];
+		if (first == '#' || !first)
+			continue;
+		if (ops->nr == room) {
+			room = room ? 2 * room : 64;
+			ops->op = realloc(ops->op, room * sizeof(*ops->op));
+			if (!ops->op)
+				dax_die("no memory");
+		}
+		if (!parse_line(line, &ops->op[ops->nr++])) {
+			line[strcspn(line, "\n")] = '\0';
+			snprintf(error, sizeof(error),
+				 "line %u is no KIND and four words: %s", nr, line);
+			return error;
+		}
+	}
+	return NULL;
+}
+
+/* Sums. */
+
+void tally_add(struct tally *tally, const struct report *report)
+{
+	for (unsigned int i = 0; i < STRESS_KINDS; i++) {
+		tally->done[i] += report->done[i];
+		tally->operations += report->done[i];
+	}
+	tally->idle += report->idle;
+	tally->refused += report->refused;
+	tally->poisoned += report->poisoned;
+}
+
+void tally_print(const struct tally *tally)
+{
+	char text[1200] = "";
+
+	for (unsigned int i = 0; i < ops_nr(); i++) {
+		if (!tally->done[i])
+			continue;
+		snprintf(text + strlen(text), sizeof(text) - strlen(text),
+			 " %s %lu", ops_name(i), tally->done[i]);
+	}
+	dax_note("operations:%s", text);
+	dax_note("%lu found nothing to work on, %lu collapses were refused",
+		 tally->idle, tally->refused);
+	if (tally->poisoned)
+		dax_note("%lu touches met failed memory", tally->poisoned);
+}
