@@ -1,8 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# xfstests.sh DIR [check arguments]: the guest's half of vm/xfstests. Makes
-# what the tests look for on a machine, and runs check.
+# xfstests.sh DIR TEST...: the guest's half of vm/xfstests. Makes what the
+# tests look for on a machine, and runs check.
+#
+# xfstests.sh DIR --list [check arguments]: which tests check would run.
 
 set -euo pipefail
 
@@ -63,4 +65,8 @@ write_config /tmp/xfstests.config
 [[ ${MKFS_OPTIONS:-} ]] || unset MKFS_OPTIONS
 
 cd "$dir"
+if [[ ${1:-} == --list ]]; then
+	shift
+	set -- -n "$@"
+fi
 HOST_OPTIONS=/tmp/xfstests.config exec ./check "$@"
