@@ -253,7 +253,9 @@ for entry in "${list[@]}"; do
 		mounted=$fs
 	fi
 	number=$(( number + 1 ))
+	start=$SECONDS
 	run_program "$fs" "$name"
+	echo "# $fs $name took $(( SECONDS - start )) s"
 	judge $number "$fs" "$name"
 	if [[ $hung ]]; then
 		echo "Bail out! a task of $fs $name hangs in the kernel"
