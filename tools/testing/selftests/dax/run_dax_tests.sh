@@ -4,7 +4,7 @@
 # run_dax_tests.sh [NAME...]: run the DAX selftests on ext4 and XFS.
 #
 # NAME is a test program (fsync_race), or one on one file system
-# (xfs/fsync_race); all of them on both if none is named. Everything on the
+# (xfs/fsync_race), or a file system (xfs); all of them on both if none is named. Everything on the
 # device is lost: it is formatted for each file system. The output is KTAP, a
 # result line for each program on each file system with its own tests below,
 # and closes with "N passed, N failed, N skipped", which counts those.
@@ -51,8 +51,8 @@ select_tests() {
 		for name in "${programs[@]}"; do
 			(( $# )) || { echo "$fs $name"; continue; }
 			for want; do
-				[[ $want == "$name" || $want == "$fs/$name" ]] ||
-					continue
+				[[ $want == "$name" || $want == "$fs/$name" ||
+				   $want == "$fs" ]] || continue
 				echo "$fs $name"
 				break
 			done
@@ -65,7 +65,7 @@ check_names() {
 
 	for want; do
 		[[ -n $(select_tests "$want") ]] ||
-			die "no test is called '$want'; there are: ${programs[*]}, alone or as ext4/NAME, xfs/NAME"
+			die "no test is called '$want'; there are: ${programs[*]}, alone or as ext4/NAME, xfs/NAME; and ext4, xfs"
 	done
 }
 
