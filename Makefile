@@ -7,8 +7,10 @@ help:
 	@echo
 	@echo '  make run           build, boot, and see every kind of entry on ext4 and XFS'
 	@echo '  make test          all tests, on a debug kernel; T=name for one selftest'
+	@echo '  make test-long     the long ones: races in full, and an hour of daxstress'
 	@echo '  make bench         side by side with the stock kernel, in instructions'
 	@echo '  make bench-picture the last figures, as vm/figures/bench.svg and .txt'
+	@echo '  make mutants       break the core in many ways: do the tests notice? T=name'
 	@echo '  make lint          style and static checks of our files'
 	@echo '  make series        our tree as a mailable patch series, in build/series'
 	@echo '  make series-check  that it applies, is the same tree, and compiles'
@@ -30,11 +32,17 @@ run: setup
 test: setup
 	@vm/test $(T)
 
+test-long: setup
+	@vm/test --long
+
 bench: setup
 	@vm/bench
 
 bench-picture: setup
 	@vm/bench picture
+
+mutants: setup
+	@vm/mutants $(if $(T),$(T),--entries)
 
 lint: setup
 	@vm/lint
@@ -51,4 +59,4 @@ clean:
 distclean:
 	rm -rf build
 
-.PHONY: help setup run test bench bench-picture lint series series-check clean distclean
+.PHONY: help setup run test test-long bench bench-picture mutants lint series series-check clean distclean

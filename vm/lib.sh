@@ -113,7 +113,12 @@ src=$work/src obj=$work/obj log=$build/log results=$build/results
 # check_flavour NAME: there is such a kernel
 check_flavour() {
 	case $1 in
-	hugedax|debug|stock) ;;
+	hugedax|debug|stock|mutant) ;;
 	*)	die "no kernel '$1': hugedax, debug or stock" ;;
 	esac
 }
+
+# What the kernel's console says when something is wrong with the kernel, and
+# no test need have noticed.
+# shellcheck disable=SC2034
+splats='BUG:|WARNING:|KASAN:|UBSAN:|Oops|possible (circular|recursive)|suspicious RCU|INFO: task .* blocked|INFO: rcu|rcu.*(stall|starved)|soft lockup|kmemleak: [1-9]|unreferenced object'
