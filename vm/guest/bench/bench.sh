@@ -54,6 +54,23 @@ drop_trace_events()
 	done
 }
 
+# A device of its own, of what was /dev/pmem1; or why not.
+device_dax()
+{
+	local namespace
+	namespace=$(basename "$(readlink -f /sys/block/pmem1/device)")
+	if [[ $namespace != namespace* ]]; then
+		namespace=$(cat /sys/block/pmem1/device/namespace 2>/dev/null) ||
+			namespace=namespace1.0
+	fi
+	if ! ndctl create-namespace -f -e "$namespace" -m devdax \
+			>/tmp/ndctl.out 2>&1; then
+		echo "ndctl: $(tail -n 1 /tmp/ndctl.out)"
+		return
+	fi
+	ls /dev/dax* 2>/dev/null | head -n 1 | grep . || echo "no /dev/dax*"
+}
+
 program=$1 machine=$2
 shift 2
 (( $# )) || set -- ext4:plain ext4:aligned xfs:plain xfs:aligned
@@ -73,5 +90,5 @@ for which; do
 	fi
 done
 if [[ $machine == icount && ! ${BENCH_SECTIONS:-} ]]; then
-	"$program" "${clock[@]}" - - peers
+	BENCH_DEVICE_DAX=$(device_dax) "$program" "${clock[@]}" - - peers
 fi

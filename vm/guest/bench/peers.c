@@ -9,27 +9,37 @@
 #include "bench.h"
 
 static const struct peer {
-	const char *type, *options, *why_not;
+	const char *type, *options;
 } peers[] = {
-	{ "tmpfs", "huge=always,size=1g", NULL },
-	{ "hugetlbfs", "pagesize=2M", NULL },
-	{ "device-dax", NULL, "no CONFIG_DEV_DAX in this kernel" },
+	{ "tmpfs", "huge=always,size=1g" },
+	{ "hugetlbfs", "pagesize=2M" },
 };
 
-static void touch_peer(const char *dir, size_t len)
+/* A new file in the folder @where; or the device @where, all of it. */
+static int open_peer(const char *where, bool device, size_t len)
 {
 	char path[PATH_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), device ? "%s" : "%s/file", where);
+	fd = open(path, device ? O_RDWR : O_RDWR | O_CREAT | O_TRUNC, 0600);
+	if (fd < 0)
+		dax_die("%s: %s", path, strerror(errno));
+	if (!device) {
+		dax_unlink(fd);
+		dax_truncate(fd, len);
+	}
+	return fd;
+}
+
+static void touch_peer(const char *where, bool device, size_t len)
+{
 	struct touch touch;
 
 	for (int run = 0; run < 3; run++) {
-		snprintf(path, sizeof(path), "%s/file", dir);
-		int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+		int fd = open_peer(where, device, len);
 		char *map;
 
-		if (fd < 0)
-			dax_die("%s: %s", path, strerror(errno));
-		dax_unlink(fd);
-		dax_truncate(fd, len);
 		map = map_file(fd, len, 0);
 		settle();
 		touch = touch_counted(map, len, true);
@@ -54,17 +64,23 @@ static void play_peer(const struct peer *peer, size_t len)
 	char dir[] = "/tmp/bench-XXXXXX";
 
 	fs_name = peer->type;
-	if (peer->why_not) {
-		report_why("hole, write", peer->why_not);
-		return;
-	}
 	if (!mkdtemp(dir) || mount("none", dir, peer->type, 0, peer->options)) {
 		report_why("hole, write", strerror(errno));
 		return;
 	}
-	touch_peer(dir, len);
+	touch_peer(dir, false, len);
 	umount(dir);
 	rmdir(dir);
+}
+
+/* bench.sh makes it of a device that no file system is on any more. */
+static void play_device(const char *device, size_t len)
+{
+	fs_name = "device-dax";
+	if (device && device[0] == '/')
+		touch_peer(device, true, len);
+	else
+		report_why("hole, write", device ? device : "no device");
 }
 
 void bench_peers(void)
@@ -75,5 +91,6 @@ void bench_peers(void)
 	mkfs_name = "-";
 	for (size_t i = 0; i < ARRAY_LEN(peers); i++)
 		play_peer(&peers[i], len);
+	play_device(getenv("BENCH_DEVICE_DAX"), len);
 	dax_write_file("/proc/sys/vm/nr_hugepages", "0");
 }
