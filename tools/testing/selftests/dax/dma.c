@@ -6,9 +6,11 @@
  */
 #include <asm/posix_types.h>
 #include <linux/aio_abi.h>
+#include <linux/io_uring.h>
 #include <linux/loop.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
 #include "dax_harness.h"
 
@@ -264,18 +266,15 @@ static void promote_under_io(struct __test_metadata *_metadata, int fd, char *p)
 	dax_unmap(huge, SZ_2M);
 }
 
-static void cut_during_io(struct __test_metadata *_metadata,
-			  void (*cut)(int fd), void *(*busy)(void *),
-			  bool promote)
+static void cut_once(struct __test_metadata *_metadata, int source,
+		     void (*cut)(int fd), void *(*busy)(void *), bool promote)
 {
 	struct slow slow = {};
 	pthread_t thread = 0;
 	aio_context_t ctx;
-	int source;
 	long early, done;
 	char *p;
 
-	NEED(slow_source(&source));
 	slow.fd = dax_file(SZ_2M, PREALLOC);
 	slow.p = dax_map(slow.fd, 0, SZ_2M);
 	p = promote ? dax_map_small(slow.fd, SZ_2M) :
@@ -304,6 +303,20 @@ static void cut_during_io(struct __test_metadata *_metadata,
 	if (!done)
 		completed(ctx, 1);
 	syscall(__NR_io_destroy, ctx);
+	close(slow.fd);
+}
+
+static void cut_during_io(struct __test_metadata *_metadata,
+			  void (*cut)(int fd), void *(*busy)(void *),
+			  bool promote)
+{
+	/* Whether the entry is locked at the time is a matter of chance. */
+	unsigned int rounds = busy ? 10 : 1;
+	int source;
+
+	NEED(slow_source(&source));
+	while (rounds--)
+		cut_once(_metadata, source, cut, busy, promote);
 }
 
 static void cut_by_truncate(int fd)
@@ -324,6 +337,141 @@ TEST_F(dax, truncate_waits_for_unmapped_io)
 TEST_F(dax, punch_waits_for_unmapped_io)
 {
 	cut_during_io(_metadata, cut_by_punch, NULL, false);
+}
+
+/*
+ * Blocks go to another file without a truncate: to the boot loader of ext4, or
+ * by xfs_fsr's way of exchanging all that two files have. (T4)
+ */
+#define SWAP_BOOT	_IO('f', 17)
+
+/* What XFS asks for, with its description of the file as it is: a blob to us. */
+struct xfs_file {
+	uint64_t words[17];
+};
+
+struct xfs_describe {
+	uint64_t *ino;
+	int32_t nr;
+	struct xfs_file *file;
+	int32_t *done;
+};
+
+struct xfs_swap {
+	int64_t version, fd, other, off, len;
+	char unused[16];
+	struct xfs_file before;
+};
+
+#define XFS_DESCRIBE	_IOWR('X', 102, struct xfs_describe)
+#define XFS_SWAP	_IOWR('X', 109, struct xfs_swap)
+
+static int swap_on_xfs(int fd)
+{
+	struct xfs_swap swap = { .fd = fd, .len = SZ_2M };
+	struct xfs_describe describe = { .nr = 1, .file = &swap.before };
+	uint64_t ino;
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return -1;
+	ino = st.st_ino;
+	describe.ino = &ino;
+	swap.other = dax_file(SZ_2M, PREALLOC);
+	return ioctl(fd, XFS_DESCRIBE, &describe) ?:
+	       ioctl(fd, XFS_SWAP, &swap);
+}
+
+static void cut_by_swap(int fd)
+{
+	if (dax_is_xfs() ? swap_on_xfs(fd) : ioctl(fd, SWAP_BOOT))
+		dax_die("the blocks cannot be swapped: %s", strerror(errno));
+}
+
+TEST_F(dax, swap_waits_for_unmapped_io)
+{
+	cut_during_io(_metadata, cut_by_swap, NULL, false);
+}
+
+/*
+ * A punch waits for a device with the file locked. Who asks not to wait is not
+ * made to: that comes back while the device is still at it. (D18)
+ */
+static void *punch_all(void *arg)
+{
+	cut_by_punch(*(int *)arg);
+	return NULL;
+}
+
+TEST_F(dax, nowait_beside_punch)
+{
+	int fd, source, err = 0;
+	pthread_t thread;
+	aio_context_t ctx;
+	struct iovec iov;
+	long done = 0;
+	char *p, c;
+
+	NEED(slow_source(&source));
+	fd = dax_file(SZ_2M, PREALLOC);
+	p = dax_map(fd, 0, SZ_2M);
+	dax_poke(p, 'w');
+	submit_read(&ctx, source, p + SZ_4K, SZ_4K);
+	thread = dax_thread(punch_all, &fd);
+	/* Until the punch has the lock, it is not refused. */
+	while (!err && !done) {
+		iov = (struct iovec){ &c, 1 };
+		err = preadv2(fd, &iov, 1, 0, RWF_NOWAIT) == 1 ? 0 : errno;
+		done = completed(ctx, 0);
+	}
+	EXPECT_EQ(EAGAIN, err);
+	EXPECT_EQ(0, done);
+	dax_join(thread);
+	if (!done)
+		completed(ctx, 1);
+	syscall(__NR_io_destroy, ctx);
+}
+
+/*
+ * Pages that are pinned for good, here for the buffers of an io_uring, would
+ * have a truncate wait for ever: they are refused. (T2)
+ */
+static int register_buffer(void *addr, size_t len)
+{
+	struct io_uring_params params = {};
+	struct iovec iov = { addr, len };
+	int ring, err = 0;
+
+	ring = syscall(__NR_io_uring_setup, 2, &params);
+	if (ring < 0)
+		return errno;
+	if (syscall(__NR_io_uring_register, ring, IORING_REGISTER_BUFFERS,
+		    &iov, 1))
+		err = errno;
+	close(ring);
+	return err;
+}
+
+TEST_F(dax, pinned_for_good)
+{
+	int fd = dax_file(SZ_2M, WRITTEN), err;
+	char *huge = dax_map(fd, 0, SZ_2M), *small = dax_map_small(fd, SZ_2M);
+	void *plain;
+
+	if (posix_memalign(&plain, SZ_4K, SZ_4K))
+		dax_die("no memory");
+	err = register_buffer(plain, SZ_4K);
+	free(plain);
+	NEED(err ? "needs CONFIG_IO_URING, and kernel.io_uring_disabled=0" :
+		   NULL);
+	dax_poke(huge, 'w');
+	dax_poke(small, 'w');
+	ASSERT_MAPPED("2M", huge);
+	ASSERT_MAPPED("4K", small);
+	EXPECT_EQ(EOPNOTSUPP, register_buffer(huge, SZ_4K));
+	EXPECT_EQ(EOPNOTSUPP, register_buffer(huge, SZ_2M));
+	EXPECT_EQ(EOPNOTSUPP, register_buffer(small, SZ_4K));
+	dax_truncate(fd, 0);
 }
 
 /* An entry that is locked, by fsync here, is not to be skipped. (W11) */

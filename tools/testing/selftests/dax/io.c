@@ -3,6 +3,8 @@
  * read(2) and write(2) on a DAX file: short ones, odd ones and refused ones.
  */
 #include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 
 #include "dax_harness.h"
@@ -102,6 +104,60 @@ TEST_F(dax, atomic_write_refused)
 	EXPECT_EQ(EOPNOTSUPP, errno);
 }
 
+/* Journalled data are not where the file has its blocks. (D15) */
+#ifndef STATX_ATTR_DAX
+#define STATX_ATTR_DAX	0x00200000
+#endif
+
+static bool file_is_dax(int fd)
+{
+	struct statx st;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &st))
+		dax_die("statx: %s", strerror(errno));
+	return st.stx_attributes & STATX_ATTR_DAX;
+}
+
+static int journal_data(int fd)
+{
+	unsigned int flags;
+
+	if (ioctl(fd, FS_IOC_GETFLAGS, &flags))
+		dax_die("FS_IOC_GETFLAGS: %s", strerror(errno));
+	flags |= FS_JOURNAL_DATA_FL;
+	return ioctl(fd, FS_IOC_SETFLAGS, &flags) ? errno : 0;
+}
+
+TEST_F(dax, journalled_data)
+{
+	char path[PATH_MAX], buf[SZ_4K];
+	int fd, dir, err;
+
+	if (dax_is_xfs())
+		SKIP(return, "XFS journals no data");
+	/* With delayed allocation ext4 does not mind the flag. */
+	NEED(dax_scratch(96, "", "dax=always,nodelalloc"));
+	fd = dax_file(SZ_2M, WRITTEN);
+	ASSERT_TRUE(file_is_dax(fd));
+	err = journal_data(fd);
+	EXPECT_EQ(EBUSY, err);
+	EXPECT_TRUE(file_is_dax(fd));
+
+	/* A file that inherits the flag is none from the beginning. */
+	dax_name(fd, path, sizeof(path));
+	*strrchr(path, '/') = '\0';
+	dir = open(path, O_RDONLY | O_DIRECTORY);
+	ASSERT_LE(0, dir);
+	ASSERT_EQ(0, journal_data(dir));
+	close(dir);
+	fd = dax_create("journalled");
+	EXPECT_FALSE(file_is_dax(fd));
+	dax_fill(fd, 0, SZ_4K, 'j');
+	dax_fsync(fd);
+	dax_read(fd, 0, buf, sizeof(buf));
+	EXPECT_BYTES('j', buf, sizeof(buf));
+}
+
 /* The second buffer is bad: what came before it is written, no more. (D20) */
 TEST_F(dax, short_copy)
 {
@@ -198,6 +254,19 @@ static void stale_blocks(struct __test_metadata *_metadata, size_t shift,
 		ASSERT_BYTES(0, p + off, 99);
 		ASSERT_BYTES(0, p + off + 100, SZ_2M / 4 - 100);
 	}
+}
+
+TEST_F(dax, no_stale_bytes_by_read)
+{
+	size_t len = 4 * SZ_2M;
+	char *buf = malloc(len);
+	int fd;
+
+	leave_stale_blocks();
+	fd = dax_file(len, PREALLOC);
+	dax_read(fd, 0, buf, len);
+	EXPECT_BYTES(0, buf, len);
+	free(buf);
 }
 
 TEST_F(dax, no_stale_bytes_2m_hole)

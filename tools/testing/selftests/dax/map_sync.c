@@ -70,6 +70,21 @@ TEST_F(dax, second_write_does_not)
 	EXPECT_EQ('x', dax_peek(p));
 }
 
+/* Nor is it otherwise if nobody but the fault has synced. */
+TEST_F(dax, the_fault_has_synced)
+{
+	int fd = dax_file(SZ_2M, PREALLOC);
+	char *p = map_sync(fd, variant->size);
+
+	dax_poke(p, 'w');
+	dax_zap(p, variant->size);
+	dax_trace(fd, NULL);
+	dax_poke(p, 'x');
+	EXPECT_EQ(0, need_sync(variant->done));
+	EXPECT_EQ(1, dax_count(variant->done, "%s", ""));
+	EXPECT_MAPPED(variant->mapped, p);
+}
+
 TEST_F(dax, read_does_not)
 {
 	int fd = dax_file(SZ_2M, PREALLOC);
@@ -169,6 +184,25 @@ TEST_F(dax, faults_together)
 		dax_falloc(race.fd, FALLOC_FL_ZERO_RANGE, 0, SZ_2M);
 		ASSERT_EQ(0, dax_peek(race.p));
 	}
+}
+
+/* What is not DAX cannot keep the promise, and says so. (F11) */
+TEST_F(dax, refused_without_dax)
+{
+	char path[PATH_MAX];
+	void *p;
+	int fd;
+
+	NEED(dax_scratch(400, "", "dax=never"));
+	snprintf(path, sizeof(path), "%s/plain", dax_dir());
+	fd = open(path, O_RDWR | O_CREAT, 0600);
+	ASSERT_LE(0, fd);
+	dax_truncate(fd, SZ_2M);
+	p = mmap(NULL, variant->size, PROT_READ | PROT_WRITE,
+		 MAP_SHARED_VALIDATE | MAP_SYNC, fd, 0);
+	EXPECT_EQ(MAP_FAILED, p);
+	EXPECT_EQ(EOPNOTSUPP, errno);
+	close(fd);
 }
 
 TEST_HARNESS_MAIN

@@ -3,6 +3,8 @@
  * Page tables against entries: what mm does to a mapping of 2 MiB, and faults
  * that find another state than the one mm looked at (lesson 10).
  */
+#include <sys/prctl.h>
+
 #include "dax_harness.h"
 
 /* Each page of the file tells its own number. */
@@ -255,6 +257,101 @@ TEST_F(dax, private_collision_over_hole)
 	collide_private(_metadata, dax_file(SZ_2M, HOLE), 0);
 }
 
+/*
+ * The read comes a little after the write, each time by another bit: while the
+ * write is about to map its page, it finds no page table yet, wants 2 MiB, and
+ * waits for the entry. When it has that, there is a page table. (P1, P2)
+ */
+#define LATE_RANGES	64
+
+struct late_read {
+	char *p;
+	unsigned int arrived;
+};
+
+static void write_or_read_late(unsigned int id, void *arg)
+{
+	struct late_read *race = arg;
+
+	for (unsigned int i = 0; i < LATE_RANGES; i++) {
+		char *range = race->p + i * SZ_2M;
+
+		__atomic_add_fetch(&race->arrived, 1, __ATOMIC_SEQ_CST);
+		while (__atomic_load_n(&race->arrived, __ATOMIC_SEQ_CST) <
+		       2 * (i + 1))
+			;
+		if (!id) {
+			dax_poke(range, 'w');
+			continue;
+		}
+		for (volatile unsigned int d = i * 997 % 16384; d; d--)
+			;
+		dax_peek(range + SZ_4K);
+	}
+}
+
+TEST_F(dax, private_collision_late_read)
+{
+	int fd = dax_file(LATE_RANGES * SZ_2M, HOLE);
+	unsigned int rounds = dax_scale(30), lost = 0;
+	struct late_read race = {};
+
+	race.p = dax_map_private(fd, 0, LATE_RANGES * SZ_2M);
+	for (unsigned int i = 0; i < rounds; i++) {
+		race.arrived = 0;
+		dax_gang(2, write_or_read_late, &race);
+		for (size_t at = 0; at < LATE_RANGES * SZ_2M; at += SZ_2M)
+			lost += dax_peek(race.p + at) != 'w';
+		dax_zap(race.p, LATE_RANGES * SZ_2M);
+	}
+	EXPECT_EQ(0, lost);
+}
+
+/*
+ * The same page, and small: a read fault that was too late must not put the
+ * file's page in the place of the private one. (P10)
+ */
+struct page_by_page {
+	char *p;
+	unsigned int arrived;
+};
+
+static void read_or_write_each(unsigned int id, void *arg)
+{
+	struct page_by_page *race = arg;
+
+	for (unsigned int i = 0; i < PAGES_2M; i++) {
+		char *page = race->p + i * SZ_4K;
+
+		__atomic_add_fetch(&race->arrived, 1, __ATOMIC_SEQ_CST);
+		while (__atomic_load_n(&race->arrived, __ATOMIC_SEQ_CST) <
+		       2 * (i + 1))
+			;
+		if (id)
+			dax_peek(page + 1);
+		else
+			dax_poke(page, 'w');
+	}
+}
+
+TEST_F(dax, private_collision_one_page)
+{
+	int fd = dax_file(SZ_2M, WRITTEN);
+	unsigned int rounds = dax_scale(10), lost = 0;
+	struct page_by_page race = {};
+
+	race.p = dax_map_shifted(fd, 0, SZ_2M, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE, SZ_4K);
+	for (unsigned int i = 0; i < rounds; i++) {
+		race.arrived = 0;
+		dax_gang(2, read_or_write_each, &race);
+		for (size_t at = 0; at < SZ_2M; at += SZ_4K)
+			lost += dax_peek(race.p + at) != 'w';
+		dax_zap(race.p, SZ_2M);
+	}
+	EXPECT_EQ(0, lost);
+}
+
 /* Shared read against shared write: the one entry, and the newer protection. */
 struct shared_race {
 	char *map[2];
@@ -350,6 +447,7 @@ struct protect_race {
 	int fd;
 	char *p;
 	volatile bool stop;
+	unsigned int stayed;
 };
 
 static void *zap_and_store(void *arg)
@@ -358,6 +456,7 @@ static void *zap_and_store(void *arg)
 
 	for (unsigned char c = 0; !race->stop; c++) {
 		dax_zap(race->p, SZ_2M);
+		race->stayed += !!strcmp("none", dax_mapped(race->p));
 		dax_poke(race->p + 8, c);
 	}
 	return NULL;
@@ -377,6 +476,59 @@ TEST_F(dax, fsync_against_zap)
 	dax_join(thread);
 	EXPECT_EQ(-1, wrong_page(race.p, 0, SZ_2M));
 	EXPECT_MAPPED("2M", race.p);
+	EXPECT_EQ(0, race.stayed);
+}
+
+/* A process or a mapping that does not want huge pages gets none. (P15) */
+static int touch_where_disabled(void *arg)
+{
+	char *p;
+
+	if (prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0))
+		return 1;
+	p = dax_map(*(int *)arg, 0, SZ_2M);
+	dax_peek(p);
+	return strcmp("4K", dax_mapped(p)) ? 2 : 0;
+}
+
+TEST_F(dax, no_huge_pages_wanted)
+{
+	int fd = dax_file(2 * SZ_2M, WRITTEN);
+	char *p = dax_map(fd, 0, 2 * SZ_2M);
+
+	ASSERT_EQ(0, madvise(p, SZ_2M, MADV_NOHUGEPAGE));
+	dax_peek(p);
+	EXPECT_MAPPED("4K", p);
+	dax_poke(p + SZ_4K, 'w');
+	EXPECT_MAPPED("4K", p + SZ_4K);
+	EXPECT_EQ(0, dax_child(touch_where_disabled, &fd));
+	dax_peek(p + SZ_2M);
+	EXPECT_MAPPED("2M", p + SZ_2M);
+}
+
+/*
+ * ext4 starts the transaction of a fault before the entry is locked. Started
+ * inside, it could wait for a commit that waits for somebody who has a
+ * transaction, and wants the entry. (P7)
+ */
+TEST_F(dax, transaction_before_entry)
+{
+	const char *grab;
+	char *p;
+	int fd;
+
+	NEED_EVENT("dax_grab_entry");
+	if (dax_is_xfs())
+		SKIP(return, "XFS starts them inside, and commits wait for none");
+	fd = dax_file(SZ_2M, HOLE);
+	p = dax_map_small(fd, SZ_2M);
+	dax_trace(fd, "dax_grab_entry");
+	dax_trace_thread("jbd2/jbd2_handle_start", NULL);
+	dax_poke(p, 'w');
+	grab = strstr(dax_trace_text(), "dax_grab_entry:");
+	ASSERT_NE(NULL, grab);
+	EXPECT_EQ(NULL, strstr(grab, "jbd2_handle_start:"));
+	EXPECT_LE(1, dax_count("jbd2_handle_start", "%s", ""));
 }
 
 TEST_HARNESS_MAIN

@@ -106,6 +106,34 @@ TEST_F(dax, fork)
 	EXPECT_EQ('P', dax_peek(p + SZ_4K));
 }
 
+/*
+ * fork copies the page tables of a mapping that has private pages. A huge page
+ * of the file among them is no memory of the process: nobody counts it, and
+ * it is not in use when it is gone. (M1)
+ */
+static int child_reads(void *arg)
+{
+	char *p = arg;
+
+	return dax_peek(p + SZ_4K) == FILL && dax_peek(p + SZ_2M) == 'p' &&
+	       dax_peek(p + SZ_2M + SZ_4K) == FILL ? 0 : 1;
+}
+
+TEST_F(dax, fork_beside_huge)
+{
+	int fd = dax_file(2 * SZ_2M, WRITTEN);
+	char *p = dax_map_private(fd, 0, 2 * SZ_2M);
+
+	dax_peek(p);
+	dax_poke(p + SZ_2M, 'p');
+	ASSERT_MAPPED("2M", p);
+	EXPECT_EQ(0, dax_child(child_reads, p));
+	EXPECT_BYTES(FILL, p, SZ_2M);
+	EXPECT_EQ('p', dax_peek(p + SZ_2M));
+	dax_truncate(fd, 0);
+	EXPECT_EQ(SIGBUS, dax_touch_signal(p, false, NULL));
+}
+
 /* Punching elsewhere, or here, does not take a private page away. (P9) */
 TEST_F(dax, survives_punch)
 {

@@ -597,7 +597,8 @@ static unsigned int wrong_pages(int fd, size_t len)
 TEST_F(dax, unshare_across_segments)
 {
 	unsigned int mib = 600, sectors = 3 * 2048;
-	size_t len = 6 * SZ_2M;
+	/* No multiple of a segment: the copy is cut in other places. */
+	size_t len = 5 * SZ_2M;
 	char table[16384], *at = table;
 	int fd, clone;
 

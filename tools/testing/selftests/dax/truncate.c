@@ -238,17 +238,24 @@ TEST_F(dax, zero_range_against_stores)
 	punch_and_watch(_metadata, &reuse, release_by_zero);
 }
 
-/* read(2) against punch sees the file's bytes or zeros. (T9) */
+/*
+ * read(2) against punch sees the file's bytes or zeros. It is one long read, of
+ * which the end is punched out and given to another file. (T9)
+ */
+#define LONG_READ	(16 * SZ_2M)
+#define READ_TAIL	(16 * SZ_4K)
+
 static void *read_on(void *arg)
 {
 	struct reuse *reuse = arg;
-	char buf[SZ_4K];
+	char *buf = malloc(LONG_READ);
 
 	while (!reuse->stop) {
-		dax_read(reuse->fd, 8 * SZ_4K, buf, sizeof(buf));
-		for (size_t i = 0; i < sizeof(buf); i++)
+		dax_read(reuse->fd, 0, buf, LONG_READ);
+		for (size_t i = LONG_READ - READ_TAIL; i < LONG_READ; i++)
 			reuse->stores += buf[i] != 0 && buf[i] != FILL;
 	}
+	free(buf);
 	return NULL;
 }
 
@@ -259,16 +266,18 @@ TEST_F(dax, read_against_punch)
 	pthread_t thread;
 
 	NEED(dax_small_scratch());
-	reuse.fd = dax_file(SZ_2M, WRITTEN);
+	reuse.fd = dax_file(LONG_READ, WRITTEN);
 	reuse.other = dax_create("other");
-	dax_fill_up(SZ_1M);
+	dax_fill_up(READ_TAIL);
 	thread = dax_thread(read_on, &reuse);
 	for (unsigned int i = 0; i < rounds; i++) {
-		dax_falloc(reuse.fd, PUNCH, 0, 16 * SZ_4K);
+		off_t tail = LONG_READ - READ_TAIL;
+
+		dax_falloc(reuse.fd, PUNCH, tail, READ_TAIL);
 		dax_fsync(reuse.fd);
-		dax_fill(reuse.other, 0, 16 * SZ_4K, 'X');
+		dax_fill(reuse.other, 0, READ_TAIL, 'X');
 		dax_truncate(reuse.other, 0);
-		dax_fill(reuse.fd, 0, 16 * SZ_4K, FILL);
+		dax_fill(reuse.fd, tail, READ_TAIL, FILL);
 	}
 	reuse.stop = true;
 	dax_join(thread);

@@ -178,8 +178,12 @@ static void writer_and_reader(unsigned int id, void *arg)
 		race->at = race->len;
 		return;
 	}
-	for (off_t off; (off = race->at) < race->len; race->faults++)
+	/* Each time by another bit later, so that some are in the middle of it. */
+	for (off_t off; (off = race->at) < race->len; race->faults++) {
+		for (volatile unsigned int d = race->faults * 997 % 8192; d; d--)
+			;
 		dax_peek(race->map + off);
+	}
 }
 
 TEST_F(dax, pwrite_against_read_faults)
@@ -189,7 +193,7 @@ TEST_F(dax, pwrite_against_read_faults)
 	for (unsigned int i = 0; i < rounds; i++) {
 		struct race race = {
 			.size = variant->size,
-			.len = variant->size == SZ_2M ? 16 * SZ_2M : SZ_1M,
+			.len = variant->size == SZ_2M ? 16 * SZ_2M : 2 * SZ_2M,
 		};
 
 		race.fd = dax_file(race.len, HOLE);
