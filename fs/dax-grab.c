@@ -140,8 +140,12 @@ static bool dax_may_promote(struct xarray *xa, pgoff_t start,
 	void *entry;
 
 	xas_for_each(&xas, entry, last) {
-		if (!xa_is_value(entry) ||
-		    !dax_entry_fits(entry, xas.xa_index - start, order))
+		if (!xa_is_value(entry))
+			return false;
+		/* Another fault was quicker: nothing is in the way any more. */
+		if (dax_entry_order(entry) >= order)
+			break;
+		if (!dax_entry_fits(entry, xas.xa_index - start, order))
 			return false;
 		if (++seen == DAX_PROMOTE_PEEK)
 			break;
