@@ -926,7 +926,25 @@ static bool op_remount(struct world *w, const struct op *op)
 	return true;
 }
 
-/* Memory fails under a shared mapping: whoever touches it is told so. */
+/* Is that page of the file, which this mapping has at @at, also at @addr? */
+static bool same_page_at(struct world *w, const struct map *m, size_t at,
+			 const char *addr)
+{
+	for (unsigned int i = 0; i < STRESS_MAPS; i++) {
+		const struct map *o = &w->map[i];
+
+		if (o->used && o->file == m->file && addr >= o->addr &&
+		    addr < o->addr + o->len &&
+		    o->off + (addr - o->addr) / SZ_4K * SZ_4K == m->off + at)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Memory fails under a shared mapping: whoever touches it is told so, by one of
+ * the addresses at which he has the page.
+ */
 static bool op_poison(struct world *w, const struct op *op)
 {
 	struct map *m = some_map(w, op->arg[0]);
@@ -939,8 +957,7 @@ static bool op_poison(struct world *w, const struct op *op)
 	tell(w, "page %#zx of map %u", at, map_nr(w, m));
 	sig = guard_poison(m->addr + at, &info);
 	if (sig == SIGBUS) {
-		if (((uintptr_t)info.si_addr & -SZ_4K) !=
-		    (uintptr_t)m->addr + at)
+		if (!same_page_at(w, m, at, info.si_addr))
 			diverged(w, "memory failed at %p, and the signal says %p",
 				 m->addr + at, info.si_addr);
 	} else if (sig != 0 && sig != -EBUSY && sig != -EHWPOISON) {
