@@ -176,9 +176,6 @@ TEST_F(dax, stream_with_memory_failure)
 
 	NEED(access("/proc/sys/vm/memory_failure_early_kill", F_OK) ?
 	     "needs CONFIG_MEMORY_FAILURE" : NULL);
-	NEED(dax_is_xfs() ?
-	     "on XFS the signal can name an address that is not yet explained" :
-	     NULL);
 	NEED(scratch_fs());
 	place = here();
 	place.hwpoison = true;

@@ -950,9 +950,14 @@ static bool op_poison(struct world *w, const struct op *op)
 	struct map *m = some_map(w, op->arg[0]);
 	size_t at, len = buffer_pages(w, op, m, false, &at);
 	siginfo_t info = {};
+	const char *mapped;
 	int sig;
 
 	if (!len || m->kind == MAP_KIND_PRIVATE)
+		return false;
+	/* Not the zero page of a hole: it is everybody's. */
+	mapped = dax_mapped(m->addr + at);
+	if (strcmp(mapped, "4K") && strcmp(mapped, "2M"))
 		return false;
 	tell(w, "page %#zx of map %u", at, map_nr(w, m));
 	sig = guard_poison(m->addr + at, &info);
