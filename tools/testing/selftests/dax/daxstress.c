@@ -117,6 +117,14 @@ static const char *spare_device(void)
 	return device && device[0] ? device : NULL;
 }
 
+static unsigned long how_often(const struct tally *tally, const char *name)
+{
+	for (unsigned int i = 0; i < ops_nr(); i++)
+		if (!strcmp(ops_name(i), name))
+			return tally->done[i];
+	return 0;
+}
+
 static void stream(struct __test_metadata *_metadata, struct place *place,
 		   uint64_t seed)
 {
@@ -133,6 +141,8 @@ static void stream(struct __test_metadata *_metadata, struct place *place,
 	}
 	tally_print(&tally);
 	EXPECT_LT(0, tally.operations);
+	if (place->hwpoison)
+		EXPECT_LT(0, how_often(&tally, "poison"));
 }
 
 TEST_F(dax, stream_seed_1)

@@ -1025,7 +1025,7 @@ static const struct {
 	{ "evict", op_evict, 3, NEED_DROP_CACHES },
 	{ "drop-caches", op_drop_caches, 1, NEED_DROP_CACHES },
 	{ "remount", op_remount, 4, NEED_DEVICE },
-	{ "poison", op_poison, 40, NEED_HWPOISON },
+	{ "poison", op_poison, 400, NEED_HWPOISON },
 	{ "compare", op_compare, 6, 0 },
 };
 
