@@ -109,10 +109,11 @@ static size_t dax_copy_piece(const struct iomap *iomap, loff_t pos,
 
 /*
  * Copy up to @len bytes from or to the current position of @iomi.  Returns how
- * many, or if none, an errno.
+ * many, or if none, an errno.  Inline, as each read(2) and write(2) is here.
  */
-static ssize_t dax_copy_extent(const struct iomap_iter *iomi, size_t len,
-			       struct iov_iter *iter)
+static __always_inline ssize_t dax_copy_extent(const struct iomap_iter *iomi,
+					       size_t len,
+					       struct iov_iter *iter)
 {
 	bool write = iov_iter_rw(iter) == WRITE;
 	size_t done = 0, copied;
