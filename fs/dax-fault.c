@@ -73,6 +73,7 @@
  * @entry: The entry without its lock bit, which this fault holds.
  * @promotion: The smaller entries in whose place @entry is, until it is certain
  *	that they will not come back.
+ * @dirty: @entry was dirty when it was locked.
  * @collapse: A page table may be in the way, and shall go.
  * @drop: The entry is in the way and shall be deleted, not unlocked.
  * @asked: The filesystem was asked, and may have allocated.
@@ -90,6 +91,7 @@ struct dax_fault {
 	struct xa_state		xas;
 	void			*entry;
 	struct dax_promotion	*promotion;
+	bool			dirty;
 	bool			collapse;
 	bool			drop;
 	bool			asked;
@@ -692,22 +694,10 @@ static vm_fault_t dax_fault_account_major(struct dax_fault *df)
  * lets other files share them has the mark cleared first.  For a large entry
  * that is not so, since it is dirty as a whole but may be shared in part.
  */
-static bool dax_fault_dirty_again(struct dax_fault *df)
+static bool dax_fault_dirty_again(const struct dax_fault *df)
 {
-	struct xa_state *xas = &df->xas;
-	bool dirty;
-
-	if (dax_entry_order(df->entry) || (df->vmf->vma->vm_flags & VM_SYNC))
-		return false;
-	/* It was mapped read-only: most often it is clean.  Save the look. */
-	if (df->vmf->flags & FAULT_FLAG_MKWRITE)
-		return false;
-	xas_reset(xas);
-	xas_lock_irq(xas);
-	xas_load(xas);
-	dirty = xas_get_mark(xas, PAGECACHE_TAG_DIRTY);
-	xas_unlock_irq(xas);
-	return dirty;
+	return df->dirty && !dax_entry_order(df->entry) &&
+		!(df->vmf->vma->vm_flags & VM_SYNC);
 }
 
 /*
@@ -715,7 +705,7 @@ static bool dax_fault_dirty_again(struct dax_fault *df)
  * is locked, and our caller keeps them in the file; so to map a page of it that
  * was read before, or written before, there is nothing to ask the filesystem.
  */
-static bool dax_fault_known(struct dax_fault *df)
+static bool dax_fault_known(const struct dax_fault *df)
 {
 	if (df->order || df->vmf->cow_page || !dax_is_mapped(df->entry) ||
 	    dax_entry_poisoned(df->entry, df->xas.xa_index))
@@ -789,7 +779,7 @@ static vm_fault_t dax_fault_grab(struct dax_fault *df)
 	int err;
 
 	err = dax_grab_entry(&df->xas, df->order, write, &df->entry,
-			     promote ? &df->promotion : NULL);
+			     &df->dirty, promote ? &df->promotion : NULL);
 	switch (err) {
 	case 0:
 		return 0;

@@ -532,7 +532,7 @@ static int dax_find_entry(struct xa_state *xas, unsigned int order, bool write,
 }
 
 static int dax_grab_entry_locked(struct xa_state *xas, unsigned int order,
-				 bool write, void **entryp,
+				 bool write, void **entryp, bool *dirtyp,
 				 struct dax_promotion *p)
 	__must_hold(xas->xa->xa_lock)
 {
@@ -559,6 +559,8 @@ static int dax_grab_entry_locked(struct xa_state *xas, unsigned int order,
 		trace_dax_grab_entry(mapping, index, order, write, entry,
 				     DAX_GRAB_LOCK);
 		dax_lock_entry(xas, entry);
+		if (dirtyp)
+			*dirtyp = xas_get_mark(xas, PAGECACHE_TAG_DIRTY);
 	} else {
 		entry = dax_insert_empty_entry(xas, order);
 		if (!xas_error(xas))
@@ -591,12 +593,12 @@ static void dax_note_grab(struct xa_state *xas, unsigned int order,
 }
 
 static int dax_try_grab(struct xa_state *xas, unsigned int order, bool write,
-			void **entryp, struct dax_promotion *p)
+			void **entryp, bool *dirtyp, struct dax_promotion *p)
 {
 	int ret;
 
 	xas_lock_irq(xas);
-	ret = dax_grab_entry_locked(xas, order, write, entryp, p);
+	ret = dax_grab_entry_locked(xas, order, write, entryp, dirtyp, p);
 	xas_unlock_irq(xas);
 	return ret;
 }
@@ -640,7 +642,7 @@ static int dax_grab_with_effort(struct xa_state *xas, unsigned int order,
 			if (ret)
 				break;
 		}
-		ret = dax_try_grab(xas, order, write, entryp, p);
+		ret = dax_try_grab(xas, order, write, entryp, NULL, p);
 	}
 
 	if (!ret)
@@ -665,6 +667,8 @@ static int dax_grab_with_effort(struct xa_state *xas, unsigned int order,
  * @order: The order of the fault.
  * @write: Whether the fault will write to the file.
  * @entryp: Where to put the entry, without the lock bit.
+ * @dirtyp: Where to put whether it was found dirty, or NULL.  False, too, if
+ *	the grab took more than one try.
  * @promotionp: Where to put what was promoted, or NULL if nothing was; NULL to
  *	have a request refused that meets smaller entries.
  *
@@ -685,13 +689,16 @@ static int dax_grab_with_effort(struct xa_state *xas, unsigned int order,
  * locked; -ENOMEM; -EIO if a folio is there.
  */
 int dax_grab_entry(struct xa_state *xas, unsigned int order, bool write,
-		   void **entryp, struct dax_promotion **promotionp)
+		   void **entryp, bool *dirtyp,
+		   struct dax_promotion **promotionp)
 {
 	int ret;
 
+	if (dirtyp)
+		*dirtyp = false;
 	if (promotionp)
 		*promotionp = NULL;
-	ret = dax_try_grab(xas, order, write, entryp, NULL);
+	ret = dax_try_grab(xas, order, write, entryp, dirtyp, NULL);
 	if (!ret && !xas_error(xas))
 		return 0;
 	return dax_grab_with_effort(xas, order, write, entryp, promotionp, ret);

@@ -164,7 +164,8 @@ struct dax_promotion {
 int dax_peek_entry(struct address_space *mapping, pgoff_t index,
 		   unsigned int order, bool write, bool promote);
 int dax_grab_entry(struct xa_state *xas, unsigned int order, bool write,
-		   void **entryp, struct dax_promotion **promotionp);
+		   void **entryp, bool *dirtyp,
+		   struct dax_promotion **promotionp);
 void dax_unmap_promoted_zero(struct xa_state *xas,
 			     const struct dax_promotion *promotion);
 void dax_finish_promotion(struct xa_state *xas,

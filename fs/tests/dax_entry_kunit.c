@@ -248,7 +248,8 @@ static void job_own(struct actor *actor)
 		XA_STATE_ORDER(xas, &dt->mapping->i_pages, index, order);
 		void *entry;
 
-		actor->ret = dax_grab_entry(&xas, order, true, &entry, NULL);
+		actor->ret = dax_grab_entry(&xas, order, true, &entry, NULL,
+					    NULL);
 		if (actor->ret)
 			return;
 		if (dt->owner)
@@ -357,7 +358,7 @@ static void meet(struct kunit *test, const struct meeting *meeting,
 				       false));
 
 	dt->nr_grabs = 0;
-	ret = dax_grab_entry(&xas, order, write, &entry, NULL);
+	ret = dax_grab_entry(&xas, order, write, &entry, NULL, NULL);
 	KUNIT_EXPECT_EQ(test, ret, action == REFUSE ? -EBUSY : 0);
 	check_traced(test, meeting, action, found);
 
@@ -520,7 +521,8 @@ static void tree_moves_under_holder(struct kunit *test)
 	void *mapped = make_entry(DAX_MAPPED, 0);
 	void *entry, *other;
 
-	KUNIT_ASSERT_EQ(test, dax_grab_entry(&xas, 0, true, &entry, NULL), 0);
+	KUNIT_ASSERT_EQ(test, 0,
+			dax_grab_entry(&xas, 0, true, &entry, NULL, NULL));
 	other = put(test, BASE, DAX_ZERO, 0);
 	xas_lock_irq(&xas);
 	dax_replace_entry(&xas, entry, mapped);
@@ -534,7 +536,8 @@ static void tree_moves_under_holder(struct kunit *test)
 	expect_range(test, 0, 0, mapped);
 	KUNIT_EXPECT_TRUE(test, marked(test, 0, PAGECACHE_TAG_DIRTY));
 
-	KUNIT_ASSERT_EQ(test, dax_grab_entry(&xas, 0, true, &entry, NULL), 0);
+	KUNIT_ASSERT_EQ(test, 0,
+			dax_grab_entry(&xas, 0, true, &entry, NULL, NULL));
 	put(test, BASE, DAX_ZERO, 0);
 	dax_unlock_entry(&xas, mapped);
 	expect_range(test, 0, 0, mapped);
@@ -826,7 +829,7 @@ static void other_file_sleeps_on(struct kunit *test)
 	void *other;
 
 	KUNIT_ASSERT_EQ(test, 0,
-			dax_grab_entry(&xas, order, true, &other, NULL));
+			dax_grab_entry(&xas, order, true, &other, NULL, NULL));
 	actor = enter(test, job_hold, BASE, order, true);
 	dax_unlock_entry(&xas, other);
 	settle(test);

@@ -324,7 +324,8 @@ static void nothing_to_promote(struct kunit *test)
 
 	put_neighbours(test, BASE, order);
 	KUNIT_ASSERT_EQ(test, 0,
-			dax_grab_entry(&xas, order, true, &entry, &promotion));
+			dax_grab_entry(&xas, order, true, &entry, NULL,
+				       &promotion));
 	KUNIT_EXPECT_NULL(test, promotion);
 	KUNIT_EXPECT_PTR_EQ(test, entry, dax_make_empty(order));
 	replace(test, BASE, entry, mapped);
@@ -332,14 +333,16 @@ static void nothing_to_promote(struct kunit *test)
 
 	promotion = (void *)dt;
 	KUNIT_ASSERT_EQ(test, 0,
-			dax_grab_entry(&xas, order, true, &entry, &promotion));
+			dax_grab_entry(&xas, order, true, &entry, NULL,
+				       &promotion));
 	KUNIT_EXPECT_NULL(test, promotion);
 	KUNIT_EXPECT_PTR_EQ(test, entry, mapped);
 	dax_unlock_entry(&xas, mapped);
 
 	promotion = (void *)dt;
 	KUNIT_ASSERT_EQ(test, 0,
-			dax_grab_entry(&small, 0, true, &entry, &promotion));
+			dax_grab_entry(&small, 0, true, &entry, NULL,
+				       &promotion));
 	KUNIT_EXPECT_NULL(test, promotion);
 	dax_unlock_entry(&small, mapped);
 	KUNIT_EXPECT_EQ(test, nr_promoted(test, DAX_PROMOTE_TRY), 0);
@@ -356,7 +359,7 @@ static void promotion_not_wanted(struct kunit *test)
 	lay(test, BASE, order, "mMz.");
 	take_picture(test, &before, BASE, order);
 	KUNIT_EXPECT_EQ(test, -EBUSY,
-			dax_grab_entry(&xas, order, true, &entry, NULL));
+			dax_grab_entry(&xas, order, true, &entry, NULL, NULL));
 	expect_picture(test, &before);
 	KUNIT_EXPECT_EQ(test, nr_promoted(test, DAX_PROMOTE_TRY), 0);
 }

@@ -356,7 +356,7 @@ void *grab(struct kunit *test, pgoff_t index, unsigned int order, bool write)
 	void *entry;
 
 	KUNIT_ASSERT_EQ(test, 0,
-			dax_grab_entry(&xas, order, write, &entry, NULL));
+			dax_grab_entry(&xas, order, write, &entry, NULL, NULL));
 	return entry;
 }
 
@@ -640,7 +640,8 @@ struct dax_promotion *promote(struct kunit *test, pgoff_t index,
 	void *entry = NULL;
 
 	KUNIT_ASSERT_EQ(test, 0,
-			dax_grab_entry(&xas, order, write, &entry, &promotion));
+			dax_grab_entry(&xas, order, write, &entry, NULL,
+				       &promotion));
 	KUNIT_ASSERT_NOT_NULL(test, promotion);
 	KUNIT_EXPECT_PTR_EQ(test, entry, dax_make_empty(order));
 	return promotion;
@@ -653,7 +654,7 @@ int promote_errno(struct kunit *test, pgoff_t index, unsigned int order)
 	XA_STATE_ORDER(xas, &dt->mapping->i_pages, index, order);
 	struct dax_promotion *promotion = NULL;
 	void *entry = NULL;
-	int ret = dax_grab_entry(&xas, order, false, &entry, &promotion);
+	int ret = dax_grab_entry(&xas, order, false, &entry, NULL, &promotion);
 
 	KUNIT_ASSERT_NE(test, ret, 0);
 	return ret;
@@ -718,7 +719,7 @@ void job_hold(struct actor *actor)
 	XA_STATE_ORDER(xas, &actor->mapping->i_pages, actor->index, order);
 
 	actor->ret = dax_grab_entry(&xas, order, actor->write, &actor->entry,
-				    NULL);
+				    NULL, NULL);
 	if (actor->ret)
 		return;
 	stop_until_told(actor);
@@ -734,7 +735,7 @@ void job_promote(struct actor *actor)
 	struct dax_promotion *promotion;
 
 	actor->ret = dax_grab_entry(&xas, order, actor->write, &actor->entry,
-				    &promotion);
+				    NULL, &promotion);
 	if (actor->ret)
 		return;
 	actor->promoted = promotion;

@@ -94,7 +94,7 @@ static int grab(unsigned long index, unsigned int order, bool write,
 {
 	XA_STATE_ORDER(xas, &mapping->i_pages, index, order);
 
-	return dax_grab_entry(&xas, order, write, entry, NULL);
+	return dax_grab_entry(&xas, order, write, entry, NULL, NULL);
 }
 
 static void unlock(unsigned long index, void *entry)

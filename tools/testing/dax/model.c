@@ -370,7 +370,8 @@ static void do_promote(void)
 	CHECK(ret == want || (!ret && want == -ERANGE), true);
 
 	set_up_failure();
-	ret = dax_grab_entry(&xas, order, random_below(2), &entry, &promotion);
+	ret = dax_grab_entry(&xas, order, random_below(2), &entry, NULL,
+			     &promotion);
 	if (ret == -ENOMEM && want != -EBUSY && allocations_left < 0)
 		return;
 	CHECK(ret, want);
@@ -480,6 +481,7 @@ static void do_grab(void)
 	enum dax_grab_action action = expected_action(found, order, write);
 	XA_STATE_ORDER(xas, &mapping->i_pages, index, order);
 	void *entry = NULL;
+	bool dirty;
 	int ret;
 
 	TELL("grab %#lx order %u %s", index, order, write ? "write" : "read");
@@ -491,7 +493,8 @@ static void do_grab(void)
 	      action == DAX_GRAB_REFUSE ? -EBUSY : 0);
 
 	set_up_failure();
-	ret = dax_grab_entry(&xas, order, write, &entry, NULL);
+	ret = dax_grab_entry(&xas, order, write, &entry, &dirty, NULL);
+	CHECK(dirty, action == DAX_GRAB_LOCK && found->dirty);
 	if (action == DAX_GRAB_REFUSE) {
 		CHECK(ret, -EBUSY);
 		return;
@@ -563,7 +566,7 @@ static void do_fill(void)
 		if (model_overlap(index, 0) || random_below(4) == 0)
 			continue;
 		new = random_word(index, 0);
-		CHECK(dax_grab_entry(&xas, 0, true, &entry, NULL), 0);
+		CHECK(dax_grab_entry(&xas, 0, true, &entry, NULL, NULL), 0);
 		xas_lock_irq(&xas);
 		dax_replace_entry(&xas, entry, new);
 		e = model_insert(index, new);

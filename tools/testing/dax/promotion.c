@@ -98,7 +98,7 @@ static void promotion_without_memory(struct kunit *test)
 			int ret;
 
 			fail_from(n, LONG_MAX);
-			ret = dax_grab_entry(&xas, order, true, &entry,
+			ret = dax_grab_entry(&xas, order, true, &entry, NULL,
 					     &promotion);
 			fail_from(LONG_MAX, LONG_MAX);
 			if (!ret) {
@@ -141,7 +141,7 @@ static void promotion_without_one_node(struct kunit *test)
 			int ret;
 
 			fail_from(n, n);
-			ret = dax_grab_entry(&xas, order, true, &entry,
+			ret = dax_grab_entry(&xas, order, true, &entry, NULL,
 					     &promotion);
 			n++;
 			if (!ret) {
@@ -235,7 +235,8 @@ static void meet_between(struct kunit *test, const struct layout *layout,
 		act_after = n;
 		while_unlocked = act;
 		fail_atomic = true;
-		ret = dax_grab_entry(&xas, order, true, &entry, &promotion);
+		ret = dax_grab_entry(&xas, order, true, &entry, NULL,
+				     &promotion);
 		fail_atomic = false;
 		if (while_unlocked)
 			break;
@@ -436,7 +437,8 @@ static int rival_thread(void *data)
 	struct dax_promotion *promotion = NULL;
 	void *entry;
 
-	if (!dax_grab_entry(&xas, between_order, true, &entry, &promotion))
+	if (!dax_grab_entry(&xas, between_order, true, &entry, NULL,
+			    &promotion))
 		rival.promoted = promotion;
 	complete_all(&rival.there);
 	if (promotion) {
@@ -479,7 +481,8 @@ static void rival_promotes_between(struct kunit *test)
 	init_completion(&rival.done);
 	while_unlocked = rival_promotes;
 	KUNIT_ASSERT_EQ(test, 0,
-			dax_grab_entry(&xas, order, true, &entry, &promotion));
+			dax_grab_entry(&xas, order, true, &entry, NULL,
+				       &promotion));
 	wait_for_completion_timeout(&rival.done, 1000 * HZ);
 	put_task_struct(rival.task);
 	KUNIT_EXPECT_TRUE(test, rival.promoted);

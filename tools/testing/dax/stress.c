@@ -194,7 +194,7 @@ static int fault_order(unsigned long index, unsigned int order, bool write)
 	struct dax_promotion *promotion = NULL;
 	bool promote = random_below(4);
 	void *entry;
-	int ret = dax_grab_entry(&xas, order, write, &entry,
+	int ret = dax_grab_entry(&xas, order, write, &entry, NULL,
 				 promote ? &promotion : NULL);
 
 	if (ret)
