@@ -26,77 +26,31 @@
 #include <linux/sizes.h>
 #include <linux/uaccess.h>
 
-#include "dax-internal.h"
+#include "dax-access.h"
 
 /* How much is copied before others may run. */
 #define DAX_COPY_CHUNK	((size_t)SZ_2M)
 
 /**
- * dax_iomap_pgoff() - Where file data are on the device
+ * dax_iomap_access_good() - Get the address of what comes before a bad page
  * @iomap: A mapped extent on a DAX device.
  * @pos: File position in bytes, within @iomap.
+ * @len: How many bytes were asked for from @pos, in vain.
+ * @kaddr: Where to put the address of the byte at @pos.
  *
- * Context: Any.
- * Return: The device page offset of the page that holds @pos.
+ * One bad page fails the whole range, so ask for the first page alone.
+ *
+ * Context: Inside dax_read_lock(), for as long as the address is used.
+ * Return: As dax_iomap_access().
  */
-pgoff_t dax_iomap_pgoff(const struct iomap *iomap, loff_t pos)
-{
-	return PHYS_PFN(iomap->addr + (pos & PAGE_MASK) - iomap->offset);
-}
-
-/* Inline, as each read(2) and write(2) passes here. */
-static inline ssize_t dax_iomap_access_mode(const struct iomap *iomap,
-					    loff_t pos, size_t len,
-					    enum dax_access_mode mode,
-					    void **kaddr)
-{
-	size_t offset = offset_in_page(pos);
-	void *page_addr = NULL;
-	long nr_pages;
-
-	nr_pages = dax_direct_access(iomap->dax_dev,
-				     dax_iomap_pgoff(iomap, pos),
-				     PFN_UP(offset + len), mode, &page_addr,
-				     NULL);
-	if (nr_pages < 0)
-		return nr_pages;
-	if (!page_addr)
-		return -EFAULT;
-	*kaddr = page_addr + offset;
-	return min_t(u64, len, PFN_PHYS((u64)nr_pages) - offset);
-}
-
-/* One bad page fails the whole range: get what is before it. */
-static ssize_t dax_iomap_access_good(const struct iomap *iomap, loff_t pos,
-				     size_t len, void **kaddr)
+ssize_t dax_iomap_access_good(const struct iomap *iomap, loff_t pos, size_t len,
+			      void **kaddr)
 {
 	size_t page_len = PAGE_SIZE - offset_in_page(pos);
 
 	if (len <= page_len)
 		return -EHWPOISON;
 	return dax_iomap_access_mode(iomap, pos, page_len, DAX_ACCESS, kaddr);
-}
-
-/**
- * dax_iomap_access() - Get the address of file data
- * @iomap: A mapped extent on a DAX device.
- * @pos: File position in bytes, within @iomap.
- * @len: How many bytes are wanted from @pos.
- * @kaddr: Where to put the address of the byte at @pos.
- *
- * Context: Inside dax_read_lock(), for as long as the address is used.
- * Return: How many bytes are good at @kaddr, at least 1 and at most @len;
- * -EHWPOISON if the memory at @pos is poisoned; -ENXIO if the device is gone;
- * -EFAULT if it has no kernel address; another errno of the driver.
- */
-ssize_t dax_iomap_access(const struct iomap *iomap, loff_t pos, size_t len,
-			 void **kaddr)
-{
-	ssize_t ret = dax_iomap_access_mode(iomap, pos, len, DAX_ACCESS, kaddr);
-
-	if (unlikely(ret == -EHWPOISON))
-		ret = dax_iomap_access_good(iomap, pos, len, kaddr);
-	return ret;
 }
 
 /**

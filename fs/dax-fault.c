@@ -59,6 +59,7 @@
 #include <linux/vmstat.h>
 #include <trace/events/fs_dax.h>
 
+#include "dax-access.h"
 #include "dax-internal.h"
 #include "dax-trace.h"
 

@@ -9,14 +9,11 @@
 
 #include <linux/bitmap.h>
 #include <linux/fs.h>
-#include <linux/pfn_t.h>
 #include <linux/types.h>
 #include <linux/xarray.h>
 
 #include "dax-entry.h"
 
-struct iomap;
-struct iomap_iter;
 struct page;
 
 /* dax-entry.c: who holds an entry */
@@ -194,16 +191,7 @@ struct page *dax_entry_page(void *entry, pgoff_t index);
 void *dax_entry_kaddr(void *entry);
 void dax_flush_entry(void *entry);
 
-/* dax-access.c: where the bytes are */
-
-pgoff_t dax_iomap_pgoff(const struct iomap *iomap, loff_t pos);
-ssize_t dax_iomap_access(const struct iomap *iomap, loff_t pos, size_t len,
-			 void **kaddr);
-ssize_t dax_iomap_access_poisoned(const struct iomap *iomap, loff_t pos,
-				  size_t len, void **kaddr);
-int dax_iomap_pfn(const struct iomap *iomap, loff_t pos, size_t size,
-		  pfn_t *pfnp);
-int dax_iomap_copy_range(const struct iomap_iter *iter, loff_t pos, size_t len);
+/* dax-access.c, where the bytes are, has a header of its own */
 
 /* dax.c: what happens to a whole mapping */
 

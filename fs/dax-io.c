@@ -41,6 +41,7 @@
 #include <linux/sizes.h>
 #include <linux/uio.h>
 
+#include "dax-access.h"
 #include "dax-internal.h"
 
 /* Does the current extent of a write take the place of shared blocks? */

@@ -17,6 +17,7 @@
 #include <linux/mm.h>
 #include <linux/string.h>
 
+#include "dax-access.h"
 #include "dax-internal.h"
 
 static s64 dax_unshare_extent(const struct iomap_iter *iter)

@@ -4,6 +4,7 @@
  */
 #include <linux/dax.h>
 #include <linux/fs.h>
+#include <linux/pfn_t.h>
 
 #include "dax-internal.h"
 

@@ -53,7 +53,7 @@
  *		dax-entry.c	who holds it
  *		dax-grab.c	the entry that a fault works under
  *		dax-page.c	what it points to
- *		dax-access.c	where the bytes are
+ *		dax-access.[ch]	where the bytes are
  *		dax.c		this file: what happens to a mapping as a whole
  *		dax-fault.c	page faults of every order, MAP_SYNC
  *		dax-io.c	read, write, zero, truncate a block
