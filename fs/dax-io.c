@@ -77,8 +77,10 @@ struct dax_piece {
 	bool poisoned;
 };
 
-static int dax_get_piece(const struct iomap *iomap, loff_t pos, size_t len,
-			 bool write, struct dax_piece *piece)
+/* Inline, these three, as each read(2) and write(2) passes through them. */
+static __always_inline int dax_get_piece(const struct iomap *iomap, loff_t pos,
+					 size_t len, bool write,
+					 struct dax_piece *piece)
 {
 	if (fatal_signal_pending(current))
 		return -EINTR;
@@ -92,9 +94,10 @@ static int dax_get_piece(const struct iomap *iomap, loff_t pos, size_t len,
 	return piece->len < 0 ? dax_mem2blk_err(piece->len) : 0;
 }
 
-static size_t dax_copy_piece(const struct iomap *iomap, loff_t pos,
-			     const struct dax_piece *piece,
-			     struct iov_iter *iter)
+static __always_inline size_t dax_copy_piece(const struct iomap *iomap,
+					     loff_t pos,
+					     const struct dax_piece *piece,
+					     struct iov_iter *iter)
 {
 	pgoff_t pgoff = dax_iomap_pgoff(iomap, pos);
 
@@ -110,7 +113,7 @@ static size_t dax_copy_piece(const struct iomap *iomap, loff_t pos,
 
 /*
  * Copy up to @len bytes from or to the current position of @iomi.  Returns how
- * many, or if none, an errno.  Inline, as each read(2) and write(2) is here.
+ * many, or if none, an errno.
  */
 static __always_inline ssize_t dax_copy_extent(const struct iomap_iter *iomi,
 					       size_t len,
@@ -273,9 +276,10 @@ static ssize_t dax_write_iter(struct dax_write *dw, const struct iomap_ops *ops)
 	int ret;
 
 	while ((ret = iomap_iter(dw->iomi, ops)) > 0) {
-		if (dw->retry)
+		if (unlikely(dw->retry)) {
 			dax_write_unlock(dw);
-		dw->retry = false;
+			dw->retry = false;
+		}
 		dw->iomi->processed = dax_write_extent(dw);
 	}
 	dax_write_unlock(dw);
