@@ -1,15 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# stress.sh SEED SECONDS: daxstress on ext4 and XFS, side by side: half of the
-# time as a stream that can be replayed, a quarter each with threads and with
-# processes. It prints what diverged, the operations done, and the totals.
+# stress.sh DAXSTRESS SEED SECONDS: that program on ext4 and XFS, side by side:
+# half of the time as a stream that can be replayed, a quarter each with threads
+# and with processes. It prints what diverged, the operations done, and the
+# totals.
 
 set -euo pipefail
 
-seed=$1
-part=$(($2 / 4))
-daxstress=$VM_TOP/tools/testing/selftests/dax/daxstress
+daxstress=$1
+seed=$2
+part=$(($3 / 4))
 
 mkfs.ext4 -q -F -b 4096 -E stride=512,stripe_width=512 /dev/pmem0
 mkfs.xfs -q -f -d su=2m,sw=1 -m reflink=1,rmapbt=1 /dev/pmem1

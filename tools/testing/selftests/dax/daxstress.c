@@ -21,7 +21,8 @@
 #include "dax_harness.h"
 #include "daxstress.h"
 
-#define EPOCH_STEPS	20000	/* of each worker */
+#define EPOCH_STEPS	5000	/* of each worker, from one look at the clock on */
+#define TEST_STEPS	20000	/* of all workers of a test */
 
 static double now(void)
 {
@@ -197,7 +198,7 @@ static void workers(struct __test_metadata *_metadata, unsigned int threads,
 {
 	struct load load = {
 		.threads = threads, .processes = processes, .seed = 5,
-		.steps = dax_scale(2 * EPOCH_STEPS / threads / processes) / 2 + 1,
+		.steps = dax_scale(TEST_STEPS / threads / processes) + 1,
 	};
 	struct place place = here();
 	unsigned long operations = 0;
