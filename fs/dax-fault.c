@@ -74,7 +74,7 @@
  * @entry: The entry without its lock bit, which this fault holds.
  * @promotion: The smaller entries in whose place @entry is, until it is certain
  *	that they will not come back.
- * @dirty: @entry was dirty when it was locked.
+ * @dirty: @entry was seen to be dirty when it was locked.
  * @collapse: A page table may be in the way, and shall go.
  * @drop: The entry is in the way and shall be deleted, not unlocked.
  * @asked: The filesystem was asked, and may have allocated.
@@ -708,10 +708,11 @@ static bool dax_fault_dirty_again(const struct dax_fault *df)
  */
 static bool dax_fault_known(const struct dax_fault *df)
 {
-	if (df->order || df->vmf->cow_page || !dax_is_mapped(df->entry) ||
-	    dax_entry_poisoned(df->entry, df->xas.xa_index))
+	if (df->order || df->vmf->cow_page || !dax_is_mapped(df->entry))
 		return false;
-	return !(df->iter.flags & IOMAP_WRITE) || dax_fault_dirty_again(df);
+	if ((df->iter.flags & IOMAP_WRITE) && !dax_fault_dirty_again(df))
+		return false;
+	return !dax_entry_poisoned(df->entry, df->xas.xa_index);
 }
 
 static vm_fault_t dax_fault_map_known(struct dax_fault *df)
@@ -777,10 +778,13 @@ static vm_fault_t dax_fault_grab(struct dax_fault *df)
 {
 	bool write = df->iter.flags & IOMAP_WRITE;
 	bool promote = df->collapse || dax_fault_promotes();
+	/* A page that is mapped read-only is clean, most often: save the look. */
+	bool look = write && !(df->vmf->flags & FAULT_FLAG_MKWRITE);
 	int err;
 
 	err = dax_grab_entry(&df->xas, df->order, write, &df->entry,
-			     &df->dirty, promote ? &df->promotion : NULL);
+			     look ? &df->dirty : NULL,
+			     promote ? &df->promotion : NULL);
 	switch (err) {
 	case 0:
 		return 0;
@@ -815,6 +819,7 @@ static void dax_fault_init(struct dax_fault *df)
 	df->iter.iomap.length = 0;
 	df->error = 0;
 	df->promotion = NULL;
+	df->dirty = false;
 	df->drop = false;
 	df->asked = false;
 	df->sync = false;
