@@ -28,7 +28,7 @@
 
 #define WORKERS		6
 #define EPOCHS		4
-#define STEPS		100	/* of each worker in each epoch */
+#define STEPS		150	/* of each worker in each epoch */
 
 struct load {
 	const char *policy;
