@@ -85,6 +85,25 @@ TEST_F(dax, the_fault_has_synced)
 	EXPECT_MAPPED(variant->mapped, p);
 }
 
+/*
+ * What a mapping without MAP_SYNC has made dirty has blocks, which the media do
+ * not know of: a page that is dirty is no reason not to sync.
+ */
+TEST_F(dax, dirty_page_syncs)
+{
+	int fd = dax_file(SZ_2M, PREALLOC);
+	char *plain = dax_map(fd, 0, variant->size);
+	char *p = map_sync(fd, variant->size);
+
+	dax_poke(plain, 'd');
+	dax_trace(fd, NULL);
+	dax_poke(p + 1, 'w');
+	EXPECT_EQ(1, need_sync(variant->done));
+	EXPECT_MAPPED(variant->mapped, p);
+	EXPECT_EQ('d', dax_peek(p));
+	EXPECT_EQ('w', dax_peek(plain + 1));
+}
+
 TEST_F(dax, read_does_not)
 {
 	int fd = dax_file(SZ_2M, PREALLOC);
