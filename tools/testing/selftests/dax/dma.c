@@ -303,7 +303,7 @@ static void cut_once(struct __test_metadata *_metadata, int source,
 	if (!done)
 		completed(ctx, 1);
 	syscall(__NR_io_destroy, ctx);
-	close(slow.fd);		/* if it still is open */
+	close(slow.fd);
 }
 
 static void cut_during_io(struct __test_metadata *_metadata,
@@ -391,18 +391,6 @@ static void cut_by_swap(int fd)
 TEST_F(dax, swap_waits_for_unmapped_io)
 {
 	cut_during_io(_metadata, cut_by_swap, NULL, false);
-}
-
-/* The file has no name and no user any more: it goes, but not before. (T5) */
-static void cut_by_last_close(int fd)
-{
-	dax_unlink(fd);
-	close(fd);
-}
-
-TEST_F(dax, last_close_waits_for_unmapped_io)
-{
-	cut_during_io(_metadata, cut_by_last_close, NULL, false);
 }
 
 /*
