@@ -543,6 +543,18 @@ static void tree_moves_under_holder(struct kunit *test)
 	expect_range(test, 0, 0, mapped);
 	KUNIT_EXPECT_PTR_EQ(test, peek(test, BASE), other);
 	KUNIT_EXPECT_EQ(test, nrpages(test), 2);
+
+	/* Now the cursor stands in a node, which goes. */
+	KUNIT_ASSERT_EQ(test, 0,
+			dax_grab_entry(&xas, 0, true, &entry, NULL, NULL));
+	delete(test, BASE, other);
+	xas_lock_irq(&xas);
+	dax_replace_entry(&xas, entry, make_entry(DAX_ZERO, 0));
+	xas_unlock_irq(&xas);
+	expect_range(test, 0, 0, dax_make_locked(make_entry(DAX_ZERO, 0)));
+	dax_unlock_entry(&xas, make_entry(DAX_ZERO, 0));
+	expect_range(test, 0, 0, make_entry(DAX_ZERO, 0));
+	KUNIT_EXPECT_EQ(test, nrpages(test), 1);
 }
 
 /* A truncate from the middle of an entry that deletes what it meets. */
