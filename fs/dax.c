@@ -37,7 +37,8 @@
  *		is in use; it sleeps for nobody and nests in any of these.
  *
  * LIFETIME	An entry that has blocks stays until some of them go or change:
- *		memory pressure does not evict it.  Small ones may be promoted:
+ *		memory pressure does not evict it, and a file that is deleted
+ *		keeps it while a device is at it.  Small ones may be promoted:
  *		one large entry takes their place, with their marks.  Zero and
  *		empty entries give way to others at any time, under the entry
  *		lock.
@@ -59,6 +60,7 @@
  *		dax-io.c	read, write, zero, truncate a block
  *		dax-reflink.c	two files: unshare, compare, remap
  *		dax-writeback.c	dirty entries to media
+ *		dax-evict.c	an inode goes, or all of a filesystem
  *
  *		Beside them, dax-trace.[ch] has the events that are not in
  *		trace/events/fs_dax.h, and dax-stat.c counts.

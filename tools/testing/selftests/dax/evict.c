@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Files that go while somebody still has a page of theirs: with their last name
+ * and their last user, or with an unmount. Who has the page is a pipe, into which
+ * it was vmspliced: as with a device, munmap() and close() do not take it away,
+ * but nothing depends on how fast it is. (T5)
+ */
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/statvfs.h>
+
+#include "dax_harness.h"
+
+/* The first page of a file of 2 MiB, written with @byte, in a new pipe. */
+struct held {
+	int fd, pipe[2];
+	char *p;
+};
+
+static void put_into_pipe(struct held *held, size_t at)
+{
+	struct iovec iov = { held->p + at, SZ_4K };
+
+	if (pipe(held->pipe))
+		dax_die("pipe: %s", strerror(errno));
+	if (vmsplice(held->pipe[1], &iov, 1, 0) != (ssize_t)SZ_4K)
+		dax_die("vmsplice: %s", strerror(errno));
+}
+
+static void hold(struct held *held, const char *name, int byte)
+{
+	held->fd = dax_create(name);
+	dax_falloc(held->fd, 0, 0, SZ_2M);
+	held->p = dax_map(held->fd, 0, SZ_2M);
+	memset(held->p, byte, SZ_2M);
+	put_into_pipe(held, 0);
+}
+
+static void unmap_and_close(struct held *held)
+{
+	dax_unmap(held->p, SZ_2M);
+	close(held->fd);
+}
+
+static void let_go(struct held *held)
+{
+	close(held->pipe[0]);
+	close(held->pipe[1]);
+}
+
+/* What the page holds by now; the pipe is empty afterwards. */
+static void look(struct held *held, char *page)
+{
+	if (read(held->pipe[0], page, SZ_4K) != (ssize_t)SZ_4K)
+		dax_die("read of a pipe: %s", strerror(errno));
+}
+
+static unsigned long free_blocks(void)
+{
+	struct statvfs st;
+
+	sync();
+	if (statvfs(dax_dir(), &st))
+		dax_die("statvfs: %s", strerror(errno));
+	return st.f_bfree;
+}
+
+/* Blocks come back in the background, but come they do. */
+static void wait_for_space(unsigned long blocks)
+{
+	while (free_blocks() < blocks)
+		sched_yield();
+}
+
+/*
+ * The blocks of a file that was deleted are not for others yet. When they are,
+ * the other file gets all of them.
+ */
+TEST_F(dax, deleted)
+{
+	unsigned long before;
+	char page[SZ_4K];
+	struct held held;
+	off_t len;
+	int fd;
+
+	NEED(dax_small_scratch());
+	before = free_blocks();
+	hold(&held, "held", 'h');
+	EXPECT_MAPPED("2M", held.p);
+	dax_unlink(held.fd);
+	unmap_and_close(&held);
+	sync();
+
+	fd = dax_fill_up(0);
+	len = lseek(fd, 0, SEEK_END);
+	dax_fill(fd, 0, len, 'o');
+	look(&held, page);
+	EXPECT_BYTES('h', page, SZ_4K);
+
+	dax_truncate(fd, 0);
+	let_go(&held);
+	wait_for_space(before - 64);
+}
+
+/* One page after the other comes free: the last one counts. */
+TEST_F(dax, deleted_by_and_by)
+{
+	struct held held, later;
+	unsigned long before;
+	char page[SZ_4K];
+
+	NEED(dax_small_scratch());
+	before = free_blocks();
+	hold(&held, "held", 'h');
+	later = held;
+	put_into_pipe(&later, SZ_2M - SZ_4K);
+	dax_unlink(held.fd);
+	unmap_and_close(&held);
+	let_go(&held);
+	EXPECT_GT(before - 64, free_blocks());
+	look(&later, page);
+	EXPECT_BYTES('h', page, SZ_4K);
+	let_go(&later);
+	wait_for_space(before - 64);
+}
+
+/* Many files, of which each waits for a page of its own. */
+TEST_F(dax, deleted_many)
+{
+	char page[SZ_4K], name[16];
+	unsigned int nr = 20;
+	struct held held[20];
+	unsigned long before;
+
+	NEED(dax_small_scratch());
+	before = free_blocks();
+	for (unsigned int i = 0; i < nr; i++) {
+		snprintf(name, sizeof(name), "held%u", i);
+		hold(&held[i], name, 'a' + i);
+		dax_unlink(held[i].fd);
+		unmap_and_close(&held[i]);
+	}
+	EXPECT_GT(before, free_blocks() + nr * PAGES_2M - 64);
+	for (unsigned int i = 0; i < nr; i++) {
+		look(&held[i], page);
+		EXPECT_BYTES('a' + i, page, SZ_4K);
+		let_go(&held[i]);
+	}
+	wait_for_space(before - 64);
+}
+
+/*
+ * Who exits closes its files in an order of the kernel's. Its own pipe may not
+ * keep it: nobody could kill it.
+ */
+static int exit_with_pipe(void *arg)
+{
+	struct held held;
+
+	hold(&held, "held", 'h');
+	dax_unlink(held.fd);
+	return 0;
+}
+
+TEST_F(dax, exit_with_own_pipe)
+{
+	unsigned long before;
+
+	NEED(dax_small_scratch());
+	before = free_blocks();
+	EXPECT_EQ(0, dax_child(exit_with_pipe, NULL));
+	wait_for_space(before - 64);
+}
+
+/*
+ * An unmount while two files have a page in a pipe each: one that has a name, and
+ * one that was deleted.
+ */
+struct going {
+	struct held named, deleted;
+	char dir[PATH_MAX];
+	pid_t pid;
+};
+
+static const char *begin_unmount(struct going *going)
+{
+	const char *why = dax_small_scratch();
+
+	if (why)
+		return why;
+	snprintf(going->dir, sizeof(going->dir), "%s", dax_dir());
+	hold(&going->named, "named", 'n');
+	hold(&going->deleted, "deleted", 'd');
+	dax_unlink(going->deleted.fd);
+	unmap_and_close(&going->named);
+	unmap_and_close(&going->deleted);
+	fflush(NULL);
+	going->pid = fork();
+	if (going->pid < 0)
+		dax_die("fork: %s", strerror(errno));
+	if (!going->pid)
+		_exit(umount2(going->dir, 0) ? errno : 0);
+	return NULL;
+}
+
+/* The unmount has ended (its exit status), or is waiting for a page (-1). */
+static int unmount_ended(struct going *going)
+{
+	char path[64], where[64];
+	int status, fd;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/wchan", going->pid);
+	for (;;) {
+		if (waitpid(going->pid, &status, WNOHANG) == going->pid)
+			return status;
+		fd = open(path, O_RDONLY);
+		n = read(fd, where, sizeof(where) - 1);
+		close(fd);
+		where[n > 0 ? n : 0] = '\0';
+		if (strstr(where, "dax_wait_"))
+			return -1;
+		sched_yield();
+	}
+}
+
+static int unmount_ends(struct going *going)
+{
+	int status;
+
+	if (waitpid(going->pid, &status, 0) != going->pid)
+		dax_die("waitpid: %s", strerror(errno));
+	return status;
+}
+
+static bool mounted(const char *dir)
+{
+	struct stat st, above;
+	char path[PATH_MAX + 4];
+
+	snprintf(path, sizeof(path), "%s/..", dir);
+	if (stat(dir, &st) || stat(path, &above))
+		dax_die("%s: %s", dir, strerror(errno));
+	return st.st_dev != above.st_dev;
+}
+
+TEST_F(dax, unmount)
+{
+	struct going going;
+	char page[SZ_4K];
+
+	NEED(begin_unmount(&going));
+	ASSERT_EQ(-1, unmount_ended(&going));
+	look(&going.named, page);
+	EXPECT_BYTES('n', page, SZ_4K);
+	let_go(&going.named);
+	ASSERT_EQ(-1, unmount_ended(&going));
+	look(&going.deleted, page);
+	EXPECT_BYTES('d', page, SZ_4K);
+	let_go(&going.deleted);
+	EXPECT_EQ(0, unmount_ends(&going));
+	EXPECT_FALSE(mounted(going.dir));
+}
+
+/* It may be killed, so that it cannot wait for itself for good. */
+TEST_F(dax, unmount_killed)
+{
+	struct going going;
+
+	NEED(begin_unmount(&going));
+	ASSERT_EQ(-1, unmount_ended(&going));
+	kill(going.pid, SIGKILL);
+	EXPECT_EQ(SIGKILL, unmount_ends(&going));
+	EXPECT_FALSE(mounted(going.dir));
+	let_go(&going.named);
+	let_go(&going.deleted);
+	EXPECT_EQ(0, dax_sh("mount -o dax=always %s %s", dax_scratch_device(),
+			    going.dir));
+}
+
+/*
+ * The unmount comes with the exit, and so does the close of the pipe, but maybe
+ * later.
+ */
+static int exit_unmounts(void *arg)
+{
+	struct held held;
+
+	if (unshare(CLONE_NEWNS) ||
+	    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		dax_die("a mount namespace: %s", strerror(errno));
+	if (dax_small_scratch())
+		return 1;
+	hold(&held, "named", 'n');
+	return 0;
+}
+
+TEST_F(dax, exit_unmounts_with_own_pipe)
+{
+	NEED(dax_scratch_device() ? NULL :
+				    "needs a second device in DAX_SCRATCH");
+	EXPECT_EQ(0, dax_child(exit_unmounts, NULL));
+	/* It is gone: a mounted device is busy. */
+	while (open(dax_scratch_device(), O_RDWR | O_EXCL) < 0)
+		sched_yield();
+}
+
+TEST_HARNESS_MAIN
