@@ -118,20 +118,48 @@ TEST_F(dax, zero_page_stays_zero)
 		EXPECT_EQ(0, dax_count("dax_grab_entry", "found mapped, action refuse"));
 }
 
-/* Blocks that a commit would free: ext4 retries instead of SIGBUS. (D17) */
+/*
+ * ext4 keeps a few hundred blocks back, which nobody gets while the file system
+ * is full. But as soon as freed blocks are counted as free, though nobody can
+ * have them before the commit, it hands those out instead.
+ */
+static void no_reserve(void)
+{
+	char dev[PATH_MAX], path[PATH_MAX + 64];
+
+	if (!realpath(dax_scratch_device(), dev))
+		dax_die("%s: %s", dax_scratch_device(), strerror(errno));
+	snprintf(path, sizeof(path), "/sys/fs/ext4/%s/reserved_clusters",
+		 strrchr(dev, '/') + 1);
+	if (dax_write_file(path, "0"))
+		dax_die("%s: %s", path, strerror(errno));
+}
+
+/*
+ * Blocks that a commit would free: ext4 retries instead of SIGBUS. None comes
+ * by itself before the test has ended. (D17)
+ */
 TEST_F(dax, blocks_freed_just_now)
 {
+	unsigned int refused = 0;
 	int full, fd;
 	char *p;
 
 	NEED(dax_small_scratch());
+	if (!dax_is_xfs()) {
+		dax_scratch_remount("dax=always,commit=600");
+		no_reserve();
+	}
 	fd = dax_file(SZ_2M, HOLE);
 	p = dax_map_shifted(fd, 0, SZ_2M, PROT_READ | PROT_WRITE, MAP_SHARED,
 			    SZ_4K);
 	full = dax_fill_up(0);
+	if (!dax_is_xfs())
+		EXPECT_EQ(SIGBUS, dax_touch_signal(p, true, NULL));
 	dax_truncate(full, 0);
 	for (size_t at = 0; at < SZ_2M; at += 16 * SZ_4K)
-		EXPECT_EQ(0, dax_touch_signal(p + at, true, NULL));
+		refused += !!dax_touch_signal(p + at, true, NULL);
+	EXPECT_EQ(0, refused);
 }
 
 /* A full file system refuses write(2) as well, and keeps what it has. */
