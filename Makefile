@@ -10,6 +10,7 @@ help:
 	@echo '  make test-long     the long ones: races in full, and an hour of daxstress'
 	@echo '  make bench         side by side with the stock kernel, in instructions'
 	@echo '  make bench-picture the last figures, as vm/figures/bench.svg and .txt'
+	@echo '  make profile       the same by function of the kernel; T=section'
 	@echo '  make mutants       break the core in many ways: do the tests notice? T=name'
 	@echo '  make lint          style and static checks of our files'
 	@echo '  make series        our tree as a mailable patch series, in build/series'
@@ -41,6 +42,9 @@ bench: setup
 bench-picture: setup
 	@vm/bench picture
 
+profile: setup
+	@vm/profile $(or $(T),fault)
+
 mutants: setup
 	@vm/mutants $(if $(T),$(T),--entries)
 
@@ -59,4 +63,4 @@ clean:
 distclean:
 	rm -rf build
 
-.PHONY: help setup run test test-long bench bench-picture mutants lint series series-check clean distclean
+.PHONY: help setup run test test-long bench bench-picture profile mutants lint series series-check clean distclean

@@ -34,6 +34,8 @@ void report_why(const char *what, const char *why);
 bool more_runs(unsigned int *run, unsigned long spent);
 
 void samples_add(struct samples *s, unsigned long value);
+/* Memory for so many: what is measured next will not fault for its own sake. */
+void samples_reserve(struct samples *s, size_t nr);
 void samples_free(struct samples *s);
 unsigned long samples_median(struct samples *s);
 /* Prints median and 99th percentile, less @apart, and forgets the samples. */
@@ -61,8 +63,17 @@ struct touch {
 };
 
 void touch_pages(volatile char *map, size_t len, bool write);
-struct touch touch_counted(char *map, size_t len, bool write);
+struct touch touch_counted(const char *what, char *map, size_t len, bool write);
 void touch_report(const char *what, const struct touch *touch);
+
+/*
+ * For vm/profile: what runs between begin and end is counted by function, and
+ * report says what it was, and of how many faults or calls. Each stretch has
+ * its report before the next one begins. All this is nothing in vm/bench.
+ */
+void profile_begin(void);
+void profile_end(void);
+void profile_report(const char *what, unsigned long nr);
 
 /* Promotion policy of hugedax; false if this kernel has none. */
 bool set_policy(const char *policy);

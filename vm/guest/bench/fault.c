@@ -39,10 +39,14 @@ static unsigned long walk_report(const char *what, char *map, const struct walk 
 	struct samples with = {}, without = {};
 	unsigned long start;
 
+	samples_reserve(&with, w->len / w->step);
 	settle();
+	profile_begin();
 	start = ticks();
 	walk_touches(&with, map, w);
 	start = ticks() - start;
+	profile_end();
+	profile_report(what, w->len / w->step);
 	walk_touches(&without, map, w);
 	samples_report(&with, what, samples_median(&without) + apart);
 	samples_free(&with);

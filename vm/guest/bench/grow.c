@@ -21,7 +21,7 @@ static void grow_size(void)
 			struct touch touch;
 
 			settle();
-			touch = touch_counted(map, len, true);
+			touch = touch_counted(what, map, len, true);
 			report(what, "instr", (double)touch.ticks * SZ_1M / len);
 			dax_unmap(map, len);
 			close(fd);
@@ -38,12 +38,16 @@ static void sample_entries(const char *what, char *map, size_t *off)
 	struct samples s = {};
 
 	for (int run = 0; run < 3; run++) {
+		samples_reserve(&s, 512);
+		profile_begin();
 		for (int i = 0; i < 512; i++, *off += SZ_4K) {
 			unsigned long t = ticks();
 
 			dax_peek(map + *off);
 			samples_add(&s, ticks() - t);
 		}
+		profile_end();
+		profile_report(what, s.nr);
 		samples_report(&s, what, 0);
 	}
 	samples_free(&s);
@@ -72,10 +76,14 @@ static void grow_entries(void)
 	}
 	dax_unmap(map, len);
 	settle();
+	profile_begin();
 	t = ticks();
 	dax_truncate(fd, 0);
+	t = ticks() - t;
+	profile_end();
+	profile_report("truncate 500000 entries, each", off / SZ_4K);
 	report("truncate 500000 entries, each", "instr",
-	       (double)(ticks() - t) / (off / SZ_4K));
+	       (double)t / (off / SZ_4K));
 	close(fd);
 }
 

@@ -16,8 +16,11 @@ static const struct request {
 static void io_request(int fd, size_t len, char *buf, const struct request *rq,
 		       bool write)
 {
+	const char *what = write ? rq->write : rq->read;
 	struct samples s = {};
 
+	samples_reserve(&s, rq->nr);
+	profile_begin();
 	for (unsigned int i = 0; i < rq->nr; i++) {
 		off_t off = (i * 37 * SZ_4K) % (len - rq->len + 1);
 		unsigned long t = ticks();
@@ -26,10 +29,12 @@ static void io_request(int fd, size_t len, char *buf, const struct request *rq,
 
 		t = ticks() - t;
 		if (n != (ssize_t)rq->len)
-			dax_die("%s: %zd", write ? rq->write : rq->read, n);
+			dax_die("%s: %zd", what, n);
 		samples_add(&s, t);
 	}
-	samples_report(&s, write ? rq->write : rq->read, 0);
+	profile_end();
+	profile_report(what, rq->nr);
+	samples_report(&s, what, 0);
 	samples_free(&s);
 }
 

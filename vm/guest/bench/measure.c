@@ -109,6 +109,14 @@ void samples_add(struct samples *s, unsigned long value)
 	s->value[s->nr++] = value;
 }
 
+void samples_reserve(struct samples *s, size_t nr)
+{
+	while (s->room < nr)
+		samples_add(s, 0);
+	memset(s->value, 0, s->room * sizeof(*s->value));
+	s->nr = 0;
+}
+
 void samples_free(struct samples *s)
 {
 	free(s->value);
@@ -160,18 +168,21 @@ void touch_pages(volatile char *map, size_t len, bool write)
 	}
 }
 
-struct touch touch_counted(char *map, size_t len, bool write)
+struct touch touch_counted(const char *what, char *map, size_t len, bool write)
 {
 	unsigned long faults = count_faults();
 	unsigned long start, middle, end;
 
+	profile_begin();
 	start = ticks();
 	touch_pages(map, len, write);
 	middle = ticks();
+	profile_end();
 	faults = count_faults() - faults;
 	end = ticks();
 	touch_pages(map, len, write);
 	end = ticks() - end;
+	profile_report(what, faults);
 	return (struct touch){ less(middle - start, end), faults };
 }
 

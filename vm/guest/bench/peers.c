@@ -42,17 +42,19 @@ static void touch_peer(const char *where, bool device, size_t len)
 
 		map = map_file(fd, len, 0);
 		settle();
-		touch = touch_counted(map, len, true);
+		touch = touch_counted("hole, write", map, len, true);
 		touch_report("hole, write", &touch);
 		report("hole, write", "huge%", share_huge(map, len));
 		dax_unmap(map, len);
 
 		map = map_file(fd, len, 0);
-		touch = touch_counted(map, len, false);
+		settle();
+		touch = touch_counted("again, read", map, len, false);
 		touch_report("again, read", &touch);
 		dax_unmap(map, len);
 		map = map_file(fd, len, 0);
-		touch = touch_counted(map, len, true);
+		settle();
+		touch = touch_counted("again, write", map, len, true);
 		touch_report("again, write", &touch);
 		dax_unmap(map, len);
 		close(fd);

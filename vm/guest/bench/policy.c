@@ -19,7 +19,7 @@ static void touch_then_aligned(const char *what)
 		dax_unmap(map, len);
 		map = map_file(fd, len, 0);
 		settle();
-		touch = touch_counted(map, len, true);
+		touch = touch_counted(what, map, len, true);
 		touch_report(what, &touch);
 		dax_unmap(map, len);
 		close(fd);
@@ -43,19 +43,22 @@ static void grow_in_steps(const char *what, const char *later)
 
 		settle();
 		touch.faults = count_faults();
+		profile_begin();
 		t = ticks();
 		for (size_t off = 0; off < len; off += step) {
 			dax_truncate(fd, off + step);
 			touch_pages(map + off, step, true);
 		}
 		touch.ticks = ticks() - t;
+		profile_end();
 		touch.faults = count_faults() - touch.faults;
+		profile_report(what, touch.faults);
 		touch_report(what, &touch);
 		report(what, "huge%", share_huge(map, len));
 		dax_unmap(map, len);
 
 		map = map_file(fd, len, 0);
-		touch = touch_counted(map, len, false);
+		touch = touch_counted(later, map, len, false);
 		touch_report(later, &touch);
 		dax_unmap(map, len);
 		close(fd);
@@ -85,11 +88,14 @@ static void touch_at_random(const char *what)
 
 		settle();
 		touch.faults = count_faults();
+		profile_begin();
 		t = ticks();
 		for (size_t i = 0; i < nr; i++)
 			dax_poke(map + page[i] * SZ_4K, 6);
 		touch.ticks = ticks() - t;
+		profile_end();
 		touch.faults = count_faults() - touch.faults;
+		profile_report(what, touch.faults);
 		touch_report(what, &touch);
 		dax_unmap(map, len);
 		close(fd);
@@ -129,9 +135,13 @@ static void collapse(void)
 		touch_pages(map, len, true);
 		set_policy("fault");
 		settle();
+		profile_begin();
 		t = ticks();
 		err = dax_collapse(map, len);
 		t = ticks() - t;
+		profile_end();
+		profile_report(err ? "MADV_COLLAPSE, refused" :
+				     "MADV_COLLAPSE of 256 MiB", 1);
 		if (err) {
 			report_why("MADV_COLLAPSE of 256 MiB", strerror(err));
 		} else {

@@ -14,6 +14,7 @@ static const unsigned int counts[] = { 1, 8, 64 };
 enum step { TOUCH, SHARE, PAGE_TABLES, DROP };
 
 struct shared_map {
+	const char *what;
 	int fd;
 	size_t len;
 	char *map;
@@ -43,7 +44,7 @@ static int take_step(int step, void *arg)
 	switch (step) {
 	case TOUCH:
 		m->map = map_file(m->fd, m->len, 0);
-		return touch_counted(m->map, m->len, false).ticks;
+		return touch_counted(m->what, m->map, m->len, false).ticks;
 	case SHARE:
 		return share_huge(m->map, m->len);
 	case PAGE_TABLES:
@@ -62,6 +63,8 @@ static void run_processes(const char *history, unsigned int nr,
 	double instr = 0, kib = 0, share = 0;
 	char what[64];
 
+	snprintf(what, sizeof(what), "%u processes, %s", nr, history);
+	m->what = what;
 	settle();
 	for (unsigned int i = 0; i < nr; i++)
 		dax_peer_start(&peer[i], take_step, m);
@@ -74,7 +77,6 @@ static void run_processes(const char *history, unsigned int nr,
 	for (unsigned int i = 0; i < nr; i++)
 		dax_peer_stop(&peer[i]);
 
-	snprintf(what, sizeof(what), "%u processes, %s", nr, history);
 	report(what, "instr", instr / nr);
 	report(what, "kib", kib);
 	report(what, "huge%", share / nr);

@@ -76,12 +76,17 @@ static void make_dirty(char *map, size_t len, enum dirt dirt)
 	}
 }
 
-static unsigned long timed_fsync(int fd)
+static unsigned long timed_fsync(const char *what, int fd)
 {
-	unsigned long t = ticks();
+	unsigned long t;
 
+	profile_begin();
+	t = ticks();
 	dax_fsync(fd);
-	return ticks() - t;
+	t = ticks() - t;
+	profile_end();
+	profile_report(what, 1);
+	return t;
 }
 
 static void sync_dirt(int fd, char *map, size_t len, enum dirt dirt)
@@ -91,7 +96,7 @@ static void sync_dirt(int fd, char *map, size_t len, enum dirt dirt)
 	for (unsigned int run = 0; more_runs(&run, spent); spent += took) {
 		settle();
 		make_dirty(map, len, dirt);
-		took = timed_fsync(fd);
+		took = timed_fsync(dirt_name[dirt], fd);
 		report(dirt_name[dirt], "instr", took);
 	}
 	make_dirty(map, len, dirt);
@@ -118,8 +123,8 @@ static void sync_twice(void)
 
 		settle();
 		touch_pages(map, len, true);
-		first = timed_fsync(fd);
-		second = timed_fsync(fd);
+		first = timed_fsync("fsync, 1 GiB", fd);
+		second = timed_fsync("fsync, 1 GiB, again", fd);
 		report("fsync, 1 GiB", "instr", first);
 		report("fsync, 1 GiB, again", "instr", second);
 		dax_unmap(map, len);

@@ -14,7 +14,7 @@ static unsigned long touch_as(const char *what, int fd, size_t len, size_t shift
 	struct touch touch;
 
 	settle();
-	touch = touch_counted(map, len, write);
+	touch = touch_counted(what, map, len, write);
 	touch_report(what, &touch);
 	dax_unmap(map, len);
 	return touch.ticks;
