@@ -9,6 +9,8 @@
 
 #include "dax_harness.h"
 
+#define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
+
 FIXTURE_VARIANT(dax) {
 	size_t shift;	/* off colour gives 4 KiB faults */
 	const char *mapped;
@@ -311,6 +313,34 @@ TEST_F(dax, pwrite_beside_fsync)
 		close(race.fd);
 	}
 	EXPECT_EQ(0, stale);
+}
+
+/*
+ * XFS copies a page on write, and takes blocks for its neighbours in the same
+ * go. Nobody has written to those yet: they are no part of a hole, whether it is
+ * punched or zeroed.
+ */
+TEST_F(dax, hole_beside_copied)
+{
+	int fd, found = 0;
+	char *p;
+
+	NEED_XFS();
+	fd = dax_file(3 * SZ_2M, HOLE);
+	dax_fill(fd, 0, 24 * SZ_4K, 'a');
+	share_page(fd, 14 * SZ_4K, dax_create("other"));
+	dax_fill(fd, 14 * SZ_4K, 44, 'b');
+	dax_falloc(fd, PUNCH, 0, SZ_2M);
+	p = map(fd, 3 * SZ_2M, variant->shift);
+	dax_poke(p + 222 * SZ_4K, 'c');
+	dax_falloc(fd, PUNCH, 3 * SZ_4K, 209 * SZ_4K);
+	for (unsigned int i = 0; i < 212; i++)
+		found += !!dax_block(fd, i * SZ_4K);
+	EXPECT_EQ(0, found);
+	EXPECT_BYTES(0, p, 222 * SZ_4K - variant->shift);
+	EXPECT_EQ(0, fallocate(fd, FALLOC_FL_COLLAPSE_RANGE, 3 * SZ_4K,
+			       209 * SZ_4K));
+	EXPECT_EQ('c', dax_peek(p + 13 * SZ_4K));
 }
 
 /* Both are dirty: each fsync flushes its own. */
