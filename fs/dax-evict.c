@@ -8,28 +8,29 @@
  * holds a page may well belong to the task that puts the inode, such as a pipe
  * into which it was vmspliced, and which a task that exits closes after the
  * file.  So iput() hands over its reference, and the inode stays, with entries
- * and blocks, until its pages are idle.
+ * and blocks, until its pages are idle; as if somebody had it open.
  *
  * A file that keeps its name keeps its entries, too, as no shrinker takes an
- * inode that has any.  It goes with an unmount at the latest, and so do those
- * that were put off: an unmount waits for all of them, but can be killed, and
- * waits for nothing in a task that exits: that may be waiting for itself.
+ * inode that has any.  (On virtiofs it does not, and that is left as it is.)  It
+ * goes with an unmount at the latest, which therefore waits.  Meanwhile sync(2)
+ * waits for the unmount.  So it can be killed; and in a task that cannot be, as
+ * it exits or serves all others, it does not wait for long.  Then the inodes go
+ * as they are.
  *
- * SLEEPERS	An inode that was put off waits with no task, as an entry in the
- *		queue of a busy page.  Whoever makes that idle wakes it, and its
- *		iput() looks for the next one.  An unmount that was killed wakes
- *		it as well, and SB_ACTIVE, off by then, has iput() look at none.
- *		An unmount sleeps on a busy page, and then on dax_evictions, of
- *		which each inode that went wakes it.
+ * SLEEPERS	Everybody looks at a page from time to time.  To be woken would
+ *		be nicer, but put_page() wakes and folio_put() does not, and
+ *		who has a page is anybody.  Only an unmount that waits for
+ *		inodes which were put off is woken, by each that went.
  *
- * LOCKS	dax_evict_lock has only the locks of wait queues inside it.  An
- *		unmount sleeps with sb->s_umount held, and with nothing else.
+ * LOCKS	dax_evict_lock is a leaf.  An unmount sleeps with sb->s_umount
+ *		held, and with nothing else.
  */
 
-#include <linux/atomic.h>
 #include <linux/dax.h>
 #include <linux/fs.h>
+#include <linux/jiffies.h>
 #include <linux/list.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -37,19 +38,26 @@
 #include <linux/wait_bit.h>
 #include <linux/workqueue.h>
 
+/* From look to look, in jiffies: the first time, and at most. */
+#define DAX_EVICT_LOOK		msecs_to_jiffies(20)
+#define DAX_EVICT_LOOK_MAX	HZ
+
+/* For how long an unmount waits that cannot be killed, in jiffies. */
+#define DAX_EVICT_UNKILLABLE	HZ
+
 /**
  * struct dax_eviction - An inode that is to be put when a page of it is idle
  * @list: On dax_evictions, until the inode was put.
- * @wait: In the queue of @page.
- * @work: Puts @inode.
+ * @work: Looks at @page, and puts @inode.
+ * @delay: Jiffies until the next look.
  * @inode: The inode, with a reference of ours.
  * @sb: Its superblock, which stays as long as this is listed.
  * @page: The page that is waited for.
  */
 struct dax_eviction {
 	struct list_head list;
-	struct wait_bit_queue_entry wait;
-	struct work_struct work;
+	struct delayed_work work;
+	unsigned long delay;
 	struct inode *inode;
 	struct super_block *sb;
 	struct page *page;
@@ -58,33 +66,34 @@ struct dax_eviction {
 static DEFINE_SPINLOCK(dax_evict_lock);
 static LIST_HEAD(dax_evictions);
 
-/* Not so any more when the filesystem has been told to go without waiting. */
-static bool dax_sb_waits(const struct super_block *sb)
+static bool dax_eviction_waits(const struct dax_eviction *eviction)
 {
-	return READ_ONCE(sb->s_flags) & SB_ACTIVE;
+	const struct super_block *sb = eviction->sb;
+
+	if (!(READ_ONCE(sb->s_flags) & SB_ACTIVE))
+		return false;
+	/* A frozen filesystem would only have the work sleep in iput(). */
+	return page_ref_count(eviction->page) > 1 ||
+		READ_ONCE(sb->s_writers.frozen) != SB_UNFROZEN;
 }
 
-/* The page is idle, or need not be: off its queue.  Atomic context. */
-static int dax_eviction_wake(struct wait_queue_entry *wait, unsigned int mode,
-			     int flags, void *arg)
+static void dax_eviction_look_later(struct dax_eviction *eviction)
 {
-	struct dax_eviction *eviction =
-		container_of(wait, struct dax_eviction, wait.wq_entry);
-	struct wait_bit_key *key = arg;
-
-	/* The queue is shared by all that hash to it. */
-	if (key->flags != eviction->wait.key.flags)
-		return 0;
-	list_del_init(&wait->entry);
-	queue_work(system_unbound_wq, &eviction->work);
-	return 1;
+	queue_delayed_work(system_unbound_wq, &eviction->work,
+			   eviction->delay);
+	eviction->delay = min(2 * eviction->delay, DAX_EVICT_LOOK_MAX);
 }
 
-/* The last iput() looks once more whether a page is in use. */
+/* iput() looks once more whether any page is in use. */
 static void dax_eviction_work(struct work_struct *work)
 {
 	struct dax_eviction *eviction =
-		container_of(work, struct dax_eviction, work);
+		container_of(to_delayed_work(work), struct dax_eviction, work);
+
+	if (dax_eviction_waits(eviction)) {
+		dax_eviction_look_later(eviction);
+		return;
+	}
 
 	iput(eviction->inode);
 	spin_lock(&dax_evict_lock);
@@ -97,33 +106,29 @@ static void dax_eviction_work(struct work_struct *work)
 }
 
 /*
- * Have the work done when the page is idle.  The lock keeps @eviction from
- * going before this is through with it, and an unmount from overlooking it.
+ * Not when the filesystem goes: dax_wait_evictions() may have been there.  It
+ * comes after SB_ACTIVE has been cleared, and takes the lock.
  */
-static void dax_eviction_wait(struct dax_eviction *eviction)
+static bool dax_eviction_start(struct dax_eviction *eviction)
 {
-	atomic_t *refs = &eviction->page->_refcount;
+	bool active;
 
-	init_wait_var_entry(&eviction->wait, refs, 0);
-	eviction->wait.wq_entry.func = dax_eviction_wake;
 	spin_lock(&dax_evict_lock);
-	list_add_tail(&eviction->list, &dax_evictions);
-	add_wait_queue(__var_waitqueue(refs), &eviction->wait.wq_entry);
-	/*
-	 * Whoever puts a reference looks afterwards whether somebody waits, and
-	 * may have done so just before.
-	 */
-	smp_mb();
-	if (atomic_read(refs) == 1 || !dax_sb_waits(eviction->sb))
-		wake_up_var(refs);
+	active = READ_ONCE(eviction->sb->s_flags) & SB_ACTIVE;
+	if (active) {
+		list_add_tail(&eviction->list, &dax_evictions);
+		dax_eviction_look_later(eviction);
+	}
 	spin_unlock(&dax_evict_lock);
+	return active;
 }
 
 /**
  * dax_put_off_iput() - Put an inode when no device uses its pages any more
  * @inode: The inode of a DAX file that is to go, with the last reference.
  *
- * Nobody can map the file any more, so what is idle stays idle.
+ * Who has a page of the file does not come by another one, unless other files
+ * have the same block, which each of them looks after when it goes.
  *
  * Context: Process context; may sleep.  Takes i_mmap_rwsem.
  * Return: true if the reference was taken over; false if the caller still has
@@ -135,19 +140,20 @@ bool dax_put_off_iput(struct inode *inode)
 	struct dax_eviction *eviction;
 	struct page *page;
 
-	if (!dax_sb_waits(inode->i_sb))
-		return false;
-	page = dax_layout_busy_page(inode->i_mapping);
+	page = dax_layout_busy_page(&inode->i_data);
 	if (!page)
 		return false;
 
 	eviction = kmalloc(sizeof(*eviction), GFP_NOFS | __GFP_NOFAIL);
-	INIT_WORK(&eviction->work, dax_eviction_work);
+	INIT_DELAYED_WORK(&eviction->work, dax_eviction_work);
+	eviction->delay = DAX_EVICT_LOOK;
 	eviction->inode = inode;
 	eviction->sb = inode->i_sb;
 	eviction->page = page;
-	dax_eviction_wait(eviction);
-	return true;
+	if (dax_eviction_start(eviction))
+		return true;
+	kfree(eviction);
+	return false;
 }
 
 /*
@@ -172,32 +178,51 @@ static struct inode *dax_next_inode(struct super_block *sb, struct inode *prev)
 	return next;
 }
 
-static int dax_wait_inode_idle(struct inode *inode)
+static bool dax_unmount_waits(unsigned long since)
 {
-	struct page *page;
-	int err = 0;
-
-	while (!err && (page = dax_layout_busy_page(inode->i_mapping))) {
-		if (current->flags & PF_EXITING)
-			return -EINTR;
-		err = wait_var_event_killable(&page->_refcount,
-					      page_ref_count(page) == 1);
-	}
-	return err;
+	/* Delayed unmounts share a kworker, and no signal reaches the others. */
+	if (current->flags & (PF_EXITING | PF_KTHREAD))
+		return time_before(jiffies, since + DAX_EVICT_UNKILLABLE);
+	return !fatal_signal_pending(current);
 }
 
-static void dax_stop_waiting(struct super_block *sb)
+static bool dax_wait_inode_idle(struct inode *inode, unsigned long since)
 {
-	struct dax_eviction *eviction;
+	struct page *page;
 
-	pr_warn("dax: %s is unmounted while a device uses its pages, as the task that does it is killed or exits\n",
-		sb->s_id);
-	sb->s_flags &= ~SB_ACTIVE;
-	spin_lock(&dax_evict_lock);
-	list_for_each_entry(eviction, &dax_evictions, list)
-		if (eviction->sb == sb)
-			wake_up_var(&eviction->page->_refcount);
-	spin_unlock(&dax_evict_lock);
+	while ((page = dax_layout_busy_page(&inode->i_data))) {
+		while (page_ref_count(page) > 1) {
+			if (!dax_unmount_waits(since))
+				return false;
+			schedule_timeout_killable(DAX_EVICT_LOOK);
+		}
+	}
+	return true;
+}
+
+/**
+ * dax_wait_sb_idle() - Wait until no device uses the files of a filesystem
+ * @sb: The superblock of a filesystem, of whatever kind, that is to be shut
+ *	down.  Nobody has a file of it open or mapped.
+ *
+ * Context: Process context; sb->s_umount held.  Sleeps for as long as a device
+ * or a pipe holds a page, or until it is killed; for a second in a task that
+ * exits, and in a kthread.
+ */
+void dax_wait_sb_idle(struct super_block *sb)
+{
+	unsigned long since = jiffies;
+	struct inode *inode = NULL;
+	bool idle = true;
+
+	while (idle && (inode = dax_next_inode(sb, inode))) {
+		idle = dax_wait_inode_idle(inode, since);
+		cond_resched();
+	}
+	iput(inode);
+	if (!idle)
+		pr_warn("dax: %s is unmounted while a device uses its pages, as the task that does it is killed, or cannot be\n",
+			sb->s_id);
 }
 
 static bool dax_evictions_done(const struct super_block *sb)
@@ -214,26 +239,15 @@ static bool dax_evictions_done(const struct super_block *sb)
 }
 
 /**
- * dax_wait_sb_idle() - Wait until no device uses the files of a filesystem
- * @sb: The superblock of a filesystem, of whatever kind, that is shut down.
- *	Nobody has a file of it open or mapped.
+ * dax_wait_evictions() - Wait until the inodes that were put off are gone
+ * @sb: The superblock of a filesystem that is shut down, without SB_ACTIVE.
  *
- * Inodes that were put off are gone afterwards.
+ * No inode of it is put off any more, and those that were wait for nothing.
  *
- * Context: Process context; sb->s_umount held.  May sleep, killably, for as long
- * as a device or a pipe holds a page; not so in a task that exits.
+ * Context: Process context; sb->s_umount held.  Sleeps, for a second and the
+ * time that the evictions take.
  */
-void dax_wait_sb_idle(struct super_block *sb)
+void dax_wait_evictions(struct super_block *sb)
 {
-	struct inode *inode = NULL;
-	int err = 0;
-
-	while (!err && (inode = dax_next_inode(sb, inode))) {
-		err = dax_wait_inode_idle(inode);
-		cond_resched();
-	}
-	iput(inode);
-	if (err)
-		dax_stop_waiting(sb);
 	wait_var_event(&dax_evictions, dax_evictions_done(sb));
 }

@@ -192,11 +192,13 @@ void dax_disassociate_entry(void *entry, struct address_space *mapping,
 		return;
 
 	/* An unmount that did not wait has said so: see dax-evict.c. */
-	idle = trunc && (mapping->host->i_sb->s_flags & SB_ACTIVE);
+	idle = trunc && (READ_ONCE(mapping->host->i_sb->s_flags) & SB_ACTIVE);
 	page = pfn_to_page(dax_entry_pfn(entry));
 	spin_lock(&dax_share_lock);
 	for (nr = dax_entry_nr_pages(entry); nr; nr--, page++) {
-		WARN_ON_ONCE(idle && page_ref_count(page) > 1);
+		/* Who shares a page may use it at any time. */
+		WARN_ON_ONCE(idle && page->mapping == mapping &&
+			     page_ref_count(page) > 1);
 		dax_page_forget(page, mapping);
 	}
 	spin_unlock(&dax_share_lock);

@@ -122,6 +122,23 @@ static inline bool dax_stall_ended(pid_t pid)
 	return info.si_pid == pid;
 }
 
+/* Does @pid sleep in the kernel, in a function with @name in its name? */
+static inline bool dax_stall_sleeps_in(pid_t pid, const char *name)
+{
+	char path[64], where[128];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/wchan", pid);
+	fd = open(path, O_RDONLY);
+	if (fd < 0)
+		dax_die("%s: %s", path, strerror(errno));
+	n = read(fd, where, sizeof(where) - 1);
+	close(fd);
+	where[n > 0 ? n : 0] = '\0';
+	return strstr(where, name);
+}
+
 #define DAX_STALL_SECONDS	60
 
 /* Waits until so many events with @pattern were seen. */

@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 
 #include "dax_harness.h"
+#include "dax_stall.h"
 
 #define EVENTS		"/sys/kernel/tracing/kprobe_events"
 #define STRUCT_PAGE	64
@@ -448,6 +449,170 @@ TEST_F(dax, shared_without_reverse_map)
 	EXPECT_NE(0, dax_poison(a + 4 * SZ_4K, NULL));
 	EXPECT_EQ(0, dax_touch_signal(b + SZ_2M - 1, false, NULL));
 	EXPECT_EQ(FILL, dax_peek(b + SZ_2M - 1));
+}
+
+/*
+ * The page is of one file when it fails, and another comes to map it while
+ * memory failure is at it: who has the page must not change under it. (M9)
+ *
+ * Memory failure shares a CPU with a process of higher priority, which it wakes
+ * up by an event when it unmaps the page, with the folio locked, in a function
+ * that lets others run. That process keeps the CPU until it is told to go on,
+ * and looks whether memory failure has got further than it should.
+ */
+/* By a name that run_dax_tests.sh sweeps up, and nobody else has. */
+#define FAILURE		"/sys/kernel/tracing/instances/dax-0"
+#define FAILURE_CPU	0
+#define OTHERS_CPU	1
+
+struct failure {
+	char *at;		/* where it happens */
+	int pipe;		/* the events */
+	volatile bool ready, held, go_on;
+};
+
+static const char *failure_events(void)
+{
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		return "needs two CPUs";
+	if (dax_write_file(EVENTS,
+			   "p:dax_test/failure_has_page unmap_mapping_range\n"
+			   "p:dax_test/failure_is_done dax_unlock_folio\n"))
+		return "needs CONFIG_KPROBE_EVENTS, and both functions in it";
+	return NULL;
+}
+
+static struct failure *failure_prepare(char *at)
+{
+	struct failure *failure;
+	cpu_set_t set;
+
+	failure = mmap(NULL, sizeof(*failure), PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (failure == MAP_FAILED)
+		dax_die("mmap: %s", strerror(errno));
+	failure->at = at;
+	if (mkdir(FAILURE, 0700) && errno != EEXIST)
+		dax_die(FAILURE ": %s", strerror(errno));
+	failure->pipe = open(FAILURE "/trace_pipe", O_RDONLY);
+	if (failure->pipe < 0)
+		dax_die(FAILURE "/trace_pipe: %s", strerror(errno));
+	/* We, and who comes to share, do without the CPU that is kept. */
+	CPU_ZERO(&set);
+	CPU_SET(OTHERS_CPU, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		dax_die("sched_setaffinity: %s", strerror(errno));
+	return failure;
+}
+
+static void failure_forget(struct failure *failure)
+{
+	close(failure->pipe);
+	dax_write_file(FAILURE "/events/dax_test/enable", "0");
+	rmdir(FAILURE);
+	dax_write_file(EVENTS, "-:dax_test/failure_has_page\n"
+		       "-:dax_test/failure_is_done\n");
+	munmap(failure, sizeof(*failure));
+}
+
+static int failure_hold(struct failure *failure)
+{
+	char text[SZ_4K];
+	ssize_t n;
+
+	/* With the test gone, nobody else could end it. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	dax_stall_run_on(FAILURE_CPU, 2);
+	failure->ready = true;
+	n = read(failure->pipe, text, sizeof(text) - 1);
+	if (n <= 0)
+		return 1;
+	text[n] = '\0';
+	if (strstr(text, "failure_is_done"))
+		return 2;
+	failure->held = true;
+	while (!failure->go_on)
+		;
+	return 0;
+}
+
+/* Once the other is ready, this runs only while that one waits for events. */
+static int failure_happens(struct failure *failure)
+{
+	dax_stall_run_on(FAILURE_CPU, 1);
+	if (dax_write_file(FAILURE "/events/dax_test/filter",
+			   "common_pid == %d", getpid()) ||
+	    dax_write_file(FAILURE "/events/dax_test/enable", "1"))
+		return 1;
+	return dax_poison(failure->at, NULL);
+}
+
+static pid_t failure_start(int (*fn)(struct failure *failure),
+			   struct failure *failure)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		dax_die("fork: %s", strerror(errno));
+	if (!pid)
+		_exit(fn(failure));
+	return pid;
+}
+
+TEST_F(dax, nobody_comes_to_share)
+{
+	pid_t holder, victim, sharer;
+	struct failure *failure;
+	int fd, clone;
+	char *a, *b;
+	bool held;
+
+	NEED_XFS();
+	/* A kernel that has the bug does not survive this. */
+	if (!getenv("DAX_TEST_CRASH"))
+		NEED_EVENT("dax_grab_entry");
+	NEED(poison_fs(no_reverse_map));
+	NEED(failure_events());
+	fd = dax_file(SZ_2M, WRITTEN);
+	a = dax_map(fd, 0, SZ_2M);
+	/* While there is no clone yet: the page gets to know its file. */
+	dax_peek(a);
+	clone = dax_clone(fd, "clone");
+	b = dax_map(clone, 0, SZ_2M);
+	ASSERT_EQ(dax_block(fd, 0), dax_block(clone, 0));
+
+	failure = failure_prepare(a + 77 * SZ_4K);
+	holder = failure_start(failure_hold, failure);
+	while (!failure->ready && !dax_stall_ended(holder))
+		usleep(1000);
+	EXPECT_TRUE(failure->ready);
+	victim = failure_start(failure_happens, failure);
+	while (!failure->held && !dax_stall_ended(victim))
+		usleep(1000);
+	held = failure->held;
+	if (held) {
+		sharer = dax_stall_touch(b + 77 * SZ_4K, false, 0);
+		while (!dax_stall_ended(sharer) &&
+		       !dax_stall_sleeps_in(sharer, "dax_"))
+			usleep(1000);
+		EXPECT_FALSE(dax_stall_ended(sharer)) {
+			TH_LOG("the page became shared under memory failure");
+			/* This kernel is at its end: let it be read. */
+			sleep(1);
+		}
+		failure->go_on = true;
+		EXPECT_EQ(0, dax_stall_join(sharer));
+	} else {
+		/* If no event came, it still waits for one. */
+		kill(holder, SIGKILL);
+	}
+	EXPECT_EQ(SIGBUS, dax_stall_join(victim));
+	dax_stall_join(holder);
+	failure_forget(failure);
+	if (!held)
+		SKIP(return, "memory failure did not let others run");
+	/* Now the page is of both, and nobody can tell the files. */
+	EXPECT_EQ(-EBUSY, dax_poison(a + 78 * SZ_4K, NULL));
 }
 
 /* With one, both files are found. (M6) */
