@@ -343,6 +343,41 @@ TEST_F(dax, hole_beside_copied)
 	EXPECT_EQ('c', dax_peek(p + 13 * SZ_4K));
 }
 
+/*
+ * A store to a hole may get one of those blocks: what it held before is not of
+ * this file. So all blocks hold something before.
+ */
+TEST_F(dax, store_beside_copied)
+{
+	int fd, old;
+	off_t len;
+	char *p;
+
+	NEED_XFS();
+	NEED(dax_small_scratch());
+	old = dax_fill_up(0);
+	len = lseek(old, 0, SEEK_END);
+	dax_fill(old, 0, len, 'z');
+	dax_truncate(old, 0);
+	dax_fsync(old);
+
+	fd = dax_file(SZ_2M, HOLE);
+	dax_fill(fd, SZ_4K, SZ_4K, 'w');
+	share_page(fd, SZ_4K, dax_create("other"));
+	dax_fill(fd, SZ_4K + 10, 10, 'c');
+	dax_fill(fd, 3 * SZ_4K + 50, 10, 'c');
+	p = map(fd, SZ_2M, variant->shift);
+	dax_poke(p + 5 * SZ_4K + 60, 'c');
+	EXPECT_BYTES(0, p, SZ_4K);
+	EXPECT_BYTES('w', p + SZ_4K, 10);
+	EXPECT_BYTES('w', p + SZ_4K + 20, SZ_4K - 20);
+	EXPECT_BYTES(0, p + 2 * SZ_4K, SZ_4K + 50);
+	EXPECT_BYTES('c', p + 3 * SZ_4K + 50, 10);
+	EXPECT_BYTES(0, p + 3 * SZ_4K + 60, 2 * SZ_4K);
+	EXPECT_EQ('c', dax_peek(p + 5 * SZ_4K + 60));
+	EXPECT_BYTES(0, p + 5 * SZ_4K + 61, SZ_2M - 5 * SZ_4K - 61);
+}
+
 /* Both are dirty: each fsync flushes its own. */
 TEST_F(dax, flush_of_the_copy)
 {
