@@ -166,7 +166,7 @@ static void dax_page_forget(struct page *page, struct address_space *mapping)
 		if (!dax_page_unshare(page))
 			return;
 	} else {
-		WARN_ON_ONCE(page->mapping && page->mapping != mapping);
+		WARN_ON_ONCE(page->mapping != mapping);
 	}
 	page->mapping = NULL;
 	page->index = 0;

@@ -168,6 +168,25 @@ TEST_F(dax, pwrite_one_side)
 	EXPECT_BYTES(FILL, buf, sizeof(buf));
 }
 
+/* All pages of the range show the new blocks, not just the first one. */
+TEST_F(dax, pwrite_many_pages)
+{
+	size_t len = 16 * SZ_4K;
+	char *a, *b;
+	int fd;
+
+	NEED_XFS();
+	fd = dax_file(SZ_2M, WRITTEN);
+	a = map(fd, SZ_2M, variant->shift);
+	b = map(dax_clone(fd, "clone"), SZ_2M, variant->shift);
+	EXPECT_BYTES(FILL, a, len);
+	EXPECT_BYTES(FILL, b, len);
+	dax_fill(fd, 0, len, 'w');
+	EXPECT_BYTES('w', a, len);
+	EXPECT_BYTES(FILL, a + len, SZ_2M - len);
+	EXPECT_BYTES(FILL, b, SZ_2M);
+}
+
 /* The second buffer is bad: what it was to cover is copied. */
 TEST_F(dax, short_pwrite_one_side)
 {

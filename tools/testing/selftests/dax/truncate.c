@@ -141,6 +141,43 @@ TEST_F(dax, punched_is_not_dirty)
 	EXPECT_EQ(0, dax_count("dax_writeback_one", "%s", ""));
 }
 
+/*
+ * A dirty entry that loses a part goes as a whole. What is left of the file has
+ * to be flushed all the same, at once or by fsync.
+ */
+static void part_of_dirty_goes(struct __test_metadata *_metadata, size_t shift,
+			       void (*cut)(int fd))
+{
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = map(fd, SZ_2M, shift);
+
+	dax_trace(fd, "dax_writeback_one");
+	dax_poke(p, 'w');
+	cut(fd);
+	dax_fsync(fd);
+	EXPECT_EQ(1, dax_count("dax_writeback_one", "pgoff 0x0"));
+}
+
+static void cut_second_half(int fd)
+{
+	dax_truncate(fd, SZ_1M);
+}
+
+static void cut_one_page(int fd)
+{
+	dax_falloc(fd, PUNCH, SZ_1M, SZ_4K);
+}
+
+TEST_F(dax, truncated_beside_dirty)
+{
+	part_of_dirty_goes(_metadata, variant->shift, cut_second_half);
+}
+
+TEST_F(dax, punched_beside_dirty)
+{
+	part_of_dirty_goes(_metadata, variant->shift, cut_one_page);
+}
+
 /* The blocks move in the file: mappings follow. */
 TEST_F(dax, collapse_and_insert)
 {
