@@ -24,13 +24,28 @@ make_fs()
 	esac
 }
 
+# ext4 begins to look for blocks at a place that depends on the pid, by 16: so that
+# files lie alike with all kernels, it is one that 16 divides.
+run_program()
+{
+	local rc
+	while :; do
+		rc=0
+		(
+			if (( BASHPID % 16 )); then exit 200; fi
+			exec "$program" "${clock[@]}" "$@"
+		) || rc=$?
+		if (( rc != 200 )); then return "$rc"; fi
+	done
+}
+
 # play SECTION...: on a file system that is new
 play()
 {
 	make_fs "${dev:-/dev/pmem0}" "${size:-}"
 	mount -t "$fs" -o dax=always "${dev:-/dev/pmem0}" "$mnt"
 	if [[ $fs:$mkfs == xfs:aligned ]]; then xfs_io -c 'extsize 2m' "$mnt"; fi
-	"$program" "${clock[@]}" "$fs" "$mkfs" "$@"
+	run_program "$fs" "$mkfs" "$@"
 	umount "$mnt"
 }
 
@@ -94,5 +109,5 @@ for which; do
 	fi
 done
 if [[ $machine == icount && ${BENCH_SECTIONS:-peers} == peers ]]; then
-	BENCH_DEVICE_DAX=$(device_dax) "$program" "${clock[@]}" - - peers
+	BENCH_DEVICE_DAX=$(device_dax) run_program - - peers
 fi
