@@ -22,6 +22,8 @@ import os
 import re
 import sys
 
+from lines import read_fields
+
 USER = "(user space)"
 ELSEWHERE = "(outside of the kernel's text)"
 KERNELS = ("hugedax", "stock")
@@ -72,14 +74,9 @@ def read_counts(path, symbols):
 def read_lines(path):
     """(case, fs, mkfs), and how many faults or calls, of one stretch after the other."""
     stretches = []
-    with open(path, encoding="utf-8") as lines:
-        for line in lines:
-            fields = line.rstrip("\n").split("\t")
-            if len(fields) != 5:
-                sys.exit(f"{path}: not a line of the benchmark: {line}")
-            case, fs, mkfs, metric, value = fields
-            if metric == "profile":
-                stretches.append(((case, fs, mkfs), int(value)))
+    for case, fs, mkfs, metric, value in read_fields(path):
+        if metric == "profile":
+            stretches.append(((case, fs, mkfs), int(value)))
     return stretches
 
 

@@ -19,6 +19,8 @@ import statistics
 import sys
 import textwrap
 
+from lines import read_fields
+
 COSTS = ("instr", "median", "p99", "ns")	# the less the better
 COLUMNS = [(fs, mkfs) for fs in ("ext4", "xfs") for mkfs in ("plain", "aligned")]
 PEERS = ("tmpfs", "hugetlbfs", "device-dax")
@@ -40,25 +42,20 @@ class Figures:
 
     def read(self, path):
         section = ""
-        with open(path, encoding="utf-8") as lines:
-            for line in lines:
-                fields = line.rstrip("\n").split("\t")
-                if len(fields) != 5:
-                    sys.exit(f"{path}: not a line of the benchmark: {line}")
-                case, fs, mkfs, metric, value = fields
-                if metric == "section":
-                    section = value
-                elif metric == "release":
-                    self.release = value
+        for case, fs, mkfs, metric, value in read_fields(path):
+            if metric == "section":
+                section = value
+            elif metric == "release":
+                self.release = value
+            else:
+                self.section.setdefault(case, section)
+                metrics = self.metrics.setdefault(case, {})
+                if fs not in PEERS:
+                    metrics[metric] = None
+                if metric == "why":
+                    self.why[case, fs, mkfs] = value
                 else:
-                    self.section.setdefault(case, section)
-                    metrics = self.metrics.setdefault(case, {})
-                    if fs not in PEERS:
-                        metrics[metric] = None
-                    if metric == "why":
-                        self.why[case, fs, mkfs] = value
-                    else:
-                        self.runs.setdefault((case, fs, mkfs, metric), []).append(float(value))
+                    self.runs.setdefault((case, fs, mkfs, metric), []).append(float(value))
 
     def median(self, key):
         return statistics.median(self.runs[key])
