@@ -5,11 +5,11 @@
  * it was vmspliced: as with a device, munmap() and close() do not take it away,
  * but nothing depends on how fast it is. (T5)
  */
-#include <sched.h>
 #include <sys/mount.h>
 #include <sys/statvfs.h>
 
 #include "dax_harness.h"
+#include "dax_stall.h"
 
 /* The first page of a file of 2 MiB, written with @byte, in a new pipe. */
 struct held {
@@ -207,20 +207,14 @@ static const char *begin_unmount(struct going *going)
 /* The unmount has ended (its exit status), or is waiting for a page (-1). */
 static int unmount_ended(struct going *going)
 {
-	char path[64], where[64];
-	int status, fd;
-	ssize_t n;
+	int status;
 
-	snprintf(path, sizeof(path), "/proc/%d/wchan", going->pid);
 	for (;;) {
 		if (waitpid(going->pid, &status, WNOHANG) == going->pid)
 			return status;
-		fd = open(path, O_RDONLY);
-		n = read(fd, where, sizeof(where) - 1);
-		close(fd);
-		where[n > 0 ? n : 0] = '\0';
 		/* Not dax_wait_evictions(), which ends without our doing. */
-		if (strstr(where, "dax_wait_") && strstr(where, "_idle"))
+		if (dax_stall_sleeps_in(going->pid, "dax_wait_inode_idle") ||
+		    dax_stall_sleeps_in(going->pid, "dax_wait_sb_idle"))
 			return -1;
 		sched_yield();
 	}
