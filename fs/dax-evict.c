@@ -7,8 +7,8 @@
  * file loses all of its blocks, but then nobody is there who might wait: what
  * holds a page may well belong to the task that puts the inode, such as a pipe
  * into which it was vmspliced, and which a task that exits closes after the
- * file.  So iput() hands over its reference, and the inode stays, with entries
- * and blocks, until its pages are idle; as if somebody had it open.
+ * file.  So the inode stays, with entries and blocks, until its pages are idle;
+ * as if somebody had it open.
  *
  * A file that keeps its name keeps its entries, too, as no shrinker takes an
  * inode that has any.  (On virtiofs it does not, and that is left as it is.)  It
@@ -17,19 +17,24 @@
  * it exits or serves all others, it does not wait for long.  Then the inodes go
  * as they are.
  *
+ * A device that is removed takes its page structures along, and waits for nobody
+ * who has a page, unless an inode was put off for that.
+ *
  * SLEEPERS	Everybody looks at a page from time to time.  To be woken would
  *		be nicer, but put_page() wakes and folio_put() does not, and
  *		who has a page is anybody.  Only an unmount that waits for
- *		inodes which were put off is woken, by each that went.
+ *		inodes which were put off is woken, by each that went, and who
+ *		looks an inode up while it is decided whether it goes.
  *
- * LOCKS	dax_evict_lock is a leaf.  An unmount sleeps with sb->s_umount
- *		held, and with nothing else.
+ * LOCKS	inode->i_lock, and inside it dax_evict_lock, a leaf.  An unmount
+ *		sleeps with sb->s_umount held, and with nothing else.
  */
 
 #include <linux/dax.h>
 #include <linux/fs.h>
 #include <linux/jiffies.h>
 #include <linux/list.h>
+#include <linux/memremap.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
@@ -53,6 +58,7 @@
  * @inode: The inode, with a reference of ours.
  * @sb: Its superblock, which stays as long as this is listed.
  * @page: The page that is waited for.
+ * @pgmap: What @page belongs to, with a reference of ours.
  */
 struct dax_eviction {
 	struct list_head list;
@@ -61,6 +67,7 @@ struct dax_eviction {
 	struct inode *inode;
 	struct super_block *sb;
 	struct page *page;
+	struct dev_pagemap *pgmap;
 };
 
 static DEFINE_SPINLOCK(dax_evict_lock);
@@ -84,6 +91,12 @@ static void dax_eviction_look_later(struct dax_eviction *eviction)
 	eviction->delay = min(2 * eviction->delay, DAX_EVICT_LOOK_MAX);
 }
 
+static void dax_eviction_free(struct dax_eviction *eviction)
+{
+	put_dev_pagemap(eviction->pgmap);
+	kfree(eviction);
+}
+
 /* iput() looks once more whether any page is in use. */
 static void dax_eviction_work(struct work_struct *work)
 {
@@ -102,7 +115,31 @@ static void dax_eviction_work(struct work_struct *work)
 	/* An unmount that has not seen it go must be seen to sleep. */
 	smp_mb();
 	wake_up_var(&dax_evictions);
-	kfree(eviction);
+	dax_eviction_free(eviction);
+}
+
+/* Returns NULL if all pages are idle, or if their device is being removed. */
+static struct dax_eviction *dax_eviction_alloc(struct inode *inode)
+{
+	struct dax_eviction *eviction;
+	struct dev_pagemap *pgmap;
+	struct page *page;
+
+	page = dax_layout_busy_page(&inode->i_data);
+	if (!page)
+		return NULL;
+	pgmap = get_dev_pagemap(page_to_pfn(page), NULL);
+	if (!pgmap)
+		return NULL;
+
+	eviction = kmalloc(sizeof(*eviction), GFP_NOFS | __GFP_NOFAIL);
+	INIT_DELAYED_WORK(&eviction->work, dax_eviction_work);
+	eviction->delay = DAX_EVICT_LOOK;
+	eviction->inode = inode;
+	eviction->sb = inode->i_sb;
+	eviction->page = page;
+	eviction->pgmap = pgmap;
+	return eviction;
 }
 
 /*
@@ -116,6 +153,7 @@ static bool dax_eviction_start(struct dax_eviction *eviction)
 	spin_lock(&dax_evict_lock);
 	active = READ_ONCE(eviction->sb->s_flags) & SB_ACTIVE;
 	if (active) {
+		atomic_inc(&eviction->inode->i_count);
 		list_add_tail(&eviction->list, &dax_evictions);
 		dax_eviction_look_later(eviction);
 	}
@@ -124,36 +162,38 @@ static bool dax_eviction_start(struct dax_eviction *eviction)
 }
 
 /**
- * dax_put_off_iput() - Put an inode when no device uses its pages any more
- * @inode: The inode of a DAX file that is to go, with the last reference.
+ * dax_put_off_eviction() - Keep an inode while a device uses its pages
+ * @inode: The inode of a DAX file that is to go, without any reference.
  *
- * Who has a page of the file does not come by another one, unless other files
- * have the same block, which each of them looks after when it goes.
+ * Who has a page of the file does not come by another one: as long as this
+ * looks, the file can be neither opened nor mapped, and the inode not looked up.
  *
- * Context: Process context; may sleep.  Takes i_mmap_rwsem.
- * Return: true if the reference was taken over; false if the caller still has
- * it and may put it now, since all pages are idle or the filesystem is shut
- * down without regard to them.
+ * Context: Process context; i_lock of @inode held, and dropped in between.  May
+ * sleep.  Takes i_mmap_rwsem.
+ * Return: true if the inode has a reference again, which is put when its pages
+ * are idle; false if it may go now, since all pages are idle, or the device is
+ * removed or the filesystem shut down without regard to them.
  */
-bool dax_put_off_iput(struct inode *inode)
+bool dax_put_off_eviction(struct inode *inode)
+	__must_hold(&inode->i_lock)
 {
 	struct dax_eviction *eviction;
-	struct page *page;
 
-	page = dax_layout_busy_page(&inode->i_data);
-	if (!page)
+	WRITE_ONCE(inode->i_state, inode->i_state | I_WILL_FREE);
+	spin_unlock(&inode->i_lock);
+	eviction = dax_eviction_alloc(inode);
+	spin_lock(&inode->i_lock);
+	WRITE_ONCE(inode->i_state, inode->i_state & ~I_WILL_FREE);
+
+	if (!eviction)
 		return false;
-
-	eviction = kmalloc(sizeof(*eviction), GFP_NOFS | __GFP_NOFAIL);
-	INIT_DELAYED_WORK(&eviction->work, dax_eviction_work);
-	eviction->delay = DAX_EVICT_LOOK;
-	eviction->inode = inode;
-	eviction->sb = inode->i_sb;
-	eviction->page = page;
-	if (dax_eviction_start(eviction))
-		return true;
-	kfree(eviction);
-	return false;
+	if (!dax_eviction_start(eviction)) {
+		dax_eviction_free(eviction);
+		return false;
+	}
+	/* Who wanted the inode waits as for one that is freed. */
+	inode_wake_up_bit(inode, __I_NEW);
+	return true;
 }
 
 /*

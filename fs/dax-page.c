@@ -28,6 +28,8 @@
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/page-flags.h>
+#include <linux/pagemap.h>
+#include <linux/percpu-refcount.h>
 #include <linux/rwsem.h>
 #include <linux/spinlock.h>
 
@@ -172,6 +174,21 @@ static void dax_page_forget(struct page *page, struct address_space *mapping)
 	page->index = 0;
 }
 
+/*
+ * Do those who delete an entry wait for its pages first?  Not with an unmount that
+ * was killed, nor with a device that is removed: see dax-evict.c.  Inodes that are
+ * thrown out of memory have kept their blocks.
+ */
+static bool dax_waits_for_pages(struct address_space *mapping,
+				const struct page *page)
+{
+	const struct inode *inode = mapping->host;
+
+	return (READ_ONCE(inode->i_sb->s_flags) & SB_ACTIVE) &&
+		!percpu_ref_is_dying(&page->pgmap->ref) &&
+		!(mapping_exiting(mapping) && inode->i_nlink);
+}
+
 /**
  * dax_disassociate_entry() - Make the pages of an entry forget the file
  * @entry: The entry that is about to be removed or replaced.
@@ -191,9 +208,8 @@ void dax_disassociate_entry(void *entry, struct address_space *mapping,
 	if (!dax_has_pages(entry))
 		return;
 
-	/* An unmount that did not wait has said so: see dax-evict.c. */
-	idle = trunc && (READ_ONCE(mapping->host->i_sb->s_flags) & SB_ACTIVE);
 	page = pfn_to_page(dax_entry_pfn(entry));
+	idle = trunc && dax_waits_for_pages(mapping, page);
 	spin_lock(&dax_share_lock);
 	for (nr = dax_entry_nr_pages(entry); nr; nr--, page++) {
 		/* Who shares a page may use it at any time. */

@@ -45,6 +45,14 @@ static inline const char *dax_stall_device(unsigned int mib)
 	return dax_scratch_dm(mib, table);
 }
 
+/* What was read of its file system is read again. No file may be open. */
+static inline void dax_stall_remount(void)
+{
+	if (dax_sh("umount %s && mount -o dax=always /dev/mapper/%s %s",
+		   dax_dir(), DAX_STALL_DM, dax_dir()))
+		dax_die("cannot mount the scratch file system again");
+}
+
 /*
  * A file whose first 2 MiB are one aligned extent, full of FILL, and whose
  * extents nobody has read yet; or NULL in @fd and the reason why not.
@@ -65,9 +73,7 @@ static inline const char *dax_stall_file(int *fdp)
 	dax_fsync(fd);
 	dax_name(fd, path, sizeof(path));
 	close(fd);
-	if (dax_sh("umount %s && mount -o dax=always /dev/mapper/%s %s",
-		   dax_dir(), DAX_STALL_DM, dax_dir()))
-		dax_die("cannot mount the scratch file system again");
+	dax_stall_remount();
 	fd = open(path, O_RDWR);
 	if (fd < 0)
 		dax_die("%s: %s", path, strerror(errno));

@@ -1189,3 +1189,49 @@ void dax_leave(void)
 	remove_work_dir();
 	dax_scratch_drop();
 }
+
+const char *dax_scratch_driver(struct dax_driver *driver)
+{
+	char path[PATH_MAX], target[PATH_MAX];
+	const char *why = scratch_missing();
+	int fd;
+
+	if (why)
+		return why;
+	snprintf(path, sizeof(path), "/sys/block/%s/device",
+		 strrchr(dax_scratch_device(), '/') + 1);
+	if (!realpath(path, target))
+		dax_die("%s: %s", path, strerror(errno));
+	snprintf(driver->device, sizeof(driver->device), "%s",
+		 strrchr(target, '/') + 1);
+	strcat(path, "/driver");
+	if (!realpath(path, driver->path))
+		dax_die("%s: %s", path, strerror(errno));
+	fd = open(dax_scratch_device(), O_RDONLY);
+	if (fd < 0)
+		dax_die("%s: %s", dax_scratch_device(), strerror(errno));
+	driver->mib = lseek(fd, 0, SEEK_END) / SZ_1M;
+	close(fd);
+	return NULL;
+}
+
+static void driver_do(const struct dax_driver *driver, const char *what)
+{
+	char path[PATH_MAX + 8];
+	int err;
+
+	snprintf(path, sizeof(path), "%s/%s", driver->path, what);
+	err = dax_write_file(path, "%s", driver->device);
+	if (err)
+		dax_die("%s of %s: %s", path, driver->device, strerror(-err));
+}
+
+void dax_unbind(const struct dax_driver *driver)
+{
+	driver_do(driver, "unbind");
+}
+
+void dax_bind(const struct dax_driver *driver)
+{
+	driver_do(driver, "bind");
+}

@@ -178,4 +178,15 @@ const char *dax_scratch_dm(unsigned int mib, const char *table);
 const char *dax_scratch_device(void);
 void dax_scratch_drop(void);
 
+/* The driver of the scratch device, taken from it and given back. */
+struct dax_driver {
+	char device[NAME_MAX + 1];
+	char path[PATH_MAX];
+	unsigned int mib;	/* the size of the device */
+};
+
+const char *dax_scratch_driver(struct dax_driver *driver);
+void dax_unbind(const struct dax_driver *driver);
+void dax_bind(const struct dax_driver *driver);
+
 #endif

@@ -6,6 +6,7 @@
  * but nothing depends on how fast it is. (T5)
  */
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/statvfs.h>
 
 #include "dax_harness.h"
@@ -103,6 +104,49 @@ TEST_F(dax, deleted)
 	wait_for_space(before - 64);
 }
 
+/*
+ * With a change of its DAX flag a file that keeps its name is not kept in memory,
+ * either. Who deletes it later would know of no page.
+ */
+static void change_flag(int fd, char sign)
+{
+	char path[PATH_MAX];
+
+	dax_name(fd, path, sizeof(path));
+	if (dax_sh("xfs_io -c 'chattr %cx' %s", sign, path))
+		dax_die("cannot change the DAX flag of %s", path);
+}
+
+TEST_F(dax, flag_changed)
+{
+	char page[SZ_4K], path[PATH_MAX];
+	unsigned long before;
+	struct held held;
+	int fd;
+
+	NEED(dax_scratch(dax_is_xfs() ? 320 : 96, "", "dax=inode"));
+	before = free_blocks();
+	fd = dax_create("held");
+	change_flag(fd, '+');
+	close(fd);
+	hold(&held, "held", 'h');
+	ASSERT_MAPPED("2M", held.p);
+	dax_name(held.fd, path, sizeof(path));
+	change_flag(held.fd, '-');
+	unmap_and_close(&held);
+	EXPECT_EQ(0, unlink(path));
+	sync();
+
+	fd = dax_fill_up(0);
+	dax_fill(fd, 0, lseek(fd, 0, SEEK_END), 'o');
+	dax_fsync(fd);
+	look(&held, page);
+	EXPECT_BYTES('h', page, SZ_4K);
+	dax_truncate(fd, 0);
+	let_go(&held);
+	wait_for_space(before - 64);
+}
+
 /* One page after the other comes free: the last one counts. */
 TEST_F(dax, deleted_by_and_by)
 {
@@ -171,6 +215,42 @@ TEST_F(dax, exit_with_own_pipe)
 	before = free_blocks();
 	EXPECT_EQ(0, dax_child(exit_with_pipe, NULL));
 	wait_for_space(before - 64);
+}
+
+/*
+ * A device that is removed takes its page structures along. Who has a page of a
+ * file that was deleted would put it into nowhere.
+ */
+TEST_F(dax, device_goes)
+{
+	struct dax_driver driver;
+	char page[SZ_4K];
+	struct held held;
+	pid_t pid;
+
+	NEED(dax_scratch_driver(&driver));
+	/* XFS in 6.12 counts on it that the device ends where it ends itself. */
+	NEED(dax_scratch(driver.mib, "", "dax=always"));
+	hold(&held, "held", 'h');
+	dax_unlink(held.fd);
+	unmap_and_close(&held);
+	fflush(NULL);
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		dax_unbind(&driver);
+		_exit(0);
+	}
+	while (!dax_stall_ended(pid) &&
+	       !dax_stall_sleeps_in(pid, "memunmap_pages"))
+		sched_yield();
+	ASSERT_FALSE(dax_stall_ended(pid));
+	look(&held, page);
+	EXPECT_BYTES('h', page, SZ_4K);
+	let_go(&held);
+	EXPECT_EQ(0, dax_stall_join(pid));
+	EXPECT_EQ(0, umount2(dax_dir(), 0));
+	dax_bind(&driver);
 }
 
 /*
@@ -301,6 +381,55 @@ TEST_F(dax, exit_unmounts_with_own_pipe)
 	/* It is gone: a mounted device is busy. */
 	while (open(dax_scratch_device(), O_RDWR | O_EXCL) < 0)
 		sched_yield();
+}
+
+/* Closes @fd when only the queue of a socket has it that only this queue has. */
+static void close_in_queue(int fd)
+{
+	char control[CMSG_SPACE(2 * sizeof(int))] = {}, byte = 0;
+	struct iovec iov = { &byte, sizeof(byte) };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_DGRAM, 0, pair))
+		dax_die("socketpair: %s", strerror(errno));
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(2 * sizeof(int));
+	memcpy(CMSG_DATA(cmsg), (int[]){ fd, pair[1] }, 2 * sizeof(int));
+	if (sendmsg(pair[0], &msg, 0) != (ssize_t)sizeof(byte))
+		dax_die("sendmsg: %s", strerror(errno));
+	close(fd);
+	close(pair[1]);
+	/* A socket that goes has the others looked at. */
+	close(pair[0]);
+}
+
+/*
+ * A kworker collects such a queue and closes the file, which was the last one of a
+ * mount: so a kworker unmounts, the one of all delayed unmounts. Nobody could kill
+ * it, and the page is let go only after that.
+ */
+TEST_F(dax, unmounted_by_kworker)
+{
+	struct held held;
+
+	NEED(dax_small_scratch());
+	hold(&held, "named", 'n');
+	dax_unmap(held.p, SZ_2M);
+	ASSERT_EQ(0, umount2(dax_dir(), MNT_DETACH));
+	ASSERT_GT(0, open(dax_scratch_device(), O_RDWR | O_EXCL));
+	close_in_queue(held.fd);
+	/* It is gone: a mounted device is busy. */
+	while (open(dax_scratch_device(), O_RDWR | O_EXCL) < 0)
+		sched_yield();
+	let_go(&held);
 }
 
 TEST_HARNESS_MAIN

@@ -696,51 +696,29 @@ TEST_F(dax, against_truncate)
  * the memory away from who maps it, and shuts down; it can be unmounted, and the
  * device be had back. (M15, M10)
  */
-struct device {
-	char name[NAME_MAX + 1];
-	char driver[PATH_MAX];
-	unsigned int mib;
-};
-
-static void find_device(struct device *device)
+static int unbind(void *driver)
 {
-	char path[PATH_MAX], target[PATH_MAX];
-	int fd;
-
-	snprintf(path, sizeof(path), "/sys/block/%s/device",
-		 strrchr(dax_scratch_device(), '/') + 1);
-	if (!realpath(path, target))
-		dax_die("%s: %s", path, strerror(errno));
-	snprintf(device->name, sizeof(device->name), "%s",
-		 strrchr(target, '/') + 1);
-	strcat(path, "/driver");
-	if (!realpath(path, device->driver))
-		dax_die("%s: %s", path, strerror(errno));
-	fd = open(dax_scratch_device(), O_RDONLY);
-	if (fd < 0)
-		dax_die("%s: %s", dax_scratch_device(), strerror(errno));
-	device->mib = lseek(fd, 0, SEEK_END) / SZ_1M;
-	close(fd);
+	dax_unbind(driver);
+	return 0;
 }
 
 TEST_F(dax, device_goes)
 {
-	struct device device;
+	struct dax_driver driver;
 	char *p;
 	int fd;
 
 	NEED_XFS();
-	NEED(dax_scratch_device() ? NULL : "needs a second device");
-	find_device(&device);
+	NEED(dax_scratch_driver(&driver));
 	/* XFS in 6.12 counts on it that the device ends where it ends itself. */
-	NEED(dax_scratch(device.mib, reverse_map, "dax=always"));
+	NEED(dax_scratch(driver.mib, reverse_map, "dax=always"));
 	fd = dax_file(SZ_2M, WRITTEN);
 	p = dax_map(fd, 0, SZ_2M);
 	dax_poke(p, 'w');
 	/* We are told of it at once, too, but not by an access of ours. */
 	signal(SIGBUS, SIG_IGN);
-	ASSERT_EQ(0, dax_sh("dmesg -C; echo %s >%s/unbind", device.name,
-			    device.driver));
+	ASSERT_EQ(0, dax_sh("dmesg -C"));
+	ASSERT_EQ(0, dax_child(unbind, &driver));
 	EXPECT_EQ(SIGBUS, dax_touch_signal(p, false, NULL));
 	EXPECT_EQ(SIGBUS, dax_touch_signal(p + SZ_4K, true, NULL));
 	dax_unmap(p, SZ_2M);
@@ -748,7 +726,7 @@ TEST_F(dax, device_goes)
 	dax_scratch_drop();
 	/* A reference that was not put is found when it is unmounted. */
 	EXPECT_EQ(0, dax_sh("! dmesg | grep 'XFS.*Internal error'"));
-	ASSERT_EQ(0, dax_sh("echo %s >%s/bind", device.name, device.driver));
+	dax_bind(&driver);
 }
 
 TEST_HARNESS_MAIN

@@ -8,6 +8,7 @@
 #include <sys/uio.h>
 
 #include "dax_harness.h"
+#include "dax_stall.h"
 
 #define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 
@@ -469,6 +470,56 @@ TEST_F(dax, pinned_for_reading)
 	ASSERT_EQ((ssize_t)sizeof(buf),
 		  process_vm_readv(getpid(), &here, 1, &there, 1, 0));
 	EXPECT_BYTES(FILL, buf, sizeof(buf));
+}
+
+/*
+ * Who truncates waits until nobody uses the pages, and then frees them; if another
+ * file has them, too, somebody may have come by way of that in between. Here the
+ * first block of the rest has to be copied, and the device stands still before it
+ * tells where there is room.
+ */
+TEST_F(dax, used_while_the_other_is_truncated)
+{
+	struct iovec iov = { NULL, SZ_4K };
+	char path[2][PATH_MAX], buf[SZ_4K];
+	int fd[2], pipe_fd[2];
+	char *p[2];
+	pid_t pid;
+
+	NEED_XFS();
+	NEED(dax_stall_device(600));
+	fd[0] = dax_file(SZ_2M, WRITTEN);
+	fd[1] = dax_clone(fd[0], "clone");
+	for (int i = 0; i < 2; i++) {
+		dax_name(fd[i], path[i], sizeof(path[i]));
+		dax_fsync(fd[i]);
+		close(fd[i]);
+	}
+	dax_stall_remount();
+	for (int i = 0; i < 2; i++) {
+		fd[i] = open(path[i], O_RDWR);
+		ASSERT_LE(0, fd[i]);
+		p[i] = map(fd[i], SZ_2M, variant->shift);
+		for (size_t at = 0; at < SZ_2M; at += SZ_4K)
+			dax_peek(p[i] + at);
+	}
+	ASSERT_EQ(0, pipe(pipe_fd));
+
+	dax_suspend();
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(ftruncate(fd[0], 100) ? errno : 0);
+	while (!dax_stall_ended(pid) && !dax_stall_sleeps_in(pid, "xfs_buf"))
+		sched_yield();
+	EXPECT_FALSE(dax_stall_ended(pid));
+	iov.iov_base = p[1] + 37 * SZ_4K;
+	EXPECT_EQ((ssize_t)SZ_4K, vmsplice(pipe_fd[1], &iov, 1, 0));
+	dax_resume();
+	EXPECT_EQ(0, dax_stall_join(pid));
+	EXPECT_EQ((ssize_t)SZ_4K, read(pipe_fd[0], buf, SZ_4K));
+	EXPECT_BYTES(FILL, buf, SZ_4K);
+	EXPECT_BYTES(FILL, p[1], SZ_2M);
 }
 
 /* The source of the copy is a hole or unwritten: zeros, not old bytes. (D5) */
