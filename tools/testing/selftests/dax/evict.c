@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Files that go while somebody still has a page of theirs: with their last name
- * and their last user, or with an unmount. Who has the page is a pipe, into which
+ * and their last user, or with an unmount; or do not. Who has the page is a pipe, into which
  * it was vmspliced: as with a device, munmap() and close() do not take it away,
  * but nothing depends on how fast it is. (T5)
  */
@@ -430,6 +430,50 @@ TEST_F(dax, unmounted_by_kworker)
 	while (open(dax_scratch_device(), O_RDWR | O_EXCL) < 0)
 		sched_yield();
 	let_go(&held);
+}
+
+static void drop_inodes(void)
+{
+	sync();
+	if (dax_write_file("/proc/sys/vm/drop_caches", "2"))
+		dax_die("cannot drop caches");
+}
+
+static int count_inodes(void)
+{
+	FILE *file = fopen("/proc/sys/fs/inode-nr", "r");
+	int nr;
+
+	if (!file || fscanf(file, "%d", &nr) != 1)
+		dax_die("/proc/sys/fs/inode-nr: %s", strerror(errno));
+	fclose(file);
+	return nr;
+}
+
+/*
+ * An inode with an entry stays, and is in nobody's way: those behind it are
+ * reclaimed. One entry at the start of the file looks like what is left of a page
+ * that was evicted.
+ */
+TEST_F(dax, one_entry_in_the_way)
+{
+	int fd = dax_file(SZ_4K, WRITTEN);
+	char *p = dax_map(fd, 0, SZ_4K);
+	char name[16];
+	int nr;
+
+	EXPECT_EQ(FILL, dax_peek(p));
+	dax_unmap(p, SZ_4K);
+	close(fd);
+	drop_inodes();
+
+	for (int i = 0; i < 500; i++) {
+		snprintf(name, sizeof(name), "other%d", i);
+		close(dax_create(name));
+	}
+	nr = count_inodes();
+	drop_inodes();
+	EXPECT_GT(nr - 400, count_inodes());
 }
 
 TEST_HARNESS_MAIN
