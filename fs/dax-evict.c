@@ -18,7 +18,7 @@
  * as they are.
  *
  * A device that is removed takes its page structures along, and waits for nobody
- * who has a page, unless an inode was put off for that.
+ * who has a page; but for each inode or unmount that waits for one.
  *
  * SLEEPERS	Everybody looks at a page from time to time.  To be woken would
  *		be nicer, but put_page() wakes and folio_put() does not, and
@@ -37,6 +37,7 @@
 #include <linux/memremap.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
+#include <linux/pagemap.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
@@ -169,7 +170,7 @@ static bool dax_eviction_start(struct dax_eviction *eviction)
  * looks, the file can be neither opened nor mapped, and the inode not looked up.
  *
  * Context: Process context; i_lock of @inode held, and dropped in between.  May
- * sleep.  Takes i_mmap_rwsem.
+ * sleep, for I/O too.  Takes i_mmap_rwsem.
  * Return: true if the inode has a reference again, which is put when its pages
  * are idle; false if it may go now, since all pages are idle, or the device is
  * removed or the filesystem shut down without regard to them.
@@ -182,6 +183,9 @@ bool dax_put_off_eviction(struct inode *inode)
 	WRITE_ONCE(inode->i_state, inode->i_state | I_WILL_FREE);
 	spin_unlock(&inode->i_lock);
 	eviction = dax_eviction_alloc(inode);
+	/* A sync that finds an inode like this leaves the writing to us. */
+	if (eviction && inode->i_nlink)
+		write_inode_now(inode, 1);
 	spin_lock(&inode->i_lock);
 	WRITE_ONCE(inode->i_state, inode->i_state & ~I_WILL_FREE);
 
@@ -226,18 +230,31 @@ static bool dax_unmount_waits(unsigned long since)
 	return !fatal_signal_pending(current);
 }
 
-static bool dax_wait_inode_idle(struct inode *inode, unsigned long since)
+static bool dax_wait_page_put(const struct page *page, unsigned long since)
 {
-	struct page *page;
-
-	while ((page = dax_layout_busy_page(&inode->i_data))) {
-		while (page_ref_count(page) > 1) {
-			if (!dax_unmount_waits(since))
-				return false;
-			schedule_timeout_killable(DAX_EVICT_LOOK);
-		}
+	while (page_ref_count(page) > 1) {
+		if (!dax_unmount_waits(since))
+			return false;
+		schedule_timeout_killable(DAX_EVICT_LOOK);
 	}
 	return true;
+}
+
+static bool dax_wait_inode_idle(struct inode *inode, unsigned long since)
+{
+	struct dev_pagemap *pgmap;
+	struct page *page;
+	bool idle = true;
+
+	while (idle && (page = dax_layout_busy_page(&inode->i_data))) {
+		/* The device may be below one that nobody tells of its removal. */
+		pgmap = get_dev_pagemap(page_to_pfn(page), NULL);
+		if (!pgmap)
+			return true;
+		idle = dax_wait_page_put(page, since);
+		put_dev_pagemap(pgmap);
+	}
+	return idle;
 }
 
 /**

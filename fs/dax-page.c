@@ -29,7 +29,6 @@
 #include <linux/mm.h>
 #include <linux/page-flags.h>
 #include <linux/pagemap.h>
-#include <linux/percpu-refcount.h>
 #include <linux/rwsem.h>
 #include <linux/spinlock.h>
 
@@ -179,14 +178,19 @@ static void dax_page_forget(struct page *page, struct address_space *mapping)
  * was killed, nor with a device that is removed: see dax-evict.c.  Inodes that are
  * thrown out of memory have kept their blocks.
  */
-static bool dax_waits_for_pages(struct address_space *mapping,
-				const struct page *page)
+static bool dax_waits_for_page(struct address_space *mapping,
+			       const struct page *page)
 {
 	const struct inode *inode = mapping->host;
+	struct dev_pagemap *pgmap;
 
-	return (READ_ONCE(inode->i_sb->s_flags) & SB_ACTIVE) &&
-		!percpu_ref_is_dying(&page->pgmap->ref) &&
-		!(mapping_exiting(mapping) && inode->i_nlink);
+	if (!(READ_ONCE(inode->i_sb->s_flags) & SB_ACTIVE) ||
+	    (mapping_exiting(mapping) && inode->i_nlink))
+		return false;
+	/* What the page says of its device was lost with it. */
+	pgmap = get_dev_pagemap(page_to_pfn(page), NULL);
+	put_dev_pagemap(pgmap);
+	return pgmap;
 }
 
 /**
@@ -203,18 +207,17 @@ void dax_disassociate_entry(void *entry, struct address_space *mapping,
 {
 	unsigned long nr;
 	struct page *page;
-	bool idle;
 
 	if (!dax_has_pages(entry))
 		return;
 
 	page = pfn_to_page(dax_entry_pfn(entry));
-	idle = trunc && dax_waits_for_pages(mapping, page);
 	spin_lock(&dax_share_lock);
 	for (nr = dax_entry_nr_pages(entry); nr; nr--, page++) {
 		/* Who shares a page may use it at any time. */
-		WARN_ON_ONCE(idle && page->mapping == mapping &&
-			     page_ref_count(page) > 1);
+		WARN_ON_ONCE(trunc && page->mapping == mapping &&
+			     page_ref_count(page) > 1 &&
+			     dax_waits_for_page(mapping, page));
 		dax_page_forget(page, mapping);
 	}
 	spin_unlock(&dax_share_lock);

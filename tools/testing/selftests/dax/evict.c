@@ -293,7 +293,8 @@ static int unmount_ended(struct going *going)
 		if (waitpid(going->pid, &status, WNOHANG) == going->pid)
 			return status;
 		/* Not dax_wait_evictions(), which ends without our doing. */
-		if (dax_stall_sleeps_in(going->pid, "dax_wait_inode_idle") ||
+		if (dax_stall_sleeps_in(going->pid, "dax_wait_page_put") ||
+		    dax_stall_sleeps_in(going->pid, "dax_wait_inode_idle") ||
 		    dax_stall_sleeps_in(going->pid, "dax_wait_sb_idle"))
 			return -1;
 		sched_yield();
