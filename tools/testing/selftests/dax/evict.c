@@ -5,9 +5,11 @@
  * it was vmspliced: as with a device, munmap() and close() do not take it away,
  * but nothing depends on how fast it is. (T5)
  */
+#include <linux/membarrier.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 
 #include "dax_harness.h"
 #include "dax_stall.h"
@@ -217,6 +219,20 @@ TEST_F(dax, exit_with_own_pipe)
 	wait_for_space(before - 64);
 }
 
+static bool in_memunmap_pages(pid_t pid)
+{
+	return !dax_stall_ended(pid) &&
+		dax_stall_sleeps_in(pid, "memunmap_pages");
+}
+
+/* Who sleeps until others have seen that a device goes is awake after this. */
+static void pass_grace_periods(void)
+{
+	for (int i = 0; i < 10; i++)
+		if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
+			dax_die("membarrier: %s", strerror(errno));
+}
+
 /*
  * A device that is removed takes its page structures along. Who has a page of a
  * file that was deleted would put it into nowhere.
@@ -241,10 +257,10 @@ TEST_F(dax, device_goes)
 		dax_unbind(&driver);
 		_exit(0);
 	}
-	while (!dax_stall_ended(pid) &&
-	       !dax_stall_sleeps_in(pid, "memunmap_pages"))
+	while (!dax_stall_ended(pid) && !in_memunmap_pages(pid))
 		sched_yield();
-	ASSERT_FALSE(dax_stall_ended(pid));
+	pass_grace_periods();
+	ASSERT_TRUE(in_memunmap_pages(pid));
 	look(&held, page);
 	EXPECT_BYTES('h', page, SZ_4K);
 	let_go(&held);
