@@ -39,6 +39,7 @@ struct race {
 	size_t size, len;
 	char *writer, *other;
 	volatile bool stop;
+	volatile unsigned int stored;	/* rounds that wait for their msync */
 	unsigned long laps;	/* of the other process */
 };
 
@@ -64,6 +65,21 @@ static void fsyncs(struct race *race)
 {
 	for (; !race->stop; race->laps++)
 		dax_fsync(race->fd);
+}
+
+/* One fsync to each msync, at the same time. */
+static void fsync_in_step(struct race *race)
+{
+	unsigned int seen = 0;
+
+	race->laps = 1;
+	while (!race->stop) {
+		if (seen == race->stored)
+			continue;
+		seen = race->stored;
+		dax_fsync(race->fd);
+		race->laps++;
+	}
 }
 
 struct outcome {
@@ -123,6 +139,7 @@ static void one_round(struct race *race, char byte)
 	dax_trace_mark("round-begin\n");
 	for (size_t at = 0; at < race->len; at += race->size)
 		dax_poke(race->writer + at, byte);
+	race->stored++;
 	dax_msync(race->writer, race->len);
 	dax_trace_mark("round-end\n");
 }
@@ -218,6 +235,19 @@ TEST_F(dax, against_another_fsync)
 	EXPECT_EQ(dax_scale(variant->load.rounds), out.rounds);
 	EXPECT_EQ(0, out.missed);
 	EXPECT_LT(0, out.laps);
+}
+
+/*
+ * Two that have the same to flush leapfrog, each past the entry that the other one
+ * is at: who comes to the last one second has to wait for it.
+ */
+TEST_F(dax, in_step_with_another_fsync)
+{
+	struct outcome out = run(&variant->load, fsync_in_step);
+
+	EXPECT_EQ(dax_scale(variant->load.rounds), out.rounds);
+	EXPECT_EQ(0, out.missed);
+	EXPECT_LT(1, out.laps);
 }
 
 /*
