@@ -27,6 +27,7 @@
 #include <linux/uaccess.h>
 
 #include "dax-access.h"
+#include "dax-internal.h"
 
 /* How much is copied before others may run. */
 #define DAX_COPY_CHUNK	((size_t)SZ_2M)
@@ -175,4 +176,26 @@ int dax_iomap_copy_range(const struct iomap_iter *iter, loff_t pos, size_t len)
 	}
 	dax_read_unlock(id);
 	return ret;
+}
+
+/**
+ * dax_note_source() - Tell the filesystem if what is copied is in use
+ * @iter: The iteration; the current extent has the new blocks, and its srcmap
+ *	the old ones, which are not mapped any more.
+ * @pos: File position in bytes, within the current extent.
+ * @len: Number of bytes.
+ *
+ * The old blocks leave the file while somebody still uses them.  Another file
+ * that has them must not free them yet, and need not know of it.
+ *
+ * Context: Process context.
+ */
+void dax_note_source(struct iomap_iter *iter, loff_t pos, u64 len)
+{
+	const struct iomap *srcmap = &iter->srcmap;
+	long nr = PFN_UP(offset_in_page(pos) + len);
+
+	if (srcmap->type == IOMAP_MAPPED &&
+	    dax_memory_in_use(srcmap->dax_dev, dax_iomap_pgoff(srcmap, pos), nr))
+		iter->iomap.flags |= IOMAP_F_SRC_IN_USE;
 }

@@ -49,13 +49,13 @@
 #include <linux/iomap.h>
 #include <linux/khugepaged.h>
 #include <linux/memcontrol.h>
+#include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/pagemap.h>
 #include <linux/pfn_t.h>
 #include <linux/pgalloc.h>
 #include <linux/uaccess.h>
-#include <linux/userfaultfd_k.h>
 #include <linux/vmstat.h>
 #include <trace/events/fs_dax.h>
 
@@ -403,18 +403,19 @@ static bool dax_fault_make_room(struct dax_fault *df, void *new)
 }
 
 /* The pages of @new belong to the file now; those of what was there do not. */
-static void dax_fault_move_pages(struct dax_fault *df, void *new, bool shared)
+static void dax_fault_move_pages(struct dax_fault *df, void *new)
 {
 	struct address_space *mapping = dax_vmf_mapping(df->vmf);
+	pgoff_t index = df->xas.xa_index;
 	const unsigned long *known = NULL;
 
 	if (!df->promotion)
-		dax_disassociate_entry(df->entry, mapping, false);
+		dax_disassociate_entry(df->entry, mapping, index);
 	else if (dax_same_blocks(df->promotion, new))
 		known = df->promotion->mapped;
 	else
-		dax_disassociate_promoted(df->promotion, mapping);
-	dax_associate_entry(new, mapping, df->xas.xa_index, shared, known);
+		dax_disassociate_promoted(df->promotion, mapping, index);
+	dax_associate_entry(new, mapping, index, known);
 }
 
 /*
@@ -437,8 +438,10 @@ static void dax_fault_store(struct dax_fault *df, void *new)
 	xas_lock_irq(xas);
 	if (dax_entry_covers(df->entry, new, xas->xa_index)) {
 		xas_load(xas);
+		if (dax_is_mapped(new))
+			dax_adopt_page(xas, df->entry, df->vmf->pgoff);
 	} else {
-		dax_fault_move_pages(df, new, shared);
+		dax_fault_move_pages(df, new);
 		dax_replace_entry(xas, df->entry, new);
 		df->entry = new;
 	}
@@ -463,7 +466,8 @@ static void dax_fault_store(struct dax_fault *df, void *new)
  * entry is locked, so nobody fills one meanwhile.  What the ptes map is not
  * counted anywhere, and marked dirty in the tree, so nothing else has to be
  * done for them; and what is huge already, or can never be, stays mapped.  mm
- * leaves alone page tables with private pages or with markers of userfaultfd.
+ * leaves alone page tables with private pages, and those of a process that asks
+ * to which pages it has stored.
  */
 static vm_fault_t dax_fault_clear_page_tables(struct dax_fault *df)
 {
@@ -520,8 +524,18 @@ static vm_fault_t dax_fault_pfn(struct dax_fault *df, pfn_t *pfnp)
 	return 0;
 }
 
-/* There are blocks, or there are now. */
-static vm_fault_t dax_fault_mapped(struct dax_fault *df)
+/*
+ * The last part of a range has its pages, and their device stays until they are
+ * mapped.  Are those of the parts before it on the same one?
+ */
+static bool dax_fault_parts_fit(const struct dax_fault *df, pfn_t pfn)
+{
+	return df->run != DAX_MAPPED ||
+		dax_one_device(pfn_t_to_pfn(pfn), 1UL << df->order);
+}
+
+/* There are blocks, or there are now.  The device cannot go meanwhile. */
+static vm_fault_t __dax_fault_mapped(struct dax_fault *df)
 {
 	struct iomap_iter *iter = &df->iter;
 	bool write = iter->flags & IOMAP_WRITE;
@@ -533,6 +547,8 @@ static vm_fault_t dax_fault_mapped(struct dax_fault *df)
 	ret = dax_fault_pfn(df, &pfn);
 	if (ret)
 		return ret;
+	if (!dax_fault_parts_fit(df, pfn))
+		return dax_fault_fallback(df, DAX_FALLBACK_DEVICE_SHORT);
 	if (dax_fault_is_sync(df) && WARN_ON_ONCE(!df->pfnp))
 		return VM_FAULT_SIGBUS;
 
@@ -550,6 +566,7 @@ static vm_fault_t dax_fault_mapped(struct dax_fault *df)
 			    dax_same_blocks(df->promotion, new))
 				return dax_fault_fallback(df,
 						DAX_FALLBACK_EXTENT_TYPE);
+			dax_note_source(iter, iter->pos, iomap_length(iter));
 			err = dax_iomap_copy_range(iter, iter->pos,
 						   iomap_length(iter));
 			if (err)
@@ -567,6 +584,17 @@ static vm_fault_t dax_fault_mapped(struct dax_fault *df)
 	if (ret)
 		return ret;
 	return dax_map_pfn(df->vmf, pfn, df->order, write);
+}
+
+static vm_fault_t dax_fault_mapped(struct dax_fault *df)
+{
+	vm_fault_t ret;
+	int id;
+
+	id = dax_read_lock();
+	ret = __dax_fault_mapped(df);
+	dax_read_unlock(id);
+	return ret;
 }
 
 /* Copy one page of the file into the private page that mm has allocated. */
@@ -710,21 +738,30 @@ static bool dax_fault_known(const struct dax_fault *df)
 {
 	if (df->order || df->vmf->cow_page || !dax_is_mapped(df->entry))
 		return false;
-	if ((df->iter.flags & IOMAP_WRITE) && !dax_fault_dirty_again(df))
-		return false;
-	return !dax_entry_poisoned(df->entry, df->xas.xa_index);
+	return !(df->iter.flags & IOMAP_WRITE) || dax_fault_dirty_again(df);
 }
 
+/*
+ * Returns 0 if the page cannot be mapped: the device has gone, or the page is
+ * bad.  The filesystem is asked then, and what it says tells which.
+ */
 static vm_fault_t dax_fault_map_known(struct dax_fault *df)
 {
 	unsigned long pfn = dax_entry_pfn_at(df->entry, df->xas.xa_index);
 	bool write = df->iter.flags & IOMAP_WRITE;
+	struct dev_pagemap *pgmap;
+	vm_fault_t ret;
 
+	pgmap = dax_hold_page(&df->xas, df->entry, df->xas.xa_index);
+	if (!pgmap)
+		return 0;
 	trace_dax_store_entry(dax_vmf_mapping(df->vmf), df->xas.xa_index,
 			      df->entry, write);
-	return dax_map_pfn(df->vmf,
-			   phys_to_pfn_t(PFN_PHYS(pfn), PFN_DEV | PFN_MAP), 0,
-			   write);
+	ret = dax_map_pfn(df->vmf,
+			  phys_to_pfn_t(PFN_PHYS(pfn), PFN_DEV | PFN_MAP), 0,
+			  write);
+	put_dev_pagemap(pgmap);
+	return ret;
 }
 
 /* The part of a fault that runs with the entry locked. */
@@ -737,8 +774,11 @@ static vm_fault_t dax_fault_locked(struct dax_fault *df, int *iomap_errp,
 	ret = dax_fault_raced(df);
 	if (ret)
 		return ret;
-	if (dax_fault_known(df))
-		return dax_fault_map_known(df);
+	if (dax_fault_known(df)) {
+		ret = dax_fault_map_known(df);
+		if (ret)
+			return ret;
+	}
 
 	df->asked = true;
 	while ((error = iomap_iter(&df->iter, ops)) > 0) {
@@ -1003,6 +1043,7 @@ static vm_fault_t dax_map_synced(struct vm_fault *vmf, unsigned int order,
 	struct address_space *mapping = dax_vmf_mapping(vmf);
 	XA_STATE_ORDER(xas, &mapping->i_pages, vmf->pgoff, order);
 	void *new = dax_make_mapped(pfn_t_to_pfn(pfn), order);
+	struct dev_pagemap *pgmap;
 	vm_fault_t ret;
 	void *entry;
 	int err;
@@ -1023,11 +1064,15 @@ static vm_fault_t dax_map_synced(struct vm_fault *vmf, unsigned int order,
 	xas_unlock_irq(&xas);
 	__mark_inode_dirty(mapping->host, I_DIRTY_PAGES);
 
-	/* While we synced, others may have mapped it by another size. */
-	if (dax_page_table_fits(vmf, order))
+	/*
+	 * While we synced, others may have mapped it by another size, or the
+	 * device may have gone; to which the next fault is the answer.
+	 */
+	ret = VM_FAULT_NOPAGE;
+	pgmap = dax_hold_page(&xas, entry, vmf->pgoff);
+	if (pgmap && dax_page_table_fits(vmf, order))
 		ret = dax_map_pfn(vmf, pfn, order, true);
-	else
-		ret = VM_FAULT_NOPAGE;
+	put_dev_pagemap(pgmap);
 	dax_unlock_entry(&xas, entry);
 	trace_dax_insert_pfn_mkwrite(mapping->host, vmf, (__force int)ret);
 	return ret;
@@ -1096,6 +1141,16 @@ static pmd_t *dax_collapse_pmd(struct vm_area_struct *vma, unsigned long addr)
 	return pud ? pmd_alloc(mm, pud, addr) : NULL;
 }
 
+/*
+ * Does the process ask to which pages it has stored since a time (clear_refs)?
+ * Its page table says so for each small page, and so has to stay.
+ */
+static bool dax_vma_soft_dirty(const struct vm_area_struct *vma)
+{
+	return IS_ENABLED(CONFIG_MEM_SOFT_DIRTY) &&
+		!(vma->vm_flags & VM_SOFTDIRTY);
+}
+
 static vm_fault_t dax_do_collapse(struct dax_fault *df,
 				  const struct iomap_ops *ops)
 {
@@ -1144,7 +1199,7 @@ int dax_iomap_collapse(struct vm_area_struct *vma, unsigned long addr,
 	/* Not VM_SHARED: that is off if the file was opened for reading. */
 	if (!(vma->vm_flags & VM_MAYSHARE))
 		return -EINVAL;
-	if (userfaultfd_wp(vma))
+	if (dax_vma_soft_dirty(vma))
 		df.reason = DAX_FALLBACK_PAGE_TABLE;
 	else
 		df.reason = dax_fault_eligible(&vmf, df.order);
@@ -1176,7 +1231,7 @@ static bool dax_eager_wants(const struct vm_fault *vmf, vm_fault_t ret)
 	    vmf->pgoff % DAX_EAGER_STRIDE != DAX_EAGER_STRIDE - 1)
 		return false;
 	if (order > DAX_PROMOTE_MAX_ORDER ||
-	    !(vma->vm_flags & VM_MAYSHARE) ||
+	    !(vma->vm_flags & VM_MAYSHARE) || dax_vma_soft_dirty(vma) ||
 	    !thp_vma_allowable_order(vma, vma->vm_flags, TVA_IN_PF, order))
 		return false;
 	if (dax_fault_eligible(vmf, order))

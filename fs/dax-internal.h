@@ -14,6 +14,8 @@
 
 #include "dax-entry.h"
 
+struct dax_device;
+struct dev_pagemap;
 struct page;
 
 /* dax-entry.c: who holds an entry */
@@ -68,7 +70,7 @@ void dax_unmap_entry(struct address_space *mapping, pgoff_t index,
 void dax_skip_entry(struct xa_state *xas, void *entry);
 void dax_pause_walk(struct xa_state *xas, void *entry);
 
-/* dax-stat.c: how often */
+/* dax-stat.c: how often, and how much at a time */
 
 /**
  * enum dax_promote - What became of small entries in the way of a larger one
@@ -98,6 +100,42 @@ enum dax_promote {
 };
 
 void dax_count_promote(enum dax_promote what);
+
+/**
+ * enum dax_walk_kind - What a walk over the entries of a file is for
+ * @DAX_WALK_BUSY: A layout break looks for pages that are in use.
+ * @DAX_WALK_DROP: The blocks of a range change, and entries are deleted.
+ * @DAX_WALK_WRITE: No entries: a write(2) that locks faults out.
+ * @DAX_WALK_UNSHARE: The same for FALLOC_FL_UNSHARE_RANGE.
+ */
+enum dax_walk_kind {
+	DAX_WALK_BUSY,
+	DAX_WALK_DROP,
+	DAX_WALK_WRITE,
+	DAX_WALK_UNSHARE,
+};
+
+/*
+ * After so many pages a walk rests, and what keeps faults out is let go: 2 MiB,
+ * where a page is 4 KiB.
+ */
+#define DAX_WALK_PAGES	512U
+
+/**
+ * struct dax_walk - What a walk has done since it last rested
+ * @kind: What for.
+ * @entries: How many entries it has met.
+ * @pages: How many pages it has looked at; one for an entry that has none.
+ */
+struct dax_walk {
+	enum dax_walk_kind kind;
+	unsigned long entries;
+	unsigned long pages;
+};
+
+void dax_walk_on(struct dax_walk *walk, struct xa_state *xas, void *entry,
+		 unsigned long pages);
+void dax_walk_end(struct dax_walk *walk, struct address_space *mapping);
 
 /* dax-grab.c: the entry that a fault works under */
 
@@ -178,15 +216,20 @@ void dax_begin_share(void);
 void dax_end_share(void);
 void dax_keep_unshared(void);
 void dax_allow_share(void);
+bool dax_page_shared(const struct page *page);
 void dax_associate_entry(void *entry, struct address_space *mapping,
-			 pgoff_t index, bool shared,
-			 const unsigned long *known);
+			 pgoff_t index, const unsigned long *known);
 void dax_disassociate_entry(void *entry, struct address_space *mapping,
-			    bool trunc);
+			    pgoff_t index);
 void dax_disassociate_promoted(const struct dax_promotion *promotion,
-			       struct address_space *mapping);
-struct page *dax_busy_page(void *entry);
-bool dax_entry_poisoned(void *entry, pgoff_t index);
+			       struct address_space *mapping, pgoff_t start);
+void dax_adopt_page(struct xa_state *xas, void *entry, pgoff_t index);
+struct page *dax_busy_page(void *entry, pgoff_t index, pgoff_t first,
+			   pgoff_t last);
+bool dax_memory_in_use(struct dax_device *dax_dev, pgoff_t pgoff, long nr);
+struct dev_pagemap *dax_hold_page(struct xa_state *xas, void *entry,
+				  pgoff_t index);
+bool dax_one_device(unsigned long pfn, unsigned long nr);
 struct page *dax_entry_page(void *entry, pgoff_t index);
 void *dax_entry_kaddr(void *entry);
 void dax_flush_entry(void *entry);

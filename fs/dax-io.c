@@ -15,12 +15,16 @@
  *			between would find the old ones, or fill the new ones,
  *			or take them back, under our hands.  Faults are locked
  *			out from before ->iomap_begin until after ->iomap_end.
- *			That we have to is known only once ->iomap_begin has
- *			told, so it is then asked again.
+ *
+ * The filesystem knows which files may share blocks, and calls
+ * dax_iomap_write_shared() for those.  That writes in pieces of 2 MiB at most,
+ * and lets faults in between them.
  *
  * With faults locked out, the caller's buffer must not fault: it may be a
- * mapping of this very file.  It is faulted in beforehand, copied from with
- * faults disabled, and if that gets nowhere, all is let go and tried again.
+ * mapping of this very file.  It is faulted in beforehand, and copied from with
+ * faults disabled.  The write itself may take it away again, if it is in the
+ * range.  Then the data go through a buffer of ours, which is filled while
+ * faults are let in, and each piece makes progress.
  *
  * A block that replaces a shared one is complete before ->iomap_end, also
  * around what the caller writes, and also if the caller's buffer ends early.
@@ -37,8 +41,10 @@
 #include <linux/iomap.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/rwsem.h>
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
+#include <linux/slab.h>
 #include <linux/uio.h>
 
 #include "dax-access.h"
@@ -177,21 +183,22 @@ static ssize_t dax_write_in_place(const struct iomap_iter *iomi,
 }
 
 /* Write to blocks that replace others, with faults locked out. */
-static ssize_t dax_write_cow(const struct iomap_iter *iomi,
-			     struct iov_iter *iter)
+static ssize_t dax_write_cow(struct iomap_iter *iomi, struct iov_iter *iter)
 {
+	struct address_space *mapping = iomi->inode->i_mapping;
 	u64 len = iomap_length(iomi);
 	ssize_t done;
 	int err;
 
-	dax_drop_range(iomi->inode->i_mapping, iomi->pos, len, DAX_DROP_ALL);
+	lockdep_assert_held_write(&mapping->invalidate_lock);
+
+	dax_drop_range(mapping, iomi->pos, len, DAX_DROP_ALL);
+	dax_note_source(iomi, iomi->pos, len);
 	err = dax_fill_head(iomi, iomi->pos);
 	if (err)
 		return dax_mem2blk_err(err);
 
-	pagefault_disable();
 	done = dax_copy_extent(iomi, len, iter);
-	pagefault_enable();
 	if (done <= 0)
 		return done;
 
@@ -199,90 +206,24 @@ static ssize_t dax_write_cow(const struct iomap_iter *iomi,
 	return err ? dax_mem2blk_err(err) : done;
 }
 
-/**
- * struct dax_write - A write(2) in progress
- * @iomi: The iteration over the file.
- * @iter: Where the data come from.
- * @locked: invalidate_lock is held exclusively.
- * @retry: The caller's buffer was not in memory: let go of the lock, once
- *	->iomap_end was called, and start over.
- */
-struct dax_write {
-	struct iomap_iter *iomi;
-	struct iov_iter *iter;
-	bool locked;
-	bool retry;
-};
-
-/* Ask for the current extent again, as if it had not been asked for. */
-static ssize_t dax_write_again(struct dax_write *dw)
+static ssize_t dax_write_extent(struct iomap_iter *iomi,
+				struct iov_iter *iter)
 {
-	dw->iomi->iomap.flags |= IOMAP_F_STALE;
-	return 0;
-}
-
-/*
- * Have the caller's buffer in memory, and lock faults out.  If there is nothing
- * to copy from, what ->iomap_begin has prepared is given back all the same
- * under the lock: a fault may be about to use it.
- */
-static ssize_t dax_write_lock(struct dax_write *dw)
-{
-	size_t len = min_t(u64, iomap_length(dw->iomi), SZ_2M);
-	bool bad_buffer;
-
-	if (dw->iomi->flags & IOMAP_NOWAIT)
-		return -EAGAIN;
-	bad_buffer = fault_in_iov_iter_readable(dw->iter, len) == len;
-	filemap_invalidate_lock(dw->iomi->inode->i_mapping);
-	dw->locked = true;
-	return bad_buffer ? -EFAULT : dax_write_again(dw);
-}
-
-static void dax_write_unlock(struct dax_write *dw)
-{
-	if (dw->locked)
-		filemap_invalidate_unlock(dw->iomi->inode->i_mapping);
-	dw->locked = false;
-}
-
-static ssize_t dax_write_extent(struct dax_write *dw)
-{
-	const struct iomap *iomap = &dw->iomi->iomap;
-	ssize_t done;
-
-	/* Blocks that are in the file, or are to replace shared ones. */
-	if (WARN_ON_ONCE(iomap->type != IOMAP_MAPPED &&
-			 !dax_iter_cow(dw->iomi)))
+	if (dax_iter_cow(iomi))
+		return dax_write_cow(iomi, iter);
+	/* Blocks that are in the file. */
+	if (WARN_ON_ONCE(iomi->iomap.type != IOMAP_MAPPED))
 		return -EIO;
-	if (!dax_iter_cow(dw->iomi)) {
-		/* Held for an extent before this one.  This copy may fault. */
-		dax_write_unlock(dw);
-		return dax_write_in_place(dw->iomi, dw->iter);
-	}
-	if (!dw->locked)
-		return dax_write_lock(dw);
-
-	done = dax_write_cow(dw->iomi, dw->iter);
-	if (done == -EFAULT) {
-		dw->retry = true;
-		return dax_write_again(dw);
-	}
-	return done;
+	return dax_write_in_place(iomi, iter);
 }
 
-static ssize_t dax_write_iter(struct dax_write *dw, const struct iomap_ops *ops)
+static ssize_t dax_write_iter(struct iomap_iter *iomi, struct iov_iter *iter,
+			      const struct iomap_ops *ops)
 {
 	int ret;
 
-	while ((ret = iomap_iter(dw->iomi, ops)) > 0) {
-		if (unlikely(dw->retry)) {
-			dax_write_unlock(dw);
-			dw->retry = false;
-		}
-		dw->iomi->processed = dax_write_extent(dw);
-	}
-	dax_write_unlock(dw);
+	while ((ret = iomap_iter(iomi, ops)) > 0)
+		iomi->processed = dax_write_extent(iomi, iter);
 	return ret;
 }
 
@@ -306,7 +247,8 @@ static ssize_t dax_read_iter(struct iomap_iter *iomi, struct iov_iter *iter,
  * memory if the driver can.
  *
  * Context: Process context; i_rwsem held, to write exclusively.  A read on a
- * read-only filesystem may come without it.  May sleep; with IOCB_NOWAIT the
+ * read-only filesystem may come without it.  To write to a file that may share
+ * blocks is the matter of dax_iomap_write_shared().  May sleep; with IOCB_NOWAIT the
  * filesystem is told not to.
  * Return: Number of bytes, which may be fewer than asked for; 0 at the end of
  * the file; -EFAULT if nothing could be copied, for the caller's memory or for
@@ -324,7 +266,6 @@ ssize_t dax_iomap_rw(struct kiocb *iocb, struct iov_iter *iter,
 		.len	= iov_iter_count(iter),
 		.flags	= IOMAP_DAX,
 	};
-	struct dax_write dw = { .iomi = &iomi, .iter = iter };
 	loff_t done;
 	ssize_t ret;
 
@@ -342,12 +283,139 @@ ssize_t dax_iomap_rw(struct kiocb *iocb, struct iov_iter *iter,
 		lockdep_assert_held(&iomi.inode->i_rwsem);
 	}
 
-	ret = write ? dax_write_iter(&dw, ops) : dax_read_iter(&iomi, iter, ops);
+	ret = write ? dax_write_iter(&iomi, iter, ops) :
+		      dax_read_iter(&iomi, iter, ops);
 	done = iomi.pos - iocb->ki_pos;
 	iocb->ki_pos = iomi.pos;
 	return done ? done : ret;
 }
 EXPORT_SYMBOL_GPL(dax_iomap_rw);
+
+/* What goes through a buffer at a time. */
+#define DAX_BOUNCE	((size_t)SZ_64K)
+
+static int dax_lock_faults_out(struct kiocb *iocb)
+{
+	struct address_space *mapping = iocb->ki_filp->f_mapping;
+
+	if (!(iocb->ki_flags & IOCB_NOWAIT))
+		filemap_invalidate_lock(mapping);
+	else if (!down_write_trylock(&mapping->invalidate_lock))
+		return -EAGAIN;
+	return 0;
+}
+
+/*
+ * Write what @iter has, at most DAX_WALK_PAGES, with faults locked out.  Returns
+ * how many bytes; -EFAULT if there was nothing to copy from without a fault.
+ */
+static ssize_t dax_write_piece(struct kiocb *iocb, struct iov_iter *iter,
+			       const struct iomap_ops *ops)
+{
+	struct address_space *mapping = iocb->ki_filp->f_mapping;
+	struct dax_walk walk = { .kind = DAX_WALK_WRITE };
+	ssize_t ret;
+
+	ret = dax_lock_faults_out(iocb);
+	if (ret)
+		return ret;
+	pagefault_disable();
+	ret = dax_iomap_rw(iocb, iter, ops);
+	pagefault_enable();
+	filemap_invalidate_unlock(mapping);
+
+	if (ret > 0)
+		walk.pages = DIV_ROUND_UP(ret, PAGE_SIZE);
+	dax_walk_end(&walk, mapping);
+	return ret;
+}
+
+/* Write up to @len bytes by way of @buf, to which the caller may fault. */
+static ssize_t dax_write_bounced(struct kiocb *iocb, struct iov_iter *iter,
+				 size_t len, const struct iomap_ops *ops,
+				 void *buf)
+{
+	struct kvec kvec = { .iov_base = buf };
+	struct iov_iter bounce;
+	ssize_t ret;
+
+	kvec.iov_len = copy_from_iter(buf, min(len, DAX_BOUNCE), iter);
+	if (!kvec.iov_len)
+		return -EFAULT;
+	iov_iter_kvec(&bounce, ITER_SOURCE, &kvec, 1, kvec.iov_len);
+	ret = dax_write_piece(iocb, &bounce, ops);
+	iov_iter_revert(iter, kvec.iov_len - max_t(ssize_t, ret, 0));
+	return ret;
+}
+
+/* Write up to @len bytes straight from the caller's memory. */
+static ssize_t dax_write_direct(struct kiocb *iocb, struct iov_iter *iter,
+				size_t len, const struct iomap_ops *ops)
+{
+	size_t rest = iov_iter_count(iter) - len;
+	ssize_t ret;
+
+	/* As far as it goes: what is missing ends the copy. */
+	if (fault_in_iov_iter_readable(iter, len) == len)
+		return -EFAULT;
+	iov_iter_truncate(iter, len);
+	ret = dax_write_piece(iocb, iter, ops);
+	iov_iter_reexpand(iter, iov_iter_count(iter) + rest);
+	return ret;
+}
+
+/* How much of the write fits into the piece that it is in. */
+static size_t dax_piece_len(const struct kiocb *iocb,
+			    const struct iov_iter *iter)
+{
+	size_t size = DAX_WALK_PAGES << PAGE_SHIFT;
+
+	return min(iov_iter_count(iter), size - (iocb->ki_pos & (size - 1)));
+}
+
+/**
+ * dax_iomap_write_shared() - Write to a DAX file that may share blocks
+ * @iocb: The request; ki_pos is advanced by what was done.
+ * @iter: Where to copy from; it may be a mapping of the file.
+ * @ops: The filesystem's block lookup, for writing.
+ *
+ * As dax_iomap_rw(), but locks faults out, for 2 MiB at a time.
+ *
+ * Context: Process context; i_rwsem held exclusively, so that no other file
+ * comes to share blocks; takes invalidate_lock.  May sleep.
+ * Return: As dax_iomap_rw(); -ENOMEM; -EAGAIN with IOCB_NOWAIT also if faults
+ * are under way.
+ */
+ssize_t dax_iomap_write_shared(struct kiocb *iocb, struct iov_iter *iter,
+			       const struct iomap_ops *ops)
+{
+	ssize_t ret = 0, done = 0;
+	void *buf = NULL;
+
+	while (iov_iter_count(iter)) {
+		size_t len = dax_piece_len(iocb, iter);
+
+		if (buf)
+			ret = dax_write_bounced(iocb, iter, len, ops, buf);
+		else
+			ret = dax_write_direct(iocb, iter, len, ops);
+		if (ret == -EFAULT && !buf) {
+			/* The write itself may unmap what it copies from. */
+			buf = kvmalloc(DAX_BOUNCE, GFP_KERNEL);
+			if (!buf)
+				ret = -ENOMEM;
+			else
+				continue;
+		}
+		if (ret <= 0)
+			break;
+		done += ret;
+		cond_resched();
+	}
+	kvfree(buf);
+	return done ? done : ret;
+}
+EXPORT_SYMBOL_GPL(dax_iomap_write_shared);
 
 /* Zero a part of a page, and make the rest of it complete if it is new. */
 static int dax_zero_part(const struct iomap_iter *iter, loff_t pos, size_t len)
@@ -385,7 +453,7 @@ static int dax_zero_page_part(const struct iomap_iter *iter, loff_t pos,
 	return dax_mem2blk_err(err);
 }
 
-static s64 dax_zero_extent(const struct iomap_iter *iter, bool *did_zero)
+static s64 dax_zero_extent(struct iomap_iter *iter, bool *did_zero)
 {
 	const struct iomap *srcmap = iomap_iter_srcmap(iter);
 	u64 len = iomap_length(iter), done = 0;
@@ -393,9 +461,11 @@ static s64 dax_zero_extent(const struct iomap_iter *iter, bool *did_zero)
 	/* Nothing there but zeroes. */
 	if (srcmap->type == IOMAP_HOLE || srcmap->type == IOMAP_UNWRITTEN)
 		return len;
-	if (dax_iter_cow(iter))
+	if (dax_iter_cow(iter)) {
 		dax_drop_range(iter->inode->i_mapping, iter->pos, len,
 			       DAX_DROP_ALL);
+		dax_note_source(iter, iter->pos, len);
+	}
 
 	while (done < len) {
 		loff_t pos = iter->pos + done;

@@ -3,48 +3,66 @@
  * What a DAX entry points to: its pages, and what they know of the file.
  *
  * Memory failure starts from a page and has to find the file, so while an
- * entry maps blocks, each page behind it says who maps it:
+ * entry maps blocks, each page behind it knows its owner: page->mapping and
+ * page->index, as in the page cache.  Files that share blocks (reflink) share
+ * pages.  The first entry that comes owns the page, and page->private counts
+ * the others, be they of other files or of the same:
  *
- *	one file	page->mapping and page->index, as in the page cache
- *	several files	page->mapping is PAGE_MAPPING_DAX_SHARED and
- *	(reflink)	page->share counts the entries; the filesystem's own
- *			reverse map has to tell which
+ *	page->mapping	page->private
+ *	NULL		0		no entry has the page
+ *	the file	0		one entry has it
+ *	the file	n		the owner and n others have it
+ *	NULL		n		n entries have it, and the owner has gone
+ *
+ * An entry whose page has lost its owner takes the page over when a fault next
+ * looks at it.  Of several files the filesystem alone knows all, so memory
+ * failure does not follow the owner of a page that is counted.
  *
  * The reference count belongs to others: an idle page has one reference, its
  * own, and neither an entry nor a page table takes another.  More than one
  * means that somebody, most often DMA, uses the page at this moment.
  *
- * Association changes together with the tree, in the same xa_lock section;
- * the callers pair the two.  What several files share has a lock of its own,
- * and memory failure, which follows page->mapping, keeps pages from becoming
- * shared with another: the entry lock that it holds is that of one file.
+ * LOCKS	An entry comes and goes under the xa_lock of its mapping, and the
+ *		association changes in the same section.  Nobody else clears a
+ *		page->mapping that names the mapping, so the owner needs no other
+ *		lock.  Who becomes the owner cmpxchg() decides; the count is
+ *		atomic.
+ *
+ * LIFETIME	The page structures go with the device, and a file may outlive
+ *		that.  A fault has asked the device for the pages, and stays in
+ *		that dax_read_lock() section until they are mapped.  All others
+ *		hold the pgmap while they look, or find that there is none.
+ *
  * Zero and empty entries have no page of the device behind them and are never
  * asked for one.  This file is the one to change when the page bookkeeping of
  * the kernel changes.
  */
 
+#include <linux/atomic.h>
+#include <linux/dax.h>
+#include <linux/export.h>
 #include <linux/fs.h>
 #include <linux/libnvdimm.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/page-flags.h>
 #include <linux/pagemap.h>
+#include <linux/pfn_t.h>
 #include <linux/rwsem.h>
-#include <linux/spinlock.h>
+#include <linux/sched.h>
+#include <linux/wait_bit.h>
 
 #include "dax-internal.h"
+#include "dax-trace.h"
+
+/* How often a sleeper looks that need not be woken, in jiffies. */
+#define DAX_IDLE_LOOK	(HZ / 10)
 
 /* Does @entry have page structures behind it that this file looks after? */
 static bool dax_has_pages(void *entry)
 {
 	return !IS_ENABLED(CONFIG_FS_DAX_LIMITED) && dax_is_mapped(entry);
 }
-
-/*
- * Sharing: files that map one page hold different xa_locks.  Taken inside them
- * by who may make a page shared, or find it shared.
- */
-static DEFINE_SPINLOCK(dax_share_lock);
 
 /*
  * Held for writing while memory failure relies on the one file of a page, for
@@ -85,48 +103,55 @@ void dax_allow_share(void)
 	up_write(&dax_share_rwsem);
 }
 
-static void dax_page_share(struct page *page)
+/**
+ * dax_page_shared() - Has another entry the page, beside its owner?
+ * @page: A page of a DAX device.
+ *
+ * Context: Any; the pgmap of the page is held.
+ * Return: true if so, or if the owner has gone and others remain.
+ */
+bool dax_page_shared(const struct page *page)
 {
-	/* The first sharer counts for the file that had the page alone. */
-	if (page->mapping != PAGE_MAPPING_DAX_SHARED) {
-		page->share = page->mapping ? 1 : 0;
-		page->mapping = PAGE_MAPPING_DAX_SHARED;
-	}
-	page->share++;
+	return READ_ONCE(page->private);
 }
 
-/* Returns true when no file maps @page any more. */
-static bool dax_page_unshare(struct page *page)
+static atomic_long_t *dax_sharers(struct page *page)
 {
-	return --page->share == 0;
+	return (atomic_long_t *)&page->private;
 }
 
-static void dax_share_pages(struct page *page, unsigned long nr)
+/* Returns true if @page had no owner and now belongs to @mapping. */
+static bool dax_page_own(struct page *page, struct address_space *mapping,
+			 pgoff_t index)
 {
-	spin_lock(&dax_share_lock);
-	for (; nr; nr--, page++)
-		dax_page_share(page);
-	spin_unlock(&dax_share_lock);
+	if (READ_ONCE(page->mapping) || cmpxchg(&page->mapping, NULL, mapping))
+		return false;
+	page->index = index;
+	return true;
 }
 
-static void dax_own_pages(struct page *page, unsigned long nr,
-			  struct address_space *mapping, pgoff_t index)
+static void dax_page_join(struct page *page, struct address_space *mapping,
+			  pgoff_t index)
 {
-	for (; nr; nr--, page++, index++) {
-		WARN_ON_ONCE(page->mapping);
-		page->mapping = mapping;
-		page->index = index;
-	}
+	if (!dax_page_own(page, mapping, index))
+		atomic_long_inc(dax_sharers(page));
 }
 
-static void dax_associate_pages(struct page *page, unsigned long nr,
-				struct address_space *mapping, pgoff_t index,
-				bool shared)
+static void dax_page_leave(struct page *page, struct address_space *mapping,
+			   pgoff_t index)
 {
-	if (shared)
-		dax_share_pages(page, nr);
+	/* A device that went and came back has pages that know of nobody. */
+	if (page->mapping == mapping && page->index == index)
+		WRITE_ONCE(page->mapping, NULL);
 	else
-		dax_own_pages(page, nr, mapping, index);
+		atomic_long_dec_if_positive(dax_sharers(page));
+}
+
+static void dax_join_pages(struct page *page, unsigned long nr,
+			   struct address_space *mapping, pgoff_t index)
+{
+	for (; nr; nr--)
+		dax_page_join(page++, mapping, index++);
 }
 
 /**
@@ -134,14 +159,14 @@ static void dax_associate_pages(struct page *page, unsigned long nr,
  * @entry: The entry that is about to be stored.
  * @mapping: The mapping that will hold it.
  * @index: A page offset within it.
- * @shared: Whether other files may map the same blocks.
  * @known: A bit for each of its pages that is associated already, as smaller
  *	entries had it, which this one replaces; NULL if none is.
  *
- * Context: xa_lock of @mapping held, up to the store.
+ * Context: xa_lock of @mapping held, up to the store, in the dax_read_lock()
+ * section in which the device gave the pages.
  */
 void dax_associate_entry(void *entry, struct address_space *mapping,
-			 pgoff_t index, bool shared, const unsigned long *known)
+			 pgoff_t index, const unsigned long *known)
 {
 	pgoff_t start = dax_entry_start(entry, index);
 	unsigned long nr = dax_entry_nr_pages(entry);
@@ -152,119 +177,221 @@ void dax_associate_entry(void *entry, struct address_space *mapping,
 		return;
 	page = pfn_to_page(dax_entry_pfn(entry));
 	if (!known) {
-		dax_associate_pages(page, nr, mapping, start, shared);
+		dax_join_pages(page, nr, mapping, start);
 		return;
 	}
 	for_each_clear_bitrange(first, end, known, nr)
-		dax_associate_pages(page + first, end - first, mapping,
-				    start + first, shared);
+		dax_join_pages(page + first, end - first, mapping,
+			       start + first);
 }
 
-/* Called with dax_share_lock held. */
-static void dax_page_forget(struct page *page, struct address_space *mapping)
+static void dax_leave_pages(unsigned long pfn, unsigned long nr,
+			    struct address_space *mapping, pgoff_t index)
 {
-	if (page->mapping == PAGE_MAPPING_DAX_SHARED) {
-		if (!dax_page_unshare(page))
-			return;
-	} else {
-		WARN_ON_ONCE(page->mapping != mapping);
-	}
-	page->mapping = NULL;
-	page->index = 0;
-}
+	struct dev_pagemap *pgmap = get_dev_pagemap(pfn, NULL);
+	struct page *page = pfn_to_page(pfn);
 
-/*
- * Do those who delete an entry wait for its pages first?  Not with an unmount that
- * was killed, nor with a device that is removed: see dax-evict.c.  Inodes that are
- * thrown out of memory have kept their blocks.
- */
-static bool dax_waits_for_page(struct address_space *mapping,
-			       const struct page *page)
-{
-	const struct inode *inode = mapping->host;
-	struct dev_pagemap *pgmap;
-
-	if (!(READ_ONCE(inode->i_sb->s_flags) & SB_ACTIVE) ||
-	    (mapping_exiting(mapping) && inode->i_nlink))
-		return false;
-	/* What the page says of its device was lost with it. */
-	pgmap = get_dev_pagemap(page_to_pfn(page), NULL);
+	/* What the pages knew went with their device. */
+	if (!pgmap)
+		return;
+	for (; nr; nr--)
+		dax_page_leave(page++, mapping, index++);
 	put_dev_pagemap(pgmap);
-	return pgmap;
 }
 
 /**
  * dax_disassociate_entry() - Make the pages of an entry forget the file
  * @entry: The entry that is about to be removed or replaced.
  * @mapping: The mapping that holds it.
- * @trunc: Whether its blocks are about to be freed.  The filesystem should then
- *	have waited until nobody uses the pages any more.
+ * @index: A page offset within it.
  *
  * Context: xa_lock of @mapping held, up to the removal.
  */
 void dax_disassociate_entry(void *entry, struct address_space *mapping,
-			    bool trunc)
+			    pgoff_t index)
 {
-	unsigned long nr;
-	struct page *page;
-
-	if (!dax_has_pages(entry))
-		return;
-
-	page = pfn_to_page(dax_entry_pfn(entry));
-	spin_lock(&dax_share_lock);
-	for (nr = dax_entry_nr_pages(entry); nr; nr--, page++) {
-		/* Who shares a page may use it at any time. */
-		WARN_ON_ONCE(trunc && page->mapping == mapping &&
-			     page_ref_count(page) > 1 &&
-			     dax_waits_for_page(mapping, page));
-		dax_page_forget(page, mapping);
-	}
-	spin_unlock(&dax_share_lock);
+	if (dax_has_pages(entry))
+		dax_leave_pages(dax_entry_pfn(entry), dax_entry_nr_pages(entry),
+				mapping, dax_entry_start(entry, index));
 }
 
 /**
  * dax_disassociate_promoted() - The same for small entries that were promoted
  * @promotion: The small entries.
  * @mapping: The mapping that held them.
+ * @start: The page offset of the large entry.
  *
  * For when other blocks come to stand behind the range.
  *
  * Context: xa_lock of @mapping held, up to the store of what replaces them.
  */
 void dax_disassociate_promoted(const struct dax_promotion *promotion,
-			       struct address_space *mapping)
+			       struct address_space *mapping, pgoff_t start)
 {
-	unsigned int i;
+	unsigned int first, end;
 
-	for_each_set_bit(i, promotion->mapped, 1U << promotion->order)
-		dax_disassociate_entry(dax_make_mapped(promotion->pfn + i, 0),
-				       mapping, false);
+	if (IS_ENABLED(CONFIG_FS_DAX_LIMITED))
+		return;
+	for_each_set_bitrange(first, end, promotion->mapped,
+			      1U << promotion->order)
+		dax_leave_pages(promotion->pfn + first, end - first, mapping,
+				start + first);
+}
+
+/**
+ * dax_adopt_page() - Take over a page whose owner has gone
+ * @xas: A cursor in the tree that holds the entry.
+ * @entry: A mapped entry.
+ * @index: A page offset within it.
+ *
+ * The entry was counted, and becomes the owner.  A futex in the page needs one,
+ * to be the same for all processes.
+ *
+ * Context: xa_lock held; the pages cannot go, as for dax_associate_entry().
+ */
+void dax_adopt_page(struct xa_state *xas, void *entry, pgoff_t index)
+{
+	struct page *page;
+
+	if (!dax_has_pages(entry))
+		return;
+	page = dax_entry_page(entry, index);
+	if (dax_page_own(page, dax_mapping_of(xas), index))
+		atomic_long_dec_if_positive(dax_sharers(page));
+}
+
+/*
+ * Does somebody use @page, and will nobody have it when the one entry by which
+ * it is looked at has gone?  Blocks that another file has are not freed.
+ */
+static bool dax_page_busy(const struct page *page)
+{
+	return page_ref_count(page) > 1 &&
+		page->private == (page->mapping ? 0 : 1);
 }
 
 /**
  * dax_busy_page() - Find a page of an entry that somebody uses
  * @entry: The entry; any kind.
+ * @index: A page offset within it.
+ * @first: The first page offset that matters.
+ * @last: The last one.
  *
  * Context: xa_lock held, the entry unlocked, and its pages unmapped, so that
  * no new user can come by way of a page table.
- * Return: The first page with a reference beside its own, or NULL.
+ * Return: The first page with a reference beside its own that no other entry
+ * has; NULL if there is none, or the device has gone.
  */
-struct page *dax_busy_page(void *entry)
+struct page *dax_busy_page(void *entry, pgoff_t index, pgoff_t first,
+			   pgoff_t last)
 {
-	unsigned long nr;
-	struct page *page;
+	pgoff_t start = dax_entry_start(entry, index);
+	struct page *page, *busy = NULL;
+	struct dev_pagemap *pgmap;
 
 	if (!dax_has_pages(entry))
 		return NULL;
+	pgmap = get_dev_pagemap(dax_entry_pfn(entry), NULL);
+	if (!pgmap)
+		return NULL;
 
-	page = pfn_to_page(dax_entry_pfn(entry));
-	for (nr = dax_entry_nr_pages(entry); nr; nr--, page++) {
-		if (page_ref_count(page) > 1)
-			return page;
+	first = max(first, start);
+	last = min(last, start + dax_entry_nr_pages(entry) - 1);
+	page = dax_entry_page(entry, first);
+	for (; first <= last && !busy; first++, page++) {
+		if (dax_page_busy(page))
+			busy = page;
 	}
-	return NULL;
+	put_dev_pagemap(pgmap);
+	return busy;
 }
+
+/*
+ * The pages at @pgoff of @dax_dev, as many as are in one piece, but at most @nr;
+ * only the first if one of them is bad.  NULL if there is none.
+ */
+static struct page *dax_device_pages(struct dax_device *dax_dev, pgoff_t pgoff,
+				     long *nr)
+{
+	long got;
+	pfn_t pfn;
+
+	got = dax_direct_access(dax_dev, pgoff, *nr, DAX_ACCESS, NULL, &pfn);
+	if (got < 0 && *nr > 1)
+		got = dax_direct_access(dax_dev, pgoff, 1, DAX_ACCESS, NULL,
+					&pfn);
+	if (got < 0) {
+		*nr = 1;
+		return NULL;
+	}
+	*nr = min(*nr, got);
+	return pfn_t_to_page(pfn);
+}
+
+/**
+ * dax_memory_in_use() - Does anybody use memory of a device?
+ * @dax_dev: The device.
+ * @pgoff: Where on it, in pages.
+ * @nr: How many pages.
+ *
+ * Context: Process context.
+ * Return: true if a page has a reference beside its own; false also if the
+ * device has gone.
+ */
+bool dax_memory_in_use(struct dax_device *dax_dev, pgoff_t pgoff, long nr)
+{
+	bool in_use = false;
+	int id;
+
+	id = dax_read_lock();
+	while (nr && !in_use) {
+		long i, n = nr;
+		struct page *page = dax_device_pages(dax_dev, pgoff, &n);
+
+		for (i = 0; page && i < n && !in_use; i++)
+			in_use = page_ref_count(page + i) > 1;
+		pgoff += n;
+		nr -= n;
+	}
+	dax_read_unlock(id);
+	return in_use;
+}
+
+/* The page may be gone, and with it all who used it. */
+static bool dax_page_idle(const struct page *page)
+{
+	struct dev_pagemap *pgmap = get_dev_pagemap(page_to_pfn(page), NULL);
+	bool idle = !pgmap || page_ref_count(page) == 1;
+
+	put_dev_pagemap(pgmap);
+	return idle;
+}
+
+/**
+ * dax_wait_page_idle() - Sleep until nobody uses a page
+ * @inode: A file that has the page, for the trace.
+ * @page: What dax_layout_busy_page() returned.
+ *
+ * put_page() wakes the sleeper.  folio_put() does not, and the removal of the
+ * device does not, so the sleeper looks from time to time.
+ *
+ * Context: Process context; no lock of the file that a user of the page may
+ * need.
+ * Return: 0, also if the device has gone; -ERESTARTSYS if a signal came first.
+ */
+int dax_wait_page_idle(struct inode *inode, struct page *page)
+{
+	long left = DAX_IDLE_LOOK;
+	int err;
+
+	err = ___wait_var_event(&page->_refcount, dax_page_idle(page),
+				TASK_INTERRUPTIBLE, 0, 0,
+				left = schedule_timeout(DAX_IDLE_LOOK));
+	if (!err)
+		trace_dax_idle_page(inode, page_to_pfn(page), left);
+	return err;
+}
+EXPORT_SYMBOL_GPL(dax_wait_page_idle);
 
 /**
  * dax_entry_page() - The page behind one page offset of an entry
@@ -280,18 +407,57 @@ struct page *dax_entry_page(void *entry, pgoff_t index)
 }
 
 /**
- * dax_entry_poisoned() - Has memory failure hit a page of an entry?
- * @entry: A mapped entry.
+ * dax_hold_page() - Keep a page of an entry, if it can be mapped
+ * @xas: A cursor in the tree that holds the entry.
+ * @entry: A mapped entry, locked.
  * @index: A page offset within it.
  *
- * Context: Any; the entry locked.
- * Return: true if the page of @index was poisoned, so that whether it can be
- * used is for the device to say.
+ * For a fault that does not ask the filesystem where the page is.  The device
+ * is asked all the same whether it has gone, and whether the page is bad.
+ *
+ * Context: Process context.
+ * Return: The pgmap, for put_dev_pagemap() when the page is mapped; NULL if the
+ * page cannot be mapped, and the caller has to ask for the reason.
  */
-bool dax_entry_poisoned(void *entry, pgoff_t index)
+struct dev_pagemap *dax_hold_page(struct xa_state *xas, void *entry,
+				  pgoff_t index)
 {
-	return !dax_has_pages(entry) ||
-		PageHWPoison(dax_entry_page(entry, index));
+	unsigned long pfn = dax_entry_pfn_at(entry, index);
+	struct dev_pagemap *pgmap = get_dev_pagemap(pfn, NULL);
+	struct page *page = pfn_to_page(pfn);
+
+	if (!pgmap)
+		return NULL;
+	if (PageHWPoison(page) || !pgmap_can_access(pgmap, pfn)) {
+		put_dev_pagemap(pgmap);
+		return NULL;
+	}
+	if (unlikely(!page->mapping)) {
+		xas_lock_irq(xas);
+		dax_adopt_page(xas, entry, index);
+		xas_unlock_irq(xas);
+	}
+	return pgmap;
+}
+
+/**
+ * dax_one_device() - Does one device have all pages of a range?
+ * @pfn: The first page.
+ * @nr: How many there are.
+ *
+ * Context: Any.
+ * Return: true if so, and if the device has not gone.
+ */
+bool dax_one_device(unsigned long pfn, unsigned long nr)
+{
+	struct dev_pagemap *pgmap = get_dev_pagemap(pfn, NULL);
+	bool one;
+
+	if (!pgmap)
+		return false;
+	one = pgmap_pfn_valid(pgmap, pfn + nr - 1);
+	put_dev_pagemap(pgmap);
+	return one;
 }
 
 /**

@@ -20,7 +20,7 @@
 #include "dax-access.h"
 #include "dax-internal.h"
 
-static s64 dax_unshare_extent(const struct iomap_iter *iter)
+static s64 dax_unshare_extent(struct iomap_iter *iter)
 {
 	u64 len = iomap_length(iter);
 	loff_t start = round_down(iter->pos, PAGE_SIZE);
@@ -37,8 +37,47 @@ static s64 dax_unshare_extent(const struct iomap_iter *iter)
 	/* Blocks are copied whole: the new ones hold nothing yet. */
 	dax_drop_range(iter->inode->i_mapping, start, end - start,
 		       DAX_DROP_ALL);
+	dax_note_source(iter, start, end - start);
 	err = dax_iomap_copy_range(iter, start, end - start);
 	return err ? dax_mem2blk_err(err) : len;
+}
+
+static int dax_unshare_piece(struct inode *inode, loff_t pos, loff_t len,
+			     const struct iomap_ops *ops)
+{
+	struct dax_walk walk = {
+		.kind	= DAX_WALK_UNSHARE,
+		.pages	= DIV_ROUND_UP(len, PAGE_SIZE),
+	};
+	struct iomap_iter iter = {
+		.inode	= inode,
+		.pos	= pos,
+		.len	= len,
+		.flags	= IOMAP_WRITE | IOMAP_UNSHARE | IOMAP_DAX,
+	};
+	int ret;
+
+	while ((ret = iomap_iter(&iter, ops)) > 0)
+		iter.processed = dax_unshare_extent(&iter);
+	dax_walk_end(&walk, inode->i_mapping);
+	return ret;
+}
+
+/* The end of the 2 MiB, where a page is 4 KiB, that @pos is in. */
+static loff_t dax_piece_end(loff_t pos)
+{
+	loff_t size = (loff_t)DAX_WALK_PAGES << PAGE_SHIFT;
+
+	return round_down(pos, size) + size;
+}
+
+/* Let go of what keeps faults out, and have it again from @pos to @end. */
+static int dax_let_faults_in(struct inode *inode, loff_t pos, loff_t end)
+{
+	filemap_invalidate_unlock(inode->i_mapping);
+	cond_resched();
+	filemap_invalidate_lock(inode->i_mapping);
+	return dax_break_layout(inode, pos, end - 1);
 }
 
 /**
@@ -48,27 +87,34 @@ static s64 dax_unshare_extent(const struct iomap_iter *iter)
  * @len: Its length in bytes; what lies beyond the end of the file is left out.
  * @ops: The filesystem's block lookup, for writing.
  *
- * Context: Process context; i_rwsem and invalidate_lock held exclusively.  May
- * sleep.
- * Return: 0; -EIO on a memory error; an errno of @ops.
+ * Faults are let in after each 2 MiB, and the layout of the next is broken, as
+ * the caller has done for the first.
+ *
+ * Context: Process context; i_rwsem and invalidate_lock held exclusively; the
+ * latter is dropped in between.  May sleep.
+ * Return: 0; -EIO on a memory error; -ERESTARTSYS if a signal came while a page
+ * was in use; an errno of @ops.
  */
 int dax_file_unshare(struct inode *inode, loff_t pos, loff_t len,
 		     const struct iomap_ops *ops)
 {
 	loff_t size = i_size_read(inode);
-	struct iomap_iter iter = {
-		.inode	= inode,
-		.pos	= pos,
-		.len	= min(len, size - pos),
-		.flags	= IOMAP_WRITE | IOMAP_UNSHARE | IOMAP_DAX,
-	};
+	loff_t end = pos + min(len, size - pos);
+	loff_t next;
 	int ret;
 
 	if (pos < 0 || pos >= size)
 		return 0;
-	while ((ret = iomap_iter(&iter, ops)) > 0)
-		iter.processed = dax_unshare_extent(&iter);
-	return ret;
+	for (; pos < end; pos = next) {
+		next = min(end, dax_piece_end(pos));
+		ret = dax_unshare_piece(inode, pos, next - pos, ops);
+		if (!ret && next < end)
+			ret = dax_let_faults_in(inode, next,
+						min(end, dax_piece_end(next)));
+		if (ret)
+			return ret;
+	}
+	return 0;
 }
 EXPORT_SYMBOL_GPL(dax_file_unshare);
 

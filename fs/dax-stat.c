@@ -5,6 +5,9 @@
  * events of the same names tell of which file.
  *
  * Counters are per CPU and only ever grow, so that to count takes no lock.
+ *
+ * And how much it does at a time: what keeps others out is let go after each
+ * DAX_WALK_PAGES, and an event says how much that was.
  */
 
 #include <linux/debugfs.h>
@@ -26,6 +29,43 @@ static DEFINE_PER_CPU(unsigned long [NR_DAX_PROMOTE], dax_promotions);
 void dax_count_promote(enum dax_promote what)
 {
 	this_cpu_inc(dax_promotions[what]);
+}
+
+/**
+ * dax_walk_end() - Say what a walk has done since it last rested
+ * @walk: The walk.
+ * @mapping: The mapping that it is in.
+ *
+ * Context: Any.
+ */
+void dax_walk_end(struct dax_walk *walk, struct address_space *mapping)
+{
+	if (walk->pages)
+		trace_dax_walk(mapping, walk);
+	walk->entries = 0;
+	walk->pages = 0;
+}
+
+/**
+ * dax_walk_on() - Count an entry that a walk has seen to, and rest if it is time
+ * @walk: The walk.
+ * @xas: Where it is.
+ * @entry: The entry.
+ * @pages: How many pages it has looked at for that, at least 1.
+ *
+ * Context: Process context, xa_lock held; at a rest it is dropped and retaken.
+ * May sleep.
+ */
+void dax_walk_on(struct dax_walk *walk, struct xa_state *xas, void *entry,
+		 unsigned long pages)
+	__must_hold(xas->xa->xa_lock)
+{
+	walk->entries++;
+	walk->pages += pages;
+	if (walk->pages < DAX_WALK_PAGES)
+		return;
+	dax_walk_end(walk, dax_mapping_of(xas));
+	dax_pause_walk(xas, entry);
 }
 
 #ifdef CONFIG_DEBUG_FS

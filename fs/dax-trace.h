@@ -94,6 +94,17 @@ TRACE_DEFINE_ENUM(DAX_DELETE_DEMOTE);
 	{ DAX_DELETE_INVALIDATE,	"invalidate" },			\
 	{ DAX_DELETE_DEMOTE,		"demote" }
 
+TRACE_DEFINE_ENUM(DAX_WALK_BUSY);
+TRACE_DEFINE_ENUM(DAX_WALK_DROP);
+TRACE_DEFINE_ENUM(DAX_WALK_WRITE);
+TRACE_DEFINE_ENUM(DAX_WALK_UNSHARE);
+
+#define DAX_WALK_NAMES							\
+	{ DAX_WALK_BUSY,		"busy" },			\
+	{ DAX_WALK_DROP,		"drop" },			\
+	{ DAX_WALK_WRITE,		"write" },			\
+	{ DAX_WALK_UNSHARE,		"unshare" }
+
 TRACE_DEFINE_ENUM(DAX_FALLBACK_NONE);
 TRACE_DEFINE_ENUM(DAX_FALLBACK_UNSUPPORTED);
 TRACE_DEFINE_ENUM(DAX_FALLBACK_COLOUR);
@@ -265,6 +276,51 @@ TRACE_EVENT(dax_wait_entry,
 		  MAJOR(__entry->dev), MINOR(__entry->dev), __entry->ino,
 		  __entry->pgoff, __entry->order,
 		  __print_symbolic(__entry->kind, DAX_KIND_NAMES))
+);
+
+/* What was done in one go: between two points at which others may run. */
+TRACE_EVENT(dax_walk,
+	TP_PROTO(struct address_space *mapping, const struct dax_walk *walk),
+	TP_ARGS(mapping, walk),
+	TP_STRUCT__entry(
+		__field(dev_t, dev)
+		__field(unsigned long, ino)
+		__field(int, kind)
+		__field(unsigned long, entries)
+		__field(unsigned long, pages)
+	),
+	TP_fast_assign(
+		__entry->dev = mapping->host->i_sb->s_dev;
+		__entry->ino = mapping->host->i_ino;
+		__entry->kind = walk->kind;
+		__entry->entries = walk->entries;
+		__entry->pages = walk->pages;
+	),
+	TP_printk("dev %d:%d ino %#lx %s entries %lu pages %lu",
+		  MAJOR(__entry->dev), MINOR(__entry->dev), __entry->ino,
+		  __print_symbolic(__entry->kind, DAX_WALK_NAMES),
+		  __entry->entries, __entry->pages)
+);
+
+/* Somebody has waited for a page to be idle. */
+TRACE_EVENT(dax_idle_page,
+	TP_PROTO(const struct inode *inode, unsigned long pfn, bool woken),
+	TP_ARGS(inode, pfn, woken),
+	TP_STRUCT__entry(
+		__field(dev_t, dev)
+		__field(unsigned long, ino)
+		__field(unsigned long, pfn)
+		__field(bool, woken)
+	),
+	TP_fast_assign(
+		__entry->dev = inode->i_sb->s_dev;
+		__entry->ino = inode->i_ino;
+		__entry->pfn = pfn;
+		__entry->woken = woken;
+	),
+	TP_printk("dev %d:%d ino %#lx pfn %#lx %s",
+		  MAJOR(__entry->dev), MINOR(__entry->dev), __entry->ino,
+		  __entry->pfn, __entry->woken ? "woken" : "polled")
 );
 
 DECLARE_EVENT_CLASS(dax_vmf_class,

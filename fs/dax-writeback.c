@@ -24,6 +24,7 @@
 #include <linux/dax.h>
 #include <linux/export.h>
 #include <linux/fs.h>
+#include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/rmap.h>
@@ -51,14 +52,37 @@ static void dax_wrprotect_entry(struct address_space *mapping, pgoff_t start,
 	i_mmap_unlock_read(mapping);
 }
 
+/**
+ * struct dax_flush - An fsync on its way through a file
+ * @mapping: The mapping of the file.
+ * @dax_dev: The device that knows how to flush.
+ * @pgmap: What the pages of the last entry belong to, held from entry to entry;
+ *	but not while a locked one is waited for, as a removal of the device
+ *	would wait, too.
+ */
+struct dax_flush {
+	struct address_space	*mapping;
+	struct dax_device	*dax_dev;
+	struct dev_pagemap	*pgmap;
+};
+
+static void dax_put_flushed(struct dax_flush *flush)
+{
+	put_dev_pagemap(flush->pgmap);
+	flush->pgmap = NULL;
+}
+
 /* Flush the locked @entry, if the device is still there to be flushed. */
-static int dax_flush_locked(struct dax_device *dax_dev, void *entry)
+static int dax_flush_locked(struct dax_flush *flush, void *entry)
 {
 	int id, ret = 0;
 
+	flush->pgmap = get_dev_pagemap(dax_entry_pfn(entry), flush->pgmap);
+	if (!flush->pgmap)
+		return -EIO;
 	id = dax_read_lock();
-	if (dax_alive(dax_dev))
-		dax_flush(dax_dev, dax_entry_kaddr(entry),
+	if (dax_alive(flush->dax_dev))
+		dax_flush(flush->dax_dev, dax_entry_kaddr(entry),
 			  dax_entry_nr_pages(entry) << PAGE_SHIFT);
 	else
 		ret = -EIO;
@@ -67,8 +91,8 @@ static int dax_flush_locked(struct dax_device *dax_dev, void *entry)
 }
 
 /* Write back the unlocked @entry, at which a walk has arrived. */
-static int dax_writeback_one(struct xa_state *xas, struct dax_device *dax_dev,
-			     struct address_space *mapping, void *entry)
+static int dax_writeback_one(struct xa_state *xas, struct dax_flush *flush,
+			     void *entry)
 	__must_hold(xas->xa->xa_lock)
 {
 	pgoff_t start = dax_entry_start(entry, xas->xa_index);
@@ -80,12 +104,12 @@ static int dax_writeback_one(struct xa_state *xas, struct dax_device *dax_dev,
 	dax_lock_entry(xas, entry);
 	xas_unlock_irq(xas);
 
-	dax_wrprotect_entry(mapping, start, entry);
-	ret = dax_flush_locked(dax_dev, entry);
+	dax_wrprotect_entry(flush->mapping, start, entry);
+	ret = dax_flush_locked(flush, entry);
 
 	/* Told before it shows. */
 	if (!ret)
-		trace_dax_writeback_one(mapping->host, start,
+		trace_dax_writeback_one(flush->mapping->host, start,
 					dax_entry_nr_pages(entry));
 
 	xas_lock_irq(xas);
@@ -97,8 +121,8 @@ static int dax_writeback_one(struct xa_state *xas, struct dax_device *dax_dev,
 	return ret;
 }
 
-static int dax_writeback_walk(struct xa_state *xas, struct dax_device *dax_dev,
-			      struct address_space *mapping, pgoff_t end)
+static int dax_writeback_walk(struct xa_state *xas, struct dax_flush *flush,
+			      pgoff_t end)
 {
 	unsigned int scanned = 0;
 	void *entry;
@@ -111,16 +135,18 @@ static int dax_writeback_walk(struct xa_state *xas, struct dax_device *dax_dev,
 			break;
 		}
 		if (dax_is_locked(entry)) {
+			dax_put_flushed(flush);
 			dax_wait_entry(xas, entry);
 			continue;
 		}
-		ret = dax_writeback_one(xas, dax_dev, mapping, entry);
+		ret = dax_writeback_one(xas, flush, entry);
 		if (ret)
 			break;
 		if (++scanned % XA_CHECK_SCHED == 0)
 			dax_pause_walk(xas, entry);
 	}
 	xas_unlock_irq(xas);
+	dax_put_flushed(flush);
 	return ret;
 }
 
@@ -145,6 +171,7 @@ int dax_writeback_mapping_range(struct address_space *mapping,
 {
 	pgoff_t start = wbc->range_start >> PAGE_SHIFT;
 	pgoff_t end = wbc->range_end >> PAGE_SHIFT;
+	struct dax_flush flush = { .mapping = mapping, .dax_dev = dax_dev };
 	XA_STATE(xas, &mapping->i_pages, start);
 	struct inode *inode = mapping->host;
 	int ret;
@@ -157,7 +184,7 @@ int dax_writeback_mapping_range(struct address_space *mapping,
 	trace_dax_writeback_range(inode, start, end);
 	/* What becomes dirty from now on is for the next fsync. */
 	tag_pages_for_writeback(mapping, start, end);
-	ret = dax_writeback_walk(&xas, dax_dev, mapping, end);
+	ret = dax_writeback_walk(&xas, &flush, end);
 	if (ret)
 		mapping_set_error(mapping, ret);
 	trace_dax_writeback_range_done(inode, xas.xa_index, end);

@@ -37,8 +37,7 @@
  *		is in use; it sleeps for nobody and nests in any of these.
  *
  * LIFETIME	An entry that has blocks stays until some of them go or change:
- *		memory pressure does not evict it, and a file that is deleted
- *		keeps it while a device is at it.  Small ones may be promoted:
+ *		memory pressure does not evict it.  Small ones may be promoted:
  *		one large entry takes their place, with their marks.  Zero and
  *		empty entries give way to others at any time, under the entry
  *		lock.
@@ -60,7 +59,7 @@
  *		dax-io.c	read, write, zero, truncate a block
  *		dax-reflink.c	two files: unshare, compare, remap
  *		dax-writeback.c	dirty entries to media
- *		dax-evict.c	an inode goes, or all of a filesystem
+ *		dax-defer.c	deleted files whose pages are in use
  *
  *		Beside them, dax-trace.[ch] has the events that are not in
  *		trace/events/fs_dax.h, and dax-stat.c counts.
@@ -72,6 +71,7 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/rcupdate.h>
+#include <linux/rwsem.h>
 #include <trace/events/fs_dax.h>
 
 #include "dax-internal.h"
@@ -86,13 +86,14 @@
 /*
  * The entry that @xas stands at is locked, so @folio stays in the mapping; but
  * not yet is it certain that no other file comes to map it, too.  Returns the
- * cookie, or undoes the lock if one has: then page->index is gone as well.
+ * cookie, or undoes the lock if one has.
  */
 static dax_entry_t dax_keep_folio(struct xa_state *xas, struct folio *folio,
 				  void *entry)
 {
 	dax_keep_unshared();
-	if (folio->mapping == dax_mapping_of(xas))
+	if (folio->mapping == dax_mapping_of(xas) &&
+	    !dax_page_shared(&folio->page))
 		return (dax_entry_t)entry;
 	dax_allow_share();
 	dax_unlock_entry(xas, entry);
@@ -121,10 +122,7 @@ dax_entry_t dax_lock_folio(struct folio *folio)
 	for (;;) {
 		struct address_space *mapping = READ_ONCE(folio->mapping);
 
-		/* A marker, not a mapping: it must not be followed. */
-		if (!mapping || mapping == PAGE_MAPPING_DAX_SHARED)
-			break;
-		if (!dax_mapping(mapping))
+		if (!mapping || !dax_mapping(mapping))
 			break;
 		/* Device DAX has no entries; its dev_pagemap pin will do. */
 		if (S_ISCHR(mapping->host->i_mode)) {
@@ -228,6 +226,18 @@ void dax_unlock_mapping_entry(struct address_space *mapping, pgoff_t index,
 		dax_unlock_entry(&xas, (void *)cookie);
 }
 
+/* How many pages of @entry, found at @index, are in the range that is asked for. */
+static unsigned long dax_nr_looked_at(void *entry, pgoff_t index, pgoff_t first,
+				      pgoff_t last)
+{
+	pgoff_t start = dax_entry_start(entry, index);
+
+	if (!dax_is_mapped(entry))
+		return 1;
+	return min(last, start + dax_entry_nr_pages(entry) - 1) -
+		max(first, start) + 1;
+}
+
 /**
  * dax_layout_busy_page_range() - Find a page of a file that is in use
  * @mapping: The mapping of the file.
@@ -237,20 +247,21 @@ void dax_unlock_mapping_entry(struct address_space *mapping, pgoff_t index,
  * Before a filesystem takes blocks away from a file, nobody may use their
  * pages: no page table, and no device that does DMA into them.  This unmaps
  * the range and looks for references.  A page may well be in use although no
- * page table maps the file any more: DMA does not end with munmap().
+ * page table maps the file any more: DMA does not end with munmap().  A page
+ * that another file has, too, keeps its block, and so does not count.
  *
  * Context: Process context; mapping->invalidate_lock held exclusively, so that
  * nobody maps the range again.  May sleep.
- * Return: A page whose reference count the caller waits to see drop to 1; it
- * holds no reference for the caller.  NULL if there is none.
+ * Return: A page for dax_wait_page_idle(), to which the caller has no
+ * reference; it may go with its device at any time.  NULL if there is none.
  */
 struct page *dax_layout_busy_page_range(struct address_space *mapping,
 					loff_t start, loff_t end)
 {
 	pgoff_t first = start >> PAGE_SHIFT;
 	pgoff_t last = end == LLONG_MAX ? ULONG_MAX : end >> PAGE_SHIFT;
+	struct dax_walk walk = { .kind = DAX_WALK_BUSY };
 	XA_STATE(xas, &mapping->i_pages, first);
-	unsigned int scanned = 0;
 	struct page *page = NULL;
 	void *entry;
 
@@ -273,13 +284,14 @@ struct page *dax_layout_busy_page_range(struct address_space *mapping,
 			dax_wait_entry(&xas, entry);
 			continue;
 		}
-		page = dax_busy_page(entry);
+		page = dax_busy_page(entry, xas.xa_index, first, last);
 		if (page)
 			break;
-		if (++scanned % XA_CHECK_SCHED == 0)
-			dax_pause_walk(&xas, entry);
+		dax_walk_on(&walk, &xas, entry,
+			    dax_nr_looked_at(entry, xas.xa_index, first, last));
 	}
 	xas_unlock_irq(&xas);
+	dax_walk_end(&walk, mapping);
 	return page;
 }
 EXPORT_SYMBOL_GPL(dax_layout_busy_page_range);
@@ -296,6 +308,37 @@ struct page *dax_layout_busy_page(struct address_space *mapping)
 	return dax_layout_busy_page_range(mapping, 0, LLONG_MAX);
 }
 EXPORT_SYMBOL_GPL(dax_layout_busy_page);
+
+/**
+ * dax_break_layout() - Wait until nobody uses the pages of a range of a file
+ * @inode: The file, which the caller is about to take blocks from.
+ * @start: First byte of the range.
+ * @end: Last byte of the range; LLONG_MAX for the end of the file.
+ *
+ * Unmaps the range.  As the caller holds the lock that keeps faults out, no
+ * page of it can become busy again after the last look.
+ *
+ * Context: Process context; invalidate_lock of the file held exclusively; it is
+ * dropped while waiting.
+ * Return: 0, or -ERESTARTSYS if a signal came first.
+ */
+int dax_break_layout(struct inode *inode, loff_t start, loff_t end)
+{
+	struct address_space *mapping = inode->i_mapping;
+	struct page *page;
+	int err = 0;
+
+	rwsem_assert_held_write(&mapping->invalidate_lock);
+
+	while (!err &&
+	       (page = dax_layout_busy_page_range(mapping, start, end))) {
+		filemap_invalidate_unlock(mapping);
+		err = dax_wait_page_idle(inode, page);
+		filemap_invalidate_lock(mapping);
+	}
+	return err;
+}
+EXPORT_SYMBOL_GPL(dax_break_layout);
 
 static bool dax_entry_marked(struct xa_state *xas)
 {
@@ -349,7 +392,7 @@ void dax_drop_entry(struct xa_state *xas, void *entry, enum dax_delete why)
 	}
 
 	xas_lock_irq(xas);
-	dax_disassociate_entry(entry, mapping, why == DAX_DELETE_TRUNCATE);
+	dax_disassociate_entry(entry, mapping, start);
 	dax_delete_entry(xas, entry, why);
 	xas_unlock_irq(xas);
 }
@@ -380,8 +423,8 @@ void dax_drop_range(struct address_space *mapping, loff_t pos, u64 len,
 		    enum dax_drop which)
 {
 	XA_STATE(xas, &mapping->i_pages, pos >> PAGE_SHIFT);
+	struct dax_walk walk = { .kind = DAX_WALK_DROP };
 	pgoff_t end = (pos + len - 1) >> PAGE_SHIFT;
-	unsigned int scanned = 0;
 	void *entry;
 
 	xas_lock_irq(&xas);
@@ -389,8 +432,7 @@ void dax_drop_range(struct address_space *mapping, loff_t pos, u64 len,
 		if (WARN_ON_ONCE(!xa_is_value(entry)))
 			continue;
 		if (!dax_drop_wants(entry, which)) {
-			if (++scanned % XA_CHECK_SCHED == 0)
-				dax_pause_walk(&xas, entry);
+			dax_walk_on(&walk, &xas, entry, 1);
 			continue;
 		}
 		if (dax_is_locked(entry)) {
@@ -406,13 +448,13 @@ void dax_drop_range(struct address_space *mapping, loff_t pos, u64 len,
 		dax_skip_entry(&xas, entry);
 	}
 	xas_unlock_irq(&xas);
+	dax_walk_end(&walk, mapping);
 }
 
 /* Returns true if the entry that covers @index was deleted. */
 static bool dax_invalidate_entry(struct address_space *mapping, pgoff_t index,
 				 enum dax_delete why)
 {
-	bool trunc = why == DAX_DELETE_TRUNCATE;
 	XA_STATE(xas, &mapping->i_pages, index);
 	void *entry;
 
@@ -421,7 +463,7 @@ static bool dax_invalidate_entry(struct address_space *mapping, pgoff_t index,
 		xas_unlock_irq(&xas);
 		return false;
 	}
-	if (!trunc && dax_entry_marked(&xas)) {
+	if (why != DAX_DELETE_TRUNCATE && dax_entry_marked(&xas)) {
 		dax_put_unlocked_entry(&xas, entry);
 		xas_unlock_irq(&xas);
 		return false;
@@ -429,7 +471,7 @@ static bool dax_invalidate_entry(struct address_space *mapping, pgoff_t index,
 
 	/* The caller unmaps the range, and does without the data in it. */
 	if (dax_entry_order(entry) == 0) {
-		dax_disassociate_entry(entry, mapping, trunc);
+		dax_disassociate_entry(entry, mapping, index);
 		__dax_delete_entry(&xas, entry, why);
 		xas_unlock_irq(&xas);
 		return true;

@@ -15,7 +15,8 @@
  *           mapping.  Just that kind takes freeze protection and a handle; a
  *           private write only reads the file, which may well be read-only.
  * layouts   Blocks are not taken from a file while a device reads or writes
- *           them: whoever removes or moves blocks calls ext4_break_layouts().
+ *           them: whoever removes or moves blocks calls dax_break_layout().
+ *           A deleted file stays on the orphan list until its pages are idle.
  *
  * LOCKING, outermost first:
  *
@@ -303,40 +304,92 @@ const struct vm_operations_struct ext4_dax_vm_ops = {
 	.pfn_mkwrite	= ext4_dax_page_fault,
 };
 
-static void ext4_dax_relock(struct inode *inode)
+/**
+ * ext4_dax_defer_drop - keep a deleted file while its pages are in use
+ * @inode: inode without a name and without a user
+ *
+ * The look at a large file may sleep, so the work does it. Until then its blocks
+ * stay as they are, and the inode on the orphan list.
+ *
+ * Context: i_lock held.
+ * Return: true if the inode has a reference again, and is dropped later.
+ */
+bool ext4_dax_defer_drop(struct inode *inode)
 {
-	struct address_space *mapping = inode->i_mapping;
+	if (inode->i_nlink || !dax_has_entries(inode) ||
+	    !(READ_ONCE(inode->i_sb->s_flags) & SB_ACTIVE) ||
+	    ext4_test_inode_state(inode, EXT4_STATE_DAX_IDLE) ||
+	    !dax_mapping_in_use(inode->i_mapping))
+		return false;
 
-	filemap_invalidate_unlock(mapping);
-	schedule();
-	filemap_invalidate_lock(mapping);
+	atomic_inc(&inode->i_count);
+	if (!dax_defer(&EXT4_SB(inode->i_sb)->s_dax_defer,
+		       &EXT4_I(inode)->i_dax_defer)) {
+		atomic_dec(&inode->i_count);
+		return false;
+	}
+	/* or it would be evicted all the same */
+	inode->i_state &= ~I_DONTCACHE;
+	return true;
+}
+
+static struct inode *ext4_dax_node_inode(struct llist_node *node)
+{
+	return &llist_entry(node, struct ext4_inode_info, i_dax_defer)->vfs_inode;
+}
+
+static bool ext4_dax_node_in_use(struct llist_node *node)
+{
+	struct inode *inode = ext4_dax_node_inode(node);
+
+	/* on a frozen filesystem the drop would only sleep */
+	return READ_ONCE(inode->i_sb->s_writers.frozen) != SB_UNFROZEN ||
+	       dax_layout_busy_page(inode->i_mapping);
+}
+
+static void ext4_dax_node_release(struct llist_node *node)
+{
+	struct inode *inode = ext4_dax_node_inode(node);
+
+	ext4_set_inode_state(inode, EXT4_STATE_DAX_IDLE);
+	iput(inode);
+}
+
+static const struct dax_defer_ops ext4_dax_defer_ops = {
+	.in_use		= ext4_dax_node_in_use,
+	.release	= ext4_dax_node_release,
+};
+
+/**
+ * ext4_dax_init_defer - prepare for deleted files whose pages are in use
+ * @sbi: new superblock
+ */
+void ext4_dax_init_defer(struct ext4_sb_info *sbi)
+{
+	dax_defer_init(&sbi->s_dax_defer, &ext4_dax_defer_ops);
 }
 
 /**
- * ext4_break_layouts - wait until no device uses the blocks of a file
- * @inode: the file, which the caller is about to take blocks from
+ * ext4_dax_flush_deferred - free the blocks of deleted files that are idle
+ * @sb: superblock
  *
- * Unmaps the file.  As the caller holds the lock that keeps faults out, no
- * page can become busy again after the last look.
- *
- * Context: i_rwsem and invalidate_lock held exclusive; the latter is dropped
- * while waiting.
- * Return: 0, or -ERESTARTSYS if a signal came first.
+ * Context: Process context; no handle, and no lock that an eviction takes.
+ * Return: true if there may be more space than before.
  */
-int ext4_break_layouts(struct inode *inode)
+bool ext4_dax_flush_deferred(struct super_block *sb)
 {
-	struct address_space *mapping = inode->i_mapping;
-	struct page *page;
-	int err;
+	return dax_defer_flush(&EXT4_SB(sb)->s_dax_defer);
+}
 
-	rwsem_assert_held_write(&mapping->invalidate_lock);
-
-	do {
-		page = dax_layout_busy_page(mapping);
-		err = page ? dax_wait_page_idle(page, ext4_dax_relock, inode) : 0;
-	} while (page && !err);
-
-	return err;
+/**
+ * ext4_dax_drain - drop all deferred inodes, and defer no more
+ * @sb: superblock that goes
+ *
+ * Context: Process context. Waits for pages in use, for a bounded time.
+ */
+void ext4_dax_drain(struct super_block *sb)
+{
+	dax_defer_drain(&EXT4_SB(sb)->s_dax_defer, sb);
 }
 
 static int ext4_dax_writepages(struct address_space *mapping,

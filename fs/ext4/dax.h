@@ -16,16 +16,32 @@ ssize_t ext4_dax_write_iter(struct kiocb *iocb, struct iov_iter *from);
 
 #ifdef CONFIG_FS_DAX
 bool ext4_should_enable_dax(struct inode *inode);
-int ext4_break_layouts(struct inode *inode);
+bool ext4_dax_defer_drop(struct inode *inode);
+bool ext4_dax_flush_deferred(struct super_block *sb);
+void ext4_dax_init_defer(struct ext4_sb_info *sbi);
+void ext4_dax_drain(struct super_block *sb);
 #else
 static inline bool ext4_should_enable_dax(struct inode *inode)
 {
 	return false;
 }
 
-static inline int ext4_break_layouts(struct inode *inode)
+static inline bool ext4_dax_defer_drop(struct inode *inode)
 {
-	return 0;
+	return false;
+}
+
+static inline bool ext4_dax_flush_deferred(struct super_block *sb)
+{
+	return false;
+}
+
+static inline void ext4_dax_init_defer(struct ext4_sb_info *sbi)
+{
+}
+
+static inline void ext4_dax_drain(struct super_block *sb)
+{
 }
 #endif
 

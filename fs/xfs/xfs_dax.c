@@ -15,6 +15,7 @@
  *           the operations that allocate and unshare; all others only read.
  * layouts   Blocks are not taken from a file while a device reads or writes
  *           them: whoever removes or moves blocks breaks the layout first.
+ *           A deleted file stays in inodegc until its pages are idle.
  *
  * LOCKING, outermost first:
  *
@@ -38,9 +39,13 @@
 #include "xfs_iomap.h"
 #include "xfs_aops.h"
 #include "xfs_file.h"
+#include "xfs_icache.h"
 #include "xfs_dax.h"
 
 #include <linux/dax.h>
+
+/* How often a page is looked at that nobody can be woken for. */
+#define XFS_DAX_LOOK	(HZ / 20)
 
 /* Is the file of a kind, and on a device, that the CPU can address? */
 static bool xfs_inode_supports_dax(struct xfs_inode *ip)
@@ -104,7 +109,12 @@ static ssize_t xfs_dax_write_locked(struct kiocb *iocb, struct iov_iter *from)
 	int error;
 
 	trace_xfs_file_dax_write(iocb, from);
-	ret = dax_iomap_rw(iocb, from, &xfs_dax_write_iomap_ops);
+	/* the IOLOCK keeps the file from becoming one that shares blocks */
+	if (xfs_is_cow_inode(XFS_I(inode)))
+		ret = dax_iomap_write_shared(iocb, from,
+					     &xfs_dax_write_iomap_ops);
+	else
+		ret = dax_iomap_rw(iocb, from, &xfs_dax_write_iomap_ops);
 	if (ret <= 0 || pos + ret <= i_size_read(inode))
 		return ret;
 
@@ -242,43 +252,50 @@ const struct vm_operations_struct xfs_dax_vm_ops = {
 	.pfn_mkwrite	= xfs_dax_page_fault,
 };
 
-static void xfs_dax_relock(struct inode *inode)
+/* Is the memory of blocks in use that no other file has? */
+static bool xfs_dax_in_use(struct xfs_inode *ip, loff_t pos, loff_t end)
 {
-	xfs_iunlock(XFS_I(inode), XFS_MMAPLOCK_EXCL);
-	schedule();
-	xfs_ilock(XFS_I(inode), XFS_MMAPLOCK_EXCL);
+	loff_t last = VFS_I(ip)->i_sb->s_maxbytes - 1;
+
+	return dax_blocks_in_use(VFS_I(ip), pos, min(end, last) - pos + 1,
+				 &xfs_read_iomap_ops);
+}
+
+/*
+ * May pages of the file be in use that it never mapped, or no more maps?  So it
+ * is if another file shared them, and went its own way with a copy.
+ */
+static bool xfs_dax_has_left_pages(struct xfs_inode *ip)
+{
+	return xfs_is_reflink_inode(ip) && READ_ONCE(ip->i_mount->m_dax_left);
 }
 
 /**
- * xfs_break_dax_layouts - wait until no device uses the blocks of a file
+ * xfs_dax_break_layout - wait until no device uses the blocks of a range
  * @inode: the file, which the caller is about to take blocks from
- *
- * Unmaps the file.  As the caller holds the lock that keeps faults out, no
- * page can become busy again after the last look.
+ * @start: first byte of the range
+ * @end: last byte; LLONG_MAX for the end of the file
  *
  * Context: IOLOCK and MMAPLOCK held exclusive; the latter is dropped while
  * waiting.
  * Return: 0, or -ERESTARTSYS if a signal came first.
  */
-int xfs_break_dax_layouts(struct inode *inode)
+int xfs_dax_break_layout(struct inode *inode, loff_t start, loff_t end)
 {
-	struct page *page;
+	struct xfs_inode *ip = XFS_I(inode);
 	int error;
 
-	xfs_assert_ilocked(XFS_I(inode), XFS_MMAPLOCK_EXCL);
-
-	do {
-		page = dax_layout_busy_page(inode->i_mapping);
-		error = page ? dax_wait_page_idle(page, xfs_dax_relock, inode)
-			     : 0;
-	} while (page && !error);
-
+	error = dax_break_layout(inode, start, end);
+	while (!error && IS_DAX(inode) && xfs_dax_has_left_pages(ip) &&
+	       xfs_dax_in_use(ip, start, end)) {
+		xfs_iunlock(ip, XFS_MMAPLOCK_EXCL);
+		schedule_timeout_interruptible(XFS_DAX_LOOK);
+		xfs_ilock(ip, XFS_MMAPLOCK_EXCL);
+		if (signal_pending(current))
+			return -ERESTARTSYS;
+		error = dax_break_layout(inode, start, end);
+	}
 	return error;
-}
-
-static void xfs_dax_wait_unlocked(struct inode *inode)
-{
-	schedule();
 }
 
 /*
@@ -294,7 +311,7 @@ static int xfs_dax_try_mmaplock_two(struct xfs_inode *ip1,
 	*busyp = NULL;
 
 	xfs_ilock(ip1, XFS_MMAPLOCK_EXCL);
-	error = xfs_break_dax_layouts(VFS_I(ip1));
+	error = xfs_dax_break_layout(VFS_I(ip1), 0, LLONG_MAX);
 	if (error)
 		goto out_unlock;
 	if (ip1 == ip2)
@@ -331,11 +348,92 @@ int xfs_dax_mmaplock_two(struct xfs_inode *ip1, struct xfs_inode *ip2)
 	do {
 		error = xfs_dax_try_mmaplock_two(ip1, ip2, &busy);
 		if (busy)
-			error = dax_wait_page_idle(busy, xfs_dax_wait_unlocked,
-						   VFS_I(ip2));
+			error = dax_wait_page_idle(VFS_I(ip2), busy);
 	} while (busy && !error);
 
 	return error;
+}
+
+/**
+ * xfs_dax_evict_inode - note that pages of a deleted file may be in use
+ * @ip: inode that goes, with its entries
+ *
+ * Context: Nobody else has the inode.
+ */
+void xfs_dax_evict_inode(struct xfs_inode *ip)
+{
+	struct inode *inode = VFS_I(ip);
+
+	if (IS_DAX(inode) && !inode->i_nlink &&
+	    (dax_has_entries(inode) || xfs_dax_has_left_pages(ip)))
+		xfs_iflags_set(ip, XFS_IDAXUSED);
+}
+
+/**
+ * xfs_dax_defer_inactive - keep a deleted file while its pages are in use
+ * @ip: inode that inodegc is about to inactivate
+ *
+ * Context: Process context. May sleep.
+ * Return: true if the inode comes back to inodegc later.
+ */
+bool xfs_dax_defer_inactive(struct xfs_inode *ip)
+{
+	if (!xfs_iflags_test(ip, XFS_IDAXUSED))
+		return false;
+	if (xfs_dax_in_use(ip, 0, LLONG_MAX) &&
+	    dax_defer(&ip->i_mount->m_dax_defer, &ip->i_gclist))
+		return true;
+	xfs_iflags_clear(ip, XFS_IDAXUSED);
+	return false;
+}
+
+static bool xfs_dax_node_in_use(struct llist_node *node)
+{
+	struct xfs_inode *ip = llist_entry(node, struct xfs_inode, i_gclist);
+
+	return xfs_dax_in_use(ip, 0, LLONG_MAX);
+}
+
+static void xfs_dax_node_release(struct llist_node *node)
+{
+	struct xfs_inode *ip = llist_entry(node, struct xfs_inode, i_gclist);
+
+	xfs_iflags_clear(ip, XFS_IDAXUSED);
+	xfs_inodegc_queue(ip);
+}
+
+static const struct dax_defer_ops xfs_dax_defer_ops = {
+	.in_use		= xfs_dax_node_in_use,
+	.release	= xfs_dax_node_release,
+};
+
+/**
+ * xfs_dax_init_mount - prepare for deleted files whose pages are in use
+ * @mp: new mount
+ */
+void xfs_dax_init_mount(struct xfs_mount *mp)
+{
+	dax_defer_init(&mp->m_dax_defer, &xfs_dax_defer_ops);
+}
+
+/**
+ * xfs_dax_drain - hand all deferred inodes to inodegc
+ * @mp: mount that goes, or is made read-only
+ *
+ * Context: Process context. Waits for pages in use, for a bounded time.
+ */
+void xfs_dax_drain(struct xfs_mount *mp)
+{
+	dax_defer_drain(&mp->m_dax_defer, mp->m_super);
+}
+
+/**
+ * xfs_dax_resume_defer - defer inodes again
+ * @mp: mount that was read-only, and is writable now
+ */
+void xfs_dax_resume_defer(struct xfs_mount *mp)
+{
+	dax_defer_resume(&mp->m_dax_defer);
 }
 
 static int xfs_dax_writepages(struct address_space *mapping,

@@ -3,6 +3,7 @@
 #define __XFS_DAX_H__
 
 struct xfs_inode;
+struct xfs_mount;
 
 /*
  * Without CONFIG_FS_DAX, IS_DAX() is false at compile time and nothing behind
@@ -17,16 +18,43 @@ int xfs_dax_mmaplock_two(struct xfs_inode *ip1, struct xfs_inode *ip2);
 
 #ifdef CONFIG_FS_DAX
 bool xfs_inode_should_enable_dax(struct xfs_inode *ip);
-int xfs_break_dax_layouts(struct inode *inode);
+int xfs_dax_break_layout(struct inode *inode, loff_t start, loff_t end);
+void xfs_dax_evict_inode(struct xfs_inode *ip);
+bool xfs_dax_defer_inactive(struct xfs_inode *ip);
+void xfs_dax_init_mount(struct xfs_mount *mp);
+void xfs_dax_drain(struct xfs_mount *mp);
+void xfs_dax_resume_defer(struct xfs_mount *mp);
 #else
 static inline bool xfs_inode_should_enable_dax(struct xfs_inode *ip)
 {
 	return false;
 }
 
-static inline int xfs_break_dax_layouts(struct inode *inode)
+static inline int xfs_dax_break_layout(struct inode *inode, loff_t start,
+				       loff_t end)
 {
 	return 0;
+}
+
+static inline void xfs_dax_evict_inode(struct xfs_inode *ip)
+{
+}
+
+static inline bool xfs_dax_defer_inactive(struct xfs_inode *ip)
+{
+	return false;
+}
+
+static inline void xfs_dax_init_mount(struct xfs_mount *mp)
+{
+}
+
+static inline void xfs_dax_drain(struct xfs_mount *mp)
+{
+}
+
+static inline void xfs_dax_resume_defer(struct xfs_mount *mp)
+{
 }
 #endif
 
