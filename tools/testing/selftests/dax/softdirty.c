@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Soft-dirty bits tell which pages a process has stored to since they were
+ * cleared, and a checkpoint saves no others. No collapse loses them, be it of
+ * this process, of another one, or by the policy "eager". (H7)
+ */
+#include "dax_harness.h"
+
+#define COLLAPSES()	dax_count("dax_collapse", "%s", "")
+#define STORED		7	/* a prime: what is stored to, every 7th page */
+
+#define NEED_TRACKING() do {		\
+	NEED(dax_policy("off"));	\
+	NEED_EVENT("dax_collapse");	\
+	NEED(cannot_track());		\
+} while (0)
+
+/* From now on, stores of this process are told, where it has mappings now. */
+static void track(void)
+{
+	int err = dax_write_file("/proc/self/clear_refs", "4");
+
+	if (err)
+		dax_die("/proc/self/clear_refs: %s", strerror(-err));
+}
+
+static bool told(const char *p)
+{
+	off_t at = (uintptr_t)p / SZ_4K * sizeof(uint64_t);
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+	uint64_t entry;
+
+	if (fd < 0 || pread(fd, &entry, sizeof(entry), at) != sizeof(entry))
+		dax_die("/proc/self/pagemap: %s", strerror(errno));
+	close(fd);
+	return entry >> 55 & 1;
+}
+
+static const char *cannot_track(void)
+{
+	char *p = mmap(NULL, 2 * SZ_4K, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	dax_poke(p, 'a');
+	dax_poke(p + SZ_4K, 'a');
+	track();
+	dax_poke(p, 'b');
+	return told(p) && !told(p + SZ_4K) ? NULL :
+		"needs CONFIG_MEM_SOFT_DIRTY";
+}
+
+/* 2 MiB by ptes, and each was stored to. */
+static void fill_by_ptes(int fd, char *p)
+{
+	char *one = dax_map(fd, 9 * SZ_4K, SZ_4K);
+
+	dax_peek(one);
+	dax_unmap(one, SZ_4K);
+	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
+		dax_poke(p + at, 'w');
+}
+
+static bool is_stored(size_t at)
+{
+	return at / SZ_4K % STORED == 3;
+}
+
+static void store_to_some(char *p, char c)
+{
+	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
+		if (is_stored(at))
+			dax_poke(p + at, c);
+}
+
+/* Pages that were stored to and are not told, or the other way round. */
+static unsigned int told_wrong(const char *p)
+{
+	unsigned int wrong = 0;
+
+	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
+		wrong += told(p + at) != is_stored(at);
+	return wrong;
+}
+
+/* It is mapped by ptes, tracked, and some pages are stored to. */
+static char *tracked(struct __test_metadata *_metadata, int fd)
+{
+	char *p = dax_map(fd, 0, SZ_2M);
+
+	fill_by_ptes(fd, p);
+	ASSERT_MAPPED("4K", p);
+	track();
+	store_to_some(p, 'x');
+	ASSERT_EQ(0, told_wrong(p));
+	return p;
+}
+
+/* A checkpoint, and what comes after it is told again. */
+static void next_checkpoint(struct __test_metadata *_metadata, char *p)
+{
+	track();
+	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
+		ASSERT_FALSE(told(p + at));
+	store_to_some(p, 'y');
+	EXPECT_EQ(0, told_wrong(p));
+}
+
+TEST_F(dax, own_collapse)
+{
+	char *p;
+	int fd;
+
+	NEED_TRACKING();
+	fd = dax_file(SZ_2M, WRITTEN);
+	p = tracked(_metadata, fd);
+	dax_trace(fd, "dax_collapse");
+	EXPECT_EQ(EBUSY, dax_collapse(p, SZ_2M));
+	EXPECT_EQ(1, dax_count("dax_collapse",
+			       "result %d, reason page-table", -EBUSY));
+	EXPECT_EQ(0, told_wrong(p));
+	next_checkpoint(_metadata, p);
+}
+
+/* Nobody tracks what was mapped later. */
+TEST_F(dax, mapped_later)
+{
+	char *p, *later;
+	int fd;
+
+	NEED_TRACKING();
+	fd = dax_file(SZ_2M, WRITTEN);
+	p = tracked(_metadata, fd);
+	later = dax_map(fd, 0, SZ_2M);
+	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
+		dax_peek(later + at);
+	ASSERT_MAPPED("4K", later);
+	EXPECT_EQ(0, dax_collapse(later, SZ_2M));
+	EXPECT_MAPPED("2M", later);
+	EXPECT_EQ(0, told_wrong(p));
+	EXPECT_EQ('x', dax_peek(later + 3 * SZ_4K));
+	next_checkpoint(_metadata, p);
+	EXPECT_EQ('y', dax_peek(later + 3 * SZ_4K));
+}
+
+/* Another process, which nobody tracks: it was forked before. */
+enum { COLLAPSE, FIRST, OTHERS };
+
+struct other {
+	int fd;
+	char *map;
+};
+
+static int other_process(int step, void *arg)
+{
+	struct other *other = arg;
+
+	switch (step) {
+	case COLLAPSE:
+		fill_by_ptes(other->fd, other->map);
+		return dax_collapse(other->map, SZ_2M);
+	case FIRST:
+		dax_peek(other->map);
+		break;
+	case OTHERS:
+		for (size_t at = SZ_4K; at < SZ_2M; at += SZ_4K)
+			dax_peek(other->map + at);
+		break;
+	}
+	return dax_mapped(other->map)[0];
+}
+
+TEST_F(dax, collapse_by_another_process)
+{
+	struct other other = {};
+	struct dax_peer peer;
+	char *p;
+
+	NEED_TRACKING();
+	other.fd = dax_file(SZ_2M, WRITTEN);
+	other.map = dax_map(other.fd, 0, SZ_2M);
+	dax_peer_start(&peer, other_process, &other);
+	p = tracked(_metadata, other.fd);
+	EXPECT_EQ(0, dax_peer_step(&peer, COLLAPSE));
+	EXPECT_EQ(0, told_wrong(p));
+	next_checkpoint(_metadata, p);
+	EXPECT_EQ('y', dax_peek(p + 3 * SZ_4K));
+	EXPECT_EQ('w', dax_peek(p + 4 * SZ_4K));
+	dax_peer_stop(&peer);
+}
+
+/* Each store is a fault that makes a small entry, and some of them look. */
+TEST_F(dax, eager)
+{
+	char *p;
+	int fd;
+
+	NEED_TRACKING();
+	fd = dax_file(SZ_2M, WRITTEN);
+	dax_peek(dax_map(fd, 9 * SZ_4K, SZ_4K));
+	p = dax_map(fd, 0, SZ_2M);
+	dax_peek(p);
+	ASSERT_MAPPED("4K", p);
+	track();
+	NEED(dax_policy("eager"));
+	dax_trace(fd, "dax_collapse");
+	store_to_some(p, 'x');
+	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
+		dax_peek(p + at);
+	EXPECT_EQ(0, COLLAPSES());
+	EXPECT_MAPPED("4K", p);
+	EXPECT_EQ(0, told_wrong(p));
+}
+
+TEST_F(dax, eager_in_another_process)
+{
+	struct other other = {};
+	struct dax_peer peer;
+	char *p;
+
+	NEED_TRACKING();
+	other.fd = dax_file(SZ_2M, WRITTEN);
+	other.map = dax_map(other.fd, 0, SZ_2M);
+	dax_peer_start(&peer, other_process, &other);
+	p = tracked(_metadata, other.fd);
+	ASSERT_EQ('4', dax_peer_step(&peer, FIRST));
+	NEED(dax_policy("eager"));
+	dax_trace(other.fd, "dax_collapse");
+	EXPECT_EQ('2', dax_peer_step(&peer, OTHERS));
+	EXPECT_LE(1, dax_count("dax_collapse", "result 0"));
+	EXPECT_EQ(0, told_wrong(p));
+	next_checkpoint(_metadata, p);
+	dax_peer_stop(&peer);
+}
+
+TEST_HARNESS_MAIN
