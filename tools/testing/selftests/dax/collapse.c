@@ -7,10 +7,6 @@
  *
  * Such page tables come about while promotion is off.
  */
-#include <linux/userfaultfd.h>
-#include <sys/ioctl.h>
-#include <sys/syscall.h>
-
 #include "dax_harness.h"
 
 #define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
@@ -558,53 +554,6 @@ TEST_F(dax, one_of_two)
 	EXPECT_MAPPED("2M", p);
 	EXPECT_MAPPED("4K", p + SZ_2M);
 	EXPECT_MAPPED("2M", p + 2 * SZ_2M);
-}
-
-/* ptes that userfaultfd has write-protected hold what no huge one can. */
-static int open_uffd(void)
-{
-	struct uffdio_api api = {
-		.api = UFFD_API,
-		.features = UFFD_FEATURE_WP_ASYNC | UFFD_FEATURE_WP_UNPOPULATED,
-	};
-	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
-
-	if (uffd >= 0 && ioctl(uffd, UFFDIO_API, &api)) {
-		close(uffd);
-		return -1;
-	}
-	return uffd;
-}
-
-TEST_F(dax, userfaultfd)
-{
-	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_WP };
-	struct uffdio_writeprotect wp = { .mode = UFFDIO_WRITEPROTECT_MODE_WP };
-	struct dax_view view;
-	int fd, uffd;
-	char *p;
-
-	NEED_COLLAPSE();
-	uffd = open_uffd();
-	NEED(uffd < 0 ? "needs userfaultfd with WP_ASYNC" : NULL);
-	fd = dax_file(SZ_2M, WRITTEN);
-	p = map_by_ptes(fd, SZ_2M, true);
-	reg.range.start = (uintptr_t)p;
-	reg.range.len = SZ_2M;
-	NEED(ioctl(uffd, UFFDIO_REGISTER, &reg) ?
-	     "userfaultfd does not write-protect these mappings" : NULL);
-	wp.range.start = (uintptr_t)p + 50 * SZ_4K;
-	wp.range.len = SZ_4K;
-	ASSERT_EQ(0, ioctl(uffd, UFFDIO_WRITEPROTECT, &wp));
-	dax_look(&view, p);
-	EXPECT_EQ(EBUSY, dax_collapse(p, SZ_2M));
-	EXPECT_EQ(0, dax_looks_different(&view, p));
-	EXPECT_EQ(0, wrong_bytes(p, SZ_2M, 'w'));
-
-	ASSERT_EQ(0, ioctl(uffd, UFFDIO_UNREGISTER, &reg.range));
-	EXPECT_EQ(0, dax_collapse(p, SZ_2M));
-	EXPECT_MAPPED("2M", p);
-	close(uffd);
 }
 
 /* Others who map the range. */

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * userfaultfd does not write-protect DAX, nor does PAGEMAP_SCAN by it: the one
+ * mode that takes memory of any type refuses a DAX mapping, as all others do,
+ * and so no fault goes on for ever. (H5)
+ */
+#include <linux/fs.h>
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+
+#include "dax_harness.h"
+
+#ifndef UFFD_USER_MODE_ONLY
+#define UFFD_USER_MODE_ONLY	1
+#endif
+
+/* A fault that goes on for ever is ended by this. */
+#define FAULT_SECONDS	15
+
+/* As anybody may open it, also who has no privilege. */
+static int open_uffd(uint64_t features)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = features };
+	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+
+	if (uffd >= 0 && ioctl(uffd, UFFDIO_API, &api)) {
+		close(uffd);
+		return -1;
+	}
+	return uffd;
+}
+
+static int open_async(void)
+{
+	return open_uffd(UFFD_FEATURE_WP_ASYNC | UFFD_FEATURE_WP_UNPOPULATED);
+}
+
+/* 0 or the errno. */
+static int try_register(int uffd, char *p, size_t len, uint64_t mode)
+{
+	struct uffdio_register reg = {
+		.range = { .start = (uintptr_t)p, .len = len },
+		.mode = mode,
+	};
+
+	return ioctl(uffd, UFFDIO_REGISTER, &reg) ? errno : 0;
+}
+
+static int write_protect(int uffd, char *p, size_t len)
+{
+	struct uffdio_writeprotect wp = {
+		.range = { .start = (uintptr_t)p, .len = len },
+		.mode = UFFDIO_WRITEPROTECT_MODE_WP,
+	};
+
+	return ioctl(uffd, UFFDIO_WRITEPROTECT, &wp) ? errno : 0;
+}
+
+static char *map_anonymous(size_t len)
+{
+	char *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		dax_die("mmap: %s", strerror(errno));
+	return p;
+}
+
+#define NEED_ASYNC(uffd) \
+	NEED((uffd) < 0 ? "needs userfaultfd with WP_ASYNC" : NULL)
+
+static void refused(struct __test_metadata *_metadata, int flags)
+{
+	static const uint64_t modes[] = {
+		UFFDIO_REGISTER_MODE_WP,
+		UFFDIO_REGISTER_MODE_MISSING,
+		UFFDIO_REGISTER_MODE_MINOR,
+		UFFDIO_REGISTER_MODE_WP | UFFDIO_REGISTER_MODE_MISSING,
+	};
+	int async = open_async(), plain = open_uffd(0);
+	char *p, *anonymous;
+	int fd;
+
+	NEED_ASYNC(async);
+	ASSERT_LE(0, plain);
+	fd = dax_file(2 * SZ_2M, WRITTEN);
+	p = dax_map_shifted(fd, 0, 2 * SZ_2M, PROT_READ | PROT_WRITE, flags, 0);
+	dax_peek(p);
+	for (unsigned int i = 0; i < ARRAY_LEN(modes); i++) {
+		EXPECT_EQ(EINVAL, try_register(async, p, SZ_2M, modes[i]));
+		EXPECT_EQ(EINVAL, try_register(plain, p, SZ_2M, modes[i]));
+	}
+	EXPECT_NE(0, write_protect(async, p, SZ_2M));
+
+	/* It is the file that is refused: other memory is not. */
+	anonymous = map_anonymous(SZ_2M);
+	EXPECT_EQ(0, try_register(async, anonymous, SZ_2M,
+				  UFFDIO_REGISTER_MODE_WP));
+	EXPECT_EQ(0, write_protect(async, anonymous, SZ_2M));
+	close(async);
+	close(plain);
+}
+
+TEST_F(dax, refused_shared)
+{
+	refused(_metadata, MAP_SHARED);
+}
+
+TEST_F(dax, refused_private)
+{
+	refused(_metadata, MAP_PRIVATE);
+}
+
+/* One DAX mapping in the range is enough, and then nothing is registered. */
+TEST_F(dax, refused_beside_others)
+{
+	char *p = map_anonymous(3 * SZ_2M);
+	int uffd = open_async();
+
+	NEED_ASYNC(uffd);
+	if (mmap(p + SZ_2M, SZ_2M, PROT_READ | PROT_WRITE,
+		 MAP_SHARED | MAP_FIXED, dax_file(SZ_2M, WRITTEN), 0) !=
+	    p + SZ_2M)
+		dax_die("mmap: %s", strerror(errno));
+	EXPECT_EQ(EINVAL, try_register(uffd, p, 3 * SZ_2M,
+				       UFFDIO_REGISTER_MODE_WP));
+	EXPECT_NE(0, write_protect(uffd, p, SZ_2M));
+	EXPECT_EQ(0, try_register(uffd, p, SZ_2M, UFFDIO_REGISTER_MODE_WP));
+	close(uffd);
+}
+
+/*
+ * Whatever userfaultfd says, a load and a store come to an end. It is a child
+ * that tries, and it does not call the kernel with these addresses: in a system
+ * call the fault could not be ended.
+ */
+struct attempt {
+	char *p;
+	size_t at;
+	bool touched, store;
+};
+
+static int protect_and_touch(void *arg)
+{
+	struct attempt *attempt = arg;
+	char *addr = attempt->p + attempt->at;
+	int uffd = open_async();
+
+	if (attempt->touched)
+		dax_peek(attempt->p);
+	if (!try_register(uffd, attempt->p, SZ_2M, UFFDIO_REGISTER_MODE_WP) &&
+	    write_protect(uffd, attempt->p, SZ_2M))
+		return 1;
+	alarm(FAULT_SECONDS);
+	if (attempt->store)
+		dax_poke(addr, 'w');
+	return dax_peek(addr) == (attempt->store ? 'w' : FILL) ? 0 : 2;
+}
+
+static void comes_to_an_end(struct __test_metadata *_metadata,
+			    struct attempt attempt, size_t shift)
+{
+	int uffd = open_async();
+
+	NEED_ASYNC(uffd);
+	close(uffd);
+	attempt.p = dax_map_shifted(dax_file(2 * SZ_2M, WRITTEN), 0, SZ_2M,
+				    PROT_READ | PROT_WRITE, MAP_SHARED, shift);
+	EXPECT_EQ(0, dax_child(protect_and_touch, &attempt));
+}
+
+TEST_F(dax, load_of_nothing_mapped)
+{
+	comes_to_an_end(_metadata, (struct attempt) { .at = 5 * SZ_4K }, 0);
+}
+
+TEST_F(dax, load_of_no_small_page)
+{
+	comes_to_an_end(_metadata, (struct attempt) { .at = 5 * SZ_4K,
+			.touched = true }, SZ_4K);
+}
+
+TEST_F(dax, store_to_nothing_mapped)
+{
+	comes_to_an_end(_metadata, (struct attempt) { .at = 5 * SZ_4K,
+			.store = true }, 0);
+}
+
+TEST_F(dax, store_to_huge_page)
+{
+	comes_to_an_end(_metadata, (struct attempt) { .at = 5 * SZ_4K,
+			.touched = true, .store = true }, 0);
+}
+
+/* PAGEMAP_SCAN is to write-protect what it finds: it leaves DAX alone. */
+static long scan(char *p, size_t len, uint64_t flags)
+{
+	struct page_region regions[8];
+	struct pm_scan_arg arg = {
+		.size = sizeof(arg),
+		.flags = flags,
+		.start = (uintptr_t)p,
+		.end = (uintptr_t)p + len,
+		.vec = (uintptr_t)regions,
+		.vec_len = ARRAY_LEN(regions),
+		.category_mask = PAGE_IS_WRITTEN,
+		.return_mask = PAGE_IS_WRITTEN,
+	};
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+	long ret = ioctl(fd, PAGEMAP_SCAN, &arg);
+
+	if (ret < 0)
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+static int scan_and_touch(void *arg)
+{
+	char *p = arg;
+	int uffd = open_async();
+
+	try_register(uffd, p, SZ_2M, UFFDIO_REGISTER_MODE_WP);
+	if (scan(p, SZ_2M, PM_SCAN_WP_MATCHING) < 0)
+		return 1;
+	alarm(FAULT_SECONDS);
+	for (size_t at = 0; at < SZ_2M; at += 64 * SZ_4K) {
+		if (dax_peek(p + at) != FILL)
+			return 2;
+		dax_poke(p + at, 'w');
+		if (dax_peek(p + at) != 'w')
+			return 3;
+	}
+	return 0;
+}
+
+TEST_F(dax, pagemap_scan)
+{
+	int uffd = open_async();
+	char *p, *anonymous;
+
+	NEED_ASYNC(uffd);
+	p = dax_map(dax_file(SZ_2M, WRITTEN), 0, SZ_2M);
+	EXPECT_EQ(0, dax_child(scan_and_touch, p));
+	dax_poke(p, 'x');
+	try_register(uffd, p, SZ_2M, UFFDIO_REGISTER_MODE_WP);
+	EXPECT_EQ(-EPERM, scan(p, SZ_2M,
+			       PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC));
+
+	anonymous = map_anonymous(SZ_4K);
+	dax_poke(anonymous, 'w');
+	ASSERT_EQ(0, try_register(uffd, anonymous, SZ_4K,
+				  UFFDIO_REGISTER_MODE_WP));
+	EXPECT_EQ(1, scan(anonymous, SZ_4K,
+			  PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC));
+	close(uffd);
+}
+
+TEST_HARNESS_MAIN
