@@ -284,22 +284,11 @@ static int ext4_dax_collapse(struct vm_area_struct *vma, unsigned long addr)
 	return err;
 }
 
-/*
- * There are no folios to map around a fault.  But mm takes a fault without
- * mmap_lock only where it can ask for them.
- */
-static vm_fault_t ext4_dax_map_pages(struct vm_fault *vmf, pgoff_t start,
-				     pgoff_t end)
-{
-	return 0;
-}
-
 /* A page made writable is a fault like any other: the entry must turn dirty. */
 const struct vm_operations_struct ext4_dax_vm_ops = {
 	.fault		= ext4_dax_page_fault,
 	.huge_fault	= ext4_dax_huge_fault,
 	.collapse	= ext4_dax_collapse,
-	.map_pages	= ext4_dax_map_pages,
 	.page_mkwrite	= ext4_dax_page_fault,
 	.pfn_mkwrite	= ext4_dax_page_fault,
 };

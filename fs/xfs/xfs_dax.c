@@ -232,22 +232,11 @@ static int xfs_dax_collapse(struct vm_area_struct *vma, unsigned long addr)
 	return error;
 }
 
-/*
- * There are no folios to map around a fault.  But mm takes a fault without
- * mmap_lock only where it can ask for them.
- */
-static vm_fault_t xfs_dax_map_pages(struct vm_fault *vmf, pgoff_t start,
-				    pgoff_t end)
-{
-	return 0;
-}
-
 /* A page made writable is a fault like any other: the entry must turn dirty. */
 const struct vm_operations_struct xfs_dax_vm_ops = {
 	.fault		= xfs_dax_page_fault,
 	.huge_fault	= xfs_dax_huge_fault,
 	.collapse	= xfs_dax_collapse,
-	.map_pages	= xfs_dax_map_pages,
 	.page_mkwrite	= xfs_dax_page_fault,
 	.pfn_mkwrite	= xfs_dax_page_fault,
 };

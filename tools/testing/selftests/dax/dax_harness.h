@@ -48,8 +48,8 @@ FIXTURE_TEARDOWN(dax)
 	NEED(dax_is_xfs() ? NULL : "reflink is a feature of XFS")
 
 /*
- * ext4 has no map_pages, so mm takes a fault twice when it comes down to 4 KiB:
- * under the VMA lock, where it is turned away, and under the mmap lock.
+ * Without our patch to mm, it takes a fault on ext4 twice when that comes down to
+ * 4 KiB: under the VMA lock, where it is turned away, and under the mmap lock.
  */
 #define ONCE_OR_TWICE(count) do {	\
 	unsigned int __count = (count);	\

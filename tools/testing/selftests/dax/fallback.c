@@ -11,8 +11,8 @@
 #define ALL_FALLBACKS()	dax_count("dax_fault_fallback", "order %s", "9")
 
 /*
- * @nr faults of 2 MiB fell back, all of them for that reason. ext4 has no
- * map_pages, so mm takes a fault twice when it comes down to 4 KiB: under the
+ * @nr faults of 2 MiB fell back, all of them for that reason. Without our patch
+ * to mm, it takes a fault on ext4 twice when that comes down to 4 KiB: under the
  * VMA lock, where it is turned away, and under the mmap lock.
  */
 #define EXPECT_FALLBACKS(nr, why) do {		\

@@ -540,4 +540,92 @@ TEST_F(dax, transaction_before_entry)
 	EXPECT_LE(1, dax_count("jbd2_handle_start", "%s", ""));
 }
 
+/*
+ * A 4 KiB fault where there is no page table yet: mm allocates one, and that
+ * stays. Page tables are the only pages that are zeroed for a fault on a file
+ * with blocks. (H15)
+ */
+static unsigned int zeroed_pages(void)
+{
+	const char *p = dax_trace_text();
+	unsigned int nr = 0;
+
+	while ((p = strstr(p, "__GFP_ZERO"))) {
+		nr++;
+		p++;
+	}
+	return nr;
+}
+
+static void one_table(struct __test_metadata *_metadata, int flags, bool write)
+{
+	int fd = dax_file(2 * SZ_2M, WRITTEN);
+	char *p;
+
+	/* Off colour; and the tables above the page table are there. */
+	p = dax_map_shifted(fd, 0, 2 * SZ_2M, PROT_READ | PROT_WRITE, flags,
+			    SZ_4K);
+	dax_peek(p);
+	dax_trace_thread("kmem/mm_page_alloc", NULL);
+	if (write)
+		dax_poke(p + SZ_2M, 'w');
+	else
+		dax_peek(p + SZ_2M);
+	dax_trace_stop("kmem/mm_page_alloc");
+	EXPECT_EQ(1, zeroed_pages());
+	EXPECT_MAPPED("4K", p + SZ_2M);
+}
+
+TEST_F(dax, one_table_for_a_load)
+{
+	one_table(_metadata, MAP_SHARED, false);
+}
+
+TEST_F(dax, one_table_for_a_store)
+{
+	one_table(_metadata, MAP_SHARED, true);
+}
+
+TEST_F(dax, one_table_for_a_copy)
+{
+	one_table(_metadata, MAP_PRIVATE, true);
+}
+
+/*
+ * mm takes a fault on DAX under the lock of the VMA, and does not turn it away
+ * there when it comes down to 4 KiB, to come again under mmap_lock: the huge
+ * one would fall back twice. (H15)
+ */
+static void falls_back_once(struct __test_metadata *_metadata, int flags,
+			    bool write)
+{
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p;
+
+	NEED_EVENT("dax_fault_fallback");
+	p = dax_map_shifted(fd, 0, SZ_2M, PROT_READ | PROT_WRITE, flags, SZ_4K);
+	dax_trace(fd, "dax_fault_fallback");
+	if (write)
+		dax_poke(p + SZ_4K, 'w');
+	else
+		dax_peek(p + SZ_4K);
+	EXPECT_EQ(1, dax_count("dax_fault_fallback", "%s", ""));
+	EXPECT_MAPPED("4K", p + SZ_4K);
+}
+
+TEST_F(dax, load_falls_back_once)
+{
+	falls_back_once(_metadata, MAP_SHARED, false);
+}
+
+TEST_F(dax, store_falls_back_once)
+{
+	falls_back_once(_metadata, MAP_SHARED, true);
+}
+
+TEST_F(dax, private_load_falls_back_once)
+{
+	falls_back_once(_metadata, MAP_PRIVATE, false);
+}
+
 TEST_HARNESS_MAIN
