@@ -33,6 +33,7 @@ programs=(table fallback zero fsync fsync_race page_table private wakeup
 	  truncate dma evict map_sync io fsx reflink enospc hwpoison failslab
 	  inject interrupt badblocks trace_lines ndctl
 	  promote promote_mix collapse promote_race promote_stress
+	  softdirty uffd poke cachestat
 	  daxstress)
 filesystems=(ext4 xfs)
 
