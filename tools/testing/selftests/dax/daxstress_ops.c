@@ -853,6 +853,205 @@ static bool op_outside(struct world *w, const struct op *op)
 	return true;
 }
 
+/* The file that a mapping is of, as the other side of a copy. */
+
+/*
+ * A place of a mapping at @at, and one of its file at @off which is of the same
+ * length: the same one, its neighbour, in the same page or entry, or anywhere. No
+ * other one overlaps it: which byte is then copied first is open.
+ */
+static size_t some_alias(const struct map *m, const struct op *op, size_t *at,
+			 size_t *off)
+{
+	size_t len = some_place(m, op->arg[1], op->arg[2], at), here, apart;
+
+	if (!len)
+		return 0;
+	here = m->off + *at;
+	switch (op->arg[3] % 8) {
+	case 0:
+		*off = here;
+		break;
+	case 1:
+		*off = here + len;
+		break;
+	case 2:
+		*off = here >= len ? here - len : here + len;
+		break;
+	case 3:
+		*off = here ^ SZ_4K / 2;
+		break;
+	case 4:
+		*off = here ^ SZ_4K;
+		break;
+	case 5:
+		*off = here ^ SZ_1M;
+		break;
+	default:
+		*off = some_offset(STRESS_LEN, op->arg[3] >> 3);
+	}
+	if (*off >= STRESS_LEN)
+		return 0;
+	len = min_size(len, STRESS_LEN - *off);
+	apart = *off < here ? here - *off : *off - here;
+	return apart ? min_size(len, apart) : len;
+}
+
+static void map_gather(const struct map *m, size_t at, size_t len, char *to)
+{
+	while (len) {
+		size_t n = min_size(len, SZ_4K - at % SZ_4K);
+
+		memcpy(to, map_bytes(m, at), n);
+		at += n;
+		to += n;
+		len -= n;
+	}
+}
+
+#define ALIAS_ROOM	(SZ_2M / 8)
+
+static void split(struct iovec iov[2], char *p, size_t len)
+{
+	iov[0] = (struct iovec){ p, len / 3 };
+	iov[1] = (struct iovec){ p + len / 3, len - len / 3 };
+}
+
+static ssize_t alias_pwrite(struct file *f, char *p, size_t len, off_t off,
+			    unsigned int how)
+{
+	struct iovec iov[2];
+
+	if (how % 4 == 1 && f->direct >= 0)
+		return pwrite(f->direct, p, len, off);
+	if (how % 4 != 2)
+		return pwrite(f->fd, p, len, off);
+	split(iov, p, len);
+	return pwritev(f->fd, iov, 2, off);
+}
+
+static ssize_t alias_pread(struct file *f, char *p, size_t len, off_t off,
+			   unsigned int how)
+{
+	struct iovec iov[2];
+
+	if (how % 4 == 1 && f->direct >= 0)
+		return pread(f->direct, p, len, off);
+	if (how % 4 != 2)
+		return pread(f->fd, p, len, off);
+	split(iov, p, len);
+	return preadv(f->fd, iov, 2, off);
+}
+
+static void tell_alias(struct world *w, const struct map *m, size_t at,
+		       size_t len, const char *how, size_t off)
+{
+	tell(w, "%#zx+%#zx of map %u %s %#zx of its file %u", at, len,
+	     map_nr(w, m), how, off, file_nr(w, m->file));
+}
+
+static bool op_alias_write(struct world *w, const struct op *op)
+{
+	struct map *m = some_map(w, op->arg[0]);
+	size_t at, off, len = some_alias(m, op, &at, &off);
+	static char bytes[ALIAS_ROOM];
+	ssize_t n;
+
+	if (!len || !map_allows(m, at, len, false))
+		return false;
+	tell_alias(w, m, at, len, "to", off);
+	map_gather(m, at, len, bytes);
+	n = alias_pwrite(m->file, m->addr + at, len, off, op->arg[0] >> 16);
+	if (n != (ssize_t)len)
+		refused(w, "pwrite from a mapping of the file: %zd of %zu, %s",
+			n, len, strerror(errno));
+	file_written(m->file, off, bytes, len);
+	look_at(w, m->file, off, len, op->arg[3] >> 3);
+	return true;
+}
+
+static bool op_alias_read(struct world *w, const struct op *op)
+{
+	struct map *m = some_map(w, op->arg[0]);
+	size_t at, off, len = some_alias(m, op, &at, &off);
+	static char bytes[ALIAS_ROOM];
+	ssize_t n;
+
+	if (!len || off + len > m->file->size || !map_allows(m, at, len, true))
+		return false;
+	tell_alias(w, m, at, len, "from", off);
+	memcpy(bytes, m->file->data + off, len);
+	n = alias_pread(m->file, m->addr + at, len, off, op->arg[0] >> 16);
+	if (n != (ssize_t)len)
+		refused(w, "pread to a mapping of the file: %zd of %zu, %s",
+			n, len, strerror(errno));
+	map_written(m, at, bytes, len);
+	map_compare(w, m, at, min_size(len, 64));
+	look_at(w, m->file, m->off + at, len, op->arg[3] >> 3);
+	return true;
+}
+
+/* Pages of the mapping, in a pipe, are written to its file. */
+static bool op_alias_splice(struct world *w, const struct op *op)
+{
+	struct map *m = some_map(w, op->arg[0]);
+	size_t at, off, len = some_alias(m, op, &at, &off);
+	static char bytes[ALIAS_ROOM];
+	loff_t to = off;
+	int ends[2];
+
+	if (!len || !map_allows(m, at, len, false))
+		return false;
+	len = min_size(len, 15 * SZ_4K);	/* what a pipe has room for */
+	tell_alias(w, m, at, len, "by a pipe to", off);
+	map_gather(m, at, len, bytes);
+	if (pipe(ends))
+		dax_die("pipe: %s", strerror(errno));
+	if (vmsplice(ends[1], &(struct iovec){ m->addr + at, len }, 1, 0) !=
+	    (ssize_t)len)
+		refused(w, "vmsplice: %s", strerror(errno));
+	for (size_t left = len; left; ) {
+		ssize_t n = splice(ends[0], NULL, m->file->fd, &to, left, 0);
+
+		if (n <= 0)
+			refused(w, "splice to the file: %zd, %s", n,
+				strerror(errno));
+		left -= n;
+	}
+	close(ends[0]);
+	close(ends[1]);
+	file_written(m->file, off, bytes, len);
+	look_at(w, m->file, off, len, op->arg[3] >> 3);
+	return true;
+}
+
+/* One range of a file to another one of it, while it is mapped. */
+static bool op_alias_copy(struct world *w, const struct op *op)
+{
+	struct map *m = some_map(w, op->arg[0]);
+	size_t at, off, len = some_alias(m, op, &at, &off);
+	loff_t from = m ? m->off + at : 0, to = off;
+	static char bytes[ALIAS_ROOM];
+
+	if (!len || from == to)
+		return false;
+	tell_alias(w, m, at, len, "by copy_file_range to", off);
+	memcpy(bytes, m->file->data + from, len);
+	for (size_t left = len; left; ) {
+		ssize_t n = copy_file_range(m->file->fd, &from, m->file->fd,
+					    &to, left, 0);
+
+		if (n <= 0)
+			refused(w, "copy_file_range: %zd, %s", n,
+				strerror(errno));
+		left -= n;
+	}
+	file_written(m->file, off, bytes, len);
+	map_compare(w, m, at, min_size(len, 64));
+	look_at(w, m->file, off, len, op->arg[3] >> 3);
+	return true;
+}
+
 /* Processes, caches, mounts. */
 
 /*
@@ -1020,6 +1219,10 @@ static const struct {
 	{ "read-to-map", op_read_to_map, 100, NEED_DIRECT },
 	{ "write-from-map", op_write_from_map, 100, NEED_DIRECT },
 	{ "pinned", op_pinned, 500, 0 },
+	{ "alias-write", op_alias_write, 600, 0 },
+	{ "alias-read", op_alias_read, 300, 0 },
+	{ "alias-splice", op_alias_splice, 200, 0 },
+	{ "alias-copy", op_alias_copy, 100, 0 },
 	{ "outside", op_outside, 200, NEED_OUTSIDE },
 	{ "fork", op_fork, 15, 0 },
 	{ "evict", op_evict, 3, NEED_DROP_CACHES },
