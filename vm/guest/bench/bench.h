@@ -84,6 +84,7 @@ void bench_aged(void);
 void bench_fault(void);
 void bench_sync(void);
 void bench_io(void);
+void bench_range(void);
 void bench_processes(void);
 void bench_grow(void);
 void bench_policy(void);

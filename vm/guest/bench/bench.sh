@@ -51,7 +51,7 @@ play()
 
 play_icount()
 {
-	play ${BENCH_SECTIONS:-touch fault sync io processes locks}
+	play ${BENCH_SECTIONS:-touch fault sync io range processes locks}
 	if [[ ${BENCH_SECTIONS:-} ]]; then return; fi
 	dev=/dev/pmem1 size=640 play aged
 	if [[ $mkfs == aligned ]]; then play grow policy; fi

@@ -23,6 +23,8 @@ static const struct section {
 	{ "fault", "Instructions per fault", bench_fault },
 	{ "sync", "Instructions per fsync (of 64 MiB)", bench_sync },
 	{ "io", "Instructions per read(2) and write(2)", bench_io },
+	{ "range", "Instructions per call for a page of a file that was mapped",
+	  bench_range },
 	{ "processes", "16 MiB in each process: instructions", bench_processes },
 	{ "grow", "As work grows: instructions", bench_grow },
 	{ "policy", "Promotion", bench_policy },

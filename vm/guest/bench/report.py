@@ -216,6 +216,7 @@ class Report:
         for first, last, metric in (
                 ("fallocated 16 MiB, per MiB", "fallocated 2048 MiB, per MiB", "instr"),
                 ("4K hole at 1 entries", "4K hole at 500000 entries", "median"),
+                ("punch 4K of 2 MiB", "punch 4K of 64 MiB", "median"),
                 ("1 processes, aligned first", "64 processes, aligned first", "instr"),
                 ("1 processes, off-colour first", "64 processes, off-colour first", "instr")):
             for fs, mkfs in COLUMNS:
