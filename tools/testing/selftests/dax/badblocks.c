@@ -4,6 +4,9 @@
  * faults of them fail, all others do not, and who writes a whole page over them
  * makes them good again.
  *
+ * A page may also turn bad when the file has an entry for it. Who has it mapped by
+ * then goes on, but the next fault asks the device first.
+ *
  * The list is a file of the block device that can be written to. Who writes to
  * the device takes blocks off the list, if there is no firmware that has to be
  * asked; that is how each test leaves the device as it found it.
@@ -279,6 +282,86 @@ TEST_F(badblocks, huge_read_fault)
 TEST_F(badblocks, huge_write_fault)
 {
 	huge_fault(_metadata, true);
+}
+
+/*
+ * The entry is there, clean or dirty, when the block turns bad. What is mapped
+ * already stays; a new mapping gets all pages but that one.
+ */
+static void bad_below_entry(struct __test_metadata *_metadata, bool huge,
+			    bool dirty)
+{
+	char *old, *p;
+	int fd;
+
+	NEED(bad_fs());
+	fd = dax_file(SZ_2M, WRITTEN);
+	old = huge ? dax_map(fd, 0, SZ_2M) : dax_map_small(fd, SZ_2M);
+	for (int page = BAD - 1; page <= BAD + 1; page++) {
+		if (dirty)
+			dax_poke(old + page * SZ_4K, FILL);
+		else
+			dax_peek(old + page * SZ_4K);
+	}
+	ASSERT_MAPPED(huge ? "2M" : "4K", old + AT_BAD);
+	make_bad(fd);
+	/* Unmapped, mapped anew, and as the first fault of a page table. */
+	dax_zap(old, SZ_2M);
+	expect_poison(_metadata, old, dirty);
+	p = huge ? dax_map(fd, 0, SZ_2M) : dax_map_small(fd, SZ_2M);
+	expect_poison(_metadata, p, false);
+	expect_poison(_metadata, p, true);
+	EXPECT_EQ(0, dax_touch_signal(p + AT_BAD + SZ_4K, false, NULL));
+	EXPECT_MAPPED("4K", p + AT_BAD + SZ_4K);
+	expect_rest_well(_metadata, fd, p);
+	expect_poison(_metadata, p, false);
+	dax_unmap(p, SZ_2M);
+	dax_unmap(old, SZ_2M);
+	expect_recovers(_metadata, fd);
+}
+
+TEST_F(badblocks, below_small_entry)
+{
+	bad_below_entry(_metadata, false, false);
+}
+
+TEST_F(badblocks, below_small_dirty_entry)
+{
+	bad_below_entry(_metadata, false, true);
+}
+
+TEST_F(badblocks, below_huge_entry)
+{
+	bad_below_entry(_metadata, true, false);
+}
+
+TEST_F(badblocks, below_huge_dirty_entry)
+{
+	bad_below_entry(_metadata, true, true);
+}
+
+/*
+ * A small mapping of a page out of a large entry, by a process that has not seen
+ * the file before; and a private store, which copies the page.
+ */
+TEST_F(badblocks, below_entry_of_others)
+{
+	char *huge, *p;
+	int fd;
+
+	NEED(bad_fs());
+	fd = dax_file(SZ_2M, WRITTEN);
+	huge = dax_map(fd, 0, SZ_2M);
+	dax_poke(huge, FILL);
+	make_bad(fd);
+	p = dax_map_small(fd, SZ_2M);
+	expect_poison(_metadata, p, false);
+	expect_poison(_metadata, p, true);
+	expect_poison(_metadata, dax_map_private(fd, 0, SZ_2M), true);
+	expect_rest_well(_metadata, fd, p);
+	dax_unmap(huge, SZ_2M);
+	dax_unmap(p, SZ_2M);
+	expect_recovers(_metadata, fd);
 }
 
 /* Entries were small when the block turned bad: so they stay. */
