@@ -147,6 +147,50 @@ static inline bool dax_stall_sleeps_in(pid_t pid, const char *name)
 
 #define DAX_STALL_SECONDS	60
 
+/* The same as dax_stall_join(); or -1 if it does not end, and is killed then. */
+static inline int dax_stall_ends(pid_t pid)
+{
+	for (int i = 0; i < DAX_STALL_SECONDS * 100; i++) {
+		if (dax_stall_ended(pid))
+			return dax_stall_join(pid);
+		usleep(10000);
+	}
+	dax_sh("cat /proc/%d/stack; kill -KILL %d; false", pid, pid);
+	return -1;
+}
+
+/* Sleeps in the kernel, or runs there and here (false)? */
+static inline bool dax_stall_asleep(pid_t pid)
+{
+	char path[64], state = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	file = fopen(path, "r");
+	if (file && fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+		state = 0;
+	if (file)
+		fclose(file);
+	return state == 'S' || state == 'D';
+}
+
+/*
+ * Waits until @pid has been asleep for 20 looks in a row; false if it ends
+ * before that. It may not have been told to sleep for anything but the stall.
+ */
+static inline bool dax_stall_waits(pid_t pid)
+{
+	for (int i = 0, asleep = 0; i < DAX_STALL_SECONDS * 100; i++) {
+		if (dax_stall_ended(pid))
+			return false;
+		asleep = dax_stall_asleep(pid) ? asleep + 1 : 0;
+		if (asleep == 20)
+			return true;
+		usleep(10000);
+	}
+	return false;
+}
+
 /* Waits until so many events with @pattern were seen. */
 static inline void dax_stall_until(unsigned int nr, const char *event,
 				   const char *pattern)
