@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Whoever lets a page go, whoever waits for it gets on. Before blocks go, the one
+ * who takes them waits until nobody uses their pages. Some who use one wake him when
+ * they let it go, and others, such as a futex call and access to another process's
+ * memory, do not: the wait may not depend on it. (W17, N1)
+ *
+ * Each way to use a page against each way to wait for it: a thread takes the page
+ * and lets it go without end, another takes its block and gives a new one, so many
+ * times. Whoever sleeps for ever stands still in a round, and is ended.
+ */
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <linux/futex.h>
+#include <sys/ioctl.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+#include "dax_harness.h"
+#include "dax_stall.h"
+
+#define PUNCH		(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
+#define FILE_LEN	(4 * SZ_4K)
+
+/* How long a round may take: hundreds of times what a slow machine takes. */
+#define ROUND_SECONDS	20
+
+/* Shared with the process that is watched. */
+struct job {
+	volatile unsigned int round, uses;
+	volatile bool stop;
+	unsigned int rounds;
+	int fd, source, device, memory, pipe[2], copy[2];
+	char *p;
+	char *buf;
+	const struct waker *waker;
+};
+
+/* --- who uses the page -------------------------------------------------------- */
+
+static bool wake_futex(struct job *job)
+{
+	return syscall(SYS_futex, job->p, FUTEX_WAKE, 1, NULL, NULL, 0) >= 0;
+}
+
+static bool read_memory(struct job *job)
+{
+	return pread(job->memory, job->buf, 8, (uintptr_t)job->p) == 8;
+}
+
+static bool write_memory(struct job *job)
+{
+	return pwrite(job->memory, job->buf, 1, (uintptr_t)job->p + 8) == 1;
+}
+
+static bool read_process(struct job *job)
+{
+	struct iovec here = { job->buf, 8 }, there = { job->p, 8 };
+
+	return process_vm_readv(getpid(), &here, 1, &there, 1, 0) == 8;
+}
+
+static bool direct_write(struct job *job)
+{
+	return pwrite(job->device, job->p, SZ_4K, 0) == (ssize_t)SZ_4K;
+}
+
+static bool direct_read(struct job *job)
+{
+	return pread(job->device, job->p, SZ_4K, 0) == (ssize_t)SZ_4K;
+}
+
+static bool into_pipe(struct job *job)
+{
+	struct iovec iov = { job->p, SZ_4K };
+
+	return vmsplice(job->pipe[1], &iov, 1, SPLICE_F_NONBLOCK) > 0;
+}
+
+static bool pipe_and_read(struct job *job)
+{
+	return into_pipe(job) && read(job->pipe[0], job->buf, SZ_4K) > 0;
+}
+
+/* The page is in two pipes, and the one is emptied after the other. */
+static bool pipe_and_tee(struct job *job)
+{
+	ssize_t n;
+
+	if (!into_pipe(job))
+		return false;
+	n = tee(job->pipe[0], job->copy[1], SZ_4K, SPLICE_F_NONBLOCK);
+	return read(job->pipe[0], job->buf, SZ_4K) > 0 && n > 0 &&
+		read(job->copy[0], job->buf, SZ_4K) > 0;
+}
+
+/* A pipe that is closed lets go what is in it. */
+static bool pipe_and_close(struct job *job)
+{
+	struct iovec iov = { job->p, SZ_4K };
+	bool used;
+	int fd[2];
+
+	if (pipe(fd))
+		return false;
+	used = vmsplice(fd[1], &iov, 1, SPLICE_F_NONBLOCK) > 0;
+	close(fd[0]);
+	close(fd[1]);
+	return used;
+}
+
+struct waker {
+	bool (*use)(struct job *job);
+	bool device;		/* wants a second device */
+	unsigned int rounds;	/* more for those that do not wake */
+};
+
+FIXTURE(waker) {
+};
+
+FIXTURE_VARIANT(waker) {
+	struct waker waker;
+};
+
+#define WAKER(name, ...) \
+	FIXTURE_VARIANT_ADD(waker, name) { .waker = { __VA_ARGS__ } }
+
+WAKER(futex, .use = wake_futex, .rounds = 6000);
+WAKER(memory_read, .use = read_memory, .rounds = 6000);
+WAKER(memory_write, .use = write_memory, .rounds = 3000);
+WAKER(process_vm, .use = read_process, .rounds = 1000);
+WAKER(direct_write, .use = direct_write, .device = true, .rounds = 1000);
+WAKER(direct_read, .use = direct_read, .device = true, .rounds = 1000);
+WAKER(pipe_read, .use = pipe_and_read, .rounds = 1000);
+WAKER(pipe_tee, .use = pipe_and_tee, .rounds = 1000);
+WAKER(pipe_close, .use = pipe_and_close, .rounds = 1000);
+
+FIXTURE_SETUP(waker)
+{
+	if (!getenv("DAX_DIR"))
+		SKIP(return, "DAX_DIR names no DAX mount: use run_dax_tests.sh");
+	dax_enter();
+}
+
+FIXTURE_TEARDOWN(waker)
+{
+	dax_leave();
+}
+
+/* --- who waits for it --------------------------------------------------------- */
+
+static bool refill(struct job *job)
+{
+	char c = 'a' + job->round % 26, seen = 0;
+
+	return pwrite(job->fd, &c, 1, 16) == 1 &&
+		pread(job->fd, &seen, 1, 16) == 1 && seen == c;
+}
+
+static bool by_truncate(struct job *job)
+{
+	return !ftruncate(job->fd, 0) && !ftruncate(job->fd, FILE_LEN) &&
+		refill(job);
+}
+
+static bool by_punch(struct job *job)
+{
+	return !fallocate(job->fd, PUNCH, 0, SZ_4K) && refill(job);
+}
+
+static bool by_zero_range(struct job *job)
+{
+	return !fallocate(job->fd, FALLOC_FL_ZERO_RANGE, 0, SZ_4K) &&
+		refill(job);
+}
+
+static bool by_collapse(struct job *job)
+{
+	return !fallocate(job->fd, FALLOC_FL_COLLAPSE_RANGE, 0, SZ_4K) &&
+		!ftruncate(job->fd, FILE_LEN) && refill(job);
+}
+
+static bool by_remap(struct job *job)
+{
+	struct file_clone_range range = {
+		.src_fd = job->source, .src_length = SZ_4K,
+	};
+
+	return !ioctl(job->fd, FICLONERANGE, &range) && refill(job);
+}
+
+/* --- both --------------------------------------------------------------------- */
+
+static void *use_on(void *arg)
+{
+	struct job *job = arg;
+
+	while (!job->stop)
+		job->uses += job->waker->use(job);
+	return NULL;
+}
+
+static int open_for_waker(struct job *job)
+{
+	job->memory = open("/proc/self/mem", O_RDWR);
+	if (job->memory < 0 || pipe(job->pipe) || pipe(job->copy) ||
+	    posix_memalign((void **)&job->buf, SZ_4K, SZ_4K))
+		return 1;
+	if (!job->waker->device)
+		return 0;
+	job->device = open(dax_scratch_device(), O_RDWR | O_DIRECT);
+	return job->device < 0;
+}
+
+static int run_job(struct job *job, bool (*wait)(struct job *job))
+{
+	pthread_t thread;
+
+	if (open_for_waker(job))
+		return 1;
+	thread = dax_thread(use_on, job);
+	for (; job->round < job->rounds; job->round++)
+		if (!wait(job))
+			return 2;
+	/* Where it is fast, the other had better had a chance, too. */
+	while (!job->uses)
+		sched_yield();
+	job->stop = true;
+	dax_join(thread);
+	return 0;
+}
+
+#define STANDS_STILL	(-1)
+
+static int watch(struct job *job, pid_t pid)
+{
+	unsigned int seen = 0, still = 0;
+
+	while (!dax_stall_ended(pid)) {
+		usleep(10000);
+		still = job->round == seen ? still + 1 : 0;
+		seen = job->round;
+		if (still > ROUND_SECONDS * 100) {
+			dax_sh("cat /proc/%d/stack; false", pid);
+			kill(pid, SIGKILL);
+			dax_stall_join(pid);
+			return STANDS_STILL;
+		}
+	}
+	return dax_stall_join(pid);
+}
+
+static void against(struct __test_metadata *_metadata,
+		    const struct waker *waker, bool (*wait)(struct job *job))
+{
+	struct job *job;
+	pid_t pid;
+
+	NEED(waker->device && !dax_scratch_device() ?
+	     "needs a second device in DAX_SCRATCH" : NULL);
+	job = mmap(NULL, sizeof(*job), PROT_READ | PROT_WRITE,
+		   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, job);
+	job->waker = waker;
+	job->rounds = dax_scale(waker->rounds);
+	job->fd = dax_create("file");
+	job->source = dax_create("source");
+	dax_fill(job->fd, 0, FILE_LEN, FILL);
+	dax_fill(job->source, 0, FILE_LEN, FILL);
+	dax_fsync(job->fd);
+	job->p = dax_map(job->fd, 0, FILE_LEN);
+	fflush(NULL);
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(run_job(job, wait));
+	EXPECT_EQ(0, watch(job, pid))
+		TH_LOG("round %u of %u", job->round, job->rounds);
+	EXPECT_LT(0, job->uses);
+}
+
+TEST_F(waker, truncate)
+{
+	against(_metadata, &variant->waker, by_truncate);
+}
+
+TEST_F(waker, punch)
+{
+	against(_metadata, &variant->waker, by_punch);
+}
+
+TEST_F(waker, zero_range)
+{
+	against(_metadata, &variant->waker, by_zero_range);
+}
+
+TEST_F(waker, collapse)
+{
+	against(_metadata, &variant->waker, by_collapse);
+}
+
+TEST_F(waker, remap)
+{
+	NEED_XFS();
+	against(_metadata, &variant->waker, by_remap);
+}
+
+TEST_HARNESS_MAIN
