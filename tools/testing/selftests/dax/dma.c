@@ -266,16 +266,50 @@ static void promote_under_io(struct __test_metadata *_metadata, int fd, char *p)
 	dax_unmap(huge, SZ_2M);
 }
 
+static void cut_by_truncate(int fd)
+{
+	dax_truncate(fd, 0);
+}
+
+static void cut_by_punch(int fd)
+{
+	dax_falloc(fd, PUNCH, 0, SZ_2M);
+}
+
+/*
+ * Who waits for a page also looks at it from time to time, for the sake of those
+ * who do not wake him. A device does: its wakeup has to be what ended the wait. A
+ * core of ours tells that by an event, and no other does. (W17)
+ */
+static bool tells_waits(struct __test_metadata *_metadata)
+{
+	if (dax_has_event("dax_grab_entry"))
+		EXPECT_EQ(NULL, dax_no_event("dax_idle_page"));
+	return dax_has_event("dax_idle_page");
+}
+
+static void expect_woken(struct __test_metadata *_metadata)
+{
+	EXPECT_EQ(1, dax_count("dax_idle_page", "woken"));
+	EXPECT_EQ(0, dax_count("dax_idle_page", "polled"));
+}
+
 static void cut_once(struct __test_metadata *_metadata, int source,
 		     void (*cut)(int fd), void *(*busy)(void *), bool promote)
 {
+	/* Who stores meanwhile may have the page for a moment of its own. */
+	bool alone = !busy && (cut == cut_by_truncate || cut == cut_by_punch);
 	struct slow slow = {};
 	pthread_t thread = 0;
 	aio_context_t ctx;
 	long early, done;
+	bool told;
 	char *p;
 
 	slow.fd = dax_file(SZ_2M, PREALLOC);
+	told = alone && tells_waits(_metadata);
+	if (told)
+		dax_trace(slow.fd, "dax_idle_page");
 	slow.p = dax_map(slow.fd, 0, SZ_2M);
 	p = promote ? dax_map_small(slow.fd, SZ_2M) :
 		      dax_map(slow.fd, 0, SZ_2M);
@@ -300,6 +334,8 @@ static void cut_once(struct __test_metadata *_metadata, int source,
 		dax_join(thread);
 	EXPECT_EQ(0, early);
 	EXPECT_EQ(1, done);
+	if (told)
+		expect_woken(_metadata);
 	if (!done)
 		completed(ctx, 1);
 	syscall(__NR_io_destroy, ctx);
@@ -317,16 +353,6 @@ static void cut_during_io(struct __test_metadata *_metadata,
 	NEED(slow_source(&source));
 	while (rounds--)
 		cut_once(_metadata, source, cut, busy, promote);
-}
-
-static void cut_by_truncate(int fd)
-{
-	dax_truncate(fd, 0);
-}
-
-static void cut_by_punch(int fd)
-{
-	dax_falloc(fd, PUNCH, 0, SZ_2M);
 }
 
 TEST_F(dax, truncate_waits_for_unmapped_io)
