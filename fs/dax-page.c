@@ -381,14 +381,28 @@ static bool dax_page_idle(const struct page *page)
  */
 int dax_wait_page_idle(struct inode *inode, struct page *page)
 {
-	long left = DAX_IDLE_LOOK;
-	int err;
+	wait_queue_head_t *wq = __var_waitqueue(&page->_refcount);
+	struct wait_bit_queue_entry waiter;
+	bool woken = true;
+	long err;
 
-	err = ___wait_var_event(&page->_refcount, dax_page_idle(page),
-				TASK_INTERRUPTIBLE, 0, 0,
-				left = schedule_timeout(DAX_IDLE_LOOK));
+	init_wait_var_entry(&waiter, &page->_refcount, 0);
+	for (;;) {
+		err = prepare_to_wait_event(wq, &waiter.wq_entry,
+					    TASK_INTERRUPTIBLE);
+		if (dax_page_idle(page)) {
+			err = 0;
+			break;
+		}
+		if (err)
+			break;
+		schedule_timeout(DAX_IDLE_LOOK);
+		/* A wakeup takes the sleeper off the queue. */
+		woken = list_empty_careful(&waiter.wq_entry.entry);
+	}
+	finish_wait(wq, &waiter.wq_entry);
 	if (!err)
-		trace_dax_idle_page(inode, page_to_pfn(page), left);
+		trace_dax_idle_page(inode, page_to_pfn(page), woken);
 	return err;
 }
 EXPORT_SYMBOL_GPL(dax_wait_page_idle);
