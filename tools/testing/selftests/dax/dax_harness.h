@@ -44,8 +44,16 @@ FIXTURE_TEARDOWN(dax)
 } while (0)
 
 #define NEED_EVENT(event)	NEED(dax_no_event(event))
+/* Our core tells of its walks; if another does not, that is no failure. */
+#define NEED_WALKS() do {			\
+	NEED_EVENT("dax_grab_entry");		\
+	ASSERT_TRUE(dax_has_event("dax_walk"));	\
+} while (0)
 #define NEED_XFS()	\
 	NEED(dax_is_xfs() ? NULL : "reflink is a feature of XFS")
+
+/* A walk rests after 2 MiB, and one entry more. */
+#define WALK_PAGES	(2 * PAGES_2M)
 
 /*
  * Without our patch to mm, it takes a fault on ext4 twice when that comes down to

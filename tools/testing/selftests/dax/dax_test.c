@@ -855,6 +855,40 @@ unsigned int dax_count(const char *event, const char *fmt, ...)
 	return count;
 }
 
+static void add_walk(struct dax_walks *walks, const char *line,
+		     const char *what)
+{
+	unsigned long entries, pages;
+	char word[16];
+
+	if (sscanf(line, " dev %*s ino %*s %15s entries %lu pages %lu", word,
+		   &entries, &pages) != 3)
+		dax_die("dax_walk has another text than expected: %.80s", line);
+	if (what && strcmp(what, word))
+		return;
+	walks->nr++;
+	walks->entries += entries;
+	walks->pages += pages;
+	if (walks->longest < pages)
+		walks->longest = pages;
+}
+
+struct dax_walks dax_walks(const char *what)
+{
+	static const char event[] = "dax_walk:";
+	struct dax_walks walks = {};
+
+	trace_drain();
+	for (const char *p = trace_text; *p; ) {
+		const char *end = strchrnul(p, '\n');
+
+		if (!strncmp(p, event, strlen(event)))
+			add_walk(&walks, p + strlen(event), what);
+		p = *end ? end + 1 : end;
+	}
+	return walks;
+}
+
 /* Promotion. */
 
 #define POLICY	"/sys/module/fs_dax/parameters/promote"

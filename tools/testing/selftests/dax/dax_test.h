@@ -138,6 +138,18 @@ unsigned int dax_count(const char *event, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /*
+ * What the event dax_walk tells of the walks over a file: how many stretches
+ * there were without a rest, what was handled in all of them, and how many pages
+ * in the longest one. @what is a word of the event, or NULL for all of them.
+ */
+struct dax_walks {
+	unsigned int nr;
+	unsigned long entries, pages, longest;
+};
+
+struct dax_walks dax_walks(const char *what);
+
+/*
  * Promotion: when it happens until the test ends, "off", "fault" or "eager",
  * or a reason to skip; what its counters say; and on request.
  */
