@@ -34,7 +34,7 @@ programs=(table fallback zero fsync fsync_race page_table private wakeup
 	  inject interrupt badblocks trace_lines ndctl
 	  promote promote_mix collapse promote_race promote_stress
 	  softdirty uffd poke cachestat
-	  aliasing cost daxstress)
+	  aliasing cost hold daxstress)
 filesystems=(ext4 xfs)
 
 tmp="" mnt="" hung="" policy=""

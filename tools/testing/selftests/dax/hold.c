@@ -1,0 +1,496 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A long call holds nobody up for all of its time. It handles 2 MiB, and one
+ * entry more, and then lets go of the lock that keeps faults out, or rests.
+ *
+ * While the call runs, probes fault: another page of the same file, a page of
+ * another file, and of another file system. What is asserted is a count: pages
+ * from one rest to the next, as the events tell, and faults of a probe that began
+ * and ended between the first and the last event of the call.
+ */
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+
+#include "dax_harness.h"
+
+#define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
+#define LONG	(32 * SZ_2M)
+#define TRIES	4
+
+/*
+ * A thread that faults one page over and over, and puts a line into the trace
+ * each time. What is between two of its lines has a fault in it.
+ */
+struct probe {
+	const char *line;
+	char *page;
+	pthread_t thread;
+	volatile bool stop;
+};
+
+static void *probe_run(void *arg)
+{
+	struct probe *probe = arg;
+
+	while (!probe->stop) {
+		dax_zap(probe->page, SZ_4K);
+		dax_peek(probe->page);
+		dax_trace_mark(probe->line);
+		usleep(200);
+	}
+	return NULL;
+}
+
+static void probe_start(struct probe *probe, const char *line, char *page)
+{
+	*probe = (struct probe){ .line = line, .page = page };
+	probe->thread = dax_thread(probe_run, probe);
+}
+
+/* The file system that a test does not run on. */
+static const char *other_fs(char *dir, size_t size)
+{
+	snprintf(dir, size, "/tmp/dax-scratch-%d-other", getpid());
+	if (!dax_scratch_device() || !dax_scratch_device()[0])
+		return "needs a second device in DAX_SCRATCH";
+	if (mkdir(dir, 0700) && errno != EEXIST)
+		dax_die("%s: %s", dir, strerror(errno));
+	if (dax_sh("mkfs.ext4 -q -F -b 4096 %s 64m && mount -o dax=always %s %s",
+		   dax_scratch_device(), dax_scratch_device(), dir))
+		dax_die("no other file system");
+	return NULL;
+}
+
+/* A file, of which the call takes the first @len bytes, and the probes. */
+struct scene {
+	int fd;
+	size_t len;
+	char *map;		/* what the call needs, if anything */
+	char other_dir[64];
+	struct probe same_file, other_file, other_fs;
+};
+
+static char *page_of(int fd)
+{
+	dax_fill(fd, 0, SZ_4K, FILL);
+	return dax_map(fd, 0, SZ_4K);
+}
+
+static int open_there(const char *dir)
+{
+	int fd = open(dir, O_TMPFILE | O_RDWR, 0600);
+
+	if (fd < 0)
+		dax_die("a file in %s: %s", dir, strerror(errno));
+	return fd;
+}
+
+/* The page behind @len is the probe's. */
+static const char *scene_open(struct scene *s, size_t len)
+{
+	*s = (struct scene){ .len = len };
+	s->fd = dax_file(len + SZ_2M, WRITTEN);
+	return other_fs(s->other_dir, sizeof(s->other_dir));
+}
+
+static void scene_close(struct scene *s)
+{
+	close(s->fd);
+	dax_sh("umount %s && rmdir %s", s->other_dir, s->other_dir);
+}
+
+static void probes_start(struct scene *s)
+{
+	int other = dax_create("other"), fs = open_there(s->other_dir);
+
+	probe_start(&s->same_file, "same-file",
+		    dax_map(s->fd, s->len + SZ_1M, SZ_4K));
+	probe_start(&s->other_file, "other-file", page_of(other));
+	probe_start(&s->other_fs, "other-fs", page_of(fs));
+	close(other);
+	close(fs);
+}
+
+static void probe_stop(struct probe *probe)
+{
+	probe->stop = true;
+	dax_join(probe->thread);
+	dax_unmap(probe->page, SZ_4K);
+}
+
+static void probes_stop(struct scene *s)
+{
+	probe_stop(&s->same_file);
+	probe_stop(&s->other_file);
+	probe_stop(&s->other_fs);
+}
+
+/*
+ * How many lines of @who are between the first and the last line that has all of
+ * @words in it.
+ */
+static unsigned int lines_between(const char *words, const char *who)
+{
+	unsigned int nr = 0, between = 0;
+	bool begun = false;
+	char line[512];
+
+	for (const char *p = dax_trace_text(); *p; ) {
+		const char *end = strchrnul(p, '\n');
+
+		snprintf(line, sizeof(line), "%.*s", (int)(end - p), p);
+		if (strstr(line, words)) {
+			between = nr;
+			begun = true;
+		} else if (begun && strstr(line, who)) {
+			nr++;
+		}
+		p = *end ? end + 1 : end;
+	}
+	return between;
+}
+
+/* A long call: what it needs, what it does, and the events that it causes. */
+struct long_call {
+	void (*prepare)(struct scene *s);
+	void (*run)(const struct scene *s);
+	const char *events;
+	const char *words;	/* of each of them; of run() itself, if CALL */
+};
+
+#define CALL	"call-"
+
+static void run_once(struct scene *s, const struct long_call *call)
+{
+	if (call->prepare)
+		call->prepare(s);
+	dax_trace(s->fd, call->events);
+	dax_trace_mark("trace-begins");
+	dax_trace_clear();
+	probes_start(s);
+	dax_trace_mark(CALL "begins");
+	call->run(s);
+	dax_trace_mark(CALL "ends");
+	probes_stop(s);
+}
+
+/* The second line says that a fault began after the first one. */
+static bool probed(const char *words, const char *who)
+{
+	return lines_between(words, who) >= 2;
+}
+
+/*
+ * A busy host may not let a probe run for as long as a call takes. It does not do
+ * so each time.
+ */
+static void run(struct __test_metadata *_metadata, struct scene *s,
+		const struct long_call *call, bool file_too)
+{
+	bool file = !file_too, other = false, fs = false;
+
+	for (int i = 0; i < TRIES && !(file && other && fs); i++) {
+		run_once(s, call);
+		file |= probed(call->words, "same-file");
+		other |= probed(call->words, "other-file");
+		fs |= probed(call->words, "other-fs");
+	}
+	EXPECT_TRUE(file);
+	EXPECT_TRUE(other);
+	EXPECT_TRUE(fs);
+}
+
+/* So many pieces at least, none of them longer than it may be. */
+static void in_pieces(struct __test_metadata *_metadata, const char *what,
+		      unsigned long pages)
+{
+	struct dax_walks walks = dax_walks(what);
+
+	EXPECT_LE(pages / WALK_PAGES, walks.nr)
+		TH_LOG("\"%s\"", what);
+	EXPECT_LE(pages, walks.pages)
+		TH_LOG("\"%s\"", what);
+	EXPECT_GE(WALK_PAGES, walks.longest)
+		TH_LOG("\"%s\"", what);
+}
+
+/* Calls that lock faults out, and let them in again. */
+
+static void share(struct scene *s)
+{
+	close(dax_clone(s->fd, "clone"));
+}
+
+static void write_all(const struct scene *s)
+{
+	char *buf = mmap(NULL, s->len, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	ssize_t n;
+
+	if (buf == MAP_FAILED)
+		dax_die("no memory");
+	n = pwrite(s->fd, buf, s->len, 0);
+	if (n != (ssize_t)s->len)
+		dax_die("pwrite: %zd, %s", n, strerror(errno));
+	munmap(buf, s->len);
+}
+
+TEST_F(dax, write_to_shared)
+{
+	static const struct long_call call = {
+		share, write_all, "dax_walk", " write entries ",
+	};
+	struct scene s;
+
+	NEED_XFS();
+	NEED_WALKS();
+	NEED(scene_open(&s, LONG));
+	run(_metadata, &s, &call, true);
+	in_pieces(_metadata, "write", s.len / SZ_4K);
+	EXPECT_LE(s.len / SZ_2M, dax_walks("write").nr);
+	scene_close(&s);
+}
+
+static void unshare_all(const struct scene *s)
+{
+	dax_falloc(s->fd, FALLOC_FL_UNSHARE_RANGE, 0, s->len);
+}
+
+TEST_F(dax, unshare)
+{
+	static const struct long_call call = {
+		share, unshare_all, "dax_walk", " unshare entries ",
+	};
+	struct scene s;
+
+	NEED_XFS();
+	NEED_WALKS();
+	NEED(scene_open(&s, LONG));
+	run(_metadata, &s, &call, true);
+	in_pieces(_metadata, "unshare", s.len / SZ_4K);
+	EXPECT_LE(s.len / SZ_2M, dax_walks("unshare").nr);
+	scene_close(&s);
+}
+
+/* Calls that do not lock faults out. */
+
+TEST_F(dax, write_in_place)
+{
+	static const struct long_call call = {
+		NULL, write_all, "dax_pte_fault_done", CALL,
+	};
+	struct scene s;
+
+	NEED(scene_open(&s, LONG));
+	run(_metadata, &s, &call, true);
+	scene_close(&s);
+}
+
+static void fsync_it(const struct scene *s)
+{
+	dax_fsync(s->fd);
+}
+
+static void make_dirty(struct scene *s)
+{
+	for (size_t at = 0; at < s->len; at += SZ_4K)
+		dax_poke(s->map + at, 'd');
+}
+
+static const struct long_call long_fsync = {
+	make_dirty, fsync_it, "dax_writeback_one", "dax_writeback_one:",
+};
+
+TEST_F(dax, fsync_of_large_entries)
+{
+	struct scene s;
+
+	NEED(scene_open(&s, 2 * LONG));
+	s.map = dax_map(s.fd, 0, s.len);
+	run(_metadata, &s, &long_fsync, true);
+	EXPECT_LE(s.len / SZ_2M, dax_count("dax_writeback_one", "%s", ""));
+	dax_unmap(s.map, s.len);
+	scene_close(&s);
+}
+
+TEST_F(dax, fsync_of_small_entries)
+{
+	struct scene s;
+
+	NEED(scene_open(&s, LONG / 2));
+	s.map = dax_map_small(s.fd, s.len);
+	run(_metadata, &s, &long_fsync, true);
+	EXPECT_LE(s.len / SZ_4K, dax_count("dax_writeback_one", "%s", ""));
+	dax_unmap(s.map, s.len);
+	scene_close(&s);
+}
+
+/* Another file each time: what is huge stays so. */
+static void make_small_entries(struct scene *s)
+{
+	char *p;
+
+	if (s->map) {
+		dax_unmap(s->map, s->len);
+		close(s->fd);
+		s->fd = dax_file(s->len + SZ_2M, WRITTEN);
+	}
+	p = dax_map_small(s->fd, s->len);
+	if (madvise(p, s->len, MADV_POPULATE_READ))
+		dax_die("MADV_POPULATE_READ: %s", strerror(errno));
+	dax_unmap(p, s->len);
+	s->map = dax_map(s->fd, 0, s->len);
+}
+
+static void collapse_all(const struct scene *s)
+{
+	int err = dax_collapse(s->map, s->len);
+
+	if (err)
+		dax_die("MADV_COLLAPSE: %s", strerror(err));
+}
+
+TEST_F(dax, madvise_collapse)
+{
+	static const struct long_call call = {
+		make_small_entries, collapse_all, "dax_promote_entry",
+		"dax_promote_entry:",
+	};
+	struct scene s;
+
+	NEED(dax_policy("off"));
+	NEED_EVENT("dax_promote_entry");
+	NEED(scene_open(&s, 2 * LONG));
+	run(_metadata, &s, &call, true);
+	EXPECT_EQ(s.len / SZ_2M, PROMOTE("done"));
+	dax_unmap(s.map, s.len);
+	scene_close(&s);
+}
+
+/*
+ * Calls that have to lock faults out for all of their time. They rest, so that
+ * others of the same CPU, and interrupts, have their turn.
+ */
+static void rests_of(struct __test_metadata *_metadata, size_t shift,
+		     void (*call)(const struct scene *s))
+{
+	struct scene s = { .fd = dax_file(LONG, WRITTEN), .len = LONG };
+	char *p = dax_map_shifted(s.fd, 0, s.len, PROT_READ, MAP_SHARED, shift);
+
+	ASSERT_EQ(0, madvise(p, s.len, MADV_POPULATE_READ));
+	dax_trace(s.fd, "dax_walk");
+	dax_trace_clear();
+	call(&s);
+	in_pieces(_metadata, "busy", s.len / SZ_4K);
+	in_pieces(_metadata, "drop", s.len / SZ_4K);
+	dax_unmap(p, s.len);
+	close(s.fd);
+}
+
+static void rests(struct __test_metadata *_metadata,
+		  void (*call)(const struct scene *s))
+{
+	NEED_WALKS();
+	rests_of(_metadata, 0, call);
+	rests_of(_metadata, SZ_4K, call);
+}
+
+static void punch_all(const struct scene *s)
+{
+	dax_falloc(s->fd, PUNCH, 0, s->len);
+}
+
+static void zero_all(const struct scene *s)
+{
+	dax_falloc(s->fd, FALLOC_FL_ZERO_RANGE, 0, s->len);
+}
+
+static void cut_all(const struct scene *s)
+{
+	dax_truncate(s->fd, 0);
+}
+
+static void collapse_start(const struct scene *s)
+{
+	dax_falloc(s->fd, FALLOC_FL_COLLAPSE_RANGE, 0, SZ_4K);
+}
+
+static void insert_start(const struct scene *s)
+{
+	dax_falloc(s->fd, FALLOC_FL_INSERT_RANGE, 0, SZ_4K);
+}
+
+TEST_F(dax, punch)
+{
+	rests(_metadata, punch_all);
+}
+
+TEST_F(dax, zero_range)
+{
+	rests(_metadata, zero_all);
+}
+
+TEST_F(dax, truncate_to_nothing)
+{
+	rests(_metadata, cut_all);
+}
+
+TEST_F(dax, collapse_range)
+{
+	rests(_metadata, collapse_start);
+}
+
+TEST_F(dax, insert_range)
+{
+	rests(_metadata, insert_start);
+}
+
+/* Two files with the same bytes, which then share their blocks. */
+static int dedupe_with;
+
+static void two_alike(struct scene *s)
+{
+	close(s->fd);
+	s->fd = dax_file(s->len + SZ_2M, WRITTEN);
+	dedupe_with = dax_file(s->len, WRITTEN);
+}
+
+static void dedupe_all(const struct scene *s)
+{
+	struct {
+		struct file_dedupe_range range;
+		struct file_dedupe_range_info info;
+	} arg = {};
+	size_t done = 0;
+
+	while (done < s->len) {
+		arg.range.src_offset = done;
+		arg.range.src_length = s->len - done;
+		arg.range.dest_count = 1;
+		arg.info.dest_fd = dedupe_with;
+		arg.info.dest_offset = done;
+		if (ioctl(s->fd, FIDEDUPERANGE, &arg) || arg.info.status ||
+		    !arg.info.bytes_deduped)
+			dax_die("FIDEDUPERANGE: %s, status %d", strerror(errno),
+				arg.info.status);
+		done += arg.info.bytes_deduped;
+	}
+	close(dedupe_with);
+}
+
+TEST_F(dax, dedupe)
+{
+	static const struct long_call call = {
+		two_alike, dedupe_all, "dax_walk", " compare entries ",
+	};
+	struct scene s;
+
+	NEED_XFS();
+	NEED_WALKS();
+	NEED(scene_open(&s, LONG));
+	run(_metadata, &s, &call, false);
+	in_pieces(_metadata, "compare", s.len / SZ_4K);
+	scene_close(&s);
+}
+
+TEST_HARNESS_MAIN
