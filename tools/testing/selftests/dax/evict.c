@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Files that go while somebody still has a page of theirs: with their last name
- * and their last user, or with an unmount; or do not. Who has the page is a pipe, into which
- * it was vmspliced: as with a device, munmap() and close() do not take it away,
- * but nothing depends on how fast it is. (T5)
+ * Files that are deleted while somebody still has a page of theirs keep their blocks
+ * until all of their own pages are idle. Nobody else waits for that: no other file,
+ * no sync(2), no freeze; an unmount waits for a moment, says so, and goes on; and it
+ * does not wait at all for a file that has a name. Who has the page is a pipe, into
+ * which it was vmspliced: as with a device, munmap() and close() do not take it away,
+ * but nothing depends on how fast it is. (T5, R6, R7)
  */
-#include <linux/membarrier.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/statvfs.h>
-#include <sys/syscall.h>
 
 #include "dax_harness.h"
 #include "dax_stall.h"
@@ -69,10 +71,14 @@ static unsigned long free_blocks(void)
 }
 
 /* Blocks come back in the background, but come they do. */
-static void wait_for_space(unsigned long blocks)
+static bool space_is_back(unsigned long blocks)
 {
-	while (free_blocks() < blocks)
-		sched_yield();
+	for (int i = 0; i < DAX_STALL_SECONDS * 10; i++) {
+		if (free_blocks() >= blocks)
+			return true;
+		usleep(100000);
+	}
+	return false;
 }
 
 /*
@@ -103,50 +109,7 @@ TEST_F(dax, deleted)
 
 	dax_truncate(fd, 0);
 	let_go(&held);
-	wait_for_space(before - 64);
-}
-
-/*
- * With a change of its DAX flag a file that keeps its name is not kept in memory,
- * either. Who deletes it later would know of no page.
- */
-static void change_flag(int fd, char sign)
-{
-	char path[PATH_MAX];
-
-	dax_name(fd, path, sizeof(path));
-	if (dax_sh("xfs_io -c 'chattr %cx' %s", sign, path))
-		dax_die("cannot change the DAX flag of %s", path);
-}
-
-TEST_F(dax, flag_changed)
-{
-	char page[SZ_4K], path[PATH_MAX];
-	unsigned long before;
-	struct held held;
-	int fd;
-
-	NEED(dax_scratch(dax_is_xfs() ? 320 : 96, "", "dax=inode"));
-	before = free_blocks();
-	fd = dax_create("held");
-	change_flag(fd, '+');
-	close(fd);
-	hold(&held, "held", 'h');
-	ASSERT_MAPPED("2M", held.p);
-	dax_name(held.fd, path, sizeof(path));
-	change_flag(held.fd, '-');
-	unmap_and_close(&held);
-	EXPECT_EQ(0, unlink(path));
-	sync();
-
-	fd = dax_fill_up(0);
-	dax_fill(fd, 0, lseek(fd, 0, SEEK_END), 'o');
-	dax_fsync(fd);
-	look(&held, page);
-	EXPECT_BYTES('h', page, SZ_4K);
-	dax_truncate(fd, 0);
-	let_go(&held);
-	wait_for_space(before - 64);
+	EXPECT_TRUE(space_is_back(before - 64));
 }
 
 /* One page after the other comes free: the last one counts. */
@@ -168,7 +131,7 @@ TEST_F(dax, deleted_by_and_by)
 	look(&later, page);
 	EXPECT_BYTES('h', page, SZ_4K);
 	let_go(&later);
-	wait_for_space(before - 64);
+	EXPECT_TRUE(space_is_back(before - 64));
 }
 
 /* Many files, of which each waits for a page of its own. */
@@ -193,7 +156,7 @@ TEST_F(dax, deleted_many)
 		EXPECT_BYTES('a' + i, page, SZ_4K);
 		let_go(&held[i]);
 	}
-	wait_for_space(before - 64);
+	EXPECT_TRUE(space_is_back(before - 64));
 }
 
 /*
@@ -216,117 +179,176 @@ TEST_F(dax, exit_with_own_pipe)
 	NEED(dax_small_scratch());
 	before = free_blocks();
 	EXPECT_EQ(0, dax_child(exit_with_pipe, NULL));
-	wait_for_space(before - 64);
-}
-
-static bool in_memunmap_pages(pid_t pid)
-{
-	return !dax_stall_ended(pid) &&
-		dax_stall_sleeps_in(pid, "memunmap_pages");
-}
-
-/* Who sleeps until others have seen that a device goes is awake after this. */
-static void pass_grace_periods(void)
-{
-	for (int i = 0; i < 10; i++)
-		if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
-			dax_die("membarrier: %s", strerror(errno));
+	EXPECT_TRUE(space_is_back(before - 64));
 }
 
 /*
- * A device that is removed takes its page structures along. Who has a page of a
- * file that was deleted would put it into nowhere.
+ * What two files share keeps neither of them: with the one deleted and idle, its
+ * space comes back, although somebody has a page of the other.
  */
-TEST_F(dax, device_goes)
+static int share_first_page(int fd, const char *name)
 {
-	struct dax_driver driver;
+	struct file_clone_range range = { .src_fd = fd, .src_length = SZ_4K };
+	int clone = dax_create(name);
+
+	if (ioctl(clone, FICLONERANGE, &range))
+		dax_die("FICLONERANGE: %s", strerror(errno));
+	return clone;
+}
+
+#define BIG	(8 * SZ_2M)
+
+static void shared_in_use(struct __test_metadata *_metadata, size_t shift)
+{
+	unsigned long before;
+	char page[SZ_4K], *a;
+	struct held other;
+	int fd;
+
+	NEED_XFS();
+	NEED(dax_small_scratch());
+	before = free_blocks();
+	fd = dax_file(BIG, WRITTEN);
+	other.fd = share_first_page(fd, "other");
+	a = dax_map_shifted(fd, 0, BIG, PROT_READ, MAP_SHARED, shift);
+	other.p = dax_map(other.fd, 0, SZ_4K);
+	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
+		dax_peek(a + at);
+	dax_peek(other.p);
+	ASSERT_EQ(dax_pfn(a), dax_pfn(other.p));
+	put_into_pipe(&other, 0);
+	dax_unlink(fd);
+	dax_unmap(a, BIG);
+	close(fd);
+	EXPECT_TRUE(space_is_back(before - 64));
+	look(&other, page);
+	EXPECT_BYTES(FILL, page, SZ_4K);
+	EXPECT_BYTES(FILL, other.p, SZ_4K);
+	let_go(&other);
+}
+
+TEST_F(dax, shared_in_use_small)
+{
+	shared_in_use(_metadata, SZ_4K);
+}
+
+TEST_F(dax, shared_in_use_huge)
+{
+	shared_in_use(_metadata, 0);
+}
+
+/* The other page that is in use is its own: that one it waits for. */
+TEST_F(dax, shared_and_own_in_use)
+{
+	struct held own, other;
+	unsigned long before;
 	char page[SZ_4K];
-	struct held held;
+
+	NEED_XFS();
+	NEED(dax_small_scratch());
+	before = free_blocks();
+	own.fd = dax_file(SZ_2M, WRITTEN);
+	other.fd = share_first_page(own.fd, "other");
+	own.p = dax_map(own.fd, 0, SZ_2M);
+	other.p = dax_map(other.fd, 0, SZ_4K);
+	dax_peek(own.p);
+	dax_peek(other.p);
+	put_into_pipe(&own, SZ_1M);
+	put_into_pipe(&other, 0);
+	dax_unlink(own.fd);
+	unmap_and_close(&own);
+	EXPECT_GT(before - PAGES_2M + 64, free_blocks());
+	look(&own, page);
+	EXPECT_BYTES(FILL, page, SZ_4K);
+	let_go(&own);
+	EXPECT_TRUE(space_is_back(before - 64));
+	look(&other, page);
+	EXPECT_BYTES(FILL, page, SZ_4K);
+	let_go(&other);
+}
+
+/* --- who does not wait ------------------------------------------------------- */
+
+static void delete_held(struct held *held)
+{
+	hold(held, "held", 'h');
+	dax_unlink(held->fd);
+	unmap_and_close(held);
+}
+
+/* A child that makes one call. */
+static pid_t begin(int (*call)(void))
+{
 	pid_t pid;
 
-	/* A kernel that has the bug does not survive this. */
-	if (!getenv("DAX_TEST_CRASH"))
-		NEED_EVENT("dax_grab_entry");
-	NEED(dax_scratch_driver(&driver));
-	/* XFS in 6.12 counts on it that the device ends where it ends itself. */
-	NEED(dax_scratch(driver.mib, "", "dax=always"));
-	hold(&held, "held", 'h');
-	dax_unlink(held.fd);
-	unmap_and_close(&held);
 	fflush(NULL);
 	pid = fork();
-	ASSERT_LE(0, pid);
-	if (!pid) {
-		dax_unbind(&driver);
-		_exit(0);
-	}
-	while (!dax_stall_ended(pid) && !in_memunmap_pages(pid))
-		sched_yield();
-	pass_grace_periods();
-	ASSERT_TRUE(in_memunmap_pages(pid));
+	if (pid < 0)
+		dax_die("fork: %s", strerror(errno));
+	if (!pid)
+		_exit(call() ? errno : 0);
+	return pid;
+}
+
+static int do_unmount(void)
+{
+	return umount2(dax_dir(), 0);
+}
+
+static int do_sync(void)
+{
+	sync();
+	return 0;
+}
+
+static int on_dir(int (*call)(int fd))
+{
+	int fd = open(dax_dir(), O_RDONLY | O_DIRECTORY);
+
+	return fd < 0 ? -1 : call(fd);
+}
+
+static int freeze_and_thaw(int fd)
+{
+	return ioctl(fd, FIFREEZE, 0) | ioctl(fd, FITHAW, 0);
+}
+
+static int do_syncfs(void)
+{
+	return on_dir(syncfs);
+}
+
+static int do_freeze(void)
+{
+	return on_dir(freeze_and_thaw);
+}
+
+/* As long as it is mounted, only the file itself waits. */
+TEST_F(dax, sync_beside_deleted)
+{
+	struct held held;
+	char page[SZ_4K];
+
+	NEED(dax_small_scratch());
+	delete_held(&held);
+	EXPECT_EQ(0, dax_stall_ends(begin(do_sync)));
+	EXPECT_EQ(0, dax_stall_ends(begin(do_syncfs)));
+	EXPECT_EQ(0, dax_stall_ends(begin(do_freeze)));
 	look(&held, page);
 	EXPECT_BYTES('h', page, SZ_4K);
 	let_go(&held);
-	EXPECT_EQ(0, dax_stall_join(pid));
-	EXPECT_EQ(0, umount2(dax_dir(), 0));
-	dax_bind(&driver);
 }
 
-/*
- * An unmount while two files have a page in a pipe each: one that has a name, and
- * one that was deleted.
- */
-struct going {
-	struct held named, deleted;
-	char dir[PATH_MAX];
-	pid_t pid;
-};
-
-static const char *begin_unmount(struct going *going)
+/* The line of an unmount that did not wait for the end. */
+static bool log_tells(void)
 {
-	const char *why = dax_small_scratch();
-
-	if (why)
-		return why;
-	snprintf(going->dir, sizeof(going->dir), "%s", dax_dir());
-	hold(&going->named, "named", 'n');
-	hold(&going->deleted, "deleted", 'd');
-	dax_unlink(going->deleted.fd);
-	unmap_and_close(&going->named);
-	unmap_and_close(&going->deleted);
-	fflush(NULL);
-	going->pid = fork();
-	if (going->pid < 0)
-		dax_die("fork: %s", strerror(errno));
-	if (!going->pid)
-		_exit(umount2(going->dir, 0) ? errno : 0);
-	return NULL;
+	return !system("dmesg | grep -qi 'unmounted while.*in use'");
 }
 
-/* The unmount has ended (its exit status), or is waiting for a page (-1). */
-static int unmount_ended(struct going *going)
+static void clear_log(void)
 {
-	int status;
-
-	for (;;) {
-		if (waitpid(going->pid, &status, WNOHANG) == going->pid)
-			return status;
-		/* Not dax_wait_evictions(), which ends without our doing. */
-		if (dax_stall_sleeps_in(going->pid, "dax_wait_page_put") ||
-		    dax_stall_sleeps_in(going->pid, "dax_wait_inode_idle") ||
-		    dax_stall_sleeps_in(going->pid, "dax_wait_sb_idle"))
-			return -1;
-		sched_yield();
-	}
-}
-
-static int unmount_ends(struct going *going)
-{
-	int status;
-
-	if (waitpid(going->pid, &status, 0) != going->pid)
-		dax_die("waitpid: %s", strerror(errno));
-	return status;
+	if (system("dmesg -C"))
+		dax_die("dmesg -C fails");
 }
 
 static bool mounted(const char *dir)
@@ -340,38 +362,102 @@ static bool mounted(const char *dir)
 	return st.st_dev != above.st_dev;
 }
 
-TEST_F(dax, unmount)
+/* A file that has a name keeps its blocks, whoever has a page of it. */
+TEST_F(dax, unmount_named)
 {
-	struct going going;
+	struct held held;
 	char page[SZ_4K];
 
-	NEED(begin_unmount(&going));
-	ASSERT_EQ(-1, unmount_ended(&going));
-	look(&going.named, page);
+	NEED(dax_small_scratch());
+	hold(&held, "named", 'n');
+	unmap_and_close(&held);
+	clear_log();
+	EXPECT_EQ(0, dax_stall_ends(begin(do_unmount)));
+	EXPECT_FALSE(mounted(dax_dir()));
+	EXPECT_FALSE(log_tells());
+	look(&held, page);
 	EXPECT_BYTES('n', page, SZ_4K);
-	let_go(&going.named);
-	ASSERT_EQ(-1, unmount_ended(&going));
-	look(&going.deleted, page);
-	EXPECT_BYTES('d', page, SZ_4K);
-	let_go(&going.deleted);
-	EXPECT_EQ(0, unmount_ends(&going));
-	EXPECT_FALSE(mounted(going.dir));
+	let_go(&held);
 }
 
-/* It may be killed, so that it cannot wait for itself for good. */
-TEST_F(dax, unmount_killed)
+static void mount_again(void)
 {
-	struct going going;
+	if (dax_sh("mount -o dax=always %s %s", dax_scratch_device(),
+		   dax_dir()))
+		dax_die("cannot mount the scratch file system again");
+}
 
-	NEED(begin_unmount(&going));
-	ASSERT_EQ(-1, unmount_ended(&going));
-	kill(going.pid, SIGKILL);
-	EXPECT_EQ(SIGKILL, unmount_ends(&going));
-	EXPECT_FALSE(mounted(going.dir));
-	let_go(&going.named);
-	let_go(&going.deleted);
-	EXPECT_EQ(0, dax_sh("mount -o dax=always %s %s", dax_scratch_device(),
-			    going.dir));
+static int check(void)
+{
+	return dax_sh(dax_is_xfs() ? "xfs_repair -n %s" : "e2fsck -fn %s",
+		      dax_scratch_device());
+}
+
+/*
+ * One that was deleted cannot keep it for long, and the log tells. What is left of
+ * the file goes with the next mount.
+ */
+TEST_F(dax, unmount_deleted)
+{
+	unsigned long before;
+	struct held held;
+	char page[SZ_4K];
+	pid_t unmount;
+
+	NEED(dax_small_scratch());
+	before = free_blocks();
+	delete_held(&held);
+	clear_log();
+	unmount = begin(do_unmount);
+	EXPECT_EQ(0, dax_stall_ends(begin(do_sync)));
+	EXPECT_EQ(0, dax_stall_ends(unmount));
+	EXPECT_FALSE(mounted(dax_dir()));
+	EXPECT_TRUE(log_tells());
+	look(&held, page);
+	EXPECT_BYTES('h', page, SZ_4K);
+	let_go(&held);
+	if (!mounted(dax_dir())) {
+		mount_again();
+		EXPECT_TRUE(space_is_back(before - 64));
+		ASSERT_EQ(0, umount2(dax_dir(), 0));
+		EXPECT_EQ(0, check());
+	}
+}
+
+/* The page comes free while the unmount waits for it, or a little later. */
+TEST_F(dax, unmount_let_go)
+{
+	unsigned long before;
+	struct held held;
+	pid_t unmount;
+
+	NEED(dax_small_scratch());
+	before = free_blocks();
+	delete_held(&held);
+	unmount = begin(do_unmount);
+	while (!dax_stall_ended(unmount) && !dax_stall_asleep(unmount))
+		sched_yield();
+	let_go(&held);
+	EXPECT_EQ(0, dax_stall_ends(unmount));
+	EXPECT_FALSE(mounted(dax_dir()));
+	mount_again();
+	EXPECT_TRUE(space_is_back(before - 64));
+	ASSERT_EQ(0, umount2(dax_dir(), 0));
+	EXPECT_EQ(0, check());
+}
+
+/* Nothing is in use any more when it is unmounted: there is nothing to tell. */
+TEST_F(dax, unmount_idle)
+{
+	struct held held;
+
+	NEED(dax_small_scratch());
+	delete_held(&held);
+	let_go(&held);
+	clear_log();
+	EXPECT_EQ(0, dax_stall_ends(begin(do_unmount)));
+	EXPECT_FALSE(log_tells());
+	EXPECT_EQ(0, check());
 }
 
 /*
@@ -380,6 +466,7 @@ TEST_F(dax, unmount_killed)
  */
 static int exit_unmounts(void *arg)
 {
+	bool *delete = arg;
 	struct held held;
 
 	if (unshare(CLONE_NEWNS) ||
@@ -387,20 +474,40 @@ static int exit_unmounts(void *arg)
 		dax_die("a mount namespace: %s", strerror(errno));
 	if (dax_small_scratch())
 		return 1;
-	hold(&held, "named", 'n');
+	hold(&held, "held", 'h');
+	if (*delete)
+		dax_unlink(held.fd);
 	/* A file that is open would have the mount go with it, after the pipe. */
 	unmap_and_close(&held);
 	return 0;
+}
+
+static bool device_is_free(void)
+{
+	int fd;
+
+	/* A mounted device is busy. */
+	for (int i = 0; i < DAX_STALL_SECONDS * 100; i++) {
+		fd = open(dax_scratch_device(), O_RDWR | O_EXCL);
+		if (fd >= 0) {
+			close(fd);
+			return true;
+		}
+		usleep(10000);
+	}
+	return false;
 }
 
 TEST_F(dax, exit_unmounts_with_own_pipe)
 {
 	NEED(dax_scratch_device() ? NULL :
 				    "needs a second device in DAX_SCRATCH");
-	EXPECT_EQ(0, dax_child(exit_unmounts, NULL));
-	/* It is gone: a mounted device is busy. */
-	while (open(dax_scratch_device(), O_RDWR | O_EXCL) < 0)
-		sched_yield();
+	for (int delete = 0; delete < 2; delete++) {
+		bool arg = delete;
+
+		EXPECT_EQ(0, dax_child(exit_unmounts, &arg));
+		EXPECT_TRUE(device_is_free());
+	}
 }
 
 /* Closes @fd when only the queue of a socket has it that only this queue has. */
@@ -436,20 +543,30 @@ static void close_in_queue(int fd)
  * mount: so a kworker unmounts, the one of all delayed unmounts. Nobody could kill
  * it, and the page is let go only after that.
  */
-TEST_F(dax, unmounted_by_kworker)
+static void unmounted_by_kworker(struct __test_metadata *_metadata, bool delete)
 {
 	struct held held;
 
 	NEED(dax_small_scratch());
-	hold(&held, "named", 'n');
+	hold(&held, "held", 'h');
+	if (delete)
+		dax_unlink(held.fd);
 	dax_unmap(held.p, SZ_2M);
 	ASSERT_EQ(0, umount2(dax_dir(), MNT_DETACH));
 	ASSERT_GT(0, open(dax_scratch_device(), O_RDWR | O_EXCL));
 	close_in_queue(held.fd);
-	/* It is gone: a mounted device is busy. */
-	while (open(dax_scratch_device(), O_RDWR | O_EXCL) < 0)
-		sched_yield();
+	EXPECT_TRUE(device_is_free());
 	let_go(&held);
+}
+
+TEST_F(dax, unmounted_by_kworker)
+{
+	unmounted_by_kworker(_metadata, false);
+}
+
+TEST_F(dax, deleted_and_unmounted_by_kworker)
+{
+	unmounted_by_kworker(_metadata, true);
 }
 
 static void drop_inodes(void)

@@ -4,7 +4,9 @@
  * of its own, with the old bytes around it, and the other file does not change.
  */
 #include <linux/fs.h>
+#include <linux/futex.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 
 #include "dax_harness.h"
@@ -520,6 +522,261 @@ TEST_F(dax, used_while_the_other_is_truncated)
 	EXPECT_EQ((ssize_t)SZ_4K, read(pipe_fd[0], buf, SZ_4K));
 	EXPECT_BYTES(FILL, buf, SZ_4K);
 	EXPECT_BYTES(FILL, p[1], SZ_2M);
+}
+
+/*
+ * A page that was shared is in a pipe, its file gets a copy of its own, and the other
+ * file, of which nobody has touched that page, goes. The block may be no third file's
+ * before the pipe has let it go. The space is so short that whoever writes next
+ * gets it. (N8)
+ */
+struct in_pipe {
+	int fd, clone, pipe[2];
+	char *p;
+	bool by_write;
+};
+
+static int copy_all(struct in_pipe *held)
+{
+	if (held->by_write)
+		dax_fill(held->fd, 0, SZ_2M, 'a');
+	else
+		for (size_t at = 0; at < SZ_2M - SZ_4K; at += SZ_4K)
+			dax_poke(held->p + at, 'a');
+	return 0;
+}
+
+static int drop_clone(struct in_pipe *held)
+{
+	dax_falloc(held->clone, PUNCH, 0, SZ_2M);
+	return 0;
+}
+
+static pid_t begin(int (*call)(struct in_pipe *held), struct in_pipe *held)
+{
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid < 0)
+		dax_die("fork: %s", strerror(errno));
+	if (!pid)
+		_exit(call(held));
+	return pid;
+}
+
+/* All that is free now, full of 'o'. */
+static int take_space(void)
+{
+	int fd = dax_create("taker");
+	off_t len = 0;
+
+	sync();
+	for (size_t step = SZ_2M; step >= SZ_4K; ) {
+		if (fallocate(fd, 0, len, step) == 0)
+			len += step;
+		else
+			step /= 2;
+	}
+	dax_fill(fd, 0, len, 'o');
+	return fd;
+}
+
+static bool has_block(int fd, uint64_t block)
+{
+	off_t len = lseek(fd, 0, SEEK_END);
+
+	for (off_t off = 0; off < len; off += SZ_4K)
+		if (dax_block(fd, off) == block)
+			return true;
+	return false;
+}
+
+static void copied_in_use(struct __test_metadata *_metadata, size_t shift,
+			  bool by_write, bool punch)
+{
+	struct in_pipe held = { .by_write = by_write };
+	struct iovec iov = { NULL, SZ_4K };
+	char page[SZ_4K];
+	uint64_t block;
+	pid_t pid = 0;
+	int taker;
+
+	NEED_XFS();
+	NEED(dax_small_scratch());
+	held.fd = dax_file(SZ_2M, WRITTEN);
+	held.clone = dax_clone(held.fd, "clone");
+	held.p = map(held.fd, SZ_2M, shift);
+	dax_peek(held.p + SZ_1M);
+	block = dax_block(held.fd, SZ_1M);
+	ASSERT_EQ(block, dax_block(held.clone, SZ_1M));
+	ASSERT_EQ(0, pipe(held.pipe));
+	iov.iov_base = held.p + SZ_1M;
+	ASSERT_EQ((ssize_t)SZ_4K, vmsplice(held.pipe[1], &iov, 1, 0));
+	/* No block is kept from those who ask. */
+	ASSERT_EQ(0, dax_sh("xfs_io -x -c 'resblks 0' %s", dax_dir()));
+	dax_fill_up(4 * SZ_2M);
+
+	/* Whoever copies may be the one who has the pipe. */
+	EXPECT_EQ(0, dax_stall_ends(begin(copy_all, &held)));
+	EXPECT_EQ('a', dax_peek(held.p + SZ_1M));
+	if (punch) {
+		pid = begin(drop_clone, &held);
+		/* It may wait for the page, or not. */
+		dax_stall_waits(pid);
+	} else {
+		dax_unlink(held.clone);
+	}
+	close(held.clone);
+	taker = take_space();
+	dax_note("the next file has %s block",
+		 has_block(taker, block) ? "that very" : "another");
+	ASSERT_EQ((ssize_t)SZ_4K, read(held.pipe[0], page, SZ_4K));
+	EXPECT_BYTES(FILL, page, SZ_4K);
+	close(held.pipe[0]);
+	close(held.pipe[1]);
+	if (punch)
+		EXPECT_EQ(0, dax_stall_ends(pid));
+	EXPECT_EQ('a', dax_peek(held.p + SZ_1M));
+}
+
+TEST_F(dax, stored_in_use_clone_deleted)
+{
+	copied_in_use(_metadata, variant->shift, false, false);
+}
+
+TEST_F(dax, stored_in_use_clone_punched)
+{
+	copied_in_use(_metadata, variant->shift, false, true);
+}
+
+TEST_F(dax, written_in_use_clone_deleted)
+{
+	copied_in_use(_metadata, variant->shift, true, false);
+}
+
+TEST_F(dax, written_in_use_clone_punched)
+{
+	copied_in_use(_metadata, variant->shift, true, true);
+}
+
+/*
+ * Two processes meet at one word of a file, by what its page is in the file, not by
+ * where they have it mapped. A page that was shared and is no more is one like all
+ * others; so is a copy. (N4)
+ */
+#define FUTEX_SECONDS	20
+
+static int wait_at(void *arg)
+{
+	struct timespec limit = { .tv_sec = FUTEX_SECONDS };
+
+	return syscall(SYS_futex, arg, FUTEX_WAIT, 'w', &limit, NULL, 0) ?
+	       errno : 0;
+}
+
+static unsigned int wake_at(char *p, pid_t pid)
+{
+	for (int i = 0; i < FUTEX_SECONDS * 100; i++) {
+		long woken = syscall(SYS_futex, p, FUTEX_WAKE, 1, NULL, NULL, 0);
+
+		if (woken || dax_stall_ended(pid))
+			return woken;
+		usleep(10000);
+	}
+	return 0;
+}
+
+/* The other process has it mapped at another address. */
+static void meet(struct __test_metadata *_metadata, char *p, char *other)
+{
+	pid_t pid;
+
+	dax_peek(p);
+	dax_peek(other);
+	fflush(NULL);
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(wait_at(other));
+	EXPECT_EQ(1, wake_at(p, pid));
+	EXPECT_EQ(0, dax_stall_join(pid));
+}
+
+static void store_word(int fd, off_t at)
+{
+	uint32_t word = 'w';
+
+	if (pwrite(fd, &word, sizeof(word), at) != sizeof(word))
+		dax_die("pwrite: %s", strerror(errno));
+}
+
+TEST_F(dax, futex_after_clone_deleted)
+{
+	char *p, *other, *q;
+	int fd, clone;
+
+	NEED_XFS();
+	fd = dax_file(SZ_2M, WRITTEN);
+	store_word(fd, 0);
+	store_word(fd, 5 * SZ_4K);
+	clone = dax_clone(fd, "clone");
+	p = map(fd, SZ_2M, variant->shift);
+	other = map(fd, SZ_2M, variant->shift);
+	q = map(clone, SZ_2M, variant->shift);
+	EXPECT_EQ('w', dax_peek(p));
+	EXPECT_EQ('w', dax_peek(p + 5 * SZ_4K));
+	EXPECT_EQ('w', dax_peek(q));
+	EXPECT_EQ('w', dax_peek(q + 5 * SZ_4K));
+	ASSERT_EQ(dax_pfn(p), dax_pfn(q));
+	dax_unmap(q, SZ_2M);
+	dax_unlink(clone);
+	close(clone);
+	/* The clone gives its blocks back in the background. */
+	sync();
+	EXPECT_MAPPED(variant->mapped, p);
+	meet(_metadata, p, other);
+	meet(_metadata, p + 5 * SZ_4K, other + 5 * SZ_4K);
+}
+
+TEST_F(dax, futex_after_truncate_of_clone)
+{
+	char *p, *other, *q;
+	int fd, clone;
+
+	NEED_XFS();
+	fd = dax_file(SZ_2M, WRITTEN);
+	store_word(fd, 0);
+	clone = dax_clone(fd, "clone");
+	p = map(fd, SZ_2M, variant->shift);
+	other = map(fd, SZ_2M, variant->shift);
+	q = map(clone, SZ_2M, variant->shift);
+	EXPECT_EQ('w', dax_peek(q));
+	EXPECT_EQ('w', dax_peek(p));
+	dax_truncate(clone, 0);
+	meet(_metadata, p, other);
+}
+
+TEST_F(dax, futex_after_copy)
+{
+	char *p, *other, *q, *theirs;
+	int fd, clone;
+
+	NEED_XFS();
+	fd = dax_file(SZ_2M, WRITTEN);
+	store_word(fd, 0);
+	clone = dax_clone(fd, "clone");
+	p = map(fd, SZ_2M, variant->shift);
+	other = map(fd, SZ_2M, variant->shift);
+	q = map(clone, SZ_2M, variant->shift);
+	theirs = map(clone, SZ_2M, variant->shift);
+	EXPECT_EQ('w', dax_peek(p));
+	EXPECT_EQ('w', dax_peek(q));
+	dax_poke(p + 8, 'a');
+	ASSERT_NE(dax_pfn(p), dax_pfn(q));
+	meet(_metadata, p, other);
+	/* What is left with the other file is its own by now. */
+	meet(_metadata, q, theirs);
 }
 
 /* The source of the copy is a hole or unwritten: zeros, not old bytes. (D5) */

@@ -49,10 +49,30 @@ static void take_back(void)
 	gone = false;
 }
 
+static int pipe_fd[2];
+
+/*
+ * A page of the device that is in a pipe when the device goes is nowhere: who
+ * closes the pipe would have the kernel crash. With the device back there are new
+ * page structures, which the next removal takes along.
+ */
+static void close_pipe(void)
+{
+	if (!pipe_fd[1])
+		return;
+	dax_scratch_drop();
+	take_back();
+	close(pipe_fd[0]);
+	close(pipe_fd[1]);
+	dax_unbind(&driver);
+	dax_bind(&driver);
+}
+
 FIXTURE_TEARDOWN(removal)
 {
 	if (access("/dev/mapper/" DAX_STALL_DM, F_OK) == 0)
 		dax_resume();
+	close_pipe();
 	dax_leave();
 	take_back();
 }
@@ -124,7 +144,6 @@ static struct {
 	struct {
 		char *huge, *small, *private, *second;
 	} fresh;
-	int pipe[2];
 } user;
 
 static char *map_small(off_t off)
@@ -224,7 +243,7 @@ static int do_call(int nr)
 	case UNLINK:
 		return unlink_file();
 	case SPLICE:
-		return vmsplice(user.pipe[1],
+		return vmsplice(pipe_fd[1],
 				&(struct iovec){ user.small, SZ_4K }, 1, 0) < 0;
 	case APPEND:
 		return pwrite(user.fd, buf, SZ_4K, FILE_LEN) < 0;
@@ -452,21 +471,6 @@ TEST_F(removal, exit_with_deleted)
 /* --- who waits meanwhile ----------------------------------------------------- */
 
 /*
- * A page of the device that is in a pipe when the device goes is nowhere: who
- * closes the pipe would have the kernel crash. With the device back there are new
- * page structures, which the next removal takes along.
- */
-static void close_pipe(void)
-{
-	dax_leave();
-	take_back();
-	close(user.pipe[0]);
-	close(user.pipe[1]);
-	unbind();
-	take_back();
-}
-
-/*
  * A cut waits for a page in a pipe. It ends by itself, or at the latest by a
  * signal, as what it waited for is no more.
  */
@@ -477,7 +481,7 @@ static void cut_waits(struct __test_metadata *_metadata, bool below, int cut,
 	int ret;
 
 	NEED(mount_it(below));
-	ASSERT_EQ(0, pipe(user.pipe));
+	ASSERT_EQ(0, pipe(pipe_fd));
 	dax_peer_start(&peer, take, NULL);
 	ASSERT_EQ(0, dax_peer_step(&peer, PREPARE));
 	ASSERT_EQ(0, dax_peer_step(&peer, SPLICE));
@@ -495,7 +499,6 @@ static void cut_waits(struct __test_metadata *_metadata, bool below, int cut,
 	EXPECT_EQ(0, step(&peer, CLOSE));
 	dax_peer_stop(&peer);
 	EXPECT_EQ(0, unmount());
-	close_pipe();
 }
 
 TEST_F(removal, truncate_waits)
@@ -511,6 +514,25 @@ TEST_F(removal, punch_waits)
 TEST_F(removal, truncate_interrupted)
 {
 	cut_waits(_metadata, variant->below, TRUNCATE, 0);
+}
+
+/*
+ * A file that was deleted waits for its page, too; but neither the removal nor the
+ * unmount waits for the file.
+ */
+TEST_F(removal, deleted_waits)
+{
+	struct dax_peer peer;
+
+	NEED(mount_it(variant->below));
+	ASSERT_EQ(0, pipe(pipe_fd));
+	dax_peer_start(&peer, take, NULL);
+	ASSERT_EQ(0, dax_peer_step(&peer, PREPARE));
+	ASSERT_EQ(0, dax_peer_step(&peer, SPLICE));
+	ASSERT_EQ(0, dax_peer_step(&peer, UNLINK));
+	dax_peer_stop(&peer);
+	EXPECT_EQ(0, unbind());
+	EXPECT_EQ(0, unmount());
 }
 
 /* Faults without end: each but the last is served, and it gets SIGBUS. */
