@@ -30,7 +30,7 @@ promote=/sys/module/fs_dax/parameters/promote
 skip_code=4	# kselftest's
 
 programs=(table fallback zero fsync fsync_race page_table private wakeup
-	  truncate dma waker evict removal map_sync io fsx reflink enospc hwpoison failslab
+	  truncate dma waker evict dos removal map_sync io fsx reflink enospc hwpoison failslab
 	  inject interrupt badblocks trace_lines ndctl
 	  promote promote_mix collapse promote_race promote_stress
 	  softdirty uffd poke cachestat

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a user who can only read one file holds up: that user puts a page of it into a
+ * pipe and goes to sleep. The rule: nobody but who takes that very page's block away
+ * waits for it, and that one can be interrupted. All else ends while the pipe is still
+ * full: an unmount, sync(2), other files, the removal of the file itself. (R7)
+ *
+ * Each call is made by a process of its own, which must end by itself.
+ */
+#include <linux/falloc.h>
+#include <sys/mount.h>
+#include <sys/statvfs.h>
+#include <sys/uio.h>
+
+#include "dax_harness.h"
+#include "dax_stall.h"
+
+#define PUNCH		(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
+#define NOBODY		65534
+#define AT_HELD		(3 * SZ_4K)	/* the page that is in the pipe */
+
+FIXTURE(dos) {
+	int fd, other, ready[2];
+	pid_t user;
+};
+
+FIXTURE_VARIANT(dos) {
+	size_t shift;
+};
+
+FIXTURE_VARIANT_ADD(dos, 4k) { .shift = SZ_4K };
+FIXTURE_VARIANT_ADD(dos, 2m) { .shift = 0 };
+
+FIXTURE_SETUP(dos)
+{
+	if (!getenv("DAX_DIR"))
+		SKIP(return, "DAX_DIR names no DAX mount: use run_dax_tests.sh");
+	dax_enter();
+}
+
+/* The user is gone by then, whatever became of the test. */
+FIXTURE_TEARDOWN(dos)
+{
+	if (self->user > 0 && !kill(self->user, SIGKILL))
+		dax_stall_join(self->user);
+	dax_leave();
+}
+
+/* --- the user ----------------------------------------------------------------- */
+
+/* Nothing but the pipe is left of it: no descriptor of the file, no mapping. */
+static int hold_page(const char *path, size_t shift, int ready)
+{
+	int fd, pipe_fd[2];
+	struct iovec iov;
+	char *p;
+
+	if (setgid(NOBODY) || setuid(NOBODY))
+		return 1;
+	if (open(path, O_RDWR) >= 0 || errno != EACCES)
+		return 2;
+	fd = open(path, O_RDONLY);
+	if (fd < 0 || pipe(pipe_fd))
+		return 3;
+	p = dax_map_shifted(fd, 0, SZ_2M, PROT_READ, MAP_SHARED, shift);
+	iov = (struct iovec){ p + AT_HELD, SZ_4K };
+	if (vmsplice(pipe_fd[1], &iov, 1, 0) != (ssize_t)SZ_4K)
+		return 4;
+	dax_unmap(p, SZ_2M);
+	close(fd);
+	if (write(ready, "r", 1) != 1)
+		return 5;
+	for (;;)
+		pause();
+}
+
+/* All on the way to the file may be searched. */
+static void let_read(int fd)
+{
+	char path[PATH_MAX], *slash;
+
+	if (fchmod(fd, 0644))
+		dax_die("fchmod: %s", strerror(errno));
+	dax_name(fd, path, sizeof(path));
+	while ((slash = strrchr(path, '/')) && slash != path) {
+		*slash = '\0';
+		if (strcmp(path, "/tmp") && chmod(path, 0755))
+			dax_die("chmod %s: %s", path, strerror(errno));
+	}
+}
+
+static const char *begin(FIXTURE_DATA(dos) *self, size_t shift)
+{
+	const char *why = dax_small_scratch();
+	char path[PATH_MAX], c;
+
+	if (why)
+		return why;
+	self->fd = dax_file(SZ_2M, WRITTEN);
+	self->other = dax_create("another");
+	dax_fill(self->other, 0, SZ_2M, FILL);
+	dax_fsync(self->other);
+	let_read(self->fd);
+	dax_name(self->fd, path, sizeof(path));
+	if (pipe(self->ready))
+		dax_die("pipe: %s", strerror(errno));
+	fflush(NULL);
+	self->user = fork();
+	if (self->user < 0)
+		dax_die("fork: %s", strerror(errno));
+	if (!self->user) {
+		close(self->fd);
+		close(self->other);
+		_exit(hold_page(path, shift, self->ready[1]));
+	}
+	close(self->ready[1]);
+	if (read(self->ready[0], &c, 1) != 1)
+		dax_die("the user has no page: %d",
+			dax_stall_join(self->user));
+	return NULL;
+}
+
+/* --- who is not to wait ------------------------------------------------------- */
+
+static pid_t call(int (*fn)(FIXTURE_DATA(dos) *self),
+		  FIXTURE_DATA(dos) *self)
+{
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid < 0)
+		dax_die("fork: %s", strerror(errno));
+	if (!pid)
+		_exit(fn(self) ? errno : 0);
+	return pid;
+}
+
+static bool still_held(FIXTURE_DATA(dos) *self)
+{
+	return !dax_stall_ended(self->user);
+}
+
+static int do_sync(FIXTURE_DATA(dos) *self)
+{
+	sync();
+	return 0;
+}
+
+static int do_syncfs(FIXTURE_DATA(dos) *self)
+{
+	return syncfs(self->other);
+}
+
+static int do_fsync(FIXTURE_DATA(dos) *self)
+{
+	return fsync(self->fd);
+}
+
+static int do_unmount(FIXTURE_DATA(dos) *self)
+{
+	return umount2(dax_dir(), 0);
+}
+
+static int cut_other(FIXTURE_DATA(dos) *self)
+{
+	return pwrite(self->other, "w", 1, 0) < 0 ||
+		fallocate(self->other, PUNCH, 0, SZ_4K) ||
+		ftruncate(self->other, SZ_1M);
+}
+
+static int remove_other(FIXTURE_DATA(dos) *self)
+{
+	dax_unlink(self->other);
+	return close(self->other);
+}
+
+static int remove_file(FIXTURE_DATA(dos) *self)
+{
+	dax_unlink(self->fd);
+	return 0;
+}
+
+static int write_file(FIXTURE_DATA(dos) *self)
+{
+	return pwrite(self->fd, "w", 1, AT_HELD) < 0;
+}
+
+static int punch_elsewhere(FIXTURE_DATA(dos) *self)
+{
+	return fallocate(self->fd, PUNCH, SZ_1M, SZ_4K) ||
+		fallocate(self->fd, PUNCH, AT_HELD - SZ_4K, SZ_4K) ||
+		fallocate(self->fd, PUNCH, AT_HELD + SZ_4K, SZ_4K);
+}
+
+static int punch_it(FIXTURE_DATA(dos) *self)
+{
+	return fallocate(self->fd, PUNCH, AT_HELD, SZ_4K);
+}
+
+static int truncate_it(FIXTURE_DATA(dos) *self)
+{
+	return ftruncate(self->fd, 0);
+}
+
+#define EXPECT_ENDS(fn)	do {						\
+	EXPECT_EQ(0, dax_stall_ends(call(fn, self)));			\
+	EXPECT_TRUE(still_held(self));					\
+} while (0)
+
+static void close_files(FIXTURE_DATA(dos) *self)
+{
+	close(self->fd);
+	close(self->other);
+	close(self->ready[0]);
+}
+
+TEST_F(dos, sync)
+{
+	NEED(begin(self, variant->shift));
+	EXPECT_ENDS(do_fsync);
+	EXPECT_ENDS(do_syncfs);
+	EXPECT_ENDS(do_sync);
+}
+
+TEST_F(dos, unmount)
+{
+	pid_t unmount;
+
+	NEED(begin(self, variant->shift));
+	close_files(self);
+	unmount = call(do_unmount, self);
+	EXPECT_ENDS(do_sync);
+	EXPECT_EQ(0, dax_stall_ends(unmount));
+	EXPECT_TRUE(still_held(self));
+}
+
+static unsigned long free_blocks(void)
+{
+	struct statvfs st;
+
+	sync();
+	if (statvfs(dax_dir(), &st))
+		dax_die("statvfs: %s", strerror(errno));
+	return st.f_bfree;
+}
+
+TEST_F(dos, other_files)
+{
+	unsigned long before;
+
+	NEED(begin(self, variant->shift));
+	before = free_blocks();
+	EXPECT_ENDS(cut_other);
+	EXPECT_ENDS(remove_other);
+	close(self->other);
+	/* Their space comes back, too. */
+	for (int i = 0; i < 300 && free_blocks() < before + PAGES_2M - 64; i++)
+		usleep(100000);
+	EXPECT_LE(before + PAGES_2M - 64, free_blocks());
+	EXPECT_TRUE(still_held(self));
+}
+
+TEST_F(dos, same_file)
+{
+	char page[SZ_4K];
+
+	NEED(begin(self, variant->shift));
+	EXPECT_ENDS(write_file);
+	EXPECT_ENDS(punch_elsewhere);
+	dax_read(self->fd, AT_HELD + 1, page, SZ_4K - 1);
+	EXPECT_BYTES(FILL, page, SZ_4K - 1);
+	dax_read(self->fd, SZ_1M, page, SZ_4K);
+	EXPECT_BYTES(0, page, SZ_4K);
+}
+
+/* It goes; its last user is not the one who waits, nor is the unmount after it. */
+static int close_file(FIXTURE_DATA(dos) *self)
+{
+	close_files(self);
+	return 0;
+}
+
+TEST_F(dos, remove)
+{
+	NEED(begin(self, variant->shift));
+	EXPECT_ENDS(remove_file);
+	close_file(self);
+	EXPECT_ENDS(do_sync);
+	EXPECT_EQ(0, dax_stall_ends(call(do_unmount, self)));
+	EXPECT_TRUE(still_held(self));
+}
+
+/* --- who is, and how he gets out --------------------------------------------- */
+
+static void nothing(int sig)
+{
+}
+
+static void waits_for_page(struct __test_metadata *_metadata,
+			   FIXTURE_DATA(dos) *self,
+			   int (*cut)(FIXTURE_DATA(dos) *self))
+{
+	struct sigaction action = { .sa_handler = nothing };
+	char page[SZ_4K];
+	pid_t pid;
+
+	sigaction(SIGUSR1, &action, NULL);
+	pid = call(cut, self);
+	EXPECT_TRUE(dax_stall_waits(pid));
+	kill(pid, SIGUSR1);
+	EXPECT_EQ(EINTR, dax_stall_ends(pid));
+	dax_read(self->fd, AT_HELD, page, SZ_4K);
+	EXPECT_BYTES(FILL, page, SZ_4K);
+	pid = call(cut, self);
+	EXPECT_TRUE(dax_stall_waits(pid));
+	EXPECT_ENDS(do_sync);
+	EXPECT_ENDS(cut_other);
+	kill(pid, SIGKILL);
+	EXPECT_EQ(128 + SIGKILL, dax_stall_ends(pid));
+
+	pid = call(cut, self);
+	EXPECT_TRUE(dax_stall_waits(pid));
+	kill(self->user, SIGKILL);
+	EXPECT_EQ(128 + SIGKILL, dax_stall_ends(self->user));
+	self->user = 0;
+	EXPECT_EQ(0, dax_stall_ends(pid));
+}
+
+TEST_F(dos, punch)
+{
+	NEED(begin(self, variant->shift));
+	waits_for_page(_metadata, self, punch_it);
+}
+
+TEST_F(dos, truncate)
+{
+	NEED(begin(self, variant->shift));
+	waits_for_page(_metadata, self, truncate_it);
+}
+
+TEST_HARNESS_MAIN
