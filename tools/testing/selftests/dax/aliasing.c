@@ -806,10 +806,14 @@ static void beside_punch(const struct scene *s)
 	dax_falloc(s->fd, PUNCH, BESIDE, SZ_4K);
 }
 
+/*
+ * Not where the copy is: unsharing waits for pages in a pipe, and who empties the
+ * pipe into the file waits for the call that unshares.
+ */
 static void beside_unshare(const struct scene *s)
 {
 	if (dax_is_xfs())
-		dax_falloc(s->fd, FALLOC_FL_UNSHARE_RANGE, 0, LEN);
+		dax_falloc(s->fd, FALLOC_FL_UNSHARE_RANGE, BESIDE, SZ_4K);
 }
 
 static void beside_share(const struct scene *s)
