@@ -11,6 +11,7 @@
  * read      i_rwsem shared.
  * write     i_rwsem exclusive.  A write past the size on disk keeps the inode
  *           on the orphan list until that size covers what was written.
+ *           If it starts further on, the rest of the last block is zeroed.
  * faults    A fault changes the file only if it writes through a shared
  *           mapping.  Just that kind takes freeze protection and a handle; a
  *           private write only reads the file, which may well be read-only.
@@ -116,6 +117,21 @@ static int ext4_dax_orphan_add(struct inode *inode)
 }
 
 /*
+ * Who maps the last block may have stored behind the end of the file.  Nobody
+ * reads that, until the file grows over it: zero what of the block comes before
+ * @pos.  It has to be there already, so this needs no handle.
+ */
+static int ext4_dax_zero_tail(struct inode *inode, loff_t pos)
+{
+	loff_t size = i_size_read(inode);
+	loff_t end = min(round_up(size, i_blocksize(inode)), pos);
+
+	if (size >= end)
+		return 0;
+	return dax_zero_range(inode, size, end - size, NULL, &ext4_iomap_ops);
+}
+
+/*
  * The size grows by what was written, and not at all if that is nothing: an
  * errno is no length.  Blocks which a short write leaves past the size go.
  */
@@ -126,6 +142,9 @@ static ssize_t ext4_dax_extend(struct kiocb *iocb, struct iov_iter *from)
 	loff_t pos = iocb->ki_pos;
 	ssize_t ret;
 
+	ret = ext4_dax_zero_tail(inode, pos);
+	if (ret)
+		return ret;
 	ret = ext4_dax_orphan_add(inode);
 	if (ret)
 		return ret;

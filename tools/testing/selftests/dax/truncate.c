@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 
 #include "dax_harness.h"
+#include "dax_stall.h"
 
 #define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 
@@ -57,6 +58,194 @@ TEST_F(dax, rest_of_the_page)
 	dax_truncate(fd, SZ_2M);
 	EXPECT_EQ(FILL, dax_peek(p + end - 1));
 	EXPECT_BYTES(0, p + end, SZ_2M - end);
+}
+
+/*
+ * What is stored behind the end of a file, in its last page, is nobody's. The
+ * file that grows over it has zeroes there, whichever call makes it grow. (H10)
+ */
+#define OLD_END	((off_t)(5 * SZ_4K + 100))
+#define GROWN	10	/* bytes */
+
+static void by_write(int fd, off_t at)
+{
+	dax_fill(fd, at, GROWN, 'g');
+}
+
+static void by_append(int fd, off_t at)
+{
+	char buf[GROWN];
+
+	memset(buf, 'g', sizeof(buf));
+	if (fcntl(fd, F_SETFL, O_APPEND) ||
+	    write(fd, buf, sizeof(buf)) != sizeof(buf))
+		dax_die("append: %s", strerror(errno));
+}
+
+static void by_copy(int fd, off_t at)
+{
+	int from = dax_create("from");
+	loff_t off = 0;
+
+	dax_fill(from, 0, GROWN, 'g');
+	if (copy_file_range(from, &off, fd, &at, GROWN, 0) != GROWN)
+		dax_die("copy_file_range: %s", strerror(errno));
+	close(from);
+}
+
+static void by_splice(int fd, off_t at)
+{
+	char buf[GROWN];
+	int pipe_fd[2];
+
+	memset(buf, 'g', sizeof(buf));
+	if (pipe(pipe_fd) ||
+	    write(pipe_fd[1], buf, sizeof(buf)) != sizeof(buf) ||
+	    splice(pipe_fd[0], NULL, fd, &at, GROWN, 0) != GROWN)
+		dax_die("splice: %s", strerror(errno));
+	close(pipe_fd[0]);
+	close(pipe_fd[1]);
+}
+
+/* Nothing can be copied: a size that stays is right, and a clean end, too. */
+static void by_bad_write(int fd, off_t at)
+{
+	char *bad = mmap(NULL, SZ_4K, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
+			 -1, 0);
+
+	if (pwrite(fd, bad, GROWN, at) >= 0 || errno != EFAULT)
+		dax_die("a write of what cannot be read did not fail");
+	munmap(bad, SZ_4K);
+	by_write(fd, at);
+}
+
+static void by_truncate(int fd, off_t at)
+{
+	dax_truncate(fd, at);
+	by_write(fd, at);
+}
+
+static void by_fallocate(int fd, off_t at)
+{
+	dax_falloc(fd, 0, at, GROWN);
+	by_write(fd, at);
+}
+
+static void by_zero_range(int fd, off_t at)
+{
+	dax_falloc(fd, FALLOC_FL_ZERO_RANGE, at, GROWN);
+	by_write(fd, at);
+}
+
+static const struct growth {
+	const char *name;
+	void (*grow)(int fd, off_t at);
+	off_t at;
+} growths[] = {
+	{ "write-at-the-end", by_write, OLD_END },
+	{ "write-in-the-page", by_write, OLD_END + 1000 },
+	{ "write-at-the-next-page", by_write, 6 * SZ_4K },
+	{ "write-far", by_write, 100 * SZ_4K + 500 },
+	{ "append", by_append, OLD_END },
+	{ "copy", by_copy, OLD_END + 1000 },
+	{ "copy-far", by_copy, 100 * SZ_4K },
+	{ "splice", by_splice, OLD_END + 1000 },
+	{ "splice-far", by_splice, 100 * SZ_4K },
+	{ "bad-write", by_bad_write, OLD_END + 1000 },
+	{ "truncate", by_truncate, OLD_END + 1000 },
+	{ "fallocate", by_fallocate, OLD_END + 1000 },
+	{ "fallocate-far", by_fallocate, 100 * SZ_4K },
+	{ "zero-range", by_zero_range, OLD_END + 1000 },
+};
+
+/* A file that ends at OLD_END, with other bytes behind that in its last page. */
+static int stored_behind(size_t shift)
+{
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = map(fd, SZ_2M, shift);
+
+	dax_poke(p, FILL);
+	dax_truncate(fd, OLD_END);
+	memset(p + OLD_END, 'j', 6 * SZ_4K - OLD_END);
+	dax_unmap(p, SZ_2M);
+	return fd;
+}
+
+static void expect_grown(struct __test_metadata *_metadata, int fd,
+			 const struct growth *growth)
+{
+	char *buf = malloc(SZ_2M);
+	struct stat st;
+
+	ASSERT_EQ(0, fstat(fd, &st));
+	ASSERT_EQ(growth->at + GROWN, st.st_size);
+	dax_read(fd, 0, buf, st.st_size);
+	EXPECT_BYTES(FILL, buf, OLD_END);
+	EXPECT_BYTES(0, buf + OLD_END, growth->at - OLD_END) {
+		TH_LOG("%s: bytes from behind the end are in the file",
+		       growth->name);
+	}
+	EXPECT_BYTES('g', buf + growth->at, GROWN);
+	free(buf);
+}
+
+TEST_F(dax, stored_behind_the_end)
+{
+	for (size_t i = 0; i < ARRAY_LEN(growths); i++) {
+		int fd = stored_behind(variant->shift);
+
+		growths[i].grow(fd, growths[i].at);
+		expect_grown(_metadata, fd, &growths[i]);
+		/* Behind the new end it is no other, and zeroed as ever. */
+		dax_truncate(fd, SZ_2M);
+		EXPECT_BYTES(0, dax_map(fd, 0, SZ_2M) + growths[i].at + GROWN,
+			     SZ_2M - growths[i].at - GROWN);
+		close(fd);
+	}
+}
+
+TEST_F(dax, stored_behind_the_end_remounted)
+{
+	char path[ARRAY_LEN(growths)][PATH_MAX];
+
+	NEED(dax_stall_device(600));
+	for (size_t i = 0; i < ARRAY_LEN(growths); i++) {
+		int fd = stored_behind(variant->shift);
+
+		growths[i].grow(fd, growths[i].at);
+		dax_name(fd, path[i], sizeof(path[i]));
+		close(fd);
+	}
+	dax_stall_remount();
+	for (size_t i = 0; i < ARRAY_LEN(growths); i++) {
+		int fd = open(path[i], O_RDONLY);
+
+		ASSERT_LE(0, fd);
+		expect_grown(_metadata, fd, &growths[i]);
+		close(fd);
+	}
+}
+
+/* To zero what is a hole, or was never written, takes no block. */
+TEST_F(dax, hole_behind_the_end)
+{
+	int fd = dax_file(OLD_END, HOLE);
+	char *buf = malloc(SZ_2M), *p;
+
+	p = map(fd, SZ_2M, variant->shift);
+	EXPECT_BYTES(0, p, 6 * SZ_4K);
+	dax_fill(fd, 100 * SZ_4K, GROWN, 'g');
+	EXPECT_EQ(0, dax_block(fd, OLD_END));
+	EXPECT_BYTES(0, p, 100 * SZ_4K);
+	EXPECT_BYTES('g', p + 100 * SZ_4K, GROWN);
+
+	fd = dax_file_growing(SZ_2M);
+	dax_truncate(fd, OLD_END);
+	dax_fill(fd, 100 * SZ_4K, GROWN, 'g');
+	dax_read(fd, 0, buf, 100 * SZ_4K + GROWN);
+	EXPECT_BYTES(0, buf, 100 * SZ_4K);
+	EXPECT_BYTES('g', buf + 100 * SZ_4K, GROWN);
+	free(buf);
 }
 
 /* A file that has one entry only, truncated from inside of it. (W8) */
