@@ -318,9 +318,9 @@ out_unlock:
 }
 
 /**
- * xfs_dax_mmaplock_two - lock two DAX files against faults and devices
+ * xfs_dax_mmaplock_two - lock two files against faults and devices
  * @ip1: one inode
- * @ip2: the other; may be the same
+ * @ip2: the other; may be the same, or the only one of the two that is DAX
  *
  * Context: IOLOCK of both held exclusive.  May sleep.
  * Return: 0 with the MMAPLOCK of both held exclusive and no page of either in
