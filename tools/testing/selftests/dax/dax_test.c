@@ -22,6 +22,7 @@
 
 #define TRACEFS		"/sys/kernel/tracing"
 #define SCRATCH_DM	"dax-scratch"
+#define SCRATCH_RT	"dax-scratch-rt"
 
 static char scratch_dir[64];		/* where the scratch fs is mounted */
 static char scratch_dev[PATH_MAX];	/* what is mounted there */
@@ -207,6 +208,26 @@ int dax_create(const char *name)
 	fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
 	if (fd < 0)
 		dax_die("%s: %s", path, strerror(errno));
+	return fd;
+}
+
+/* A file is of the kind that its folder says when it is made. */
+int dax_create_as(const char *name, bool dax)
+{
+	struct fsxattr attr;
+	int dir, fd;
+
+	dir = open(work_dir, O_RDONLY | O_DIRECTORY);
+	if (dir < 0 || ioctl(dir, FS_IOC_FSGETXATTR, &attr))
+		dax_die("%s: %s", work_dir, strerror(errno));
+	attr.fsx_xflags &= ~FS_XFLAG_DAX;
+	attr.fsx_xflags |= dax ? FS_XFLAG_DAX : 0;
+	if (ioctl(dir, FS_IOC_FSSETXATTR, &attr))
+		dax_die("FS_IOC_FSSETXATTR: %s", strerror(errno));
+	close(dir);
+	fd = dax_create(name);
+	if (is_dax(fd) != dax)
+		dax_die("%s %s DAX", name, dax ? "is not" : "is");
 	return fd;
 }
 
@@ -1174,8 +1195,7 @@ int dax_fill_up(size_t leave)
 	return fd;
 }
 
-/* A device-mapper device over the scratch device; see dmsetup(8) for @table. */
-const char *dax_scratch_dm(unsigned int mib, const char *table)
+static const char *make_dm(const char *name, const char *table)
 {
 	const char *why = scratch_missing();
 	char path[] = "/tmp/dax-table-XXXXXX";
@@ -1191,12 +1211,59 @@ const char *dax_scratch_dm(unsigned int mib, const char *table)
 	close(fd);
 	/* Nobody may run udev here: let dmsetup make the node itself. */
 	setenv("DM_DISABLE_UDEV", "1", 1);
-	if (dax_sh("dmsetup create " SCRATCH_DM " %s", path))
+	if (dax_sh("dmsetup create %s %s", name, path))
 		why = "device-mapper lacks this target";
 	unlink(path);
+	return why;
+}
+
+/* A device-mapper device over the scratch device; see dmsetup(8) for @table. */
+const char *dax_scratch_dm(unsigned int mib, const char *table)
+{
+	const char *why = make_dm(SCRATCH_DM, table);
+
 	if (!why && mib)
 		scratch_on("/dev/mapper/" SCRATCH_DM, mib, "", "dax=always");
 	return why;
+}
+
+/* The scratch device is split in two: 1 GiB for what is not in rt extents. */
+#define RT_DEVICE	"/dev/mapper/" SCRATCH_RT
+#define RT_MOUNT	"dax=always,rtdev=" RT_DEVICE
+
+const char *dax_scratch_rt(unsigned int rt_mib, const char *extsize)
+{
+	const char *dev = dax_scratch_device() ?: "", *why;
+	unsigned int mib = 1024;
+	char options[256];
+
+	snprintf(options, sizeof(options), "0 %u linear %s 0\n", mib * 2048,
+		 dev);
+	why = make_dm(SCRATCH_DM, options);
+	if (why)
+		return why;
+	snprintf(options, sizeof(options), "0 %u linear %s %u\n",
+		 rt_mib * 2048, dev, mib * 2048);
+	why = make_dm(SCRATCH_RT, options);
+	if (why)
+		return why;
+	snprintf(options, sizeof(options),
+		 "-m reflink=0,rmapbt=0 -d rtinherit=1 -r rtdev=%s,extsize=%s",
+		 RT_DEVICE, extsize);
+	scratch_on("/dev/mapper/" SCRATCH_DM, mib, options, RT_MOUNT);
+	return NULL;
+}
+
+int dax_scratch_check_rt(void)
+{
+	int err;
+
+	if (dax_sh("umount %s", scratch_dir))
+		dax_die("cannot unmount %s", scratch_dir);
+	err = dax_sh("xfs_repair -n -r %s %s", RT_DEVICE, scratch_dev);
+	if (dax_sh("mount -o %s %s %s", RT_MOUNT, scratch_dev, scratch_dir))
+		dax_die("cannot mount %s again", scratch_dev);
+	return err;
 }
 
 void dax_scratch_drop(void)
@@ -1207,10 +1274,11 @@ void dax_scratch_drop(void)
 		rmdir(scratch_dir);
 		scratch_dir[0] = '\0';
 	}
-	if (access("/dev/mapper/" SCRATCH_DM, F_OK) == 0) {
-		setenv("DM_DISABLE_UDEV", "1", 1);
+	setenv("DM_DISABLE_UDEV", "1", 1);
+	if (access("/dev/mapper/" SCRATCH_DM, F_OK) == 0)
 		dax_sh("dmsetup remove --retry " SCRATCH_DM);
-	}
+	if (access("/dev/mapper/" SCRATCH_RT, F_OK) == 0)
+		dax_sh("dmsetup remove --retry " SCRATCH_RT);
 }
 
 void dax_leave(void)

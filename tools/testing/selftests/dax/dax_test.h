@@ -67,6 +67,7 @@ enum dax_layout {
 #define FILL	'f'	/* what WRITTEN files hold */
 
 int dax_create(const char *name);
+int dax_create_as(const char *name, bool dax);	/* needs dax=inode */
 int dax_clone(int fd, const char *name);	/* a reflink copy */
 int dax_file(size_t len, enum dax_layout layout);
 int dax_file_growing(size_t len);	/* PREALLOC, but the size is still 0 */
@@ -187,6 +188,9 @@ const char *dax_small_scratch(void);
 int dax_fill_up(size_t leave);
 void dax_scratch_remount(const char *mount);
 const char *dax_scratch_dm(unsigned int mib, const char *table);
+/* XFS, where new files have their blocks on a device apart, by rt extents. */
+const char *dax_scratch_rt(unsigned int rt_mib, const char *extsize);
+int dax_scratch_check_rt(void);		/* leaves it mounted again; 0: clean */
 const char *dax_scratch_device(void);
 void dax_scratch_drop(void);
 

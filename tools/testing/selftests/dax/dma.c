@@ -13,6 +13,7 @@
 #include <sys/uio.h>
 
 #include "dax_harness.h"
+#include "dax_stall.h"
 
 #define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 
@@ -392,9 +393,9 @@ struct xfs_swap {
 #define XFS_DESCRIBE	_IOWR('X', 102, struct xfs_describe)
 #define XFS_SWAP	_IOWR('X', 109, struct xfs_swap)
 
-static int swap_on_xfs(int fd)
+static int swap_on_xfs(int fd, int other)
 {
-	struct xfs_swap swap = { .fd = fd, .len = SZ_2M };
+	struct xfs_swap swap = { .fd = fd, .other = other, .len = SZ_2M };
 	struct xfs_describe describe = { .nr = 1, .file = &swap.before };
 	uint64_t ino;
 	struct stat st;
@@ -403,20 +404,120 @@ static int swap_on_xfs(int fd)
 		return -1;
 	ino = st.st_ino;
 	describe.ino = &ino;
-	swap.other = dax_file(SZ_2M, PREALLOC);
 	return ioctl(fd, XFS_DESCRIBE, &describe) ?:
 	       ioctl(fd, XFS_SWAP, &swap);
 }
 
 static void cut_by_swap(int fd)
 {
-	if (dax_is_xfs() ? swap_on_xfs(fd) : ioctl(fd, SWAP_BOOT))
+	if (dax_is_xfs() ? swap_on_xfs(fd, dax_file(SZ_2M, PREALLOC)) :
+			   ioctl(fd, SWAP_BOOT))
 		dax_die("the blocks cannot be swapped: %s", strerror(errno));
 }
 
 TEST_F(dax, swap_waits_for_unmapped_io)
 {
 	cut_during_io(_metadata, cut_by_swap, NULL, false);
+}
+
+/*
+ * With dax=inode the other file may be one that is not DAX. A page of the DAX
+ * file is in a pipe, so its blocks cannot go, whichever of the two XFS locks
+ * first: that is the one with the lower number. (H3)
+ */
+struct xfs_exchange {
+	int32_t other;
+	uint32_t unused;
+	uint64_t other_off, off, len, flags;
+};
+
+#define XFS_EXCHANGE	_IOW('X', 129, struct xfs_exchange)
+
+static int exchange_on_xfs(int fd, int other)
+{
+	struct xfs_exchange exchange = { .other = other, .len = SZ_2M };
+
+	return ioctl(fd, XFS_EXCHANGE, &exchange);
+}
+
+/* mkfs.xfs of today has no option for it. */
+static void allow_exchange(void)
+{
+	if (dax_sh("umount %s; old=$(xfs_db -r -c 'sb 0' -c 'p features_incompat' %s); xfs_db -x -c 'sb 0' -c \"write -d features_incompat $((${old#*= } | 0x40))\" %s && mount -o dax=inode %s %s",
+		   dax_dir(), dax_scratch_device(), dax_scratch_device(),
+		   dax_scratch_device(), dax_dir()))
+		dax_die("no file system that exchanges ranges");
+}
+
+static void swap_with_plain(struct __test_metadata *_metadata,
+			    int (*swap)(int fd, int other), bool dax_first)
+{
+	struct iovec iov = { NULL, SZ_4K };
+	char *p, *buf = malloc(SZ_2M);
+	int fd[2], *dax = fd, *plain = fd + 1, pipe_fd[2];
+	struct stat st[2];
+	char name[16];
+	bool early;
+	pid_t pid;
+
+	/* The numbers go up as long as no file goes. */
+	for (int i = 0; i < 2; i++) {
+		int kind = i ^ !dax_first;
+
+		snprintf(name, sizeof(name), "%d-%d", dax_first, kind);
+		fd[kind] = dax_create_as(name, !kind);
+		dax_fill(fd[kind], 0, SZ_2M, kind ? 'p' : 'd');
+		dax_fsync(fd[kind]);
+		ASSERT_EQ(0, fstat(fd[kind], &st[kind]));
+	}
+	ASSERT_EQ(dax_first, st[0].st_ino < st[1].st_ino);
+	p = dax_map(*dax, 0, SZ_2M);
+	iov.iov_base = p;
+	ASSERT_EQ(0, pipe(pipe_fd));
+	ASSERT_EQ((ssize_t)SZ_4K, vmsplice(pipe_fd[1], &iov, 1, 0));
+
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(swap(*dax, *plain) ? errno : 0);
+	while (!dax_stall_ended(pid) && !dax_stall_sleeps_in(pid, "dax_"))
+		sched_yield();
+	early = dax_stall_ended(pid);
+	EXPECT_FALSE(early);
+	if (early) {
+		dax_fill(*plain, 0, SZ_2M, 'x');
+		dax_fsync(*plain);
+	}
+	ASSERT_EQ((ssize_t)SZ_4K, read(pipe_fd[0], buf, SZ_4K));
+	EXPECT_BYTES('d', buf, SZ_4K);
+	EXPECT_EQ(0, dax_stall_join(pid));
+	EXPECT_BYTES('p', p, SZ_2M);
+	dax_read(*plain, 0, buf, SZ_2M);
+	EXPECT_BYTES(early ? 'x' : 'd', buf, SZ_2M);
+
+	dax_unmap(p, SZ_2M);
+	for (int i = 0; i < 2; i++) {
+		close(fd[i]);
+		close(pipe_fd[i]);
+	}
+	free(buf);
+}
+
+TEST_F(dax, swap_with_plain_waits)
+{
+	NEED(dax_is_xfs() ? NULL : "ext4 swaps with the boot loader only");
+	NEED(dax_scratch(600, "", "dax=inode"));
+	swap_with_plain(_metadata, swap_on_xfs, true);
+	swap_with_plain(_metadata, swap_on_xfs, false);
+}
+
+TEST_F(dax, exchange_with_plain_waits)
+{
+	NEED(dax_is_xfs() ? NULL : "ext4 exchanges no ranges of DAX files");
+	NEED(dax_scratch(600, "", "dax=inode"));
+	allow_exchange();
+	swap_with_plain(_metadata, exchange_on_xfs, true);
+	swap_with_plain(_metadata, exchange_on_xfs, false);
 }
 
 /*

@@ -168,6 +168,61 @@ TEST_F(dax, journalled_data)
 	EXPECT_BYTES('j', buf, sizeof(buf));
 }
 
+/*
+ * Blocks change places by way of the page cache, which a DAX file has not: it is
+ * refused on either side. (H9)
+ */
+#define MOVED_PAGES	16
+
+struct move_extents {
+	uint32_t unused, donor;
+	uint64_t from, to, nr, moved;
+};
+
+#define MOVE_EXTENTS	_IOWR('f', 15, struct move_extents)
+
+static int move_extents(int fd, int donor)
+{
+	struct move_extents move = { .donor = donor, .nr = MOVED_PAGES };
+
+	if (ioctl(fd, MOVE_EXTENTS, &move))
+		return -errno;
+	return move.moved;
+}
+
+TEST_F(dax, move_extents_refused)
+{
+	size_t len = MOVED_PAGES * SZ_4K;
+	char *buf = malloc(len);
+	uint64_t block[4];
+	int fd[4];
+
+	if (dax_is_xfs())
+		SKIP(return, "XFS has another call, which dma.c tests");
+	NEED(dax_scratch(96, "", "dax=inode"));
+	for (int i = 0; i < 4; i++) {
+		char name[] = { 'a' + i, 0 };
+
+		/* Two files of each kind. */
+		fd[i] = dax_create_as(name, i < 2);
+		dax_fill(fd[i], 0, len, name[0]);
+		dax_fsync(fd[i]);
+		block[i] = dax_block(fd[i], 0);
+	}
+	EXPECT_EQ(-EOPNOTSUPP, move_extents(fd[0], fd[1]));
+	EXPECT_EQ(-EOPNOTSUPP, move_extents(fd[0], fd[2]));
+	EXPECT_EQ(-EOPNOTSUPP, move_extents(fd[2], fd[0]));
+	for (int i = 0; i < 4; i++) {
+		EXPECT_EQ(block[i], dax_block(fd[i], 0));
+		dax_read(fd[i], 0, buf, len);
+		EXPECT_BYTES('a' + i, buf, len);
+	}
+	/* What is refused is DAX, and not the call. */
+	EXPECT_EQ(MOVED_PAGES, move_extents(fd[2], fd[3]));
+	EXPECT_EQ(block[3], dax_block(fd[2], 0));
+	free(buf);
+}
+
 /* The second buffer is bad: what came before it is written, no more. (D20) */
 TEST_F(dax, short_copy)
 {

@@ -123,7 +123,7 @@ unmount_fs() {
 # What a program that was killed left: trace instances, a mapped device, and
 # when to promote.
 sweep() {
-	local instance dir
+	local instance dir name
 
 	for instance in "$tracing"/instances/dax-[0-9]*; do
 		[[ -d $instance ]] || continue
@@ -136,9 +136,10 @@ sweep() {
 		rmdir "$dir" || true
 	done
 	[[ ! $policy ]] || echo "$policy" >"$promote"
-	if [[ -b /dev/mapper/dax-scratch ]]; then
-		DM_DISABLE_UDEV=1 dmsetup remove -f dax-scratch >/dev/null 2>&1 || true
-	fi
+	for name in dax-scratch dax-scratch-rt; do
+		[[ -b /dev/mapper/$name ]] || continue
+		DM_DISABLE_UDEV=1 dmsetup remove -f $name >/dev/null 2>&1 || true
+	done
 }
 
 cleanup() {

@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Files of XFS that have their blocks on a realtime device. It gives them out by
+ * rt extents of many blocks, and has no record of parts of one: whoever writes or
+ * stores 4 KiB into a hole gets all rt extents that it touches, at their borders.
+ * What nobody wrote to of them reads zero, and is not zeroed on the way. (H13)
+ */
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+
+#include "dax_harness.h"
+
+#define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
+#define RT_MIB	256
+#define FILE_SIZE	(6 * SZ_2M)
+
+FIXTURE_VARIANT(dax) {
+	const char *text;	/* of an rt extent, for mkfs.xfs */
+	size_t size;
+};
+
+FIXTURE_VARIANT_ADD(dax, 12k) { .text = "12k", .size = 3 * SZ_4K };
+FIXTURE_VARIANT_ADD(dax, 64m) { .text = "64m", .size = 32 * SZ_2M };
+
+/* What a file should hold, and which of its rt extents it should have. */
+struct model {
+	char *bytes;
+	size_t rt_size;
+	bool *rt;
+	bool any_blocks;	/* not known which it has */
+};
+
+static void model_init(struct model *model, size_t rt_size)
+{
+	model->rt_size = rt_size;
+	model->any_blocks = false;
+	model->bytes = calloc(1, FILE_SIZE);
+	model->rt = calloc(FILE_SIZE / rt_size + 1, sizeof(bool));
+	if (!model->bytes || !model->rt)
+		dax_die("no memory");
+}
+
+static void model_touch(struct model *model, size_t at, size_t len)
+{
+	for (size_t rt = at / model->rt_size;
+	     rt <= (at + len - 1) / model->rt_size; rt++)
+		model->rt[rt] = true;
+}
+
+static void model_fill(struct model *model, size_t at, size_t len, int byte)
+{
+	memset(model->bytes + at, byte, len);
+	model_touch(model, at, len);
+}
+
+static size_t model_blocks(const struct model *model)
+{
+	size_t nr = 0;
+
+	for (size_t rt = 0; rt <= (FILE_SIZE - 1) / model->rt_size; rt++)
+		nr += model->rt[rt];
+	return nr * model->rt_size;
+}
+
+/* The list of them is counted, too, but takes less than an rt extent. */
+static size_t file_blocks(int fd, size_t rt_size)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		dax_die("fstat: %s", strerror(errno));
+	return st.st_blocks * 512UL / rt_size * rt_size;
+}
+
+static void compare(struct __test_metadata *_metadata,
+		    const struct model *model, int fd, const char *name)
+{
+	char *buf = malloc(FILE_SIZE), *p = dax_map_small(fd, FILE_SIZE);
+
+	if (!model->any_blocks)
+		EXPECT_EQ(model_blocks(model),
+			  file_blocks(fd, model->rt_size)) {
+			TH_LOG("%s", name);
+		}
+	dax_read(fd, 0, buf, FILE_SIZE);
+	EXPECT_EQ(0, memcmp(model->bytes, buf, FILE_SIZE)) {
+		TH_LOG("%s", name);
+	}
+	EXPECT_EQ(0, memcmp(model->bytes, p, FILE_SIZE)) {
+		TH_LOG("%s", name);
+	}
+	dax_unmap(p, FILE_SIZE);
+	free(buf);
+}
+
+/*
+ * Each of @files makes one, and a model of it. They are compared, at once and after
+ * a look at what is on the devices.
+ */
+struct file {
+	const char *name;
+	void (*make)(struct model *model, int fd);
+};
+
+static void check_files(struct __test_metadata *_metadata, size_t rt_size,
+			const struct file *files, size_t nr)
+{
+	char path[8][PATH_MAX];
+	struct model model[8];
+	int fd;
+
+	for (size_t i = 0; i < nr; i++) {
+		model_init(&model[i], rt_size);
+		fd = dax_create(files[i].name);
+		dax_name(fd, path[i], sizeof(path[i]));
+		files[i].make(&model[i], fd);
+		compare(_metadata, &model[i], fd, files[i].name);
+		close(fd);
+	}
+	EXPECT_EQ(0, dax_scratch_check_rt());
+	for (size_t i = 0; i < nr; i++) {
+		fd = open(path[i], O_RDWR);
+		ASSERT_LE(0, fd);
+		compare(_metadata, &model[i], fd, files[i].name);
+		close(fd);
+	}
+}
+
+/* Some 4 KiB or a little more, at odd places, by turns read(2)'s way or not. */
+static void touch_odd_places(struct model *model, int fd, char *p)
+{
+	static const struct {
+		size_t at, len;
+	} places[] = {
+		{ 5 * SZ_4K, SZ_4K },
+		{ 7 * SZ_4K + 100, 10 },
+		{ 100 * SZ_4K + 4000, 200 },
+		{ 200 * SZ_4K, SZ_4K },
+		{ SZ_2M - 10, 20 },
+		{ SZ_2M + 300 * SZ_4K, 3 * SZ_4K },
+		{ 2 * SZ_2M + 1, 1 },
+		{ 3 * SZ_2M + 77 * SZ_4K - 1, 2 },
+		{ 201 * SZ_4K, SZ_4K },
+		{ 4 * SZ_2M + 100 * SZ_4K, 100 * SZ_4K },
+		{ 99 * SZ_4K, 10 },
+		{ 5 * SZ_2M - SZ_4K, SZ_4K },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+		if (i % 2)
+			dax_fill(fd, places[i].at, places[i].len, 'a' + i);
+		else
+			memset(p + places[i].at, 'a' + i, places[i].len);
+		model_fill(model, places[i].at, places[i].len, 'a' + i);
+	}
+}
+
+static void into_holes(struct model *model, int fd)
+{
+	char *p = dax_map_small(fd, FILE_SIZE);
+
+	dax_truncate(fd, FILE_SIZE);
+	touch_odd_places(model, fd, p);
+	dax_unmap(p, FILE_SIZE);
+}
+
+/* A zero page that somebody maps is no reason to miss a store. */
+static void into_mapped_holes(struct model *model, int fd)
+{
+	char *p = dax_map_small(fd, FILE_SIZE), *huge;
+
+	dax_truncate(fd, FILE_SIZE);
+	huge = dax_map(fd, 0, FILE_SIZE);
+	for (size_t at = 0; at < FILE_SIZE; at += SZ_4K)
+		if (dax_peek(huge + at) || dax_peek(p + at))
+			dax_die("a hole is not zero");
+	touch_odd_places(model, fd, p);
+	if (memcmp(model->bytes, huge, FILE_SIZE) ||
+	    memcmp(model->bytes, p, FILE_SIZE))
+		dax_die("a mapping shows what was there before");
+	dax_unmap(huge, FILE_SIZE);
+	dax_unmap(p, FILE_SIZE);
+}
+
+/*
+ * Huge faults touch 2 MiB, be that a part of an rt extent or many of them. If these
+ * are not in one piece, the fault is a small one in the end, and some of them stay.
+ * What was written there before stays, too.
+ */
+static void huge_faults(struct model *model, int fd)
+{
+	static const size_t where[] = { 0, SZ_2M, 4 * SZ_2M };
+	char *p = dax_map(fd, 0, FILE_SIZE);
+
+	dax_truncate(fd, FILE_SIZE);
+	dax_fill(fd, 100 * SZ_4K, SZ_4K, 'w');
+	dax_fill(fd, SZ_2M + 511 * SZ_4K, SZ_4K, 'w');
+	model_fill(model, 100 * SZ_4K, SZ_4K, 'w');
+	model_fill(model, SZ_2M + 511 * SZ_4K, SZ_4K, 'w');
+	for (size_t i = 0; i < ARRAY_LEN(where); i++) {
+		dax_poke(p + where[i] + 12345, 'h');
+		model_fill(model, where[i] + 12345, 1, 'h');
+		model_touch(model, where[i], SZ_2M);
+		if (model->rt_size >= SZ_2M &&
+		    strcmp("2M", dax_mapped(p + where[i])))
+			dax_die("an rt extent is not mapped huge");
+	}
+	model->any_blocks = model->rt_size < SZ_2M;
+	dax_unmap(p, FILE_SIZE);
+}
+
+/* Punched are whole rt extents. Parts of them are zeroed, and stay. */
+static void punched(struct model *model, int fd)
+{
+	size_t from = 3 * SZ_2M - 100, to = 5 * SZ_2M - 100;
+	char *p = dax_map_small(fd, FILE_SIZE);
+
+	dax_fill(fd, 0, FILE_SIZE, FILL);
+	model_fill(model, 0, FILE_SIZE, FILL);
+	dax_falloc(fd, PUNCH, 17 * SZ_4K, SZ_4K);
+	memset(model->bytes + 17 * SZ_4K, 0, SZ_4K);
+	dax_falloc(fd, PUNCH, from, to - from);
+	memset(model->bytes + from, 0, to - from);
+	for (size_t rt = from / model->rt_size + 1; rt < to / model->rt_size;
+	     rt++)
+		model->rt[rt] = false;
+	touch_odd_places(model, fd, p);
+	dax_unmap(p, FILE_SIZE);
+}
+
+/* A file that grows by a page at a time, and shrinks into an rt extent. */
+static void grown_and_shrunk(struct model *model, int fd)
+{
+	size_t end = SZ_1M + 5 * SZ_4K + 11;
+	char *p;
+
+	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
+		dax_fill(fd, at, SZ_4K, 'a' + at / SZ_4K % 20);
+	dax_truncate(fd, end);
+	for (size_t at = 0; at < end; at += SZ_4K)
+		model_fill(model, at, at + SZ_4K < end ? SZ_4K : end - at,
+			   'a' + at / SZ_4K % 20);
+	dax_truncate(fd, FILE_SIZE);
+	p = dax_map_small(fd, FILE_SIZE);
+	for (size_t at = end; at < end + 3 * SZ_4K; at += SZ_4K) {
+		dax_poke(p + at, 's');
+		model_fill(model, at, 1, 's');
+	}
+	dax_unmap(p, FILE_SIZE);
+}
+
+TEST_F(dax, into_holes)
+{
+	static const struct file files[] = {
+		{ "into-holes", into_holes },
+		{ "into-mapped-holes", into_mapped_holes },
+		{ "huge-faults", huge_faults },
+		{ "punched", punched },
+		{ "grown-and-shrunk", grown_and_shrunk },
+	};
+
+	NEED_XFS();
+	NEED(dax_scratch_rt(RT_MIB, variant->text));
+	check_files(_metadata, variant->size, files, ARRAY_LEN(files));
+}
+
+/* How many bytes of the file are written blocks, as the filesystem says it. */
+static size_t written(int fd)
+{
+	char space[sizeof(struct fiemap) + 64 * sizeof(struct fiemap_extent)];
+	struct fiemap *map = (struct fiemap *)space;
+	size_t len = 0;
+
+	memset(space, 0, sizeof(space));
+	map->fm_length = FIEMAP_MAX_OFFSET;
+	map->fm_extent_count = 64;
+	if (ioctl(fd, FS_IOC_FIEMAP, map))
+		dax_die("FIEMAP: %s", strerror(errno));
+	for (unsigned int i = 0; i < map->fm_mapped_extents; i++)
+		if (!(map->fm_extents[i].fe_flags & FIEMAP_EXTENT_UNWRITTEN))
+			len += map->fm_extents[i].fe_length;
+	return len;
+}
+
+/* To zero a large rt extent takes long, with the inode locked: nobody asked. */
+TEST_F(dax, zeroed_is_what_was_asked_for)
+{
+	char *p;
+	int fd;
+
+	NEED_XFS();
+	NEED(dax_scratch_rt(RT_MIB, variant->text));
+	fd = dax_file(FILE_SIZE, HOLE);
+	p = dax_map_small(fd, FILE_SIZE);
+	dax_poke(p + 10 * SZ_4K, 's');
+	EXPECT_EQ(SZ_4K, written(fd));
+	dax_fill(fd, 300 * SZ_4K, 2 * SZ_4K, 'w');
+	EXPECT_EQ(3 * SZ_4K, written(fd));
+	dax_unmap(p, FILE_SIZE);
+
+	fd = dax_create("end");
+	dax_fill(fd, 0, SZ_4K, 'w');
+	EXPECT_EQ(SZ_4K, written(fd));
+	dax_fill(fd, SZ_4K, SZ_4K, 'w');
+	EXPECT_EQ(2 * SZ_4K, written(fd));
+	EXPECT_EQ((2 * SZ_4K + variant->size - 1) / variant->size *
+		  variant->size, file_blocks(fd, variant->size));
+}
+
+/* What is allocated can be written to, also if nothing else is left. */
+static void take_the_rest(int fd)
+{
+	off_t at = 0;
+
+	for (off_t len = SZ_2M * 64; len >= (off_t)SZ_4K;) {
+		if (!fallocate(fd, 0, at, len))
+			at += len;
+		else if (errno == ENOSPC)
+			len /= 2;
+		else
+			dax_die("fallocate: %s", strerror(errno));
+	}
+}
+
+static void on_a_full_device(struct model *model, int fd)
+{
+	size_t rt = FILE_SIZE / model->rt_size, hole;
+	int rest = dax_create("rest");
+	char *p;
+
+	dax_truncate(fd, FILE_SIZE);
+	dax_falloc(fd, 0, 0, SZ_2M);
+	model_touch(model, 0, SZ_2M);
+	take_the_rest(rest);
+	p = dax_map_small(fd, FILE_SIZE);
+	if (dax_touch_signal(p + 9 * SZ_4K, true, NULL))
+		dax_die("no store to what was allocated before");
+	dax_poke(p + 9 * SZ_4K, 's');
+	model_fill(model, 9 * SZ_4K, 1, 's');
+	dax_fill(fd, 19 * SZ_4K + 5, 10, 'w');
+	model_fill(model, 19 * SZ_4K + 5, 10, 'w');
+
+	/* One comes free, and is enough. */
+	hole = (rt - 1) * model->rt_size;
+	if (rt > 1) {
+		if (dax_touch_signal(p + hole, true, NULL) != SIGBUS)
+			dax_die("there should be no space left");
+		dax_falloc(rest, PUNCH, 0, model->rt_size);
+		if (dax_touch_signal(p + hole, true, NULL))
+			dax_die("no store though there is space");
+		dax_poke(p + hole, 's');
+		model_fill(model, hole, 1, 's');
+	}
+	dax_unmap(p, FILE_SIZE);
+	close(rest);
+}
+
+TEST_F(dax, on_a_full_device)
+{
+	static const struct file file = { "file", on_a_full_device };
+
+	NEED_XFS();
+	NEED(dax_scratch_rt(RT_MIB, variant->text));
+	check_files(_metadata, variant->size, &file, 1);
+}
+
+TEST_HARNESS_MAIN
