@@ -400,6 +400,36 @@ static bool op_pinned(struct worker *w)
 	return true;
 }
 
+/* From one own line to another of the same chunk, by a mapping of the file. */
+static void alias_line(struct worker *w, unsigned int file, size_t off)
+{
+	size_t page = off / CHUNK * CHUNK + pick(w, CHUNK / SZ_4K) * SZ_4K;
+	size_t mapped = own_line(w, page);
+	char *view = some_view(w, file);
+
+	if (in_tail(w, file, off) || in_tail(w, file, mapped))
+		return;
+	if (pick(w, 2)) {
+		if (pwrite(w->stress->fd[file], view + mapped, LINE, off) !=
+		    LINE)
+			failed(w, "pwrite from a mapping of the file");
+		memmove(model(w, file, off), model(w, file, mapped), LINE);
+	} else {
+		if (pread(w->stress->fd[file], view + mapped, LINE, off) !=
+		    LINE)
+			failed(w, "pread to a mapping of the file");
+		memmove(model(w, file, mapped), model(w, file, off), LINE);
+	}
+	load_line(w, file, off, view, "after a copy within the file");
+	load_line(w, file, mapped, view, "after a copy within the file");
+}
+
+static bool op_alias(struct worker *w)
+{
+	with_line(w, pick(w, FILES), alias_line);
+	return true;
+}
+
 /* A child sees the file, and the file sees what it stores. */
 static void fork_line(struct worker *w, unsigned int file, size_t off)
 {
@@ -843,6 +873,7 @@ static const struct {
 	{ "write", op_write, 6000, 0 },
 	{ "read", op_read, 6000, 0 },
 	{ "pinned", op_pinned, 800, 0 },
+	{ "alias", op_alias, 800, 0 },
 	{ "fork", op_fork, 10, 0 },
 	{ "private", op_private, 8000, 0 },
 	{ "zap-private", op_zap_private, 600, 0 },
