@@ -6,6 +6,7 @@
 #include <linux/fs.h>
 #include <linux/futex.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
@@ -780,6 +781,177 @@ TEST_F(dax, futex_after_copy)
 	meet(_metadata, p, other);
 	/* What is left with the other file is its own by now. */
 	meet(_metadata, q, theirs);
+}
+
+/*
+ * A fault is told by the filesystem that the page is of one file, and before it has
+ * said so to the page, a second file comes to share the block, is mapped, and has the
+ * page say that it is shared. Then the fault goes on: the page may not be taken for
+ * one of the first file alone, or the second one is left out when it goes. (N6)
+ *
+ * The fault shares a CPU with a process of higher priority, which an event wakes when
+ * the filesystem has answered, and which keeps the CPU until it is told to go on. That
+ * takes a kernel that lets it, CONFIG_PREEMPT; on others the fault comes through.
+ */
+/* By a name that run_dax_tests.sh sweeps up, and nobody else has. */
+#define ANSWER		"/sys/kernel/tracing/instances/dax-0"
+#define ANSWER_EVENT	ANSWER "/events/xfs/xfs_iomap_found"
+
+struct answer {
+	char *at;
+	int pipe;
+	volatile bool ready, held, go_on;
+};
+
+static int hold_cpu(struct answer *answer)
+{
+	char text[SZ_4K];
+
+	/* With the test gone, nobody else could end it. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	dax_stall_run_on(0, 2);
+	answer->ready = true;
+	if (read(answer->pipe, text, sizeof(text)) <= 0)
+		return 1;
+	answer->held = true;
+	while (!answer->go_on)
+		;
+	return 0;
+}
+
+static int fault_on_held_cpu(struct answer *answer)
+{
+	dax_stall_run_on(0, 1);
+	if (dax_write_file(ANSWER_EVENT "/filter", "common_pid == %d",
+			   getpid()) ||
+	    dax_write_file(ANSWER_EVENT "/enable", "1"))
+		return 1;
+	return dax_touch_signal(answer->at, false, NULL);
+}
+
+static pid_t fork_for(int (*fn)(struct answer *answer), struct answer *answer)
+{
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid < 0)
+		dax_die("fork: %s", strerror(errno));
+	if (!pid)
+		_exit(fn(answer));
+	return pid;
+}
+
+static const char *open_answer(struct answer *answer)
+{
+	cpu_set_t set;
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		return "needs two CPUs";
+	if (mkdir(ANSWER, 0700) && errno != EEXIST)
+		dax_die(ANSWER ": %s", strerror(errno));
+	if (access(ANSWER_EVENT, F_OK))
+		return "needs the events of XFS";
+	answer->pipe = open(ANSWER "/trace_pipe", O_RDONLY);
+	if (answer->pipe < 0)
+		dax_die(ANSWER "/trace_pipe: %s", strerror(errno));
+	CPU_ZERO(&set);
+	CPU_SET(1, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		dax_die("sched_setaffinity: %s", strerror(errno));
+	return NULL;
+}
+
+static void close_answer(struct answer *answer)
+{
+	dax_write_file(ANSWER_EVENT "/enable", "0");
+	close(answer->pipe);
+	rmdir(ANSWER);
+}
+
+/* Has the log a warning of the kernel's? */
+static bool warned(void)
+{
+	return !system("dmesg | grep -q 'WARNING: '");
+}
+
+static void told_not_shared(struct __test_metadata *_metadata, size_t shift,
+			    bool first_goes_first)
+{
+	struct answer *answer;
+	pid_t holder, victim;
+	int fd, clone;
+	char *a, *b;
+	bool held;
+
+	NEED_XFS();
+	fd = dax_file(SZ_2M, WRITTEN);
+	clone = dax_create("clone");
+	a = map(fd, SZ_2M, shift);
+	answer = mmap(NULL, sizeof(*answer), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, answer);
+	answer->at = a;
+	NEED(open_answer(answer));
+	ASSERT_EQ(0, system("dmesg -C"));
+	holder = fork_for(hold_cpu, answer);
+	while (!answer->ready && !dax_stall_ended(holder))
+		usleep(1000);
+	victim = fork_for(fault_on_held_cpu, answer);
+	while (!answer->held && !dax_stall_ended(victim))
+		usleep(1000);
+	held = answer->held && !dax_stall_ended(victim);
+	if (held) {
+		/* The mapping is not in the fault's way; nor is the remap. */
+		pid_t pid = fork();
+
+		ASSERT_LE(0, pid);
+		if (!pid)
+			_exit(ioctl(clone, FICLONE, fd) ? errno : 0);
+		while (!dax_stall_ended(pid) && !dax_stall_waits(pid))
+			usleep(1000);
+		if (dax_stall_ended(pid)) {
+			b = map(clone, SZ_2M, shift);
+			EXPECT_EQ(FILL, dax_peek(b));
+		} else {
+			/* It is locked out, and all is well. */
+			dax_note("the remap waits for the fault");
+		}
+		answer->go_on = true;
+		EXPECT_EQ(0, dax_stall_ends(pid));
+	}
+	answer->go_on = true;
+	EXPECT_EQ(0, dax_stall_ends(victim));
+	kill(holder, SIGKILL);
+	dax_stall_join(holder);
+	close_answer(answer);
+	if (!held)
+		SKIP(return, "the fault is not preempted: needs CONFIG_PREEMPT");
+
+	b = map(clone, SZ_2M, shift);
+	EXPECT_EQ(FILL, dax_peek(a));
+	EXPECT_EQ(FILL, dax_peek(b));
+	EXPECT_EQ(dax_pfn(a), dax_pfn(b));
+	if (first_goes_first) {
+		dax_truncate(fd, 0);
+		EXPECT_EQ(FILL, dax_peek(b));
+		dax_truncate(clone, 0);
+	} else {
+		dax_truncate(clone, 0);
+		EXPECT_EQ(FILL, dax_peek(a));
+		dax_truncate(fd, 0);
+	}
+	EXPECT_FALSE(warned());
+}
+
+TEST_F(dax, told_not_shared)
+{
+	told_not_shared(_metadata, variant->shift, true);
+}
+
+TEST_F(dax, told_not_shared_other_order)
+{
+	told_not_shared(_metadata, variant->shift, false);
 }
 
 /* The source of the copy is a hole or unwritten: zeros, not old bytes. (D5) */

@@ -126,15 +126,15 @@ FIXTURE_VARIANT(waker) {
 #define WAKER(name, ...) \
 	FIXTURE_VARIANT_ADD(waker, name) { .waker = { __VA_ARGS__ } }
 
-WAKER(futex, .use = wake_futex, .rounds = 6000);
-WAKER(memory_read, .use = read_memory, .rounds = 6000);
-WAKER(memory_write, .use = write_memory, .rounds = 3000);
-WAKER(process_vm, .use = read_process, .rounds = 1000);
-WAKER(direct_write, .use = direct_write, .device = true, .rounds = 1000);
-WAKER(direct_read, .use = direct_read, .device = true, .rounds = 1000);
-WAKER(pipe_read, .use = pipe_and_read, .rounds = 1000);
-WAKER(pipe_tee, .use = pipe_and_tee, .rounds = 1000);
-WAKER(pipe_close, .use = pipe_and_close, .rounds = 1000);
+WAKER(futex, .use = wake_futex, .rounds = 4000);
+WAKER(memory_read, .use = read_memory, .rounds = 4000);
+WAKER(memory_write, .use = write_memory, .rounds = 800);
+WAKER(process_vm, .use = read_process, .rounds = 300);
+WAKER(direct_write, .use = direct_write, .device = true, .rounds = 300);
+WAKER(direct_read, .use = direct_read, .device = true, .rounds = 300);
+WAKER(pipe_read, .use = pipe_and_read, .rounds = 300);
+WAKER(pipe_tee, .use = pipe_and_tee, .rounds = 300);
+WAKER(pipe_close, .use = pipe_and_close, .rounds = 300);
 
 FIXTURE_SETUP(waker)
 {
