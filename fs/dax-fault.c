@@ -1145,7 +1145,7 @@ static pmd_t *dax_collapse_pmd(struct vm_area_struct *vma, unsigned long addr)
  * Does the process ask to which pages it has stored since a time (clear_refs)?
  * Its page table says so for each small page, and so has to stay.
  */
-static bool dax_vma_soft_dirty(const struct vm_area_struct *vma)
+static bool dax_tells_stores(const struct vm_area_struct *vma)
 {
 	return IS_ENABLED(CONFIG_MEM_SOFT_DIRTY) &&
 		!(vma->vm_flags & VM_SOFTDIRTY);
@@ -1199,7 +1199,7 @@ int dax_iomap_collapse(struct vm_area_struct *vma, unsigned long addr,
 	/* Not VM_SHARED: that is off if the file was opened for reading. */
 	if (!(vma->vm_flags & VM_MAYSHARE))
 		return -EINVAL;
-	if (dax_vma_soft_dirty(vma))
+	if (dax_tells_stores(vma))
 		df.reason = DAX_FALLBACK_PAGE_TABLE;
 	else
 		df.reason = dax_fault_eligible(&vmf, df.order);
@@ -1231,7 +1231,7 @@ static bool dax_eager_wants(const struct vm_fault *vmf, vm_fault_t ret)
 	    vmf->pgoff % DAX_EAGER_STRIDE != DAX_EAGER_STRIDE - 1)
 		return false;
 	if (order > DAX_PROMOTE_MAX_ORDER ||
-	    !(vma->vm_flags & VM_MAYSHARE) || dax_vma_soft_dirty(vma) ||
+	    !(vma->vm_flags & VM_MAYSHARE) || dax_tells_stores(vma) ||
 	    !thp_vma_allowable_order(vma, vma->vm_flags, TVA_IN_PF, order))
 		return false;
 	if (dax_fault_eligible(vmf, order))
