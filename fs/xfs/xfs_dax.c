@@ -287,60 +287,72 @@ int xfs_dax_break_layout(struct inode *inode, loff_t start, loff_t end)
 	return error;
 }
 
-/*
- * One try.  The second inode's lock nests in the first one's and cannot be
- * dropped alone, so if its file is busy both go, and *busyp says on what to
- * wait before the next try.
- */
-static int xfs_dax_try_mmaplock_two(struct xfs_inode *ip1,
-				    struct xfs_inode *ip2, struct page **busyp)
+/* The last byte of @len bytes; 0 stands for all up to the end of the file. */
+static loff_t xfs_dax_last(loff_t pos, loff_t len)
 {
-	int error;
+	return len ? pos + len - 1 : LLONG_MAX;
+}
 
-	*busyp = NULL;
-
+static void xfs_dax_mmaplock(struct xfs_inode *ip1, struct xfs_inode *ip2)
+{
 	xfs_ilock(ip1, XFS_MMAPLOCK_EXCL);
-	error = xfs_dax_break_layout(VFS_I(ip1), 0, LLONG_MAX);
-	if (error)
-		goto out_unlock;
-	if (ip1 == ip2)
-		return 0;
+	if (ip1 != ip2)
+		xfs_ilock(ip2, XFS_MMAPLOCK_EXCL | (1U << XFS_MMAPLOCK_SHIFT));
+}
 
-	xfs_ilock(ip2, XFS_MMAPLOCK_EXCL | (1U << XFS_MMAPLOCK_SHIFT));
-	*busyp = dax_layout_busy_page(VFS_I(ip2)->i_mapping);
-	if (!*busyp)
-		return 0;
-	xfs_iunlock(ip2, XFS_MMAPLOCK_EXCL);
-
-out_unlock:
+static void xfs_dax_mmapunlock(struct xfs_inode *ip1, struct xfs_inode *ip2)
+{
+	if (ip1 != ip2)
+		xfs_iunlock(ip2, XFS_MMAPLOCK_EXCL);
 	xfs_iunlock(ip1, XFS_MMAPLOCK_EXCL);
-	return error;
 }
 
 /**
  * xfs_dax_mmaplock_two - lock two files against faults and devices
  * @ip1: one inode
+ * @pos1: first byte that matters of its file
  * @ip2: the other; may be the same, or the only one of the two that is DAX
+ * @pos2: first byte that matters of its file
+ * @len: how many bytes matter of each; 0 for all up to the end
+ *
+ * The second inode's lock nests in the first one's and cannot be dropped alone,
+ * so if a file is busy both go, and both are looked at again.
  *
  * Context: IOLOCK of both held exclusive.  May sleep.
- * Return: 0 with the MMAPLOCK of both held exclusive and no page of either in
- * use; or -ERESTARTSYS if a signal came first, with neither held.
+ * Return: 0 with the MMAPLOCK of both held exclusive and no page of either range
+ * in use; or -ERESTARTSYS if a signal came first, with neither held.
  */
-int xfs_dax_mmaplock_two(struct xfs_inode *ip1, struct xfs_inode *ip2)
+int xfs_dax_mmaplock_two(struct xfs_inode *ip1, loff_t pos1,
+			 struct xfs_inode *ip2, loff_t pos2, loff_t len)
 {
-	struct page *busy;
+	struct xfs_inode *busy;
 	int error;
 
-	if (ip1->i_ino > ip2->i_ino)
+	if (ip1->i_ino > ip2->i_ino) {
 		swap(ip1, ip2);
+		swap(pos1, pos2);
+	}
 
-	do {
-		error = xfs_dax_try_mmaplock_two(ip1, ip2, &busy);
-		if (busy)
-			error = dax_wait_page_idle(VFS_I(ip2), busy);
-	} while (busy && !error);
+	for (;;) {
+		struct page *page;
 
-	return error;
+		xfs_dax_mmaplock(ip1, ip2);
+		busy = ip1;
+		page = dax_layout_busy_page_range(VFS_I(ip1)->i_mapping, pos1,
+						  xfs_dax_last(pos1, len));
+		if (!page) {
+			busy = ip2;
+			page = dax_layout_busy_page_range(VFS_I(ip2)->i_mapping,
+							  pos2,
+							  xfs_dax_last(pos2, len));
+		}
+		if (!page)
+			return 0;
+		xfs_dax_mmapunlock(ip1, ip2);
+		error = dax_wait_page_idle(VFS_I(busy), page);
+		if (error)
+			return error;
+	}
 }
 
 /**

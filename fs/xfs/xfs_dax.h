@@ -14,7 +14,8 @@ extern const struct vm_operations_struct xfs_dax_vm_ops;
 
 ssize_t xfs_file_dax_read(struct kiocb *iocb, struct iov_iter *to);
 ssize_t xfs_file_dax_write(struct kiocb *iocb, struct iov_iter *from);
-int xfs_dax_mmaplock_two(struct xfs_inode *ip1, struct xfs_inode *ip2);
+int xfs_dax_mmaplock_two(struct xfs_inode *ip1, loff_t pos1,
+			 struct xfs_inode *ip2, loff_t pos2, loff_t len);
 
 #ifdef CONFIG_FS_DAX
 bool xfs_inode_should_enable_dax(struct xfs_inode *ip);
