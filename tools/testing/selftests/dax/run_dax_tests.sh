@@ -29,12 +29,12 @@ tracing=/sys/kernel/tracing
 promote=/sys/module/fs_dax/parameters/promote
 skip_code=4	# kselftest's
 
-programs=(table fallback zero fsync fsync_race page_table private wakeup
-	  truncate dma waker evict dos removal map_sync io fsx reflink enospc hwpoison failslab
-	  inject interrupt badblocks trace_lines ndctl
+programs=(table fallback zero fsync fsync_race page_table private poke wakeup
+	  truncate dma waker evict dos removal map_sync io fsx reflink aliasing
+	  cost hold enospc hwpoison failslab inject interrupt badblocks
+	  trace_lines ndctl rt softdirty uffd cachestat
 	  promote promote_mix collapse promote_race promote_stress
-	  softdirty uffd poke cachestat
-	  aliasing cost hold daxstress)
+	  daxstress)
 filesystems=(ext4 xfs)
 
 tmp="" mnt="" hung="" policy=""
