@@ -367,6 +367,26 @@ static bool dax_page_idle(const struct page *page)
 	return idle;
 }
 
+struct dax_idle_waiter {
+	struct wait_bit_queue_entry wait;
+	bool woken;
+};
+
+/* Notes that a wakeup came, also if the sleeper was about to look anyway. */
+static int dax_idle_wake(struct wait_queue_entry *wq_entry, unsigned int mode,
+			 int sync, void *arg)
+{
+	struct dax_idle_waiter *waiter =
+		container_of(wq_entry, struct dax_idle_waiter, wait.wq_entry);
+	const struct wait_bit_key *key = arg;
+
+	if (waiter->wait.key.flags != key->flags ||
+	    waiter->wait.key.bit_nr != key->bit_nr)
+		return 0;
+	WRITE_ONCE(waiter->woken, true);
+	return autoremove_wake_function(wq_entry, mode, sync, arg);
+}
+
 /**
  * dax_wait_page_idle() - Sleep until nobody uses a page
  * @inode: A file that has the page, for the trace.
@@ -382,13 +402,13 @@ static bool dax_page_idle(const struct page *page)
 int dax_wait_page_idle(struct inode *inode, struct page *page)
 {
 	wait_queue_head_t *wq = __var_waitqueue(&page->_refcount);
-	struct wait_bit_queue_entry waiter;
-	bool woken = true;
+	struct dax_idle_waiter waiter = {};
 	long err;
 
-	init_wait_var_entry(&waiter, &page->_refcount, 0);
+	init_wait_var_entry(&waiter.wait, &page->_refcount, 0);
+	waiter.wait.wq_entry.func = dax_idle_wake;
 	for (;;) {
-		err = prepare_to_wait_event(wq, &waiter.wq_entry,
+		err = prepare_to_wait_event(wq, &waiter.wait.wq_entry,
 					    TASK_INTERRUPTIBLE);
 		if (dax_page_idle(page)) {
 			err = 0;
@@ -397,12 +417,10 @@ int dax_wait_page_idle(struct inode *inode, struct page *page)
 		if (err)
 			break;
 		schedule_timeout(DAX_IDLE_LOOK);
-		/* A wakeup takes the sleeper off the queue. */
-		woken = list_empty_careful(&waiter.wq_entry.entry);
 	}
-	finish_wait(wq, &waiter.wq_entry);
+	finish_wait(wq, &waiter.wait.wq_entry);
 	if (!err)
-		trace_dax_idle_page(inode, page_to_pfn(page), woken);
+		trace_dax_idle_page(inode, page_to_pfn(page), waiter.woken);
 	return err;
 }
 EXPORT_SYMBOL_GPL(dax_wait_page_idle);
