@@ -807,8 +807,8 @@ static void beside_punch(const struct scene *s)
 }
 
 /*
- * Not where the copy is: unsharing waits for pages in a pipe, and who empties the
- * pipe into the file waits for the call that unshares.
+ * These two not where the copy is: they wait for pages in a pipe, and the task
+ * that empties the pipe into the file waits for them. A signal ends that.
  */
 static void beside_unshare(const struct scene *s)
 {
@@ -818,8 +818,20 @@ static void beside_unshare(const struct scene *s)
 
 static void beside_share(const struct scene *s)
 {
-	if (dax_is_xfs())
-		close(dax_clone(s->fd, "beside"));
+	struct file_clone_range range = {
+		.src_fd		= s->fd,
+		.src_offset	= BESIDE,
+		.src_length	= SZ_4K,
+		.dest_offset	= BESIDE,
+	};
+	int fd;
+
+	if (!dax_is_xfs())
+		return;
+	fd = dax_create("beside");
+	if (ioctl(fd, FICLONERANGE, &range))
+		dax_die("FICLONERANGE: %s", strerror(errno));
+	close(fd);
 }
 
 static void beside_msync(const struct scene *s)
