@@ -443,9 +443,15 @@ static int exchange_on_xfs(int fd, int other)
 /* mkfs.xfs of today has no option for it. */
 static void allow_exchange(void)
 {
-	if (dax_sh("umount %s; old=$(xfs_db -r -c 'sb 0' -c 'p features_incompat' %s); xfs_db -x -c 'sb 0' -c \"write -d features_incompat $((${old#*= } | 0x40))\" %s && mount -o dax=inode %s %s",
-		   dax_dir(), dax_scratch_device(), dax_scratch_device(),
-		   dax_scratch_device(), dax_dir()))
+	const char *dev = dax_scratch_device();
+	const char *file = "/tmp/dax-features";
+
+	if (dax_sh("umount %s", dax_dir()) ||
+	    dax_sh("xfs_db -r -c 'sb 0' -c 'p features_incompat' %s >%s",
+		   dev, file) ||
+	    dax_sh("xfs_db -x -c 'sb 0' -c \"%s $(($(cut -d= -f2 %s) | 0x40))\" %s",
+		   "write -d features_incompat", file, dev) ||
+	    dax_sh("mount -o dax=inode %s %s", dev, dax_dir()))
 		dax_die("no file system that exchanges ranges");
 }
 

@@ -89,7 +89,7 @@ static void let_read(int fd)
 	}
 }
 
-static const char *begin(FIXTURE_DATA(dos) *self, size_t shift)
+static const char *begin(struct _test_data_dos *self, size_t shift)
 {
 	const char *why = dax_small_scratch();
 	char path[PATH_MAX], c;
@@ -122,8 +122,8 @@ static const char *begin(FIXTURE_DATA(dos) *self, size_t shift)
 
 /* --- who is not to wait ------------------------------------------------------- */
 
-static pid_t call(int (*fn)(FIXTURE_DATA(dos) *self),
-		  FIXTURE_DATA(dos) *self)
+static pid_t call(int (*fn)(struct _test_data_dos *self),
+		  struct _test_data_dos *self)
 {
 	pid_t pid;
 
@@ -136,69 +136,69 @@ static pid_t call(int (*fn)(FIXTURE_DATA(dos) *self),
 	return pid;
 }
 
-static bool still_held(FIXTURE_DATA(dos) *self)
+static bool still_held(struct _test_data_dos *self)
 {
 	return !dax_stall_ended(self->user);
 }
 
-static int do_sync(FIXTURE_DATA(dos) *self)
+static int do_sync(struct _test_data_dos *self)
 {
 	sync();
 	return 0;
 }
 
-static int do_syncfs(FIXTURE_DATA(dos) *self)
+static int do_syncfs(struct _test_data_dos *self)
 {
 	return syncfs(self->other);
 }
 
-static int do_fsync(FIXTURE_DATA(dos) *self)
+static int do_fsync(struct _test_data_dos *self)
 {
 	return fsync(self->fd);
 }
 
-static int do_unmount(FIXTURE_DATA(dos) *self)
+static int do_unmount(struct _test_data_dos *self)
 {
 	return umount2(dax_dir(), 0);
 }
 
-static int cut_other(FIXTURE_DATA(dos) *self)
+static int cut_other(struct _test_data_dos *self)
 {
 	return pwrite(self->other, "w", 1, 0) < 0 ||
 		fallocate(self->other, PUNCH, 0, SZ_4K) ||
 		ftruncate(self->other, SZ_1M);
 }
 
-static int remove_other(FIXTURE_DATA(dos) *self)
+static int remove_other(struct _test_data_dos *self)
 {
 	dax_unlink(self->other);
 	return close(self->other);
 }
 
-static int remove_file(FIXTURE_DATA(dos) *self)
+static int remove_file(struct _test_data_dos *self)
 {
 	dax_unlink(self->fd);
 	return 0;
 }
 
-static int write_file(FIXTURE_DATA(dos) *self)
+static int write_file(struct _test_data_dos *self)
 {
 	return pwrite(self->fd, "w", 1, AT_HELD) < 0;
 }
 
-static int punch_elsewhere(FIXTURE_DATA(dos) *self)
+static int punch_elsewhere(struct _test_data_dos *self)
 {
 	return fallocate(self->fd, PUNCH, SZ_1M, SZ_4K) ||
 		fallocate(self->fd, PUNCH, AT_HELD - SZ_4K, SZ_4K) ||
 		fallocate(self->fd, PUNCH, AT_HELD + SZ_4K, SZ_4K);
 }
 
-static int punch_it(FIXTURE_DATA(dos) *self)
+static int punch_it(struct _test_data_dos *self)
 {
 	return fallocate(self->fd, PUNCH, AT_HELD, SZ_4K);
 }
 
-static int truncate_it(FIXTURE_DATA(dos) *self)
+static int truncate_it(struct _test_data_dos *self)
 {
 	return ftruncate(self->fd, 0);
 }
@@ -208,7 +208,7 @@ static int truncate_it(FIXTURE_DATA(dos) *self)
 	EXPECT_TRUE(still_held(self));					\
 } while (0)
 
-static void close_files(FIXTURE_DATA(dos) *self)
+static void close_files(struct _test_data_dos *self)
 {
 	close(self->fd);
 	close(self->other);
@@ -275,7 +275,7 @@ TEST_F(dos, same_file)
 }
 
 /* It goes; its last user is not the one who waits, nor is the unmount after it. */
-static int close_file(FIXTURE_DATA(dos) *self)
+static int close_file(struct _test_data_dos *self)
 {
 	close_files(self);
 	return 0;
@@ -298,8 +298,8 @@ static void nothing(int sig)
 }
 
 static void waits_for_page(struct __test_metadata *_metadata,
-			   FIXTURE_DATA(dos) *self,
-			   int (*cut)(FIXTURE_DATA(dos) *self))
+			   struct _test_data_dos *self,
+			   int (*cut)(struct _test_data_dos *self))
 {
 	struct sigaction action = { .sa_handler = nothing };
 	char page[SZ_4K];

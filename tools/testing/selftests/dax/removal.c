@@ -673,19 +673,34 @@ static void stalled(struct __test_metadata *_metadata, bool below,
 	EXPECT_EQ(0, unmount());
 }
 
-#define STALLED(name, ...)						\
-TEST_F(removal, stalled_##name)						\
-{									\
-	static int (*const calls[])(void) = { __VA_ARGS__ };		\
-									\
-	stalled(_metadata, variant->below, calls, ARRAY_LEN(calls));	\
+/* The entry is locked, and so is the mapping against truncation. */
+TEST_F(removal, stalled_faults)
+{
+	static int (*const calls[])(void) = { cold_read_fault, cold_store_fault, cold_truncate };
+
+	stalled(_metadata, variant->below, calls, ARRAY_LEN(calls));
 }
 
-/* The entry is locked, and so is the mapping against truncation. */
-STALLED(faults, cold_read_fault, cold_store_fault, cold_truncate)
-STALLED(write, cold_write, cold_read, cold_truncate)
-STALLED(punch, cold_punch, cold_read_fault)
-STALLED(unlink, cold_unlink)
+TEST_F(removal, stalled_write)
+{
+	static int (*const calls[])(void) = { cold_write, cold_read, cold_truncate };
+
+	stalled(_metadata, variant->below, calls, ARRAY_LEN(calls));
+}
+
+TEST_F(removal, stalled_punch)
+{
+	static int (*const calls[])(void) = { cold_punch, cold_read_fault };
+
+	stalled(_metadata, variant->below, calls, ARRAY_LEN(calls));
+}
+
+TEST_F(removal, stalled_unlink)
+{
+	static int (*const calls[])(void) = { cold_unlink };
+
+	stalled(_metadata, variant->below, calls, ARRAY_LEN(calls));
+}
 
 TEST_F(removal, stalled_collapse)
 {

@@ -123,18 +123,41 @@ FIXTURE_VARIANT(waker) {
 	struct waker waker;
 };
 
-#define WAKER(name, ...) \
-	FIXTURE_VARIANT_ADD(waker, name) { .waker = { __VA_ARGS__ } }
+FIXTURE_VARIANT_ADD(waker, futex) {
+	.waker = { .use = wake_futex, .rounds = 4000 },
+};
 
-WAKER(futex, .use = wake_futex, .rounds = 4000);
-WAKER(memory_read, .use = read_memory, .rounds = 4000);
-WAKER(memory_write, .use = write_memory, .rounds = 800);
-WAKER(process_vm, .use = read_process, .rounds = 300);
-WAKER(direct_write, .use = direct_write, .device = true, .rounds = 300);
-WAKER(direct_read, .use = direct_read, .device = true, .rounds = 300);
-WAKER(pipe_read, .use = pipe_and_read, .rounds = 300);
-WAKER(pipe_tee, .use = pipe_and_tee, .rounds = 300);
-WAKER(pipe_close, .use = pipe_and_close, .rounds = 300);
+FIXTURE_VARIANT_ADD(waker, memory_read) {
+	.waker = { .use = read_memory, .rounds = 4000 },
+};
+
+FIXTURE_VARIANT_ADD(waker, memory_write) {
+	.waker = { .use = write_memory, .rounds = 800 },
+};
+
+FIXTURE_VARIANT_ADD(waker, process_vm) {
+	.waker = { .use = read_process, .rounds = 300 },
+};
+
+FIXTURE_VARIANT_ADD(waker, direct_write) {
+	.waker = { .use = direct_write, .device = true, .rounds = 300 },
+};
+
+FIXTURE_VARIANT_ADD(waker, direct_read) {
+	.waker = { .use = direct_read, .device = true, .rounds = 300 },
+};
+
+FIXTURE_VARIANT_ADD(waker, pipe_read) {
+	.waker = { .use = pipe_and_read, .rounds = 300 },
+};
+
+FIXTURE_VARIANT_ADD(waker, pipe_tee) {
+	.waker = { .use = pipe_and_tee, .rounds = 300 },
+};
+
+FIXTURE_VARIANT_ADD(waker, pipe_close) {
+	.waker = { .use = pipe_and_close, .rounds = 300 },
+};
 
 FIXTURE_SETUP(waker)
 {
