@@ -17,6 +17,7 @@
 #define DAX_STALL_H
 
 #include <sched.h>
+#include <time.h>
 
 #include "dax_test.h"
 
@@ -150,7 +151,10 @@ static inline bool dax_stall_sleeps_in(pid_t pid, const char *name)
 /* The same as dax_stall_join(); or -1 if it does not end, and is killed then. */
 static inline int dax_stall_ends(pid_t pid)
 {
-	for (int i = 0; i < DAX_STALL_SECONDS * 100; i++) {
+	/* A sleep may take much longer than it should. */
+	time_t end = time(NULL) + DAX_STALL_SECONDS;
+
+	while (time(NULL) < end) {
 		if (dax_stall_ended(pid))
 			return dax_stall_join(pid);
 		usleep(10000);

@@ -19,9 +19,13 @@
 #define NOBODY		65534
 #define AT_HELD		(3 * SZ_4K)	/* the page that is in the pipe */
 
-FIXTURE(dos) {
+struct dos {
 	int fd, other, ready[2];
 	pid_t user;
+};
+
+FIXTURE(dos) {
+	struct dos dos;
 };
 
 FIXTURE_VARIANT(dos) {
@@ -41,8 +45,10 @@ FIXTURE_SETUP(dos)
 /* The user is gone by then, whatever became of the test. */
 FIXTURE_TEARDOWN(dos)
 {
-	if (self->user > 0 && !kill(self->user, SIGKILL))
-		dax_stall_join(self->user);
+	struct dos *dos = &self->dos;
+
+	if (dos->user > 0 && !kill(dos->user, SIGKILL))
+		dax_stall_join(dos->user);
 	dax_leave();
 }
 
@@ -89,41 +95,41 @@ static void let_read(int fd)
 	}
 }
 
-static const char *begin(struct _test_data_dos *self, size_t shift)
+static const char *begin(struct dos *dos, size_t shift)
 {
 	const char *why = dax_small_scratch();
 	char path[PATH_MAX], c;
 
 	if (why)
 		return why;
-	self->fd = dax_file(SZ_2M, WRITTEN);
-	self->other = dax_create("another");
-	dax_fill(self->other, 0, SZ_2M, FILL);
-	dax_fsync(self->other);
-	let_read(self->fd);
-	dax_name(self->fd, path, sizeof(path));
-	if (pipe(self->ready))
+	dos->fd = dax_file(SZ_2M, WRITTEN);
+	dos->other = dax_create("another");
+	dax_fill(dos->other, 0, SZ_2M, FILL);
+	dax_fsync(dos->other);
+	let_read(dos->fd);
+	dax_name(dos->fd, path, sizeof(path));
+	if (pipe(dos->ready))
 		dax_die("pipe: %s", strerror(errno));
 	fflush(NULL);
-	self->user = fork();
-	if (self->user < 0)
+	dos->user = fork();
+	if (dos->user < 0)
 		dax_die("fork: %s", strerror(errno));
-	if (!self->user) {
-		close(self->fd);
-		close(self->other);
-		_exit(hold_page(path, shift, self->ready[1]));
+	if (!dos->user) {
+		close(dos->fd);
+		close(dos->other);
+		_exit(hold_page(path, shift, dos->ready[1]));
 	}
-	close(self->ready[1]);
-	if (read(self->ready[0], &c, 1) != 1)
+	close(dos->ready[1]);
+	if (read(dos->ready[0], &c, 1) != 1)
 		dax_die("the user has no page: %d",
-			dax_stall_join(self->user));
+			dax_stall_join(dos->user));
 	return NULL;
 }
 
 /* --- who is not to wait ------------------------------------------------------- */
 
-static pid_t call(int (*fn)(struct _test_data_dos *self),
-		  struct _test_data_dos *self)
+static pid_t call(int (*fn)(struct dos *dos),
+		  struct dos *dos)
 {
 	pid_t pid;
 
@@ -132,92 +138,94 @@ static pid_t call(int (*fn)(struct _test_data_dos *self),
 	if (pid < 0)
 		dax_die("fork: %s", strerror(errno));
 	if (!pid)
-		_exit(fn(self) ? errno : 0);
+		_exit(fn(dos) ? errno : 0);
 	return pid;
 }
 
-static bool still_held(struct _test_data_dos *self)
+static bool still_held(struct dos *dos)
 {
-	return !dax_stall_ended(self->user);
+	return !dax_stall_ended(dos->user);
 }
 
-static int do_sync(struct _test_data_dos *self)
+static int do_sync(struct dos *dos)
 {
 	sync();
 	return 0;
 }
 
-static int do_syncfs(struct _test_data_dos *self)
+static int do_syncfs(struct dos *dos)
 {
-	return syncfs(self->other);
+	return syncfs(dos->other);
 }
 
-static int do_fsync(struct _test_data_dos *self)
+static int do_fsync(struct dos *dos)
 {
-	return fsync(self->fd);
+	return fsync(dos->fd);
 }
 
-static int do_unmount(struct _test_data_dos *self)
+static int do_unmount(struct dos *dos)
 {
 	return umount2(dax_dir(), 0);
 }
 
-static int cut_other(struct _test_data_dos *self)
+static int cut_other(struct dos *dos)
 {
-	return pwrite(self->other, "w", 1, 0) < 0 ||
-		fallocate(self->other, PUNCH, 0, SZ_4K) ||
-		ftruncate(self->other, SZ_1M);
+	return pwrite(dos->other, "w", 1, 0) < 0 ||
+		fallocate(dos->other, PUNCH, 0, SZ_4K) ||
+		ftruncate(dos->other, SZ_1M);
 }
 
-static int remove_other(struct _test_data_dos *self)
+static int remove_other(struct dos *dos)
 {
-	dax_unlink(self->other);
-	return close(self->other);
+	dax_unlink(dos->other);
+	return close(dos->other);
 }
 
-static int remove_file(struct _test_data_dos *self)
+static int remove_file(struct dos *dos)
 {
-	dax_unlink(self->fd);
+	dax_unlink(dos->fd);
 	return 0;
 }
 
-static int write_file(struct _test_data_dos *self)
+static int write_file(struct dos *dos)
 {
-	return pwrite(self->fd, "w", 1, AT_HELD) < 0;
+	return pwrite(dos->fd, "w", 1, AT_HELD) < 0;
 }
 
-static int punch_elsewhere(struct _test_data_dos *self)
+static int punch_elsewhere(struct dos *dos)
 {
-	return fallocate(self->fd, PUNCH, SZ_1M, SZ_4K) ||
-		fallocate(self->fd, PUNCH, AT_HELD - SZ_4K, SZ_4K) ||
-		fallocate(self->fd, PUNCH, AT_HELD + SZ_4K, SZ_4K);
+	return fallocate(dos->fd, PUNCH, SZ_1M, SZ_4K) ||
+		fallocate(dos->fd, PUNCH, AT_HELD - SZ_4K, SZ_4K) ||
+		fallocate(dos->fd, PUNCH, AT_HELD + SZ_4K, SZ_4K);
 }
 
-static int punch_it(struct _test_data_dos *self)
+static int punch_it(struct dos *dos)
 {
-	return fallocate(self->fd, PUNCH, AT_HELD, SZ_4K);
+	return fallocate(dos->fd, PUNCH, AT_HELD, SZ_4K);
 }
 
-static int truncate_it(struct _test_data_dos *self)
+static int truncate_it(struct dos *dos)
 {
-	return ftruncate(self->fd, 0);
+	return ftruncate(dos->fd, 0);
 }
 
 #define EXPECT_ENDS(fn)	do {						\
-	EXPECT_EQ(0, dax_stall_ends(call(fn, self)));			\
-	EXPECT_TRUE(still_held(self));					\
+	EXPECT_EQ(0, dax_stall_ends(call(fn, dos)));			\
+	EXPECT_TRUE(still_held(dos));					\
 } while (0)
 
-static void close_files(struct _test_data_dos *self)
+static void close_files(struct dos *dos)
 {
-	close(self->fd);
-	close(self->other);
-	close(self->ready[0]);
+	close(dos->fd);
+	close(dos->other);
+	close(dos->ready[0]);
 }
 
 TEST_F(dos, sync)
 {
-	NEED(begin(self, variant->shift));
+	struct dos *dos = &self->dos;
+
+	NEED(begin(dos, variant->shift));
 	EXPECT_ENDS(do_fsync);
 	EXPECT_ENDS(do_syncfs);
 	EXPECT_ENDS(do_sync);
@@ -225,14 +233,15 @@ TEST_F(dos, sync)
 
 TEST_F(dos, unmount)
 {
+	struct dos *dos = &self->dos;
 	pid_t unmount;
 
-	NEED(begin(self, variant->shift));
-	close_files(self);
-	unmount = call(do_unmount, self);
+	NEED(begin(dos, variant->shift));
+	close_files(dos);
+	unmount = call(do_unmount, dos);
 	EXPECT_ENDS(do_sync);
 	EXPECT_EQ(0, dax_stall_ends(unmount));
-	EXPECT_TRUE(still_held(self));
+	EXPECT_TRUE(still_held(dos));
 }
 
 static unsigned long free_blocks(void)
@@ -247,48 +256,52 @@ static unsigned long free_blocks(void)
 
 TEST_F(dos, other_files)
 {
+	struct dos *dos = &self->dos;
 	unsigned long before;
 
-	NEED(begin(self, variant->shift));
+	NEED(begin(dos, variant->shift));
 	before = free_blocks();
 	EXPECT_ENDS(cut_other);
 	EXPECT_ENDS(remove_other);
-	close(self->other);
+	close(dos->other);
 	/* Their space comes back, too. */
 	for (int i = 0; i < 300 && free_blocks() < before + PAGES_2M - 64; i++)
 		usleep(100000);
 	EXPECT_LE(before + PAGES_2M - 64, free_blocks());
-	EXPECT_TRUE(still_held(self));
+	EXPECT_TRUE(still_held(dos));
 }
 
 TEST_F(dos, same_file)
 {
+	struct dos *dos = &self->dos;
 	char page[SZ_4K];
 
-	NEED(begin(self, variant->shift));
+	NEED(begin(dos, variant->shift));
 	EXPECT_ENDS(write_file);
 	EXPECT_ENDS(punch_elsewhere);
-	dax_read(self->fd, AT_HELD + 1, page, SZ_4K - 1);
+	dax_read(dos->fd, AT_HELD + 1, page, SZ_4K - 1);
 	EXPECT_BYTES(FILL, page, SZ_4K - 1);
-	dax_read(self->fd, SZ_1M, page, SZ_4K);
+	dax_read(dos->fd, SZ_1M, page, SZ_4K);
 	EXPECT_BYTES(0, page, SZ_4K);
 }
 
 /* It goes; its last user is not the one who waits, nor is the unmount after it. */
-static int close_file(struct _test_data_dos *self)
+static int close_file(struct dos *dos)
 {
-	close_files(self);
+	close_files(dos);
 	return 0;
 }
 
 TEST_F(dos, remove)
 {
-	NEED(begin(self, variant->shift));
+	struct dos *dos = &self->dos;
+
+	NEED(begin(dos, variant->shift));
 	EXPECT_ENDS(remove_file);
-	close_file(self);
+	close_file(dos);
 	EXPECT_ENDS(do_sync);
-	EXPECT_EQ(0, dax_stall_ends(call(do_unmount, self)));
-	EXPECT_TRUE(still_held(self));
+	EXPECT_EQ(0, dax_stall_ends(call(do_unmount, dos)));
+	EXPECT_TRUE(still_held(dos));
 }
 
 /* --- who is, and how he gets out --------------------------------------------- */
@@ -298,45 +311,49 @@ static void nothing(int sig)
 }
 
 static void waits_for_page(struct __test_metadata *_metadata,
-			   struct _test_data_dos *self,
-			   int (*cut)(struct _test_data_dos *self))
+			   struct dos *dos,
+			   int (*cut)(struct dos *dos))
 {
 	struct sigaction action = { .sa_handler = nothing };
 	char page[SZ_4K];
 	pid_t pid;
 
 	sigaction(SIGUSR1, &action, NULL);
-	pid = call(cut, self);
+	pid = call(cut, dos);
 	EXPECT_TRUE(dax_stall_waits(pid));
 	kill(pid, SIGUSR1);
 	EXPECT_EQ(EINTR, dax_stall_ends(pid));
-	dax_read(self->fd, AT_HELD, page, SZ_4K);
+	dax_read(dos->fd, AT_HELD, page, SZ_4K);
 	EXPECT_BYTES(FILL, page, SZ_4K);
-	pid = call(cut, self);
+	pid = call(cut, dos);
 	EXPECT_TRUE(dax_stall_waits(pid));
 	EXPECT_ENDS(do_sync);
 	EXPECT_ENDS(cut_other);
 	kill(pid, SIGKILL);
 	EXPECT_EQ(128 + SIGKILL, dax_stall_ends(pid));
 
-	pid = call(cut, self);
+	pid = call(cut, dos);
 	EXPECT_TRUE(dax_stall_waits(pid));
-	kill(self->user, SIGKILL);
-	EXPECT_EQ(128 + SIGKILL, dax_stall_ends(self->user));
-	self->user = 0;
+	kill(dos->user, SIGKILL);
+	EXPECT_EQ(128 + SIGKILL, dax_stall_ends(dos->user));
+	dos->user = 0;
 	EXPECT_EQ(0, dax_stall_ends(pid));
 }
 
 TEST_F(dos, punch)
 {
-	NEED(begin(self, variant->shift));
-	waits_for_page(_metadata, self, punch_it);
+	struct dos *dos = &self->dos;
+
+	NEED(begin(dos, variant->shift));
+	waits_for_page(_metadata, dos, punch_it);
 }
 
 TEST_F(dos, truncate)
 {
-	NEED(begin(self, variant->shift));
-	waits_for_page(_metadata, self, truncate_it);
+	struct dos *dos = &self->dos;
+
+	NEED(begin(dos, variant->shift));
+	waits_for_page(_metadata, dos, truncate_it);
 }
 
 TEST_HARNESS_MAIN

@@ -676,14 +676,18 @@ static void stalled(struct __test_metadata *_metadata, bool below,
 /* The entry is locked, and so is the mapping against truncation. */
 TEST_F(removal, stalled_faults)
 {
-	static int (*const calls[])(void) = { cold_read_fault, cold_store_fault, cold_truncate };
+	static int (*const calls[])(void) = {
+		cold_read_fault, cold_store_fault, cold_truncate,
+	};
 
 	stalled(_metadata, variant->below, calls, ARRAY_LEN(calls));
 }
 
 TEST_F(removal, stalled_write)
 {
-	static int (*const calls[])(void) = { cold_write, cold_read, cold_truncate };
+	static int (*const calls[])(void) = {
+		cold_write, cold_read, cold_truncate,
+	};
 
 	stalled(_metadata, variant->below, calls, ARRAY_LEN(calls));
 }
