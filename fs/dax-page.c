@@ -56,7 +56,7 @@
 #include "dax-trace.h"
 
 /* How often a sleeper looks that need not be woken, in jiffies. */
-#define DAX_IDLE_LOOK	(HZ / 10)
+#define DAX_IDLE_LOOK	(HZ / 50)
 
 /* Does @entry have page structures behind it that this file looks after? */
 static bool dax_has_pages(void *entry)

@@ -124,39 +124,39 @@ FIXTURE_VARIANT(waker) {
 };
 
 FIXTURE_VARIANT_ADD(waker, futex) {
-	.waker = { .use = wake_futex, .rounds = 4000 },
+	.waker = { .use = wake_futex, .rounds = 1000 },
 };
 
 FIXTURE_VARIANT_ADD(waker, memory_read) {
-	.waker = { .use = read_memory, .rounds = 4000 },
+	.waker = { .use = read_memory, .rounds = 1000 },
 };
 
 FIXTURE_VARIANT_ADD(waker, memory_write) {
-	.waker = { .use = write_memory, .rounds = 800 },
+	.waker = { .use = write_memory, .rounds = 300 },
 };
 
 FIXTURE_VARIANT_ADD(waker, process_vm) {
-	.waker = { .use = read_process, .rounds = 300 },
+	.waker = { .use = read_process, .rounds = 100 },
 };
 
 FIXTURE_VARIANT_ADD(waker, direct_write) {
-	.waker = { .use = direct_write, .device = true, .rounds = 300 },
+	.waker = { .use = direct_write, .device = true, .rounds = 100 },
 };
 
 FIXTURE_VARIANT_ADD(waker, direct_read) {
-	.waker = { .use = direct_read, .device = true, .rounds = 300 },
+	.waker = { .use = direct_read, .device = true, .rounds = 100 },
 };
 
 FIXTURE_VARIANT_ADD(waker, pipe_read) {
-	.waker = { .use = pipe_and_read, .rounds = 300 },
+	.waker = { .use = pipe_and_read, .rounds = 100 },
 };
 
 FIXTURE_VARIANT_ADD(waker, pipe_tee) {
-	.waker = { .use = pipe_and_tee, .rounds = 300 },
+	.waker = { .use = pipe_and_tee, .rounds = 100 },
 };
 
 FIXTURE_VARIANT_ADD(waker, pipe_close) {
-	.waker = { .use = pipe_and_close, .rounds = 300 },
+	.waker = { .use = pipe_and_close, .rounds = 100 },
 };
 
 FIXTURE_SETUP(waker)
