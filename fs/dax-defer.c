@@ -130,7 +130,8 @@ EXPORT_SYMBOL_GPL(dax_defer);
  */
 bool dax_defer_flush(struct dax_defer *defer)
 {
-	if (llist_empty(&defer->inodes) && !delayed_work_pending(&defer->work))
+	/* Those that are being looked at are not on the list. */
+	if (llist_empty(&defer->inodes) && !work_busy(&defer->work.work))
 		return false;
 	mod_delayed_work(system_unbound_wq, &defer->work, 0);
 	flush_delayed_work(&defer->work);
