@@ -184,18 +184,22 @@ int dax_iomap_copy_range(const struct iomap_iter *iter, loff_t pos, size_t len)
  *	the old ones, which are not mapped any more.
  * @pos: File position in bytes, within the current extent.
  * @len: Number of bytes.
+ * @in_use: A page of the entries that were deleted for it is in use.
  *
- * The old blocks leave the file while somebody still uses them.  Another file
+ * The old blocks leave the file while somebody still uses them, or stay there
+ * without an entry by which that is found.  Another file
  * that has them must not free them yet, and need not know of it.
  *
  * Context: Process context.
  */
-void dax_note_source(struct iomap_iter *iter, loff_t pos, u64 len)
+void dax_note_source(struct iomap_iter *iter, loff_t pos, u64 len, bool in_use)
 {
 	const struct iomap *srcmap = &iter->srcmap;
 	long nr = PFN_UP(offset_in_page(pos) + len);
 
-	if (srcmap->type == IOMAP_MAPPED &&
-	    dax_memory_in_use(srcmap->dax_dev, dax_iomap_pgoff(srcmap, pos), nr))
+	if (!in_use && srcmap->type == IOMAP_MAPPED)
+		in_use = dax_memory_in_use(srcmap->dax_dev,
+					   dax_iomap_pgoff(srcmap, pos), nr);
+	if (in_use)
 		iter->iomap.flags |= IOMAP_F_SRC_IN_USE;
 }

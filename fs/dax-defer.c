@@ -44,17 +44,23 @@
 #define DAX_DEFER_LOOK		(HZ / 50)
 #define DAX_DEFER_LOOK_MAX	HZ
 
-/* For how long an unmount waits, in seconds. */
+/* How much longer than a look the pause after it is. */
+#define DAX_DEFER_PAUSE		16
+
+/* For how long an unmount waits, in seconds: by default, and at most. */
 static unsigned int dax_unmount_wait = 2;
+#define DAX_UNMOUNT_WAIT_MAX	60U
 
 #undef MODULE_PARAM_PREFIX
 #define MODULE_PARAM_PREFIX "fs_dax."
 module_param_named(unmount_wait, dax_unmount_wait, uint, 0644);
-MODULE_PARM_DESC(unmount_wait, "Seconds that an unmount waits for pages of deleted DAX files that are in use");
+MODULE_PARM_DESC(unmount_wait, "Seconds that an unmount waits for pages of deleted DAX files that are in use, 60 at most");
 
-static void dax_look_later(struct dax_defer *defer)
+/* @took: jiffies that a look takes.  Most of the time nobody looks. */
+static void dax_look_later(struct dax_defer *defer, unsigned long took)
 {
-	queue_delayed_work(system_unbound_wq, &defer->work, defer->delay);
+	queue_delayed_work(system_unbound_wq, &defer->work,
+			   max(defer->delay, DAX_DEFER_PAUSE * took));
 	defer->delay = min_t(unsigned long, 2 * defer->delay,
 			     DAX_DEFER_LOOK_MAX);
 }
@@ -63,8 +69,11 @@ static void dax_defer_work(struct work_struct *work)
 {
 	struct dax_defer *defer =
 		container_of(to_delayed_work(work), struct dax_defer, work);
-	struct llist_node *node = llist_del_all(&defer->inodes), *next;
+	unsigned long start = jiffies;
+	struct llist_node *node, *next;
 
+	WRITE_ONCE(defer->fresh, false);
+	node = llist_del_all(&defer->inodes);
 	llist_for_each_safe(node, next, node) {
 		if (!READ_ONCE(defer->stopped) && defer->ops->in_use(node))
 			llist_add(node, &defer->inodes);
@@ -72,7 +81,7 @@ static void dax_defer_work(struct work_struct *work)
 			defer->ops->release(node);
 	}
 	if (!llist_empty(&defer->inodes))
-		dax_look_later(defer);
+		dax_look_later(defer, jiffies - start);
 }
 
 /**
@@ -88,6 +97,7 @@ void dax_defer_init(struct dax_defer *defer, const struct dax_defer_ops *ops)
 	init_llist_head(&defer->inodes);
 	INIT_DELAYED_WORK(&defer->work, dax_defer_work);
 	defer->delay = DAX_DEFER_LOOK;
+	defer->fresh = false;
 	defer->stopped = false;
 	defer->ops = ops;
 }
@@ -110,8 +120,10 @@ bool dax_defer(struct dax_defer *defer, struct llist_node *node)
 	taken = !defer->stopped;
 	if (taken) {
 		llist_add(node, &defer->inodes);
+		WRITE_ONCE(defer->fresh, true);
 		defer->delay = DAX_DEFER_LOOK;
-		dax_look_later(defer);
+		mod_delayed_work(system_unbound_wq, &defer->work,
+				 DAX_DEFER_LOOK);
 	}
 	spin_unlock(&defer->lock);
 	return taken;
@@ -119,19 +131,20 @@ bool dax_defer(struct dax_defer *defer, struct llist_node *node)
 EXPORT_SYMBOL_GPL(dax_defer);
 
 /**
- * dax_defer_flush() - Look at all deferred inodes now
+ * dax_defer_flush() - Look at inodes that were deferred since the last look
  * @defer: The list of a superblock.
  *
- * For a filesystem that is short of space.
+ * For a filesystem that is short of space.  An inode that was seen to be in use
+ * is no reason to look again.
  *
  * Context: Process context; nothing held that ->release takes.  Sleeps while
  * those that are idle are deleted, but for no other.
- * Return: true if there was any.
+ * Return: true if space may have come free.
  */
 bool dax_defer_flush(struct dax_defer *defer)
 {
-	/* Those that are being looked at are not on the list. */
-	if (llist_empty(&defer->inodes) && !work_busy(&defer->work.work))
+	if (!READ_ONCE(defer->fresh) &&
+	    !(work_busy(&defer->work.work) & WORK_BUSY_RUNNING))
 		return false;
 	mod_delayed_work(system_unbound_wq, &defer->work, 0);
 	flush_delayed_work(&defer->work);
@@ -146,28 +159,39 @@ static void dax_stop_defer(struct dax_defer *defer, bool stop)
 	spin_unlock(&defer->lock);
 }
 
+/* Look now, and say whether any inode is still in use. */
+static bool dax_defer_look(struct dax_defer *defer)
+{
+	mod_delayed_work(system_unbound_wq, &defer->work, 0);
+	flush_delayed_work(&defer->work);
+	return !llist_empty(&defer->inodes);
+}
+
 /**
  * dax_defer_drain() - Release all inodes, idle or not, and defer no more
  * @defer: The list of a superblock.
  * @sb: The superblock, for the log.
  *
  * Context: Process context.  Sleeps for fs_dax.unmount_wait seconds at most, and
- * for as long as the deletions take.
+ * for as long as the looks and the deletions take.
  */
 void dax_defer_drain(struct dax_defer *defer, const struct super_block *sb)
 {
-	unsigned long end = jiffies + READ_ONCE(dax_unmount_wait) * HZ;
+	unsigned int seconds = min(READ_ONCE(dax_unmount_wait),
+				   DAX_UNMOUNT_WAIT_MAX);
+	unsigned long end = jiffies + seconds * HZ;
+	bool in_use;
 
-	while (dax_defer_flush(defer) && !llist_empty(&defer->inodes) &&
-	       time_before(jiffies, end))
+	while ((in_use = dax_defer_look(defer)) && time_before(jiffies, end))
 		schedule_timeout_uninterruptible(DAX_DEFER_LOOK);
-
-	dax_stop_defer(defer, true);
-	if (!llist_empty(&defer->inodes))
+	if (in_use)
 		pr_warn("dax: %s is unmounted while pages of deleted files are in use; whoever has them sees what comes to stand in their blocks\n",
 			sb->s_id);
-	dax_defer_flush(defer);
+
+	/* A look that is under way may yet put inodes back. */
+	dax_stop_defer(defer, true);
 	cancel_delayed_work_sync(&defer->work);
+	dax_defer_work(&defer->work.work);
 }
 EXPORT_SYMBOL_GPL(dax_defer_drain);
 
@@ -240,12 +264,14 @@ static bool dax_extent_in_use(const struct iomap_iter *iter)
  * @pos: First byte of the range.
  * @len: Its length in bytes.
  * @ops: The filesystem's block lookup, for reading.
+ * @sharedp: Set to true if memory is in use of a block that other files have,
+ *	too.  They need not know of it.
  *
  * Context: Process context; the range is not mapped and cannot be.  May sleep.
  * Return: true if a page is in use behind a block that no other file has.
  */
 bool dax_blocks_in_use(struct inode *inode, loff_t pos, loff_t len,
-		       const struct iomap_ops *ops)
+		       const struct iomap_ops *ops, bool *sharedp)
 {
 	struct iomap_iter iter = {
 		.inode	= inode,
@@ -253,14 +279,18 @@ bool dax_blocks_in_use(struct inode *inode, loff_t pos, loff_t len,
 		.len	= len,
 		.flags	= IOMAP_DAX | IOMAP_REPORT,
 	};
-	bool in_use = false;
+	bool own = false;
 
 	while (iomap_iter(&iter, ops) > 0) {
 		if (iter.iomap.addr != IOMAP_NULL_ADDR &&
-		    !(iter.iomap.flags & IOMAP_F_SHARED))
-			in_use = dax_extent_in_use(&iter);
-		iter.processed = in_use ? 0 : iomap_length(&iter);
+		    dax_extent_in_use(&iter)) {
+			if (iter.iomap.flags & IOMAP_F_SHARED)
+				*sharedp = true;
+			else
+				own = true;
+		}
+		iter.processed = own ? 0 : iomap_length(&iter);
 	}
-	return in_use;
+	return own;
 }
 EXPORT_SYMBOL_GPL(dax_blocks_in_use);

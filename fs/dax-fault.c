@@ -77,6 +77,7 @@
  * @dirty: @entry was seen to be dirty when it was locked.
  * @collapse: A page table may be in the way, and shall go.
  * @drop: The entry is in the way and shall be deleted, not unlocked.
+ * @left: One that was deleted had a page that is in use.
  * @asked: The filesystem was asked, and may have allocated.
  * @sync: An extent before the current one has metadata that are not durable.
  * @run: What all extents so far are: blocks, a hole, or DAX_EMPTY for none yet.
@@ -95,6 +96,7 @@ struct dax_fault {
 	bool			dirty;
 	bool			collapse;
 	bool			drop;
+	bool			left;
 	bool			asked;
 	bool			sync;
 	enum dax_kind		run;
@@ -439,7 +441,7 @@ static void dax_fault_store(struct dax_fault *df, void *new)
 	if (dax_entry_covers(df->entry, new, xas->xa_index)) {
 		xas_load(xas);
 		if (dax_is_mapped(new))
-			dax_adopt_page(xas, df->entry, df->vmf->pgoff);
+			dax_adopt_pages(xas, df->entry, df->vmf->pgoff);
 	} else {
 		dax_fault_move_pages(df, new);
 		dax_replace_entry(xas, df->entry, new);
@@ -566,7 +568,8 @@ static vm_fault_t __dax_fault_mapped(struct dax_fault *df)
 			    dax_same_blocks(df->promotion, new))
 				return dax_fault_fallback(df,
 						DAX_FALLBACK_EXTENT_TYPE);
-			dax_note_source(iter, iter->pos, iomap_length(iter));
+			dax_note_source(iter, iter->pos, iomap_length(iter),
+					df->left);
 			err = dax_iomap_copy_range(iter, iter->pos,
 						   iomap_length(iter));
 			if (err)
@@ -894,7 +897,8 @@ static void dax_fault_release(struct dax_fault *df, vm_fault_t ret)
 	if (df->promotion)
 		dax_fault_undo(df);
 	else if (df->drop)
-		dax_drop_entry(&df->xas, df->entry, DAX_DELETE_DEMOTE);
+		df->left |= dax_drop_entry(&df->xas, df->entry,
+					   DAX_DELETE_DEMOTE);
 	else
 		dax_unlock_entry(&df->xas, df->entry);
 }

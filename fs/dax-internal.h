@@ -219,11 +219,11 @@ void dax_allow_share(void);
 bool dax_page_shared(const struct page *page);
 void dax_associate_entry(void *entry, struct address_space *mapping,
 			 pgoff_t index, const unsigned long *known);
-void dax_disassociate_entry(void *entry, struct address_space *mapping,
+bool dax_disassociate_entry(void *entry, struct address_space *mapping,
 			    pgoff_t index);
 void dax_disassociate_promoted(const struct dax_promotion *promotion,
 			       struct address_space *mapping, pgoff_t start);
-void dax_adopt_page(struct xa_state *xas, void *entry, pgoff_t index);
+void dax_adopt_pages(struct xa_state *xas, void *entry, pgoff_t index);
 struct page *dax_busy_page(void *entry, pgoff_t index, pgoff_t first,
 			   pgoff_t last);
 bool dax_memory_in_use(struct dax_device *dax_dev, pgoff_t pgoff, long nr);
@@ -248,8 +248,8 @@ enum dax_drop {
 	DAX_DROP_ALL,
 };
 
-void dax_drop_entry(struct xa_state *xas, void *entry, enum dax_delete why);
-void dax_drop_range(struct address_space *mapping, loff_t pos, u64 len,
+bool dax_drop_entry(struct xa_state *xas, void *entry, enum dax_delete why);
+bool dax_drop_range(struct address_space *mapping, loff_t pos, u64 len,
 		    enum dax_drop which);
 
 /* dax-fault.c: page faults */

@@ -141,7 +141,9 @@ static __always_inline ssize_t dax_copy_extent(const struct iomap_iter *iomi,
 		copied = dax_copy_piece(&iomi->iomap, pos, &piece, iter);
 		done += copied;
 		if (copied < piece.len) {
-			err = piece.poisoned ? -EIO : -EFAULT;
+			/* With faults off, it may be for want of the source. */
+			err = piece.poisoned && !pagefault_disabled() ?
+				-EIO : -EFAULT;
 			break;
 		}
 	}
@@ -188,12 +190,13 @@ static ssize_t dax_write_cow(struct iomap_iter *iomi, struct iov_iter *iter)
 	struct address_space *mapping = iomi->inode->i_mapping;
 	u64 len = iomap_length(iomi);
 	ssize_t done;
+	bool in_use;
 	int err;
 
 	lockdep_assert_held_write(&mapping->invalidate_lock);
 
-	dax_drop_range(mapping, iomi->pos, len, DAX_DROP_ALL);
-	dax_note_source(iomi, iomi->pos, len);
+	in_use = dax_drop_range(mapping, iomi->pos, len, DAX_DROP_ALL);
+	dax_note_source(iomi, iomi->pos, len, in_use);
 	err = dax_fill_head(iomi, iomi->pos);
 	if (err)
 		return dax_mem2blk_err(err);
@@ -462,9 +465,10 @@ static s64 dax_zero_extent(struct iomap_iter *iter, bool *did_zero)
 	if (srcmap->type == IOMAP_HOLE || srcmap->type == IOMAP_UNWRITTEN)
 		return len;
 	if (dax_iter_cow(iter)) {
-		dax_drop_range(iter->inode->i_mapping, iter->pos, len,
-			       DAX_DROP_ALL);
-		dax_note_source(iter, iter->pos, len);
+		bool in_use = dax_drop_range(iter->inode->i_mapping, iter->pos,
+					     len, DAX_DROP_ALL);
+
+		dax_note_source(iter, iter->pos, len, in_use);
 	}
 
 	while (done < len) {

@@ -14,8 +14,8 @@
  *	the file	n		the owner and n others have it
  *	NULL		n		n entries have it, and the owner has gone
  *
- * An entry whose page has lost its owner takes the page over when a fault next
- * looks at it.  Of several files the filesystem alone knows all, so memory
+ * An entry whose pages have lost their owner takes them over when a fault next
+ * looks at one of them.  Of several files the filesystem alone knows all, so memory
  * failure does not follow the owner of a page that is counted.
  *
  * The reference count belongs to others: an idle page has one reference, its
@@ -185,18 +185,23 @@ void dax_associate_entry(void *entry, struct address_space *mapping,
 			       start + first);
 }
 
-static void dax_leave_pages(unsigned long pfn, unsigned long nr,
+/* Returns true if a page is in use. */
+static bool dax_leave_pages(unsigned long pfn, unsigned long nr,
 			    struct address_space *mapping, pgoff_t index)
 {
 	struct dev_pagemap *pgmap = get_dev_pagemap(pfn, NULL);
 	struct page *page = pfn_to_page(pfn);
+	bool in_use = false;
 
 	/* What the pages knew went with their device. */
 	if (!pgmap)
-		return;
-	for (; nr; nr--)
-		dax_page_leave(page++, mapping, index++);
+		return false;
+	for (; nr; nr--, page++) {
+		in_use |= page_ref_count(page) > 1;
+		dax_page_leave(page, mapping, index++);
+	}
 	put_dev_pagemap(pgmap);
+	return in_use;
 }
 
 /**
@@ -206,11 +211,12 @@ static void dax_leave_pages(unsigned long pfn, unsigned long nr,
  * @index: A page offset within it.
  *
  * Context: xa_lock of @mapping held, up to the removal.
+ * Return: true if a page of the entry is in use.
  */
-void dax_disassociate_entry(void *entry, struct address_space *mapping,
+bool dax_disassociate_entry(void *entry, struct address_space *mapping,
 			    pgoff_t index)
 {
-	if (dax_has_pages(entry))
+	return dax_has_pages(entry) &&
 		dax_leave_pages(dax_entry_pfn(entry), dax_entry_nr_pages(entry),
 				mapping, dax_entry_start(entry, index));
 }
@@ -239,25 +245,30 @@ void dax_disassociate_promoted(const struct dax_promotion *promotion,
 }
 
 /**
- * dax_adopt_page() - Take over a page whose owner has gone
+ * dax_adopt_pages() - Take over pages whose owner has gone
  * @xas: A cursor in the tree that holds the entry.
  * @entry: A mapped entry.
- * @index: A page offset within it.
+ * @index: A page offset within it, at which a fault has come.
  *
  * The entry was counted, and becomes the owner.  A futex in the page needs one,
- * to be the same for all processes.
+ * to be the same for all processes.  An owner goes with its whole entry, so the
+ * page at @index tells for all of them.
  *
  * Context: xa_lock held; the pages cannot go, as for dax_associate_entry().
  */
-void dax_adopt_page(struct xa_state *xas, void *entry, pgoff_t index)
+void dax_adopt_pages(struct xa_state *xas, void *entry, pgoff_t index)
 {
+	pgoff_t start = dax_entry_start(entry, index);
+	unsigned long nr = dax_entry_nr_pages(entry);
 	struct page *page;
 
-	if (!dax_has_pages(entry))
+	if (!dax_has_pages(entry) ||
+	    READ_ONCE(dax_entry_page(entry, index)->mapping))
 		return;
-	page = dax_entry_page(entry, index);
-	if (dax_page_own(page, dax_mapping_of(xas), index))
-		atomic_long_dec_if_positive(dax_sharers(page));
+	for (page = dax_entry_page(entry, start); nr; nr--, page++, start++) {
+		if (dax_page_own(page, dax_mapping_of(xas), start))
+			atomic_long_dec_if_positive(dax_sharers(page));
+	}
 }
 
 /*
@@ -466,7 +477,7 @@ struct dev_pagemap *dax_hold_page(struct xa_state *xas, void *entry,
 	}
 	if (unlikely(!page->mapping)) {
 		xas_lock_irq(xas);
-		dax_adopt_page(xas, entry, index);
+		dax_adopt_pages(xas, entry, index);
 		xas_unlock_irq(xas);
 	}
 	return pgmap;

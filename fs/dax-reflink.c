@@ -25,6 +25,7 @@ static s64 dax_unshare_extent(struct iomap_iter *iter)
 	u64 len = iomap_length(iter);
 	loff_t start = round_down(iter->pos, PAGE_SIZE);
 	loff_t end = round_up(iter->pos + len, PAGE_SIZE);
+	bool in_use;
 	int err;
 
 	if (!iomap_want_unshare_iter(iter)) {
@@ -35,9 +36,9 @@ static s64 dax_unshare_extent(struct iomap_iter *iter)
 	}
 
 	/* Blocks are copied whole: the new ones hold nothing yet. */
-	dax_drop_range(iter->inode->i_mapping, start, end - start,
-		       DAX_DROP_ALL);
-	dax_note_source(iter, start, end - start);
+	in_use = dax_drop_range(iter->inode->i_mapping, start, end - start,
+				DAX_DROP_ALL);
+	dax_note_source(iter, start, end - start, in_use);
 	err = dax_iomap_copy_range(iter, start, end - start);
 	return err ? dax_mem2blk_err(err) : len;
 }

@@ -120,7 +120,12 @@ dax_entry_t dax_lock_folio(struct folio *folio)
 
 	rcu_read_lock();
 	for (;;) {
-		struct address_space *mapping = READ_ONCE(folio->mapping);
+		struct address_space *mapping;
+
+		/* Once the device goes, nobody keeps what the page knows true. */
+		if (!dax_one_device(folio_pfn(folio), 1))
+			break;
+		mapping = READ_ONCE(folio->mapping);
 
 		if (!mapping || !dax_mapping(mapping))
 			break;
@@ -238,6 +243,24 @@ static unsigned long dax_nr_looked_at(void *entry, pgoff_t index, pgoff_t first,
 		max(first, start) + 1;
 }
 
+/* The entry at @index goes as a whole.  Its first page offset, and its last. */
+static void dax_entry_borders(struct address_space *mapping, pgoff_t index,
+			      pgoff_t *first, pgoff_t *last)
+{
+	XA_STATE(xas, &mapping->i_pages, index);
+	void *entry;
+
+	*first = index;
+	*last = index;
+	xas_lock_irq(&xas);
+	entry = xas_load(&xas);
+	if (xa_is_value(entry)) {
+		*first = dax_entry_start(entry, index);
+		*last = *first + dax_entry_nr_pages(entry) - 1;
+	}
+	xas_unlock_irq(&xas);
+}
+
 /**
  * dax_layout_busy_page_range() - Find a page of a file that is in use
  * @mapping: The mapping of the file.
@@ -249,6 +272,9 @@ static unsigned long dax_nr_looked_at(void *entry, pgoff_t index, pgoff_t first,
  * the range and looks for references.  A page may well be in use although no
  * page table maps the file any more: DMA does not end with munmap().  A page
  * that another file has, too, keeps its block, and so does not count.
+ *
+ * An entry that the range ends in goes as a whole, and nobody would find its
+ * other pages afterwards.  So the whole of it is unmapped and looked at.
  *
  * Context: Process context; mapping->invalidate_lock held exclusively, so that
  * nobody maps the range again.  May sleep.
@@ -263,11 +289,16 @@ struct page *dax_layout_busy_page_range(struct address_space *mapping,
 	struct dax_walk walk = { .kind = DAX_WALK_BUSY };
 	XA_STATE(xas, &mapping->i_pages, first);
 	struct page *page = NULL;
+	pgoff_t other;
 	void *entry;
 
 	/* Without page structures GUP fails, and so does DMA. */
 	if (IS_ENABLED(CONFIG_FS_DAX_LIMITED) || !dax_mapping(mapping))
 		return NULL;
+
+	dax_entry_borders(mapping, last, &other, &last);
+	dax_entry_borders(mapping, first, &first, &other);
+	xas_set(&xas, first);
 
 	/*
 	 * GUP takes a reference and then looks whether the page is still
@@ -369,12 +400,14 @@ static bool dax_entry_wanted(struct address_space *mapping, pgoff_t start)
  * fsync of it disappears.
  *
  * Context: Process context; the entry locked, the xa_lock not held.  May sleep.
+ * Return: true if a page of it is in use, which nobody finds by the entry any
+ * more.
  */
-void dax_drop_entry(struct xa_state *xas, void *entry, enum dax_delete why)
+bool dax_drop_entry(struct xa_state *xas, void *entry, enum dax_delete why)
 {
 	struct address_space *mapping = dax_mapping_of(xas);
 	pgoff_t start = dax_entry_start(entry, xas->xa_index);
-	bool dirty;
+	bool dirty, in_use;
 
 	/* Unmapped first: then nobody can make it dirty once more. */
 	if (!dax_is_empty(entry))
@@ -392,9 +425,10 @@ void dax_drop_entry(struct xa_state *xas, void *entry, enum dax_delete why)
 	}
 
 	xas_lock_irq(xas);
-	dax_disassociate_entry(entry, mapping, start);
+	in_use = dax_disassociate_entry(entry, mapping, start);
 	dax_delete_entry(xas, entry, why);
 	xas_unlock_irq(xas);
+	return in_use;
 }
 
 /* Must an entry of a range that is written to go?  It may be locked. */
@@ -418,13 +452,15 @@ static bool dax_drop_wants(void *entry, enum dax_drop which)
  * says what the filesystem says by then.
  *
  * Context: Process context; i_rwsem held exclusively.  May sleep.
+ * Return: true if a page of an entry that was deleted is in use.
  */
-void dax_drop_range(struct address_space *mapping, loff_t pos, u64 len,
+bool dax_drop_range(struct address_space *mapping, loff_t pos, u64 len,
 		    enum dax_drop which)
 {
 	XA_STATE(xas, &mapping->i_pages, pos >> PAGE_SHIFT);
 	struct dax_walk walk = { .kind = DAX_WALK_DROP };
 	pgoff_t end = (pos + len - 1) >> PAGE_SHIFT;
+	bool in_use = false;
 	void *entry;
 
 	xas_lock_irq(&xas);
@@ -441,7 +477,7 @@ void dax_drop_range(struct address_space *mapping, loff_t pos, u64 len,
 		}
 		dax_lock_entry(&xas, entry);
 		xas_unlock_irq(&xas);
-		dax_drop_entry(&xas, entry, DAX_DELETE_INVALIDATE);
+		in_use |= dax_drop_entry(&xas, entry, DAX_DELETE_INVALIDATE);
 		cond_resched();
 		xas_lock_irq(&xas);
 		/* On behind it, or faults at this index could hold us up. */
@@ -449,6 +485,7 @@ void dax_drop_range(struct address_space *mapping, loff_t pos, u64 len,
 	}
 	xas_unlock_irq(&xas);
 	dax_walk_end(&walk, mapping);
+	return in_use;
 }
 
 /* Returns true if the entry that covers @index was deleted. */

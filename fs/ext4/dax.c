@@ -338,6 +338,8 @@ bool ext4_dax_defer_drop(struct inode *inode)
 	}
 	/* or it would be evicted all the same */
 	inode->i_state &= ~I_DONTCACHE;
+	/* nothing that keeps the file system from being made read-only */
+	atomic_long_dec(&inode->i_sb->s_remove_count);
 	return true;
 }
 
@@ -359,7 +361,10 @@ static void ext4_dax_node_release(struct llist_node *node)
 {
 	struct inode *inode = ext4_dax_node_inode(node);
 
-	ext4_set_inode_state(inode, EXT4_STATE_DAX_IDLE);
+	atomic_long_inc(&inode->i_sb->s_remove_count);
+	/* a file handle may have led somebody here, who comes by new pages */
+	if (atomic_read(&inode->i_count) == 1)
+		ext4_set_inode_state(inode, EXT4_STATE_DAX_IDLE);
 	iput(inode);
 }
 
@@ -381,11 +386,16 @@ void ext4_dax_init_defer(struct ext4_sb_info *sbi)
  * ext4_dax_flush_deferred - free the blocks of deleted files that are idle
  * @sb: superblock
  *
- * Context: Process context; no handle, and no lock that an eviction takes.
+ * Does nothing for a caller with a handle: an eviction starts one of its own,
+ * and may have to wait for a commit, which waits for that of the caller.
+ *
+ * Context: Process context; no lock that an eviction takes.
  * Return: true if there may be more space than before.
  */
 bool ext4_dax_flush_deferred(struct super_block *sb)
 {
+	if (journal_current_handle())
+		return false;
 	return dax_defer_flush(&EXT4_SB(sb)->s_dax_defer);
 }
 
@@ -398,6 +408,15 @@ bool ext4_dax_flush_deferred(struct super_block *sb)
 void ext4_dax_drain(struct super_block *sb)
 {
 	dax_defer_drain(&EXT4_SB(sb)->s_dax_defer, sb);
+}
+
+/**
+ * ext4_dax_resume_defer - defer inodes again
+ * @sb: superblock that stays mounted after all
+ */
+void ext4_dax_resume_defer(struct super_block *sb)
+{
+	dax_defer_resume(&EXT4_SB(sb)->s_dax_defer);
 }
 
 static int ext4_dax_writepages(struct address_space *mapping,

@@ -20,6 +20,7 @@ bool ext4_dax_defer_drop(struct inode *inode);
 bool ext4_dax_flush_deferred(struct super_block *sb);
 void ext4_dax_init_defer(struct ext4_sb_info *sbi);
 void ext4_dax_drain(struct super_block *sb);
+void ext4_dax_resume_defer(struct super_block *sb);
 #else
 static inline bool ext4_should_enable_dax(struct inode *inode)
 {
@@ -41,6 +42,10 @@ static inline void ext4_dax_init_defer(struct ext4_sb_info *sbi)
 }
 
 static inline void ext4_dax_drain(struct super_block *sb)
+{
+}
+
+static inline void ext4_dax_resume_defer(struct super_block *sb)
 {
 }
 #endif

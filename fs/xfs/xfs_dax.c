@@ -241,22 +241,43 @@ const struct vm_operations_struct xfs_dax_vm_ops = {
 	.pfn_mkwrite	= xfs_dax_page_fault,
 };
 
-/* Is the memory of blocks in use that no other file has? */
+/*
+ * Is the memory of blocks in use that no other file has?  If others have them,
+ * they have to look as well when they free theirs.
+ */
 static bool xfs_dax_in_use(struct xfs_inode *ip, loff_t pos, loff_t end)
 {
 	loff_t last = VFS_I(ip)->i_sb->s_maxbytes - 1;
+	bool own, shared = false;
 
-	return dax_blocks_in_use(VFS_I(ip), pos, min(end, last) - pos + 1,
-				 &xfs_read_iomap_ops);
+	own = dax_blocks_in_use(VFS_I(ip), pos, min(end, last) - pos + 1,
+				&xfs_read_iomap_ops, &shared);
+	if (shared)
+		WRITE_ONCE(ip->i_mount->m_dax_left, true);
+	return own;
 }
 
 /*
  * May pages of the file be in use that it never mapped, or no more maps?  So it
- * is if another file shared them, and went its own way with a copy.
+ * is if another file shared them, and went, or went on with a copy.
  */
 static bool xfs_dax_has_left_pages(struct xfs_inode *ip)
 {
-	return xfs_is_reflink_inode(ip) && READ_ONCE(ip->i_mount->m_dax_left);
+	return IS_DAX(VFS_I(ip)) && xfs_is_reflink_inode(ip) &&
+	       READ_ONCE(ip->i_mount->m_dax_left);
+}
+
+/* Is such a page of the range in use? */
+static bool xfs_dax_left_in_use(struct xfs_inode *ip, loff_t pos, loff_t end)
+{
+	return xfs_dax_has_left_pages(ip) && xfs_dax_in_use(ip, pos, end);
+}
+
+/* Nobody will wake us; not with the MMAPLOCK. */
+static int xfs_dax_wait_left(void)
+{
+	schedule_timeout_interruptible(XFS_DAX_LOOK);
+	return signal_pending(current) ? -ERESTARTSYS : 0;
 }
 
 /**
@@ -275,14 +296,12 @@ int xfs_dax_break_layout(struct inode *inode, loff_t start, loff_t end)
 	int error;
 
 	error = dax_break_layout(inode, start, end);
-	while (!error && IS_DAX(inode) && xfs_dax_has_left_pages(ip) &&
-	       xfs_dax_in_use(ip, start, end)) {
+	while (!error && xfs_dax_left_in_use(ip, start, end)) {
 		xfs_iunlock(ip, XFS_MMAPLOCK_EXCL);
-		schedule_timeout_interruptible(XFS_DAX_LOOK);
+		error = xfs_dax_wait_left();
 		xfs_ilock(ip, XFS_MMAPLOCK_EXCL);
-		if (signal_pending(current))
-			return -ERESTARTSYS;
-		error = dax_break_layout(inode, start, end);
+		if (!error)
+			error = dax_break_layout(inode, start, end);
 	}
 	return error;
 }
@@ -291,6 +310,12 @@ int xfs_dax_break_layout(struct inode *inode, loff_t start, loff_t end)
 static loff_t xfs_dax_last(loff_t pos, loff_t len)
 {
 	return len ? pos + len - 1 : LLONG_MAX;
+}
+
+static struct page *xfs_dax_busy_page(struct xfs_inode *ip, loff_t pos,
+				      loff_t end)
+{
+	return dax_layout_busy_page_range(VFS_I(ip)->i_mapping, pos, end);
 }
 
 static void xfs_dax_mmaplock(struct xfs_inode *ip1, struct xfs_inode *ip2)
@@ -325,34 +350,29 @@ static void xfs_dax_mmapunlock(struct xfs_inode *ip1, struct xfs_inode *ip2)
 int xfs_dax_mmaplock_two(struct xfs_inode *ip1, loff_t pos1,
 			 struct xfs_inode *ip2, loff_t pos2, loff_t len)
 {
-	struct xfs_inode *busy;
+	loff_t end1 = xfs_dax_last(pos1, len), end2 = xfs_dax_last(pos2, len);
+	struct page *page;
 	int error;
 
 	if (ip1->i_ino > ip2->i_ino) {
 		swap(ip1, ip2);
 		swap(pos1, pos2);
+		swap(end1, end2);
 	}
 
-	for (;;) {
-		struct page *page;
-
+	do {
 		xfs_dax_mmaplock(ip1, ip2);
-		busy = ip1;
-		page = dax_layout_busy_page_range(VFS_I(ip1)->i_mapping, pos1,
-						  xfs_dax_last(pos1, len));
-		if (!page) {
-			busy = ip2;
-			page = dax_layout_busy_page_range(VFS_I(ip2)->i_mapping,
-							  pos2,
-							  xfs_dax_last(pos2, len));
-		}
-		if (!page)
+		page = xfs_dax_busy_page(ip1, pos1, end1) ?:
+		       xfs_dax_busy_page(ip2, pos2, end2);
+		if (!page && !xfs_dax_left_in_use(ip1, pos1, end1) &&
+		    !xfs_dax_left_in_use(ip2, pos2, end2))
 			return 0;
 		xfs_dax_mmapunlock(ip1, ip2);
-		error = dax_wait_page_idle(VFS_I(busy), page);
-		if (error)
-			return error;
-	}
+		error = page ? dax_wait_page_idle(VFS_I(ip1), page) :
+			       xfs_dax_wait_left();
+	} while (!error);
+
+	return error;
 }
 
 /**
@@ -365,7 +385,7 @@ void xfs_dax_evict_inode(struct xfs_inode *ip)
 {
 	struct inode *inode = VFS_I(ip);
 
-	if (IS_DAX(inode) && !inode->i_nlink &&
+	if (!inode->i_nlink &&
 	    (dax_has_entries(inode) || xfs_dax_has_left_pages(ip)))
 		xfs_iflags_set(ip, XFS_IDAXUSED);
 }
