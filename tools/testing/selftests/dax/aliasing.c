@@ -794,7 +794,7 @@ TEST_F(dax, copy_file_range)
  * Others zero, unshare, share, sync or unmap what is copied, or what is beside it
  * in the same entry, while a thread copies.
  */
-#define BESIDE	(SZ_1M + SZ_1M / 2)	/* a page that is not copied */
+#define BESIDE	(SZ_2M + SZ_1M)	/* not in one entry with what is copied */
 
 static void beside_zero(const struct scene *s)
 {

@@ -18,6 +18,7 @@
 #define PUNCH		(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 #define NOBODY		65534
 #define AT_HELD		(3 * SZ_4K)	/* the page that is in the pipe */
+#define ELSEWHERE	(SZ_2M + SZ_1M)	/* one of another 2 MiB */
 
 struct dos {
 	int fd, other, ready[2];
@@ -102,7 +103,7 @@ static const char *begin(struct dos *dos, size_t shift)
 
 	if (why)
 		return why;
-	dos->fd = dax_file(SZ_2M, WRITTEN);
+	dos->fd = dax_file(2 * SZ_2M, WRITTEN);
 	dos->other = dax_create("another");
 	dax_fill(dos->other, 0, SZ_2M, FILL);
 	dax_fsync(dos->other);
@@ -192,10 +193,16 @@ static int write_file(struct dos *dos)
 	return pwrite(dos->fd, "w", 1, AT_HELD) < 0;
 }
 
+/* Not in what may be one entry with the page. */
 static int punch_elsewhere(struct dos *dos)
 {
-	return fallocate(dos->fd, PUNCH, SZ_1M, SZ_4K) ||
-		fallocate(dos->fd, PUNCH, AT_HELD - SZ_4K, SZ_4K) ||
+	return fallocate(dos->fd, PUNCH, ELSEWHERE, SZ_4K);
+}
+
+/* An entry that loses a block goes as a whole. */
+static int punch_beside(struct dos *dos)
+{
+	return fallocate(dos->fd, PUNCH, AT_HELD - SZ_4K, SZ_4K) ||
 		fallocate(dos->fd, PUNCH, AT_HELD + SZ_4K, SZ_4K);
 }
 
@@ -281,8 +288,10 @@ TEST_F(dos, same_file)
 	EXPECT_ENDS(punch_elsewhere);
 	dax_read(dos->fd, AT_HELD + 1, page, SZ_4K - 1);
 	EXPECT_BYTES(FILL, page, SZ_4K - 1);
-	dax_read(dos->fd, SZ_1M, page, SZ_4K);
+	dax_read(dos->fd, ELSEWHERE, page, SZ_4K);
 	EXPECT_BYTES(0, page, SZ_4K);
+	if (variant->shift)
+		EXPECT_ENDS(punch_beside);
 }
 
 /* It goes; its last user is not the one who waits, nor is the unmount after it. */
@@ -346,6 +355,16 @@ TEST_F(dos, punch)
 
 	NEED(begin(dos, variant->shift));
 	waits_for_page(_metadata, dos, punch_it);
+}
+
+TEST_F(dos, punch_beside_in_one_entry)
+{
+	struct dos *dos = &self->dos;
+
+	if (variant->shift)
+		SKIP(return, "each page has an entry of its own");
+	NEED(begin(dos, variant->shift));
+	waits_for_page(_metadata, dos, punch_beside);
 }
 
 TEST_F(dos, truncate)
