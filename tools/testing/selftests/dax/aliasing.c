@@ -6,9 +6,11 @@
  * the same entry, in blocks that are shared with another file, in a hole.
  *
  * A fault that the copy itself takes may undo what the copy has prepared, and the
- * other way round: the two must not go on doing so for ever. Each case runs in
- * a child with an alarm. A child that it has to end is a failure, and the
- * cases after it have their turn.
+ * other way round: the two must not go on doing so for ever. The cases run in a
+ * child. Who starts it looks at it over and over, and ends it if it has not come
+ * to the next case after so many looks: they are no time, so that a machine that
+ * stands still is not taken for a hang. What was ended has failed, and the cases
+ * after it have their turn.
  */
 #include <linux/fs.h>
 #include <sched.h>
@@ -21,8 +23,7 @@
 
 #define LEN		(2 * SZ_2M)
 #define PUNCH		(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
-#define HANG_SECONDS	10
-#define MAX_HANGS	2	/* of one call: they take long */
+#define HANG_LOOKS	2000	/* with 10 ms from one to the next, at least */
 
 /* What is below source and target when the copy begins. */
 enum scenery {
@@ -631,10 +632,8 @@ static void __attribute__((noreturn)) run_cases(const struct cases *cases)
 
 		if (left_out(cases, nr))
 			continue;
-		alarm(HANG_SECONDS);
 		scene_reset(&s, cases->setting->scenery, last, case_geometry(nr));
 		why = one_case(cases, &s, nr);
-		alarm(0);
 		if (why) {
 			snprintf(progress->text, sizeof(progress->text), "%s",
 				 why);
@@ -647,39 +646,45 @@ static void __attribute__((noreturn)) run_cases(const struct cases *cases)
 
 #define NO_END	0x10000		/* no status that waitpid() knows */
 
-/*
- * How the child ended. Its alarm is as fatal as SIGKILL: what that does not end
- * loops in the kernel and looks for no signal.
- */
+static bool ends_in(pid_t pid, const struct progress *progress, int *status)
+{
+	unsigned int seen = progress->next, looks = 0;
+
+	while (looks++ < HANG_LOOKS) {
+		if (waitpid(pid, status, WNOHANG))
+			return true;
+		usleep(10000);
+		if (progress->next != seen)
+			looks = 0;
+		seen = progress->next;
+	}
+	return false;
+}
+
+/* How the child ended. What SIGKILL does not end looks for no signal. */
 static int join(pid_t pid, const struct progress *progress)
 {
-	unsigned int seen = 0, idle = 0;
 	int status;
 
-	while (waitpid(pid, &status, WNOHANG) == 0) {
-		usleep(10000);
-		idle = progress->next == seen ? idle + 1 : 0;
-		seen = progress->next;
-		if (idle > 500 * HANG_SECONDS)
-			return NO_END;
-	}
-	return status;
+	if (ends_in(pid, progress, &status))
+		return status;
+	kill(pid, SIGKILL);
+	return ends_in(pid, progress, &status) ? status : NO_END;
 }
 
 static const char *how_it_ended(const struct progress *progress, int status)
 {
 	if (status == NO_END)
-		return "does not end, and a fatal signal does not end it";
+		return "does not end, and SIGKILL does not end it";
 	if (!WIFSIGNALED(status))
 		return progress->text;
-	if (WTERMSIG(status) == SIGALRM)
+	if (WTERMSIG(status) == SIGKILL)
 		return "does not end";
 	return strsignal(WTERMSIG(status));
 }
 
-/* Goes on behind the case that failed, or with the next call. */
-static void tell_failure(const struct cases *cases, int status,
-			 unsigned int *hangs)
+/* Goes on behind the case that failed; behind a hang, with the next call. */
+static void tell_failure(const struct cases *cases, int status)
 {
 	struct progress *progress = cases->progress;
 	unsigned int nr = progress->next - 1;
@@ -687,16 +692,14 @@ static void tell_failure(const struct cases *cases, int status,
 	dax_note("%s, %s, %s: %s", case_call(cases, nr)->name,
 		 case_geometry(nr)->name, case_view(nr)->name,
 		 how_it_ended(progress, status));
-	if (status != NO_END && !WIFSIGNALED(status))
-		return;
-	if (++*hangs % MAX_HANGS == 0)
+	if (status == NO_END || WIFSIGNALED(status))
 		progress->next = (nr / OF_ONE_CALL + 1) * OF_ONE_CALL;
 }
 
 /* How many cases failed. */
 static unsigned int run_all(const struct cases *cases)
 {
-	unsigned int failed = 0, hangs = 0;
+	unsigned int failed = 0;
 	int status;
 	pid_t pid;
 
@@ -711,7 +714,7 @@ static unsigned int run_all(const struct cases *cases)
 		if (!status)
 			return failed;
 		failed++;
-		tell_failure(cases, status, &hangs);
+		tell_failure(cases, status);
 	}
 }
 
@@ -922,7 +925,6 @@ static void __attribute__((noreturn)) run_beside(const struct cases *cases)
 	const char *why;
 
 	make_pattern();
-	alarm(3 * HANG_SECONDS);
 	why = copy_beside(cases, &others[progress->next++]);
 	snprintf(progress->text, sizeof(progress->text), "%s", why ?: "");
 	_exit(!!why);
