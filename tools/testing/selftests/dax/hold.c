@@ -382,7 +382,6 @@ static void rests_of(struct __test_metadata *_metadata, size_t shift,
 	dax_trace_clear();
 	call(&s);
 	in_pieces(_metadata, "busy", s.len / SZ_4K);
-	in_pieces(_metadata, "drop", s.len / SZ_4K);
 	dax_unmap(p, s.len);
 	close(s.fd);
 }
