@@ -12,7 +12,7 @@
 #include "dax_harness.h"
 
 #define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
-#define RT_MIB	256
+#define RT_MIB	512	/* eight rt extents of the largest size */
 #define FILE_SIZE	(6 * SZ_2M)
 
 FIXTURE_VARIANT(dax) {
