@@ -1295,9 +1295,13 @@ void dax_leave(void)
 const char *dax_scratch_driver(struct dax_driver *driver)
 {
 	char path[PATH_MAX], target[PATH_MAX];
-	const char *why = scratch_missing();
+	const char *small = getenv("DAX_REMOVABLE");
+	const char *why;
 	int fd;
 
+	if (small && small[0])
+		setenv("DAX_SCRATCH", small, 1);
+	why = scratch_missing();
 	if (why)
 		return why;
 	snprintf(path, sizeof(path), "/sys/block/%s/device",

@@ -194,7 +194,10 @@ int dax_scratch_check_rt(void);		/* leaves it mounted again; 0: clean */
 const char *dax_scratch_device(void);
 void dax_scratch_drop(void);
 
-/* The driver of the scratch device, taken from it and given back. */
+/*
+ * The driver of the scratch device, taken from it and given back. The scratch device
+ * is DAX_REMOVABLE from then on: with the driver come the page structures of all of it.
+ */
 struct dax_driver {
 	char device[NAME_MAX + 1];
 	char path[PATH_MAX];

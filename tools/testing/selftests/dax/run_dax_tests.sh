@@ -13,6 +13,8 @@
 #   DAX_DEV           the device to format (/dev/pmem0)
 #   DAX_SCRATCH       a second one, for tests that need a file system of their
 #                     own; without it they are skipped (/dev/pmem1)
+#   DAX_REMOVABLE     the device to take from its driver, which is quicker the
+#                     smaller it is, 1 GiB at least (/dev/pmem2, else DAX_SCRATCH)
 #   DAX_TEST_BIN      where the programs are (beside this script)
 #   DAX_TEST_SCALE    percent of the rounds that races are run for (100)
 #   DAX_TEST_TIMEOUT  seconds for one program (900)
@@ -24,6 +26,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 bin=${DAX_TEST_BIN:-$here}
 dev=${DAX_DEV:-/dev/pmem0}
 scratch=${DAX_SCRATCH:-/dev/pmem1}
+removable=${DAX_REMOVABLE:-/dev/pmem2}
 limit=${DAX_TEST_TIMEOUT:-900}
 tracing=/sys/kernel/tracing
 promote=/sys/module/fs_dax/parameters/promote
@@ -88,6 +91,7 @@ check_machine() {
 		echo "# $scratch is mounted and left alone: some tests are skipped"
 		scratch=
 	fi
+	[[ -b $removable ]] && ! grep -q "^$removable " /proc/mounts || removable=$scratch
 	[[ -d $tracing/events ]] || mount -t tracefs tracefs $tracing ||
 		die "no tracefs at $tracing: CONFIG_ENABLE_DEFAULT_TRACERS=y"
 	[[ -d $tracing/events/fs_dax ]] || die "no trace events fs_dax: CONFIG_FS_DAX=y"
@@ -184,7 +188,8 @@ run_program() {
 	relay "$1 $2" <"$tmp/pipe" &
 	relay_pid=$!
 	# shellcheck disable=SC2086 # arguments are words
-	DAX_DIR=$mnt DAX_SCRATCH=$scratch setsid "$bin/$2" ${DAX_TEST_ARGS:-} \
+	DAX_DIR=$mnt DAX_SCRATCH=$scratch DAX_REMOVABLE=$removable \
+		setsid "$bin/$2" ${DAX_TEST_ARGS:-} \
 		>"$tmp/pipe" 2>&1 </dev/null &
 	pid=$!
 	while kill -0 $pid 2>/dev/null; do
