@@ -46,7 +46,7 @@ profile: setup
 	@vm/profile $(or $(T),fault)
 
 mutants: setup
-	@vm/mutants $(if $(T),$(T),--entries)
+	@mutation/mutants $(if $(T),$(T),--entries)
 
 lint: setup
 	@vm/lint

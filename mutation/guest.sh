@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# mutant.sh DIR [--all] NAME...: the guest's half of vm/mutants. Runs selftests of
+# guest.sh DIR [--all] NAME...: the guest's half of mutation/mutants. Runs selftests of
 # DIR by names such as xfs/fsync, and stops at the first failure, without waiting for
 # the rest of that program, which may hang; or not, with --all.
 #
-# What it finds is for vm/mutants, in lines that begin with @:
+# What it finds is for mutation/mutants, in lines that begin with @:
 #
 #   @ at NAME				the test that begins
 #   @ failed NAME WHAT			its first failure
