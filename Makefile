@@ -9,7 +9,7 @@ help:
 	@echo '  make test          all tests, on a debug kernel; T=name for one selftest'
 	@echo '  make test-long     the long ones: races in full, and an hour of daxstress'
 	@echo '  make bench         side by side with the stock kernel, in instructions'
-	@echo '  make bench-picture the last figures, as vm/figures/bench.svg and .txt'
+	@echo '  make bench-picture the last figures, as results/bench.svg and .txt'
 	@echo '  make profile       the same by function of the kernel; T=section'
 	@echo '  make mutants       break the core in many ways: do the tests notice? T=name'
 	@echo '  make lint          style and static checks of our files'
