@@ -63,13 +63,13 @@ def test_sources(selftests, test):
             if p.is_file()]
 
 
-def selftests_of(mutation):
+def selftests_of(mutation, filesystems):
     """The selftests that should notice it, each on one filesystem."""
     for test in mutation.tests:
         if "/" in test:
             yield test
         else:
-            yield from (f"ext4/{test}", f"xfs/{test}")
+            yield from (f"{fs}/{test}" for fs in filesystems)
 
 
 def limits(seconds):

@@ -95,10 +95,19 @@ need_memory() {
 		    "end something, or wait for another run to end"
 }
 
-# Where the kernel comes from and where its trees go. Debian's own is built
+# shellcheck source=vm/filesystems
+. "$top/vm/filesystems"
+
+# What kernel it is that ours goes over: release, package and archive of vm/base.
+while IFS=$'\t' read -r key value _; do
+	case $key in
+	release|package|archive) declare "base_$key=$value" ;;
+	esac
+done <"$top/vm/base"
+
+# Where the trees of the kernel go. Debian's own is built
 # in build/src and build/obj; each KERNEL=DIR has a place beside them, so that
 # trying another tree does not undo the first.
-debian_source=/usr/src/linux-source-6.12.tar.xz
 if [[ ${KERNEL:-} ]]; then
 	kernel_dir=$(cd "$KERNEL" 2>/dev/null && pwd -P) ||
 		die "KERNEL=$KERNEL is not a folder"

@@ -150,7 +150,7 @@ class KernelTests(WithFolder):
     MUTATION = lists.Mutation("a walk: rests", "mm/gup.c", "s/a/b/", ("W1",), ("io", "xfs/rt"))
 
     def test_selftests_of(self):
-        self.assertEqual(list(kt.selftests_of(self.MUTATION)), ["ext4/io", "xfs/io", "xfs/rt"])
+        self.assertEqual(list(kt.selftests_of(self.MUTATION, ["ext4", "xfs"])), ["ext4/io", "xfs/io", "xfs/rt"])
 
     def test_known_name(self):
         name = kt.known_name(self.MUTATION, "core", b"text")

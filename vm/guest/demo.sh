@@ -9,20 +9,21 @@
 
 set -euo pipefail
 
+# shellcheck source=vm/filesystems
+. "${BASH_SOURCE[0]%/*}/../filesystems"
+
 play()
 {
 	local fs=$1 dev=$2
-	mkdir "$mnt/$fs"
-	mount -t "$fs" -o dax=always "$dev" "$mnt/$fs"
+	make_fs "$fs" aligned "$dev"
+	mount_dax "$fs" "$dev" "$mnt/$fs"
 	DAX_DIR=$mnt/$fs "$program" "$fs"
 	umount "$mnt/$fs"
 }
 
 program=$1
 mnt=$(mktemp -d)
-
-mkfs.ext4 -q -F -b 4096 -E stride=512,stripe_width=512 /dev/pmem0
-play ext4 /dev/pmem0
-
-mkfs.xfs -q -f -d su=2m,sw=1 /dev/pmem1
-play xfs /dev/pmem1
+nr=0
+for fs in "${filesystems[@]}"; do
+	play "$fs" "/dev/pmem$((nr++ % 2))"
+done

@@ -12,13 +12,10 @@ daxstress=$1
 seed=$2
 part=$(($3 / 4))
 
-mkfs.ext4 -q -F -b 4096 -E stride=512,stripe_width=512 /dev/pmem0
-mkfs.xfs -q -f -d su=2m,sw=1 -m reflink=1,rmapbt=1 /dev/pmem1
-mkdir -p /tmp/ext4 /tmp/xfs
-mount -o dax=always /dev/pmem0 /tmp/ext4
-mount -o dax=always /dev/pmem1 /tmp/xfs
+# shellcheck source=vm/filesystems
+. "${BASH_SOURCE[0]%/*}/../filesystems"
 
-# stress FS DEVICE: its output, each line with the file system before it
+# stress FS DEVICE: its output, each line with the filesystem before it
 stress()
 {
 	{
@@ -31,7 +28,17 @@ stress()
 	} 2>&1 | sed -u "/passed, .* failed/! s/^/# $1: /"
 }
 
-stress ext4 /dev/pmem0 &
-stress xfs /dev/pmem1 &
+nr=0
+for fs in "${filesystems[@]}"; do
+	fs_aligned[$fs]+=" ${fs_features[$fs]}"
+	make_fs "$fs" aligned "/dev/pmem$nr"
+	mount_dax "$fs" "/dev/pmem$nr" "/tmp/$fs"
+	nr=$((nr + 1))
+done
+nr=0
+for fs in "${filesystems[@]}"; do
+	stress "$fs" "/dev/pmem$nr" &
+	nr=$((nr + 1))
+done
 wait
-umount /tmp/ext4 /tmp/xfs
+umount "${filesystems[@]/#//tmp/}"

@@ -8,6 +8,9 @@
 
 set -euo pipefail
 
+# shellcheck source=vm/filesystems
+. "${BASH_SOURCE[0]%/*}/../filesystems"
+
 dir=$1
 shift
 
@@ -34,10 +37,7 @@ add_huge_pages()
 make_test_filesystem()
 {
 	# shellcheck disable=SC2086 # options are words
-	case $FSTYP in
-	ext4)	mkfs.ext4 -q -F ${MKFS_OPTIONS:-} "$1" ;;
-	xfs)	mkfs.xfs -q -f ${MKFS_OPTIONS:-} "$1" ;;
-	esac
+	${fs_mkfs[$FSTYP]} ${MKFS_OPTIONS:-} "$1"
 }
 
 # A file of our own instead of the tree's local.config, which may be of

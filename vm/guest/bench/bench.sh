@@ -6,23 +6,12 @@
 # that the machine is made for: its clock counts instructions, or it has two
 # CPUs.
 #
-# plain is what mkfs does by itself; aligned is made, and with XFS set to
-# allocate, so that blocks come 2 MiB aligned.
+# The layouts plain and aligned are those of vm/filesystems.
 
 set -euo pipefail
 
-make_fs()
-{
-	local dev=$1 size=${2:-}	# MiB; all of it if not said
-	case $fs:$mkfs in
-	ext4:plain)	mkfs.ext4 -q -F -b 4096 "$dev" ${size:+${size}M} ;;
-	ext4:aligned)	mkfs.ext4 -q -F -b 4096 -E stride=512,stripe_width=512 \
-				"$dev" ${size:+${size}M} ;;
-	xfs:plain)	mkfs.xfs -q -f ${size:+-d size=${size}m} "$dev" ;;
-	xfs:aligned)	mkfs.xfs -q -f -d su=2m,sw=1${size:+,size=${size}m} "$dev" ;;
-	*)		echo "no file system $fs:$mkfs" >&2; return 1 ;;
-	esac
-}
+# shellcheck source=vm/filesystems
+. "${BASH_SOURCE[0]%/*}/../../filesystems"
 
 # ext4 begins to look for blocks at a place that depends on the pid, by 16: so that
 # files lie alike with all kernels, it is one that 16 divides.
@@ -42,9 +31,9 @@ run_program()
 # play SECTION...: on a file system that is new
 play()
 {
-	make_fs "${dev:-/dev/pmem0}" "${size:-}"
-	mount -t "$fs" -o dax=always "${dev:-/dev/pmem0}" "$mnt"
-	if [[ $fs:$mkfs == xfs:aligned ]]; then xfs_io -c 'extsize 2m' "$mnt"; fi
+	make_fs "$fs" "$mkfs" "${dev:-/dev/pmem0}" "${size:-}"
+	mount_dax "$fs" "${dev:-/dev/pmem0}" "$mnt"
+	if [[ $mkfs == aligned ]]; then align_files "$fs" "$mnt"; fi
 	run_program "$fs" "$mkfs" "$@"
 	umount "$mnt"
 }
@@ -88,7 +77,9 @@ device_dax()
 
 program=$1 machine=$2
 shift 2
-(( $# )) || set -- ext4:plain ext4:aligned xfs:plain xfs:aligned
+if (( $# == 0 )); then
+	for fs in "${filesystems[@]}"; do set -- "$@" "$fs:plain" "$fs:aligned"; done
+fi
 mnt=$(mktemp -d)
 clock=()
 if [[ $machine == icount ]]; then clock=(-i); fi

@@ -15,14 +15,17 @@ the same history: the median of these ratios, and half of their range.
 import csv
 import json
 import os
+import pathlib
 import statistics
 import sys
 import textwrap
 
-from lines import read_fields
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+import lib	# noqa: E402
+from lines import read_fields	# noqa: E402
 
 COSTS = ("instr", "median", "p99", "ns")	# the less the better
-COLUMNS = [(fs, mkfs) for fs in ("ext4", "xfs") for mkfs in ("plain", "aligned")]
+COLUMNS = [(fs, mkfs) for fs in lib.FILESYSTEMS for mkfs in ("plain", "aligned")]
 PEERS = ("tmpfs", "hugetlbfs", "device-dax")
 LIMIT = 1.02
 PROMOTED = "off-colour, then aligned"
@@ -175,8 +178,8 @@ class Report:
         print("\n256 MiB in instructions, and the floor: what others take for it")
         cases = ("hole, write", "again, read", "again, write")
         print(f"  {'':<20}" + "".join(f"{c:>16}" for c in cases) + f"{'faults':>10}")
-        lines = [("hugedax", self.ours, fs, "aligned") for fs in ("ext4", "xfs")]
-        lines += [("stock", self.stock, fs, "aligned") for fs in ("ext4", "xfs")]
+        lines = [("hugedax", self.ours, fs, "aligned") for fs in lib.FILESYSTEMS]
+        lines += [("stock", self.stock, fs, "aligned") for fs in lib.FILESYSTEMS]
         lines += [("", self.ours, fs, "-") for fs in PEERS]
         for who, figures, fs, mkfs in lines:
             name = f"{who} {fs}".strip()
