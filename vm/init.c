@@ -197,6 +197,27 @@ static void start_network(void)
 		fprintf(stderr, "init: hostname: %s\n", strerror(errno));
 }
 
+/* A command that people talk to has one of the machine's serial lines as terminal. */
+static void open_terminal(const char *path)
+{
+	int fd = open(path, O_RDWR);
+
+	if (fd < 0 || ioctl(fd, TIOCSCTTY, 0) || dup2(fd, STDIN_FILENO) < 0 ||
+	    dup2(fd, STDOUT_FILENO) < 0 || dup2(fd, STDERR_FILENO) < 0)
+		give_up("use the terminal %s", path);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
+static void open_streams(int out, int err)
+{
+	int in = open("/dev/null", O_RDONLY);
+
+	if (in < 0 || dup2(in, STDIN_FILENO) < 0 ||
+	    dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0)
+		give_up("redirect the streams");
+}
+
 static void run_command(int out, int err)
 {
 	static char * const argv[] = { "bash", "/run/vm/command", NULL };
@@ -205,15 +226,16 @@ static void run_command(int out, int err)
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		NULL
 	};
-	int in = open("/dev/null", O_RDONLY);
+	const char *terminal = getenv("VM_TERMINAL");
 	sigset_t none;
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	setsid();
-	if (in < 0 || dup2(in, STDIN_FILENO) < 0 ||
-	    dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0)
-		give_up("redirect the streams");
+	if (terminal)
+		open_terminal(terminal);
+	else
+		open_streams(out, err);
 	execve("/bin/bash", argv, envp);
 	give_up("exec /bin/bash");
 }
