@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 
-signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
@@ -90,6 +89,19 @@ def short(path):
         return str(pathlib.Path(path).relative_to(pathlib.Path.cwd()))
     except ValueError:
         return str(path)
+
+
+def start(main):
+    """Runs a program. It ends quietly if nothing reads its output any more, as below
+    "| head"; the default of SIGPIPE would end it at each command that does not read
+    its input."""
+    try:
+        code = main(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+    sys.exit(code)
 
 
 def usage(doc):

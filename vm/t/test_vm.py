@@ -1,0 +1,241 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Tests of the scripts in vm/; vm/t/run runs them."""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.dont_write_bytecode = True
+VM = pathlib.Path(__file__).resolve().parents[1]
+TOP = VM.parent
+sys.path.insert(0, str(VM))
+import lib	# noqa: E402
+
+
+def call(*command, **keywords):
+    """(exit status, what was printed)"""
+    run = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE,
+                         stderr=subprocess.STDOUT, text=True, check=False, **keywords)
+    return run.returncode, run.stdout
+
+
+class WithFolder(unittest.TestCase):
+    """A temporary folder for each test."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def program(self, name, text):
+        path = self.folder / name
+        path.write_text(text)
+        path.chmod(0o755)
+        return path
+
+
+class Base(WithFolder):
+    """vm/base, and what reads it."""
+
+    def test_lib(self):
+        code, text = call("bash", "-c", '. "$0"; echo $base_release $base_package $base_archive',
+                          VM / "lib.sh")
+        self.assertEqual(code, 0)
+        self.assertRegex(text, r"^(\d\.\d+) linux-source-\1 /usr/src/linux-source-\1\.tar\.\w+$")
+        self.assertEqual(lib.RELEASE, text.split()[0])
+
+    def stock_files(self, *args):
+        return call(self.folder / "stock-files", *args)
+
+    def test_learn_and_diff(self):
+        shutil.copy(VM / "stock-files", self.folder)
+        (self.folder / "base").write_text("# comment\nrelease\t6.12\n")
+        old, new = self.folder / "old", self.folder / "new"
+        for tree, text in ((old, "one\ntwo\nthree\n"), (new, "one\n2\nthree\n")):
+            (tree / "fs").mkdir(parents=True)
+            (tree / "fs/dax.c").write_text(text)
+        self.assertEqual(self.stock_files("learn", "6.12.1", old, "fs/dax.c")[0], 0)
+        kept = (self.folder / "base").read_text()
+        self.assertRegex(kept, r"(?m)^release\t6.12\nreplaces\t[0-9a-f]{64}\tfs/dax.c\t6.12.1$")
+        self.assertEqual(self.stock_files("learn", "6.12.1", old, "fs/dax.c"), (0, ""))
+        self.assertEqual((self.folder / "base").read_text(), kept)
+        code, text = self.stock_files("diff", new, "fs/dax.c")
+        self.assertEqual(code, 0)
+        self.assertIn("-(line 2)\n+2\n", text)
+
+    def test_the_file_that_is_replaced_is_known(self):
+        self.assertRegex((VM / "base").read_text(),
+                         r"(?m)^replaces\t[0-9a-f]{64}\tfs/dax\.c\t6\.12\.\d+$")
+
+
+class Filesystems(WithFolder):
+    def formatted(self, *args):
+        """How make_fs calls mkfs."""
+        path = self.folder / "bin"
+        path.mkdir(exist_ok=True)
+        for fs in lib.FILESYSTEMS:
+            mkfs = path / f"mkfs.{fs}"
+            mkfs.write_text('#!/bin/sh\necho "${0##*/} $*"\n')
+            mkfs.chmod(0o755)
+        return call("bash", "-c", '. "$0"; make_fs "$@"', VM / "filesystems", *args,
+                    env=dict(os.environ, PATH=f"{path}:{os.environ['PATH']}"))
+
+    def test_make_fs(self):
+        for args, command in (
+                ("ext4 plain /d", "mkfs.ext4 -q -F -b 4096 /d"),
+                ("ext4 aligned /d 64", "mkfs.ext4 -q -F -b 4096 -E stride=512,stripe_width=512 "
+                 "/d 64M"),
+                ("xfs plain /d 64", "mkfs.xfs -q -f -d size=64m /d"),
+                ("xfs aligned /d", "mkfs.xfs -q -f -d su=2m,sw=1 /d")):
+            with self.subTest(args):
+                self.assertEqual(self.formatted(*args.split()), (0, command + "\n"))
+
+    def test_bad_layout(self):
+        code, text = self.formatted("xfs", "crooked", "/d")
+        self.assertEqual(code, 1)
+        self.assertIn("no layout 'crooked' of xfs", text)
+
+    def test_each_is_described(self):
+        for fs in lib.FILESYSTEMS:
+            code, text = call("bash", "-c", '. "$0"; echo "${fs_package[$1]-no} ${fs_mkfs[$1]-no}"'
+                              '"${fs_plain[$1]-no}${fs_aligned[$1]-no}${fs_features[$1]-no}"',
+                              VM / "filesystems", fs)
+            self.assertEqual(code, 0)
+            self.assertNotIn("no", text.split())
+
+
+class Decode(WithFolder):
+    STACK = " twice+0x4/0x10\n"
+
+    def test_with_debug_information(self):
+        if not (lib.SRC / "hugedax/scripts/decode_stacktrace.sh").exists():
+            self.skipTest("no kernel tree in build/src")
+        source = self.folder / "twice.c"
+        source.write_text("int twice(int x) { return 2 * x; }\n"
+                          "int main(void) { return twice(0); }\n")
+        program = self.folder / "vmlinux"
+        self.assertEqual(call("gcc", "-g", "-no-pie", "-o", program, source), (0, ""))
+        code, text = call(VM / "decode", program, input=self.STACK)
+        self.assertEqual(code, 0)
+        self.assertRegex(text, r"twice \(.*twice\.c:1\)")
+
+    def test_without(self):
+        self.assertEqual(call(VM / "decode", self.folder / "none", input=self.STACK),
+                         (0, self.STACK))
+
+
+class Run(WithFolder):
+    """vm/run, as far as it comes without a guest."""
+
+    def setUp(self):
+        super().setUp()
+        self.environment = dict(os.environ, KERNEL=str(self.folder))
+        code, work = call("bash", "-c", '. "$0"; echo "$work"', VM / "lib.sh",
+                          env=self.environment)
+        self.assertEqual(code, 0)
+        self.work = pathlib.Path(work.strip())
+        self.addCleanup(shutil.rmtree, self.work, ignore_errors=True)
+        vmlinux = self.work / "obj/hugedax/vmlinux"
+        vmlinux.parent.mkdir(parents=True)
+        vmlinux.touch()
+
+    def run_vm(self, *args):
+        return call(VM / "run", *args, env=self.environment, cwd=TOP)
+
+    def command(self, *args):
+        code, text = self.run_vm("--as-built", "--dry-run", "--name", "t", *args)
+        self.assertEqual(code, 0, text)
+        for folder in (TOP / "build").glob("*/t-*"):
+            shutil.rmtree(folder, ignore_errors=True)
+        return text
+
+    def test_bad_arguments(self):
+        for args, complaint in (
+                (["--no"], "unknown option --no"),
+                ([], "no command"),
+                (["--kernel", "none", "true"], "no kernel 'none'"),
+                (["--timeout", "x", "true"], "--timeout x: not a number"),
+                (["--icount", "--smp", "2", "true"], "--icount runs on one CPU"),
+                (["--env", "1=2", "true"], "--env 1=2: not NAME=VALUE"),
+                (["--kernel"], "--kernel wants an argument")):
+            with self.subTest(args=args):
+                code, text = self.run_vm(*args)
+                self.assertEqual(code, 125)
+                self.assertIn(complaint, text)
+
+    def test_a_kernel_that_was_not_built(self):
+        code, text = self.run_vm("--as-built", "--kernel", "debug", "true")
+        self.assertEqual(code, 125)
+        self.assertIn("obj/debug/vmlinux", text)
+
+    def test_plain(self):
+        text = self.command("true")
+        self.assertIn("-smp 2", text)
+        self.assertNotIn("mon:stdio", text)
+        self.assertNotIn("-gdb", text)
+
+    def test_icount(self):
+        self.assertIn("-smp 1", self.command("--icount", "true"))
+
+    def test_shell(self):
+        text = self.command("--shell")
+        self.assertIn("-serial mon:stdio", text)
+        self.assertIn("VM_TERMINAL=/dev/ttyS1", text)
+
+    def test_gdb(self):
+        text = self.command("--gdb", "true")
+        self.assertRegex(text, r"-S -gdb tcp:127\.0\.0\.1:1[23]\d\d ")
+        self.assertIn("nokaslr", text)
+
+
+class Test(unittest.TestCase):
+    """Functions of vm/test."""
+
+    def function(self, name, command, *args, **keywords):
+        text = re.search(rf"(?ms)^{name}\(\)\n{{.*?^}}$", (VM / "test").read_text()).group()
+        return call("bash", "-uc", f'die() {{ echo "$@"; exit 1; }}\n{text}\n{command}', "t",
+                    *args, **keywords)
+
+    def case(self, *names):
+        return self.function("take_case",
+                             'only=("$@") test_args=""; take_case; echo "${only[*]}|$test_args"',
+                             *names)
+
+    def test_case(self):
+        for names, want in ((("xfs/io",), "xfs/io|"), (("io", "xfs/rt"), "io xfs/rt|"),
+                            (("xfs/io:reads",), "xfs/io|-t reads"),
+                            (("io:dax.4k.reads",), "io|-r dax.4k.reads")):
+            self.assertEqual(self.case(*names), (0, want + "\n"))
+
+    def test_bad_case(self):
+        for names in (("io:a", "xfs/rt"), (":a",), ("io:",), ("io:a b",)):
+            self.assertEqual(self.case(*names)[0], 1)
+
+    def test_stress_row(self):
+        text = ("# ext4: # seed 1: 5 operations in 1 seconds, 5 per second\n"
+                "# ext4: # seed 1: 100 operations in 2 seconds\n"
+                "# ext4: # seed 2: 11 operations in 2 seconds\n"
+                "# xfs: # seed 1: 7 operations in 2 seconds\n3 passed, 0 failed, 0 skipped\n")
+        code, row = self.function("stress_row", 'stress_row "$@"', "debug", "0123456", "1",
+                                  "2026-11-26", input=text)
+        self.assertEqual((code, row.split()), (0, ["2026-11-26", "debug", "0123456", "1",
+                                                   "111", "7"]))
+
+
+class Usage(unittest.TestCase):
+    def test_help_begins_with_the_name(self):
+        for name in ("bench", "decode", "demo", "lint", "profile", "run", "xfstests"):
+            with self.subTest(name):
+                code, text = call(VM / name, "--help")
+                self.assertEqual(code, 0)
+                self.assertTrue(text.startswith(f"vm/{name}"), text)
+
+
+if __name__ == "__main__":
+    unittest.main()
