@@ -2,11 +2,15 @@
 #
 # hugedax: what can be asked for. The work is done by the scripts in vm/.
 
+release := $(shell sed -n 's/^release[[:space:]]*//p' vm/base)
+package := $(shell sed -n 's/^package[[:space:]]*//p' vm/base)
+
 help:
-	@echo 'hugedax: a DAX core for Linux 6.12'
+	@echo 'hugedax $(shell cat VERSION): a DAX core for Linux $(release)'
 	@echo
 	@echo '  make run           build, boot, and see every kind of entry on ext4 and XFS'
-	@echo '  make test          all tests, on a debug kernel; T=name for one selftest'
+	@echo '  make test          all tests, on a debug kernel; T=name for one selftest,'
+	@echo '                     T=name:case for one case of it'
 	@echo '  make test-long     the long ones: races in full, and an hour of daxstress'
 	@echo '  make bench         side by side with the stock kernel, in instructions'
 	@echo '  make bench-picture the last figures, as results/bench.svg and .txt'
@@ -15,14 +19,17 @@ help:
 	@echo '  make lint          style and static checks of our files'
 	@echo '  make series        our tree as a mailable patch series, in build/series'
 	@echo '  make series-check  that it applies, is the same tree, and compiles'
+	@echo '  make clang-format  link .clang-format to that of the kernel tree'
 	@echo '  make setup         install the Debian packages that are missing'
 	@echo '  make clean         remove objects, logs and results; keep the sources'
 	@echo '  make distclean     remove all that was built'
 	@echo
-	@echo '  KERNEL=DIR  another 6.12 tree than linux-source-6.12    JOBS=N  processes'
+	@echo '  KERNEL=DIR  another $(release) tree than $(package)    JOBS=N  processes'
 	@echo '  KVM=1       use /dev/kvm                                T=name  one test'
+	@echo '  DEBUG_INFO=1  build kernels with file and line, for gdb and stacks'
 	@echo
-	@echo 'vm/run COMMAND runs a command in our kernel; vm/run --help tells more.'
+	@echo 'vm/run COMMAND runs a command in our kernel, vm/run --shell a shell.'
+	@echo 'vm/README.md explains each script.'
 
 setup:
 	@vm/setup
@@ -57,10 +64,15 @@ series: setup
 series-check: setup
 	@vm/series check
 
+clang-format: setup
+	@vm/tree stock
+	@ln -sfn build/src/stock/.clang-format .clang-format
+	@echo 'clang-format and editors now use build/src/stock/.clang-format'
+
 clean:
 	rm -rf build/obj build/kernel-*/obj build/log build/results build/init
 
 distclean:
 	rm -rf build
 
-.PHONY: help setup run test test-long bench bench-picture profile mutants lint series series-check clean distclean
+.PHONY: help setup run test test-long bench bench-picture profile mutants lint series series-check clang-format clean distclean

@@ -119,6 +119,14 @@ fi
 # shellcheck disable=SC2034 # used by those who source this
 src=$work/src obj=$work/obj log=$build/log results=$build/results
 
+version=$(<"$top/VERSION")
+
+# localversion FLAVOUR: what the release of such a kernel ends with
+localversion()
+{
+	if [[ $1 == stock ]]; then echo -stock; else echo "-$1-$version"; fi
+}
+
 # check_flavour NAME: there is such a kernel
 check_flavour() {
 	case $1 in
