@@ -5,8 +5,8 @@
 usage: report.py FOLDER
 
 FOLDER has what vm/bench gathered: hugedax.icount.tsv, stock.icount.tsv and the
-same with smp. The table goes to stdout; bench.json, bench.csv and picture.dat
-(for gnuplot) go to FOLDER.
+same with smp. The table goes to stdout; bench.json and bench.csv
+go to FOLDER.
 
 A ratio is hugedax / stock, run by run, since run N of both did the same after
 the same history: the median of these ratios, and half of their range.
@@ -314,17 +314,6 @@ class Report:
                 middle = [statistics.median(r[k]) if r[k] else "" for k in ("hugedax", "stock")]
                 table.writerow([r[k] for k in ("section", "case", "fs", "mkfs", "metric")] +
                                middle + [r["ratio"] or "", r["spread_percent"] or ""])
-        self.write_picture(os.path.join(folder, "picture.dat"))
-
-    def write_picture(self, path):
-        """A line a case: its name, and the ratio of each column or a '?'."""
-        with open(path, "w", encoding="utf-8") as out:
-            for case, metric in self.rows():
-                if metric not in ("instr", "median"):
-                    continue
-                ratios = [self.ratios.get((case, fs, mkfs, metric)) for fs, mkfs in COLUMNS]
-                if any(ratios):
-                    print(f'"{case}"', *(f"{r[0]:.5g}" if r else "?" for r in ratios), file=out)
 
 
 def put(line):
