@@ -179,7 +179,7 @@ int dax_iomap_copy_range(const struct iomap_iter *iter, loff_t pos, size_t len)
 }
 
 /**
- * dax_note_source() - Tell the filesystem if what is copied is in use
+ * dax_flag_source_in_use() - Tell the filesystem if what is copied is in use
  * @iter: The iteration; the current extent has the new blocks, and its srcmap
  *	the old ones, which are not mapped any more.
  * @pos: File position in bytes, within the current extent.
@@ -192,7 +192,8 @@ int dax_iomap_copy_range(const struct iomap_iter *iter, loff_t pos, size_t len)
  *
  * Context: Process context.
  */
-void dax_note_source(struct iomap_iter *iter, loff_t pos, u64 len, bool in_use)
+void dax_flag_source_in_use(struct iomap_iter *iter, loff_t pos, u64 len,
+			    bool in_use)
 {
 	const struct iomap *srcmap = &iter->srcmap;
 	long nr = PFN_UP(offset_in_page(pos) + len);

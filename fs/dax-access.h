@@ -19,7 +19,8 @@ ssize_t dax_iomap_access_poisoned(const struct iomap *iomap, loff_t pos,
 int dax_iomap_pfn(const struct iomap *iomap, loff_t pos, size_t size,
 		  pfn_t *pfnp);
 int dax_iomap_copy_range(const struct iomap_iter *iter, loff_t pos, size_t len);
-void dax_note_source(struct iomap_iter *iter, loff_t pos, u64 len, bool in_use);
+void dax_flag_source_in_use(struct iomap_iter *iter, loff_t pos, u64 len,
+			    bool in_use);
 
 /**
  * dax_iomap_pgoff() - Where file data are on the device

@@ -41,11 +41,11 @@
 #include "dax-internal.h"
 
 /* From look to look, in jiffies: the first time, and at most. */
-#define DAX_DEFER_LOOK		(HZ / 50)
-#define DAX_DEFER_LOOK_MAX	HZ
+#define DAX_DEFER_POLL		(HZ / 50)
+#define DAX_DEFER_POLL_MAX	HZ
 
 /* How much longer than a look the pause after it is. */
-#define DAX_DEFER_PAUSE		16
+#define DAX_DEFER_PAUSE_FACTOR		16
 
 /* For how long an unmount waits, in seconds: by default, and at most. */
 static unsigned int dax_unmount_wait = 2;
@@ -57,12 +57,12 @@ module_param_named(unmount_wait, dax_unmount_wait, uint, 0644);
 MODULE_PARM_DESC(unmount_wait, "Seconds that an unmount waits for pages of deleted DAX files that are in use, 60 at most");
 
 /* @took: jiffies that a look takes.  Most of the time nobody looks. */
-static void dax_look_later(struct dax_defer *defer, unsigned long took)
+static void dax_schedule_poll(struct dax_defer *defer, unsigned long took)
 {
 	queue_delayed_work(system_unbound_wq, &defer->work,
-			   max(defer->delay, DAX_DEFER_PAUSE * took));
+			   max(defer->delay, DAX_DEFER_PAUSE_FACTOR * took));
 	defer->delay = min_t(unsigned long, 2 * defer->delay,
-			     DAX_DEFER_LOOK_MAX);
+			     DAX_DEFER_POLL_MAX);
 }
 
 static void dax_defer_work(struct work_struct *work)
@@ -81,7 +81,7 @@ static void dax_defer_work(struct work_struct *work)
 			defer->ops->release(node);
 	}
 	if (!llist_empty(&defer->inodes))
-		dax_look_later(defer, jiffies - start);
+		dax_schedule_poll(defer, jiffies - start);
 }
 
 /**
@@ -96,7 +96,7 @@ void dax_defer_init(struct dax_defer *defer, const struct dax_defer_ops *ops)
 	spin_lock_init(&defer->lock);
 	init_llist_head(&defer->inodes);
 	INIT_DELAYED_WORK(&defer->work, dax_defer_work);
-	defer->delay = DAX_DEFER_LOOK;
+	defer->delay = DAX_DEFER_POLL;
 	defer->fresh = false;
 	defer->stopped = false;
 	defer->ops = ops;
@@ -121,9 +121,9 @@ bool dax_defer(struct dax_defer *defer, struct llist_node *node)
 	if (taken) {
 		llist_add(node, &defer->inodes);
 		WRITE_ONCE(defer->fresh, true);
-		defer->delay = DAX_DEFER_LOOK;
+		defer->delay = DAX_DEFER_POLL;
 		mod_delayed_work(system_unbound_wq, &defer->work,
-				 DAX_DEFER_LOOK);
+				 DAX_DEFER_POLL);
 	}
 	spin_unlock(&defer->lock);
 	return taken;
@@ -160,7 +160,7 @@ static void dax_stop_defer(struct dax_defer *defer, bool stop)
 }
 
 /* Look now, and say whether any inode is still in use. */
-static bool dax_defer_look(struct dax_defer *defer)
+static bool dax_defer_poll(struct dax_defer *defer)
 {
 	mod_delayed_work(system_unbound_wq, &defer->work, 0);
 	flush_delayed_work(&defer->work);
@@ -182,8 +182,8 @@ void dax_defer_drain(struct dax_defer *defer, const struct super_block *sb)
 	unsigned long end = jiffies + seconds * HZ;
 	bool in_use;
 
-	while ((in_use = dax_defer_look(defer)) && time_before(jiffies, end))
-		schedule_timeout_uninterruptible(DAX_DEFER_LOOK);
+	while ((in_use = dax_defer_poll(defer)) && time_before(jiffies, end))
+		schedule_timeout_uninterruptible(DAX_DEFER_POLL);
 	if (in_use)
 		pr_warn("dax: %s is unmounted while pages of deleted files are in use; whoever has them sees what comes to stand in their blocks\n",
 			sb->s_id);

@@ -74,13 +74,14 @@
  * @entry: The entry without its lock bit, which this fault holds.
  * @promotion: The smaller entries in whose place @entry is, until it is certain
  *	that they will not come back.
- * @dirty: @entry was seen to be dirty when it was locked.
+ * @found_dirty: @entry was seen to be dirty when it was locked.
  * @collapse: A page table may be in the way, and shall go.
- * @drop: The entry is in the way and shall be deleted, not unlocked.
- * @left: One that was deleted had a page that is in use.
- * @asked: The filesystem was asked, and may have allocated.
- * @sync: An extent before the current one has metadata that are not durable.
- * @run: What all extents so far are: blocks, a hole, or DAX_EMPTY for none yet.
+ * @drop_entry: The entry is in the way and shall be deleted, not unlocked.
+ * @dropped_in_use: One that was deleted had a page that is in use.
+ * @iomap_called: The filesystem was asked, and may have allocated.
+ * @need_sync: An extent before the current one has metadata that are not durable.
+ * @extent_kind: What all extents so far are: blocks, a hole, or DAX_EMPTY if
+ *	there was none yet.
  * @pfn: If they are blocks, the pfn that the whole range starts at.
  * @iter: The filesystem's view of what is left of the range.
  */
@@ -93,13 +94,13 @@ struct dax_fault {
 	struct xa_state		xas;
 	void			*entry;
 	struct dax_promotion	*promotion;
-	bool			dirty;
+	bool			found_dirty;
 	bool			collapse;
-	bool			drop;
-	bool			left;
-	bool			asked;
-	bool			sync;
-	enum dax_kind		run;
+	bool			drop_entry;
+	bool			dropped_in_use;
+	bool			iomap_called;
+	bool			need_sync;
+	enum dax_kind		extent_kind;
 	pfn_t			pfn;
 	struct iomap_iter	iter;
 };
@@ -356,7 +357,7 @@ static bool dax_fault_is_sync(const struct dax_fault *df)
 {
 	return (df->iter.flags & IOMAP_WRITE) &&
 		(df->vmf->vma->vm_flags & VM_SYNC) &&
-		(df->sync || (df->iter.iomap.flags & IOMAP_F_DIRTY));
+		(df->need_sync || (df->iter.iomap.flags & IOMAP_F_DIRTY));
 }
 
 /* Are the blocks of @new those that the small entries had, where they had any? */
@@ -370,7 +371,7 @@ static bool dax_same_blocks(const struct dax_promotion *promotion, void *new)
  * What the small entries had mapped may stay, if it is the same memory.  Zero
  * pages may not, if there are blocks; nor may anything if it is other memory.
  */
-static void dax_fault_make_room_promoted(struct dax_fault *df, void *new)
+static void dax_fault_unmap_promoted(struct dax_fault *df, void *new)
 {
 	const struct dax_promotion *promotion = df->promotion;
 
@@ -389,15 +390,15 @@ static void dax_fault_make_room_promoted(struct dax_fault *df, void *new)
  * before ->iomap_end, or the next to lock this range would meet blocks that
  * the filesystem is about to take back from us.
  */
-static bool dax_fault_make_room(struct dax_fault *df, void *new)
+static bool dax_fault_prepare_replace(struct dax_fault *df, void *new)
 {
 	if (dax_entry_order(df->entry) > df->order ||
 	    (dax_is_mapped(df->entry) && !dax_is_mapped(new))) {
-		df->drop = true;
+		df->drop_entry = true;
 		return false;
 	}
 	if (df->promotion)
-		dax_fault_make_room_promoted(df, new);
+		dax_fault_unmap_promoted(df, new);
 	else if (!dax_is_empty(df->entry))
 		dax_unmap_entry(dax_vmf_mapping(df->vmf), df->xas.xa_index,
 				df->entry);
@@ -405,19 +406,19 @@ static bool dax_fault_make_room(struct dax_fault *df, void *new)
 }
 
 /* The pages of @new belong to the file now; those of what was there do not. */
-static void dax_fault_move_pages(struct dax_fault *df, void *new)
+static void dax_fault_reassociate(struct dax_fault *df, void *new)
 {
 	struct address_space *mapping = dax_vmf_mapping(df->vmf);
 	pgoff_t index = df->xas.xa_index;
-	const unsigned long *known = NULL;
+	const unsigned long *associated = NULL;
 
 	if (!df->promotion)
 		dax_disassociate_entry(df->entry, mapping, index);
 	else if (dax_same_blocks(df->promotion, new))
-		known = df->promotion->mapped;
+		associated = df->promotion->mapped;
 	else
 		dax_disassociate_promoted(df->promotion, mapping, index);
-	dax_associate_entry(new, mapping, index, known);
+	dax_associate_entry(new, mapping, index, associated);
 }
 
 /*
@@ -435,7 +436,7 @@ static void dax_fault_store(struct dax_fault *df, void *new)
 	bool shared = !write && (df->iter.iomap.flags & IOMAP_F_SHARED);
 
 	if (shared)
-		dax_begin_share();
+		dax_share_read_lock();
 	xas_reset(xas);
 	xas_lock_irq(xas);
 	if (dax_entry_covers(df->entry, new, xas->xa_index)) {
@@ -443,7 +444,7 @@ static void dax_fault_store(struct dax_fault *df, void *new)
 		if (dax_is_mapped(new))
 			dax_adopt_pages(xas, df->entry, df->vmf->pgoff);
 	} else {
-		dax_fault_move_pages(df, new);
+		dax_fault_reassociate(df, new);
 		dax_replace_entry(xas, df->entry, new);
 		df->entry = new;
 	}
@@ -452,7 +453,7 @@ static void dax_fault_store(struct dax_fault *df, void *new)
 	trace_dax_store_entry(mapping, xas->xa_index, df->entry, dirty);
 	xas_unlock_irq(xas);
 	if (shared)
-		dax_end_share();
+		dax_share_read_unlock();
 	/* After the mark: the flusher clears this and then looks for marks. */
 	if (dirty)
 		__mark_inode_dirty(mapping->host, I_DIRTY_PAGES);
@@ -471,7 +472,7 @@ static void dax_fault_store(struct dax_fault *df, void *new)
  * leaves alone page tables with private pages, and those of a process that asks
  * to which pages it has stored.
  */
-static vm_fault_t dax_fault_clear_page_tables(struct dax_fault *df)
+static vm_fault_t dax_fault_retract_page_tables(struct dax_fault *df)
 {
 	if (!df->collapse)
 		return 0;
@@ -491,11 +492,11 @@ static vm_fault_t dax_fault_hole(struct dax_fault *df)
 	if (df->promotion && df->promotion->nr_mapped)
 		return dax_fault_fallback(df, DAX_FALLBACK_FRAGMENTED);
 	if (!dax_entry_covers(df->entry, new, df->xas.xa_index) &&
-	    !dax_fault_make_room(df, new))
+	    !dax_fault_prepare_replace(df, new))
 		return VM_FAULT_NOPAGE;
 
 	dax_fault_store(df, new);
-	ret = dax_fault_clear_page_tables(df);
+	ret = dax_fault_retract_page_tables(df);
 	return ret ? ret : dax_load_zero(df);
 }
 
@@ -516,7 +517,7 @@ static vm_fault_t dax_fault_pfn(struct dax_fault *df, pfn_t *pfnp)
 				       DAX_FALLBACK_DEVICE_SHORT :
 				       DAX_FALLBACK_DEVICE_ERROR);
 	pfn.val -= offset;
-	if (df->run == DAX_MAPPED && pfn.val != df->pfn.val)
+	if (df->extent_kind == DAX_MAPPED && pfn.val != df->pfn.val)
 		return dax_fault_fallback(df, DAX_FALLBACK_EXTENT_SHORT);
 	/* More than a pte needs struct pages that GUP may take. */
 	if (df->order && (!IS_ALIGNED(pfn_t_to_pfn(pfn), 1UL << df->order) ||
@@ -530,10 +531,10 @@ static vm_fault_t dax_fault_pfn(struct dax_fault *df, pfn_t *pfnp)
  * The last part of a range has its pages, and their device stays until they are
  * mapped.  Are those of the parts before it on the same one?
  */
-static bool dax_fault_parts_fit(const struct dax_fault *df, pfn_t pfn)
+static bool dax_fault_on_one_device(const struct dax_fault *df, pfn_t pfn)
 {
-	return df->run != DAX_MAPPED ||
-		dax_one_device(pfn_t_to_pfn(pfn), 1UL << df->order);
+	return df->extent_kind != DAX_MAPPED ||
+		dax_pfns_on_device(pfn_t_to_pfn(pfn), 1UL << df->order);
 }
 
 /* There are blocks, or there are now.  The device cannot go meanwhile. */
@@ -549,14 +550,14 @@ static vm_fault_t __dax_fault_mapped(struct dax_fault *df)
 	ret = dax_fault_pfn(df, &pfn);
 	if (ret)
 		return ret;
-	if (!dax_fault_parts_fit(df, pfn))
+	if (!dax_fault_on_one_device(df, pfn))
 		return dax_fault_fallback(df, DAX_FALLBACK_DEVICE_SHORT);
 	if (dax_fault_is_sync(df) && WARN_ON_ONCE(!df->pfnp))
 		return VM_FAULT_SIGBUS;
 
 	new = dax_make_mapped(pfn_t_to_pfn(pfn), df->order);
 	if (!dax_entry_covers(df->entry, new, df->xas.xa_index)) {
-		if (!dax_fault_make_room(df, new))
+		if (!dax_fault_prepare_replace(df, new))
 			return VM_FAULT_NOPAGE;
 		/*
 		 * Copy before anything points to the copy.  Nobody writes to
@@ -568,8 +569,9 @@ static vm_fault_t __dax_fault_mapped(struct dax_fault *df)
 			    dax_same_blocks(df->promotion, new))
 				return dax_fault_fallback(df,
 						DAX_FALLBACK_EXTENT_TYPE);
-			dax_note_source(iter, iter->pos, iomap_length(iter),
-					df->left);
+			dax_flag_source_in_use(iter, iter->pos,
+					       iomap_length(iter),
+					       df->dropped_in_use);
 			err = dax_iomap_copy_range(iter, iter->pos,
 						   iomap_length(iter));
 			if (err)
@@ -583,7 +585,7 @@ static vm_fault_t __dax_fault_mapped(struct dax_fault *df)
 		*df->pfnp = pfn;
 		return VM_FAULT_NEEDDSYNC;
 	}
-	ret = dax_fault_clear_page_tables(df);
+	ret = dax_fault_retract_page_tables(df);
 	if (ret)
 		return ret;
 	return dax_map_pfn(df->vmf, pfn, df->order, write);
@@ -658,7 +660,8 @@ static vm_fault_t dax_fault_cow_page(struct dax_fault *df)
  * are shared: to give up after some were copied would leave small entries that
  * say where the old ones are, and an entry is shared as a whole or not at all.
  */
-static vm_fault_t dax_fault_part(struct dax_fault *df, enum dax_kind kind)
+static vm_fault_t dax_fault_partial_extent(struct dax_fault *df,
+					   enum dax_kind kind)
 {
 	u64 len = iomap_length(&df->iter);
 	vm_fault_t ret;
@@ -674,8 +677,8 @@ static vm_fault_t dax_fault_part(struct dax_fault *df, enum dax_kind kind)
 			return ret;
 	}
 	if (dax_fault_is_sync(df))
-		df->sync = true;
-	df->run = kind;
+		df->need_sync = true;
+	df->extent_kind = kind;
 	df->iter.processed = len;
 	return 0;
 }
@@ -701,12 +704,12 @@ static vm_fault_t dax_fault_iter(struct dax_fault *df)
 		WARN_ON_ONCE(1);
 		return dax_fault_error(df, -EIO, DAX_FALLBACK_EXTENT_TYPE);
 	}
-	if (df->run != DAX_EMPTY &&
-	    (df->run != kind || (iomap->flags & IOMAP_F_SHARED)))
+	if (df->extent_kind != DAX_EMPTY &&
+	    (df->extent_kind != kind || (iomap->flags & IOMAP_F_SHARED)))
 		return dax_fault_fallback(df, DAX_FALLBACK_EXTENT_SHORT);
 
 	if (iomap_length(&df->iter) < df->iter.len)
-		return dax_fault_part(df, kind);
+		return dax_fault_partial_extent(df, kind);
 	return kind == DAX_ZERO ? dax_fault_hole(df) : dax_fault_mapped(df);
 }
 
@@ -726,9 +729,9 @@ static vm_fault_t dax_fault_account_major(struct dax_fault *df)
  * lets other files share them has the mark cleared first.  For a large entry
  * that is not so, since it is dirty as a whole but may be shared in part.
  */
-static bool dax_fault_dirty_again(const struct dax_fault *df)
+static bool dax_fault_already_dirty(const struct dax_fault *df)
 {
-	return df->dirty && !dax_entry_order(df->entry) &&
+	return df->found_dirty && !dax_entry_order(df->entry) &&
 		!(df->vmf->vma->vm_flags & VM_SYNC);
 }
 
@@ -737,25 +740,25 @@ static bool dax_fault_dirty_again(const struct dax_fault *df)
  * is locked, and our caller keeps them in the file; so to map a page of it that
  * was read before, or written before, there is nothing to ask the filesystem.
  */
-static bool dax_fault_known(const struct dax_fault *df)
+static bool dax_fault_can_skip_iomap(const struct dax_fault *df)
 {
 	if (df->order || df->vmf->cow_page || !dax_is_mapped(df->entry))
 		return false;
-	return !(df->iter.flags & IOMAP_WRITE) || dax_fault_dirty_again(df);
+	return !(df->iter.flags & IOMAP_WRITE) || dax_fault_already_dirty(df);
 }
 
 /*
  * Returns 0 if the page cannot be mapped: the device has gone, or the page is
  * bad.  The filesystem is asked then, and what it says tells which.
  */
-static vm_fault_t dax_fault_map_known(struct dax_fault *df)
+static vm_fault_t dax_fault_map_entry(struct dax_fault *df)
 {
 	unsigned long pfn = dax_entry_pfn_at(df->entry, df->xas.xa_index);
 	bool write = df->iter.flags & IOMAP_WRITE;
 	struct dev_pagemap *pgmap;
 	vm_fault_t ret;
 
-	pgmap = dax_hold_page(&df->xas, df->entry, df->xas.xa_index);
+	pgmap = dax_get_entry_pgmap(&df->xas, df->entry, df->xas.xa_index);
 	if (!pgmap)
 		return 0;
 	trace_dax_store_entry(dax_vmf_mapping(df->vmf), df->xas.xa_index,
@@ -777,13 +780,13 @@ static vm_fault_t dax_fault_locked(struct dax_fault *df, int *iomap_errp,
 	ret = dax_fault_raced(df);
 	if (ret)
 		return ret;
-	if (dax_fault_known(df)) {
-		ret = dax_fault_map_known(df);
+	if (dax_fault_can_skip_iomap(df)) {
+		ret = dax_fault_map_entry(df);
 		if (ret)
 			return ret;
 	}
 
-	df->asked = true;
+	df->iomap_called = true;
 	while ((error = iomap_iter(&df->iter, ops)) > 0) {
 		ret = dax_fault_iter(df);
 		if (!(ret & VM_FAULT_ERROR))
@@ -797,13 +800,13 @@ static vm_fault_t dax_fault_locked(struct dax_fault *df, int *iomap_errp,
 	return ret;
 }
 
-static bool dax_fault_promotes(void)
+static bool dax_promotion_enabled(void)
 {
 	return READ_ONCE(dax_policy) != DAX_POLICY_OFF;
 }
 
 /* What dax_grab_entry() and dax_peek_entry() mean by an errno. */
-static enum dax_fallback dax_refused_because(int err)
+static enum dax_fallback dax_errno_to_fallback(int err)
 {
 	switch (err) {
 	case 0:
@@ -820,13 +823,13 @@ static enum dax_fallback dax_refused_because(int err)
 static vm_fault_t dax_fault_grab(struct dax_fault *df)
 {
 	bool write = df->iter.flags & IOMAP_WRITE;
-	bool promote = df->collapse || dax_fault_promotes();
+	bool promote = df->collapse || dax_promotion_enabled();
 	/* A page that is mapped read-only is clean, most often: save the look. */
-	bool look = write && !(df->vmf->flags & FAULT_FLAG_MKWRITE);
+	bool check_dirty = write && !(df->vmf->flags & FAULT_FLAG_MKWRITE);
 	int err;
 
 	err = dax_grab_entry(&df->xas, df->order, write, &df->entry,
-			     look ? &df->dirty : NULL,
+			     check_dirty ? &df->found_dirty : NULL,
 			     promote ? &df->promotion : NULL);
 	switch (err) {
 	case 0:
@@ -834,7 +837,7 @@ static vm_fault_t dax_fault_grab(struct dax_fault *df)
 	case -EBUSY:
 	case -ERANGE:
 	case -EAGAIN:
-		return dax_fault_fallback(df, dax_refused_because(err));
+		return dax_fault_fallback(df, dax_errno_to_fallback(err));
 	case -ENOMEM:
 		return dax_fault_error(df, err, DAX_FALLBACK_NO_MEMORY);
 	default:
@@ -862,20 +865,20 @@ static void dax_fault_init(struct dax_fault *df)
 	df->iter.iomap.length = 0;
 	df->error = 0;
 	df->promotion = NULL;
-	df->dirty = false;
-	df->drop = false;
-	df->asked = false;
-	df->sync = false;
-	df->run = DAX_EMPTY;
+	df->found_dirty = false;
+	df->drop_entry = false;
+	df->iomap_called = false;
+	df->need_sync = false;
+	df->extent_kind = DAX_EMPTY;
 }
 
 /*
  * Nothing came of a promotion.  The zero entries are told apart for the reason
  * that dax_fault_release() has.
  */
-static void dax_fault_undo(struct dax_fault *df)
+static void dax_fault_undo_promotion(struct dax_fault *df)
 {
-	bool with_zero = !(df->asked && (df->iter.flags & IOMAP_WRITE));
+	bool with_zero = !(df->iomap_called && (df->iter.flags & IOMAP_WRITE));
 
 	if (!with_zero)
 		dax_unmap_promoted_zero(&df->xas, df->promotion);
@@ -892,13 +895,13 @@ static void dax_fault_release(struct dax_fault *df, vm_fault_t ret)
 {
 	if ((ret & VM_FAULT_ERROR) && (df->iter.flags & IOMAP_WRITE) &&
 	    dax_is_zero(df->entry))
-		df->drop = true;
+		df->drop_entry = true;
 
 	if (df->promotion)
-		dax_fault_undo(df);
-	else if (df->drop)
-		df->left |= dax_drop_entry(&df->xas, df->entry,
-					   DAX_DELETE_DEMOTE);
+		dax_fault_undo_promotion(df);
+	else if (df->drop_entry)
+		df->dropped_in_use |= dax_drop_entry(&df->xas, df->entry,
+						     DAX_DELETE_DEMOTE);
 	else
 		dax_unlock_entry(&df->xas, df->entry);
 }
@@ -920,7 +923,7 @@ static vm_fault_t dax_do_fault(struct dax_fault *df, int *iomap_errp,
 			return ret;
 		ret = dax_fault_locked(df, iomap_errp, ops);
 		dax_fault_release(df, ret);
-	} while (df->drop && ret == VM_FAULT_NOPAGE);
+	} while (df->drop_entry && ret == VM_FAULT_NOPAGE);
 
 	return ret;
 }
@@ -959,9 +962,9 @@ static enum dax_fallback dax_fault_peek(const struct vm_fault *vmf,
 					unsigned int order)
 {
 	int err = dax_peek_entry(dax_vmf_mapping(vmf), vmf->pgoff, order,
-				 dax_vmf_writes(vmf), dax_fault_promotes());
+				 dax_vmf_writes(vmf), dax_promotion_enabled());
 
-	return dax_refused_because(err);
+	return dax_errno_to_fallback(err);
 }
 
 /**
@@ -1073,7 +1076,7 @@ static vm_fault_t dax_map_synced(struct vm_fault *vmf, unsigned int order,
 	 * device may have gone; to which the next fault is the answer.
 	 */
 	ret = VM_FAULT_NOPAGE;
-	pgmap = dax_hold_page(&xas, entry, vmf->pgoff);
+	pgmap = dax_get_entry_pgmap(&xas, entry, vmf->pgoff);
 	if (pgmap && dax_page_table_fits(vmf, order))
 		ret = dax_map_pfn(vmf, pfn, order, true);
 	put_dev_pagemap(pgmap);
@@ -1149,7 +1152,7 @@ static pmd_t *dax_collapse_pmd(struct vm_area_struct *vma, unsigned long addr)
  * Does the process ask to which pages it has stored since a time (clear_refs)?
  * Its page table says so for each small page, and so has to stay.
  */
-static bool dax_tells_stores(const struct vm_area_struct *vma)
+static bool dax_vma_tracks_soft_dirty(const struct vm_area_struct *vma)
 {
 	return IS_ENABLED(CONFIG_MEM_SOFT_DIRTY) &&
 		!(vma->vm_flags & VM_SOFTDIRTY);
@@ -1203,7 +1206,7 @@ int dax_iomap_collapse(struct vm_area_struct *vma, unsigned long addr,
 	/* Not VM_SHARED: that is off if the file was opened for reading. */
 	if (!(vma->vm_flags & VM_MAYSHARE))
 		return -EINVAL;
-	if (dax_tells_stores(vma))
+	if (dax_vma_tracks_soft_dirty(vma))
 		df.reason = DAX_FALLBACK_PAGE_TABLE;
 	else
 		df.reason = dax_fault_eligible(&vmf, df.order);
@@ -1226,7 +1229,7 @@ EXPORT_SYMBOL_GPL(dax_iomap_collapse);
  * address is looked at first, so that most faults are over at once, and a range
  * that cannot be huge costs a few looks in each process.
  */
-static bool dax_eager_wants(const struct vm_fault *vmf, vm_fault_t ret)
+static bool dax_should_collapse(const struct vm_fault *vmf, vm_fault_t ret)
 {
 	struct vm_area_struct *vma = vmf->vma;
 	unsigned int order = PMD_ORDER;
@@ -1235,13 +1238,13 @@ static bool dax_eager_wants(const struct vm_fault *vmf, vm_fault_t ret)
 	    vmf->pgoff % DAX_EAGER_STRIDE != DAX_EAGER_STRIDE - 1)
 		return false;
 	if (order > DAX_PROMOTE_MAX_ORDER ||
-	    !(vma->vm_flags & VM_MAYSHARE) || dax_tells_stores(vma) ||
+	    !(vma->vm_flags & VM_MAYSHARE) || dax_vma_tracks_soft_dirty(vma) ||
 	    !thp_vma_allowable_order(vma, vma->vm_flags, TVA_IN_PF, order))
 		return false;
 	if (dax_fault_eligible(vmf, order))
 		return false;
-	return dax_count_entries(dax_vmf_mapping(vmf), vmf->pgoff, order) >=
-		DAX_EAGER_DENSE;
+	return dax_count_mapped_pages(dax_vmf_mapping(vmf), vmf->pgoff,
+				      order) >= DAX_EAGER_DENSE;
 }
 
 /**
@@ -1259,7 +1262,7 @@ static bool dax_eager_wants(const struct vm_fault *vmf, vm_fault_t ret)
 void dax_fault_collapse(const struct vm_fault *vmf, vm_fault_t ret)
 {
 	if (READ_ONCE(dax_policy) == DAX_POLICY_EAGER &&
-	    dax_eager_wants(vmf, ret))
+	    dax_should_collapse(vmf, ret))
 		vmf->vma->vm_ops->collapse(vmf->vma, vmf->address & PMD_MASK);
 }
 EXPORT_SYMBOL_GPL(dax_fault_collapse);

@@ -53,7 +53,7 @@
  * are shared, and dirtied and flushed as one.  It serves a read if it is zero:
  * a small zero page can be mapped under it.  Else it has to make room.
  */
-static bool dax_entry_too_big(void *entry, unsigned int order, bool write)
+static bool dax_should_demote(void *entry, unsigned int order, bool write)
 {
 	if (dax_entry_order(entry) <= order)
 		return false;
@@ -98,9 +98,9 @@ static void *dax_insert_empty_entry(struct xa_state *xas, unsigned int order)
 #define DAX_PROMOTE_WAITS	16
 #define DAX_PROMOTE_PEEK	4
 
-static void dax_note_promotion(struct xa_state *xas, unsigned int order,
-			       const struct dax_promotion *promotion,
-			       enum dax_promote what)
+static void dax_account_promotion(struct xa_state *xas, unsigned int order,
+				  const struct dax_promotion *promotion,
+				  enum dax_promote what)
 {
 	dax_count_promote(what);
 	trace_dax_promote_entry(dax_mapping_of(xas), xas->xa_index, order,
@@ -153,7 +153,7 @@ static bool dax_may_promote(struct xarray *xa, pgoff_t start,
 	return true;
 }
 
-static void dax_forget_small(struct dax_promotion *p)
+static void dax_clear_small(struct dax_promotion *p)
 {
 	unsigned int nr = 1U << p->order;
 
@@ -175,8 +175,8 @@ static void dax_count_small(struct dax_promotion *p)
 	p->nr = p->nr_mapped + p->nr_zero + bitmap_weight(p->empty, nr);
 }
 
-static void dax_add_mapped(struct dax_promotion *p, unsigned int offset,
-			   bool dirty)
+static void dax_record_mapped(struct dax_promotion *p, unsigned int offset,
+			      bool dirty)
 {
 	__set_bit(offset, p->mapped);
 	if (dirty)
@@ -184,8 +184,8 @@ static void dax_add_mapped(struct dax_promotion *p, unsigned int offset,
 }
 
 /* Returns 0; -ERANGE if @entry does not fit; -EAGAIN if it is locked. */
-static int dax_add_small(struct dax_promotion *p, void *entry,
-			 unsigned int offset, bool dirty)
+static int dax_record_small(struct dax_promotion *p, void *entry,
+			    unsigned int offset, bool dirty)
 {
 	if (!xa_is_value(entry) || !dax_entry_fits(entry, offset, p->order))
 		return -ERANGE;
@@ -203,7 +203,7 @@ static int dax_add_small(struct dax_promotion *p, void *entry,
 			return -ERANGE;
 		p->pfn = base;
 		p->nr_mapped++;
-		dax_add_mapped(p, offset, dirty);
+		dax_record_mapped(p, offset, dirty);
 	}
 	return 0;
 }
@@ -227,16 +227,16 @@ static int dax_scan_leaf(struct xa_state *xas, struct dax_promotion *p,
 		void *entry = xa_entry_locked(xas->xa, node, slot);
 
 		if (entry && entry == expected) {
-			dax_add_mapped(p, offset, test_bit(slot, dirty));
+			dax_record_mapped(p, offset, test_bit(slot, dirty));
 			expected = dax_next_pfn_entry(entry);
 			continue;
 		}
 		expected = NULL;
 		if (!entry)
 			continue;
-		ret = dax_add_small(p, entry, offset, test_bit(slot, dirty));
+		ret = dax_record_small(p, entry, offset, test_bit(slot, dirty));
 		if (ret) {
-			p->at = offset;
+			p->conflict_offset = offset;
 			return ret;
 		}
 		if (dax_is_mapped(entry))
@@ -249,14 +249,15 @@ static int dax_scan_leaf(struct xa_state *xas, struct dax_promotion *p,
 static int dax_scan_root(struct xa_state *xas, struct dax_promotion *p,
 			 void *entry, unsigned int offset)
 {
-	p->at = offset;
-	return dax_add_small(p, entry, offset,
-			     xas_get_mark(xas, PAGECACHE_TAG_DIRTY));
+	p->conflict_offset = offset;
+	return dax_record_small(p, entry, offset,
+				xas_get_mark(xas, PAGECACHE_TAG_DIRTY));
 }
 
 /*
  * Look at all entries of the range, and write them down.  Returns 0 if they fit
- * together; -ERANGE if not; -EAGAIN if one is locked, which is at @p->at.
+ * together; -ERANGE if not; -EAGAIN if one is locked, which is
+ * at @p->conflict_offset.
  */
 static int dax_scan_small(struct xarray *xa, pgoff_t start,
 			  struct dax_promotion *p)
@@ -267,7 +268,7 @@ static int dax_scan_small(struct xarray *xa, pgoff_t start,
 	void *entry;
 	int ret = 0;
 
-	dax_forget_small(p);
+	dax_clear_small(p);
 	for (offset = 0; offset < 1U << p->order && !ret; offset += step) {
 		xas_set(&xas, start + offset);
 		entry = xas_load(&xas);
@@ -303,7 +304,7 @@ static void *dax_replace_small(struct xa_state *xas, struct dax_promotion *p)
 	}
 
 	dax_mapping_of(xas)->nrpages += dax_entry_nr_pages(entry) - p->nr;
-	dax_note_promotion(xas, p->order, p, DAX_PROMOTE_REPLACE);
+	dax_account_promotion(xas, p->order, p, DAX_PROMOTE_REPLACE);
 	dax_wake_pages(xas, xas->xa_index, 1U << p->order);
 	return entry;
 }
@@ -330,7 +331,7 @@ static int dax_promote_small(struct xa_state *xas, struct dax_promotion *p,
 	if (ret != -EAGAIN || p->waits == DAX_PROMOTE_WAITS)
 		return ret;
 	p->waits++;
-	xas_set(&scan, xas->xa_index + p->at);
+	xas_set(&scan, xas->xa_index + p->conflict_offset);
 	dax_wait_entry(&scan, xas_load(&scan));
 	return -EBUSY;
 }
@@ -393,7 +394,8 @@ void dax_unmap_promoted_zero(struct xa_state *xas,
 void dax_finish_promotion(struct xa_state *xas,
 			  struct dax_promotion *promotion)
 {
-	dax_note_promotion(xas, promotion->order, promotion, DAX_PROMOTE_DONE);
+	dax_account_promotion(xas, promotion->order, promotion,
+			      DAX_PROMOTE_DONE);
 	dax_free_promotion(promotion);
 }
 
@@ -459,8 +461,8 @@ void dax_undo_promotion(struct xa_state *xas, struct dax_promotion *promotion,
 	dax_mapping_of(xas)->nrpages -= dax_entry_nr_pages(large) -
 		dax_restore_small(&small, promotion, with_zero);
 	xas_reset(xas);
-	dax_note_promotion(xas, promotion->order, promotion,
-			   DAX_PROMOTE_ROLLBACK);
+	dax_account_promotion(xas, promotion->order, promotion,
+			      DAX_PROMOTE_ROLLBACK);
 	dax_wake_entry(xas, large, DAX_WAKE_ALL);
 	xas_unlock_irq(xas);
 	dax_free_promotion(promotion);
@@ -496,8 +498,8 @@ int dax_peek_entry(struct address_space *mapping, pgoff_t index,
 			ret = -ERANGE;
 	}
 	if (ret == -ERANGE) {
-		dax_note_promotion(&xas, order, NULL, DAX_PROMOTE_TRY);
-		dax_note_promotion(&xas, order, NULL, DAX_PROMOTE_FRAGMENTED);
+		dax_account_promotion(&xas, order, NULL, DAX_PROMOTE_TRY);
+		dax_account_promotion(&xas, order, NULL, DAX_PROMOTE_FRAGMENTED);
 	}
 	if (ret)
 		trace_dax_grab_entry(mapping, xas.xa_index, order, write, entry,
@@ -548,7 +550,7 @@ static int dax_grab_entry_locked(struct xa_state *xas, unsigned int order,
 		return ret;
 	}
 
-	if (entry && dax_entry_too_big(entry, order, write)) {
+	if (entry && dax_should_demote(entry, order, write)) {
 		trace_dax_grab_entry(mapping, index, order, write, entry,
 				     DAX_GRAB_DEMOTE);
 		dax_demote_entry(xas, entry);
@@ -572,23 +574,23 @@ static int dax_grab_entry_locked(struct xa_state *xas, unsigned int order,
 }
 
 /* Say how it ended that smaller entries were met. */
-static void dax_note_grab(struct xa_state *xas, unsigned int order,
-			  const struct dax_promotion *p, int ret)
+static void dax_account_attempt(struct xa_state *xas, unsigned int order,
+				const struct dax_promotion *p, int ret)
 {
 	switch (ret) {
 	case -ERANGE:
-		dax_note_promotion(xas, order, p, DAX_PROMOTE_FRAGMENTED);
+		dax_account_promotion(xas, order, p, DAX_PROMOTE_FRAGMENTED);
 		break;
 	case -EAGAIN:
-		dax_note_promotion(xas, order, p, DAX_PROMOTE_LOCKED);
+		dax_account_promotion(xas, order, p, DAX_PROMOTE_LOCKED);
 		break;
 	case -ENOMEM:
-		dax_note_promotion(xas, order, p, DAX_PROMOTE_NO_MEMORY);
+		dax_account_promotion(xas, order, p, DAX_PROMOTE_NO_MEMORY);
 		break;
 	default:
 		/* Else it was noted under the xa_lock. */
 		if (!p->nr)
-			dax_note_promotion(xas, order, p, DAX_PROMOTE_GONE);
+			dax_account_promotion(xas, order, p, DAX_PROMOTE_GONE);
 	}
 }
 
@@ -609,7 +611,7 @@ static int dax_prepare_promotion(struct xa_state *xas, unsigned int order,
 {
 	bool may;
 
-	dax_note_promotion(xas, order, NULL, DAX_PROMOTE_TRY);
+	dax_account_promotion(xas, order, NULL, DAX_PROMOTE_TRY);
 	xas_lock_irq(xas);
 	may = dax_may_promote(xas->xa, xas->xa_index, order);
 	xas_unlock_irq(xas);
@@ -623,9 +625,9 @@ static int dax_prepare_promotion(struct xa_state *xas, unsigned int order,
  * What dax_grab_entry() does when the first try has ended with @ret: memory is
  * short, or smaller entries are in the way.
  */
-static int dax_grab_with_effort(struct xa_state *xas, unsigned int order,
-				bool write, void **entryp,
-				struct dax_promotion **promotionp, int ret)
+static int dax_grab_slowpath(struct xa_state *xas, unsigned int order,
+			     bool write, void **entryp,
+			     struct dax_promotion **promotionp, int ret)
 {
 	gfp_t gfp = mapping_gfp_mask(dax_mapping_of(xas)) & ~__GFP_HIGHMEM;
 	bool promote = promotionp && order <= DAX_PROMOTE_MAX_ORDER;
@@ -651,7 +653,7 @@ static int dax_grab_with_effort(struct xa_state *xas, unsigned int order,
 		trace_dax_grab_entry(dax_mapping_of(xas), xas->xa_index, order,
 				     write, *entryp, DAX_GRAB_REFUSE);
 	if (tried)
-		dax_note_grab(xas, order, p, ret);
+		dax_account_attempt(xas, order, p, ret);
 	if (p && (ret || !p->nr)) {
 		dax_free_promotion(p);
 		p = NULL;
@@ -701,11 +703,11 @@ int dax_grab_entry(struct xa_state *xas, unsigned int order, bool write,
 	ret = dax_try_grab(xas, order, write, entryp, dirtyp, NULL);
 	if (!ret && !xas_error(xas))
 		return 0;
-	return dax_grab_with_effort(xas, order, write, entryp, promotionp, ret);
+	return dax_grab_slowpath(xas, order, write, entryp, promotionp, ret);
 }
 
 /**
- * dax_count_entries() - How much of a range has entries
+ * dax_count_mapped_pages() - How much of a range has entries
  * @mapping: The mapping.
  * @index: A page offset in the range.
  * @order: The order of the range.
@@ -713,8 +715,8 @@ int dax_grab_entry(struct xa_state *xas, unsigned int order, bool write,
  * Context: Any in which irqs are on; takes the xa_lock.
  * Return: How many pages of the range have an entry with blocks.
  */
-unsigned int dax_count_entries(struct address_space *mapping, pgoff_t index,
-			       unsigned int order)
+unsigned int dax_count_mapped_pages(struct address_space *mapping,
+				    pgoff_t index, unsigned int order)
 {
 	pgoff_t start = round_down(index, 1UL << order);
 	pgoff_t last = start + (1UL << order) - 1;

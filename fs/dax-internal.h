@@ -135,8 +135,8 @@ struct dax_walk {
 	unsigned long pages;
 };
 
-void dax_walk_on(struct dax_walk *walk, struct xa_state *xas, void *entry,
-		 unsigned long pages);
+void dax_walk_step(struct dax_walk *walk, struct xa_state *xas, void *entry,
+		   unsigned long pages);
 void dax_walk_end(struct dax_walk *walk, struct address_space *mapping);
 
 /* dax-grab.c: the entry that a fault works under */
@@ -170,7 +170,7 @@ enum dax_grab_action {
  * @undo: Holds the tree nodes that it takes to bring them back.
  * @order: The order of the large one.
  * @waits: How often a locked one was waited for.
- * @at: How far into the range is the one that is locked, or does not fit.
+ * @conflict_offset: How far into the range is the one that is locked, or does not fit.
  * @nr: How many there were.
  * @nr_mapped: How many of them were mapped.
  * @nr_zero: How many were zero.
@@ -186,7 +186,7 @@ struct dax_promotion {
 	struct xa_state undo;
 	unsigned int order;
 	unsigned int waits;
-	unsigned int at;
+	unsigned int conflict_offset;
 	unsigned int nr;
 	unsigned int nr_mapped;
 	unsigned int nr_zero;
@@ -209,18 +209,18 @@ void dax_finish_promotion(struct xa_state *xas,
 			  struct dax_promotion *promotion);
 void dax_undo_promotion(struct xa_state *xas, struct dax_promotion *promotion,
 			bool with_zero);
-unsigned int dax_count_entries(struct address_space *mapping, pgoff_t index,
-			       unsigned int order);
+unsigned int dax_count_mapped_pages(struct address_space *mapping,
+				    pgoff_t index, unsigned int order);
 
 /* dax-page.c: what an entry points to */
 
-void dax_begin_share(void);
-void dax_end_share(void);
-void dax_keep_unshared(void);
-void dax_allow_share(void);
+void dax_share_read_lock(void);
+void dax_share_read_unlock(void);
+void dax_share_write_lock(void);
+void dax_share_write_unlock(void);
 bool dax_page_shared(const struct page *page);
 void dax_associate_entry(void *entry, struct address_space *mapping,
-			 pgoff_t index, const unsigned long *known);
+			 pgoff_t index, const unsigned long *associated);
 bool dax_disassociate_entry(void *entry, struct address_space *mapping,
 			    pgoff_t index);
 void dax_disassociate_promoted(const struct dax_promotion *promotion,
@@ -229,9 +229,9 @@ void dax_adopt_pages(struct xa_state *xas, void *entry, pgoff_t index);
 struct page *dax_busy_page(void *entry, pgoff_t index, pgoff_t first,
 			   pgoff_t last);
 bool dax_memory_in_use(struct dax_device *dax_dev, pgoff_t pgoff, long nr);
-struct dev_pagemap *dax_hold_page(struct xa_state *xas, void *entry,
-				  pgoff_t index);
-bool dax_one_device(unsigned long pfn, unsigned long nr);
+struct dev_pagemap *dax_get_entry_pgmap(struct xa_state *xas, void *entry,
+					pgoff_t index);
+bool dax_pfns_on_device(unsigned long pfn, unsigned long nr);
 struct page *dax_entry_page(void *entry, pgoff_t index);
 void *dax_entry_kaddr(void *entry);
 void dax_flush_entry(void *entry);

@@ -196,7 +196,7 @@ static ssize_t dax_write_cow(struct iomap_iter *iomi, struct iov_iter *iter)
 	lockdep_assert_held_write(&mapping->invalidate_lock);
 
 	in_use = dax_drop_range(mapping, iomi->pos, len, DAX_DROP_ALL);
-	dax_note_source(iomi, iomi->pos, len, in_use);
+	dax_flag_source_in_use(iomi, iomi->pos, len, in_use);
 	err = dax_fill_head(iomi, iomi->pos);
 	if (err)
 		return dax_mem2blk_err(err);
@@ -468,7 +468,7 @@ static s64 dax_zero_extent(struct iomap_iter *iter, bool *did_zero)
 		bool in_use = dax_drop_range(iter->inode->i_mapping, iter->pos,
 					     len, DAX_DROP_ALL);
 
-		dax_note_source(iter, iter->pos, len, in_use);
+		dax_flag_source_in_use(iter, iter->pos, len, in_use);
 	}
 
 	while (done < len) {

@@ -56,7 +56,7 @@
 #include "dax-trace.h"
 
 /* How often a sleeper looks that need not be woken, in jiffies. */
-#define DAX_IDLE_LOOK	(HZ / 50)
+#define DAX_IDLE_POLL	(HZ / 50)
 
 /* Does @entry have page structures behind it that this file looks after? */
 static bool dax_has_pages(void *entry)
@@ -72,33 +72,33 @@ static bool dax_has_pages(void *entry)
 static DECLARE_RWSEM(dax_share_rwsem);
 
 /**
- * dax_begin_share() - Be about to associate pages that other files may have
+ * dax_share_read_lock() - Be about to associate pages that other files may have
  *
  * Context: Process context; entry locks may be held.  May sleep.
  */
-void dax_begin_share(void)
+void dax_share_read_lock(void)
 {
 	down_read(&dax_share_rwsem);
 }
 
-/** dax_end_share() - Undo dax_begin_share() */
-void dax_end_share(void)
+/** dax_share_read_unlock() - Undo dax_share_read_lock() */
+void dax_share_read_unlock(void)
 {
 	up_read(&dax_share_rwsem);
 }
 
 /**
- * dax_keep_unshared() - Let pages stay with the one file that they have
+ * dax_share_write_lock() - Let pages stay with the one file that they have
  *
  * Context: Process context; the entry of the page locked.  May sleep.
  */
-void dax_keep_unshared(void)
+void dax_share_write_lock(void)
 {
 	down_write(&dax_share_rwsem);
 }
 
-/** dax_allow_share() - Undo dax_keep_unshared() */
-void dax_allow_share(void)
+/** dax_share_write_unlock() - Undo dax_share_write_lock() */
+void dax_share_write_unlock(void)
 {
 	up_write(&dax_share_rwsem);
 }
@@ -159,14 +159,14 @@ static void dax_join_pages(struct page *page, unsigned long nr,
  * @entry: The entry that is about to be stored.
  * @mapping: The mapping that will hold it.
  * @index: A page offset within it.
- * @known: A bit for each of its pages that is associated already, as smaller
+ * @associated: A bit for each of its pages that is associated already, as smaller
  *	entries had it, which this one replaces; NULL if none is.
  *
  * Context: xa_lock of @mapping held, up to the store, in the dax_read_lock()
  * section in which the device gave the pages.
  */
 void dax_associate_entry(void *entry, struct address_space *mapping,
-			 pgoff_t index, const unsigned long *known)
+			 pgoff_t index, const unsigned long *associated)
 {
 	pgoff_t start = dax_entry_start(entry, index);
 	unsigned long nr = dax_entry_nr_pages(entry);
@@ -176,11 +176,11 @@ void dax_associate_entry(void *entry, struct address_space *mapping,
 	if (!dax_has_pages(entry))
 		return;
 	page = pfn_to_page(dax_entry_pfn(entry));
-	if (!known) {
+	if (!associated) {
 		dax_join_pages(page, nr, mapping, start);
 		return;
 	}
-	for_each_clear_bitrange(first, end, known, nr)
+	for_each_clear_bitrange(first, end, associated, nr)
 		dax_join_pages(page + first, end - first, mapping,
 			       start + first);
 }
@@ -427,7 +427,7 @@ int dax_wait_page_idle(struct inode *inode, struct page *page)
 		}
 		if (err)
 			break;
-		schedule_timeout(DAX_IDLE_LOOK);
+		schedule_timeout(DAX_IDLE_POLL);
 	}
 	finish_wait(wq, &waiter.wait.wq_entry);
 	if (!err)
@@ -450,7 +450,7 @@ struct page *dax_entry_page(void *entry, pgoff_t index)
 }
 
 /**
- * dax_hold_page() - Keep a page of an entry, if it can be mapped
+ * dax_get_entry_pgmap() - Keep a page of an entry, if it can be mapped
  * @xas: A cursor in the tree that holds the entry.
  * @entry: A mapped entry, locked.
  * @index: A page offset within it.
@@ -462,8 +462,8 @@ struct page *dax_entry_page(void *entry, pgoff_t index)
  * Return: The pgmap, for put_dev_pagemap() when the page is mapped; NULL if the
  * page cannot be mapped, and the caller has to ask for the reason.
  */
-struct dev_pagemap *dax_hold_page(struct xa_state *xas, void *entry,
-				  pgoff_t index)
+struct dev_pagemap *dax_get_entry_pgmap(struct xa_state *xas, void *entry,
+					pgoff_t index)
 {
 	unsigned long pfn = dax_entry_pfn_at(entry, index);
 	struct dev_pagemap *pgmap = get_dev_pagemap(pfn, NULL);
@@ -484,14 +484,14 @@ struct dev_pagemap *dax_hold_page(struct xa_state *xas, void *entry,
 }
 
 /**
- * dax_one_device() - Does one device have all pages of a range?
+ * dax_pfns_on_device() - Does one device have all pages of a range?
  * @pfn: The first page.
  * @nr: How many there are.
  *
  * Context: Any.
  * Return: true if so, and if the device has not gone.
  */
-bool dax_one_device(unsigned long pfn, unsigned long nr)
+bool dax_pfns_on_device(unsigned long pfn, unsigned long nr)
 {
 	struct dev_pagemap *pgmap = get_dev_pagemap(pfn, NULL);
 	bool one;

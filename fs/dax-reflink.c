@@ -38,7 +38,7 @@ static s64 dax_unshare_extent(struct iomap_iter *iter)
 	/* Blocks are copied whole: the new ones hold nothing yet. */
 	in_use = dax_drop_range(iter->inode->i_mapping, start, end - start,
 				DAX_DROP_ALL);
-	dax_note_source(iter, start, end - start, in_use);
+	dax_flag_source_in_use(iter, start, end - start, in_use);
 	err = dax_iomap_copy_range(iter, start, end - start);
 	return err ? dax_mem2blk_err(err) : len;
 }

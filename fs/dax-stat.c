@@ -47,7 +47,7 @@ void dax_walk_end(struct dax_walk *walk, struct address_space *mapping)
 }
 
 /**
- * dax_walk_on() - Count an entry that a walk has seen to, and rest if it is time
+ * dax_walk_step() - Count an entry that a walk has seen to, and rest if it is time
  * @walk: The walk.
  * @xas: Where it is.
  * @entry: The entry.
@@ -56,8 +56,8 @@ void dax_walk_end(struct dax_walk *walk, struct address_space *mapping)
  * Context: Process context, xa_lock held; at a rest it is dropped and retaken.
  * May sleep.
  */
-void dax_walk_on(struct dax_walk *walk, struct xa_state *xas, void *entry,
-		 unsigned long pages)
+void dax_walk_step(struct dax_walk *walk, struct xa_state *xas, void *entry,
+		   unsigned long pages)
 	__must_hold(xas->xa->xa_lock)
 {
 	walk->entries++;

@@ -88,14 +88,14 @@
  * not yet is it certain that no other file comes to map it, too.  Returns the
  * cookie, or undoes the lock if one has.
  */
-static dax_entry_t dax_keep_folio(struct xa_state *xas, struct folio *folio,
-				  void *entry)
+static dax_entry_t dax_verify_folio(struct xa_state *xas, struct folio *folio,
+				    void *entry)
 {
-	dax_keep_unshared();
+	dax_share_write_lock();
 	if (folio->mapping == dax_mapping_of(xas) &&
 	    !dax_page_shared(&folio->page))
 		return (dax_entry_t)entry;
-	dax_allow_share();
+	dax_share_write_unlock();
 	dax_unlock_entry(xas, entry);
 	return DAX_COOKIE_FAILED;
 }
@@ -123,7 +123,7 @@ dax_entry_t dax_lock_folio(struct folio *folio)
 		struct address_space *mapping;
 
 		/* Once the device goes, nobody keeps what the page knows true. */
-		if (!dax_one_device(folio_pfn(folio), 1))
+		if (!dax_pfns_on_device(folio_pfn(folio), 1))
 			break;
 		mapping = READ_ONCE(folio->mapping);
 
@@ -160,7 +160,7 @@ dax_entry_t dax_lock_folio(struct folio *folio)
 	rcu_read_unlock();
 	if (cookie == DAX_COOKIE_FAILED || cookie == DAX_COOKIE_NOTHING)
 		return cookie;
-	return dax_keep_folio(&xas, folio, entry);
+	return dax_verify_folio(&xas, folio, entry);
 }
 
 /**
@@ -175,7 +175,7 @@ void dax_unlock_folio(struct folio *folio, dax_entry_t cookie)
 	if (cookie == DAX_COOKIE_NOTHING)
 		return;
 	dax_unlock_mapping_entry(folio->mapping, folio->index, cookie);
-	dax_allow_share();
+	dax_share_write_unlock();
 }
 
 /**
@@ -232,8 +232,8 @@ void dax_unlock_mapping_entry(struct address_space *mapping, pgoff_t index,
 }
 
 /* How many pages of @entry, found at @index, are in the range that is asked for. */
-static unsigned long dax_nr_looked_at(void *entry, pgoff_t index, pgoff_t first,
-				      pgoff_t last)
+static unsigned long dax_nr_scanned(void *entry, pgoff_t index, pgoff_t first,
+				    pgoff_t last)
 {
 	pgoff_t start = dax_entry_start(entry, index);
 
@@ -244,8 +244,8 @@ static unsigned long dax_nr_looked_at(void *entry, pgoff_t index, pgoff_t first,
 }
 
 /* The entry at @index goes as a whole.  Its first page offset, and its last. */
-static void dax_entry_borders(struct address_space *mapping, pgoff_t index,
-			      pgoff_t *first, pgoff_t *last)
+static void dax_entry_bounds(struct address_space *mapping, pgoff_t index,
+			     pgoff_t *first, pgoff_t *last)
 {
 	XA_STATE(xas, &mapping->i_pages, index);
 	void *entry;
@@ -296,8 +296,8 @@ struct page *dax_layout_busy_page_range(struct address_space *mapping,
 	if (IS_ENABLED(CONFIG_FS_DAX_LIMITED) || !dax_mapping(mapping))
 		return NULL;
 
-	dax_entry_borders(mapping, last, &other, &last);
-	dax_entry_borders(mapping, first, &first, &other);
+	dax_entry_bounds(mapping, last, &other, &last);
+	dax_entry_bounds(mapping, first, &first, &other);
 	xas_set(&xas, first);
 
 	/*
@@ -318,8 +318,8 @@ struct page *dax_layout_busy_page_range(struct address_space *mapping,
 		page = dax_busy_page(entry, xas.xa_index, first, last);
 		if (page)
 			break;
-		dax_walk_on(&walk, &xas, entry,
-			    dax_nr_looked_at(entry, xas.xa_index, first, last));
+		dax_walk_step(&walk, &xas, entry,
+			      dax_nr_scanned(entry, xas.xa_index, first, last));
 	}
 	xas_unlock_irq(&xas);
 	dax_walk_end(&walk, mapping);
@@ -381,7 +381,7 @@ static bool dax_entry_marked(struct xa_state *xas)
  * The file still has a part of the entry, and somebody may yet call fsync for
  * it: not so if all of it is beyond the end of the file, or the inode goes.
  */
-static bool dax_entry_wanted(struct address_space *mapping, pgoff_t start)
+static bool dax_entry_in_file(struct address_space *mapping, pgoff_t start)
 {
 	return !mapping_exiting(mapping) &&
 		start < DIV_ROUND_UP(i_size_read(mapping->host), PAGE_SIZE);
@@ -416,7 +416,7 @@ bool dax_drop_entry(struct xa_state *xas, void *entry, enum dax_delete why)
 	xas_reset(xas);
 	xas_lock_irq(xas);
 	xas_load(xas);
-	dirty = dax_entry_marked(xas) && dax_entry_wanted(mapping, start);
+	dirty = dax_entry_marked(xas) && dax_entry_in_file(mapping, start);
 	xas_unlock_irq(xas);
 	if (dirty) {
 		dax_flush_entry(entry);
@@ -432,7 +432,7 @@ bool dax_drop_entry(struct xa_state *xas, void *entry, enum dax_delete why)
 }
 
 /* Must an entry of a range that is written to go?  It may be locked. */
-static bool dax_drop_wants(void *entry, enum dax_drop which)
+static bool dax_should_drop(void *entry, enum dax_drop which)
 {
 	if (which == DAX_DROP_ALL)
 		return true;
@@ -467,8 +467,8 @@ bool dax_drop_range(struct address_space *mapping, loff_t pos, u64 len,
 	xas_for_each(&xas, entry, end) {
 		if (WARN_ON_ONCE(!xa_is_value(entry)))
 			continue;
-		if (!dax_drop_wants(entry, which)) {
-			dax_walk_on(&walk, &xas, entry, 1);
+		if (!dax_should_drop(entry, which)) {
+			dax_walk_step(&walk, &xas, entry, 1);
 			continue;
 		}
 		if (dax_is_locked(entry)) {

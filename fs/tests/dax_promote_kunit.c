@@ -586,19 +586,19 @@ static void count_pages_with_blocks(struct kunit *test)
 	unsigned int nr = 1U << order;
 	struct dax_promotion *promotion;
 
-	KUNIT_EXPECT_EQ(test, dax_count_entries(mapping, BASE, order), 0);
+	KUNIT_EXPECT_EQ(test, dax_count_mapped_pages(mapping, BASE, order), 0);
 	lay(test, BASE, order, "mz.eMz.e");
 	put_neighbours(test, BASE, order);
 	lock(test, BASE);
-	KUNIT_EXPECT_EQ(test, dax_count_entries(mapping, BASE + nr / 2, order),
+	KUNIT_EXPECT_EQ(test, dax_count_mapped_pages(mapping, BASE + nr / 2, order),
 			nr / 4);
 	unlock(test, BASE, dax_make_mapped(BLOCKS, 0));
 	promotion = promote(test, BASE, order, false);
-	KUNIT_EXPECT_EQ(test, dax_count_entries(mapping, BASE, order), 0);
+	KUNIT_EXPECT_EQ(test, dax_count_mapped_pages(mapping, BASE, order), 0);
 	finish(test, BASE, promotion, dax_make_mapped(BLOCKS, order));
-	KUNIT_EXPECT_EQ(test, dax_count_entries(mapping, BASE + 1, order), nr);
-	KUNIT_EXPECT_EQ(test, dax_count_entries(mapping, BASE + 8, 3), 8);
-	KUNIT_EXPECT_EQ(test, dax_count_entries(mapping, BASE + 3, 0), 1);
+	KUNIT_EXPECT_EQ(test, dax_count_mapped_pages(mapping, BASE + 1, order), nr);
+	KUNIT_EXPECT_EQ(test, dax_count_mapped_pages(mapping, BASE + 8, 3), 8);
+	KUNIT_EXPECT_EQ(test, dax_count_mapped_pages(mapping, BASE + 3, 0), 1);
 }
 
 /* --- marks -------------------------------------------------------------- */

@@ -45,7 +45,7 @@
 #include <linux/dax.h>
 
 /* How often a page is looked at that nobody can be woken for. */
-#define XFS_DAX_LOOK	(HZ / 20)
+#define XFS_DAX_POLL	(HZ / 20)
 
 /* Is the file of a kind, and on a device, that the CPU can address? */
 static bool xfs_inode_supports_dax(struct xfs_inode *ip)
@@ -276,7 +276,7 @@ static bool xfs_dax_left_in_use(struct xfs_inode *ip, loff_t pos, loff_t end)
 /* Nobody will wake us; not with the MMAPLOCK. */
 static int xfs_dax_wait_left(void)
 {
-	schedule_timeout_interruptible(XFS_DAX_LOOK);
+	schedule_timeout_interruptible(XFS_DAX_POLL);
 	return signal_pending(current) ? -ERESTARTSYS : 0;
 }
 
