@@ -3,7 +3,7 @@
  * KUnit tests of the DAX entries: what an entry says (fs/dax-entry.h), and who
  * holds it (fs/dax-entry.c).
  *
- * Who waits, and who is woken, is told by scripts: see dax_stage.h.  What
+ * Who waits, and who is woken, is told by scripts: see dax_kunit_lib.h.  What
  * becomes of small entries in the way of a large one is the matter of
  * dax_promote_kunit.c.
  *
@@ -29,7 +29,7 @@
 
 #include "../dax-internal.h"
 #include "../dax-trace.h"
-#include "dax_stage.h"
+#include "dax_kunit_lib.h"
 
 static const struct order_param orders[] = {
 	{ "order 0", 0 },
@@ -68,7 +68,7 @@ static void check_lock_bit(struct kunit *test, void *entry, enum dax_kind kind,
 	KUNIT_EXPECT_PTR_EQ(test, dax_make_locked(locked), locked);
 }
 
-static void word_says_what_was_put_in(struct kunit *test)
+static void word_round_trip(struct kunit *test)
 {
 	const unsigned long max = ~0UL >> (DAX_PFN_SHIFT + 1);
 	const unsigned long pfns[] = { 0, 1, 0x12345, 0x100000, max };
@@ -84,7 +84,7 @@ static void word_says_what_was_put_in(struct kunit *test)
 	}
 }
 
-static void word_knows_its_range(struct kunit *test)
+static void word_range(struct kunit *test)
 {
 	unsigned int order = param_order(test);
 	unsigned long nr = 1UL << order;
@@ -159,7 +159,7 @@ static void empty_covers_nothing(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, dax_entry_covers(mapped, empty, BASE));
 }
 
-static void covers_whatever_the_lock_bits(struct kunit *test)
+static void covers_ignores_lock_bit(struct kunit *test)
 {
 	unsigned int order = param_order(test);
 	void *old = dax_make_mapped(0x40000, order);
@@ -172,12 +172,12 @@ static void covers_whatever_the_lock_bits(struct kunit *test)
 }
 
 static struct kunit_case dax_entry_word_cases[] = {
-	KUNIT_CASE_PARAM(word_says_what_was_put_in, orders_gen_params),
-	KUNIT_CASE_PARAM(word_knows_its_range, orders_gen_params),
+	KUNIT_CASE_PARAM(word_round_trip, orders_gen_params),
+	KUNIT_CASE_PARAM(word_range, orders_gen_params),
 	KUNIT_CASE_PARAM(mapped_covers_same_blocks, orders_gen_params),
 	KUNIT_CASE_PARAM(zero_covers_zero, orders_gen_params),
 	KUNIT_CASE_PARAM(empty_covers_nothing, orders_gen_params),
-	KUNIT_CASE_PARAM(covers_whatever_the_lock_bits, orders_gen_params),
+	KUNIT_CASE_PARAM(covers_ignores_lock_bit, orders_gen_params),
 	{}
 };
 
@@ -191,39 +191,39 @@ static struct kunit_suite dax_entry_word_suite = {
 /* An order that the test is to be run with. */
 static unsigned int use_order(struct kunit *test)
 {
-	need_order(test, param_order(test));
+	dt_need_order(test, param_order(test));
 	return param_order(test);
 }
 
 /* Look at the unlocked entry and leave it. */
-static void job_look(struct actor *actor)
+static void job_check(struct dt_task *task)
 {
-	unsigned int order = actor->order;
-	XA_STATE_ORDER(xas, &actor->mapping->i_pages, actor->index, order);
+	unsigned int order = task->order;
+	XA_STATE_ORDER(xas, &task->mapping->i_pages, task->index, order);
 
 	xas_lock_irq(&xas);
-	actor->ret = dax_get_unlocked_entry(&xas, order, &actor->entry);
-	if (!actor->ret)
-		dax_put_unlocked_entry(&xas, actor->entry);
+	task->ret = dax_get_unlocked_entry(&xas, order, &task->entry);
+	if (!task->ret)
+		dax_put_unlocked_entry(&xas, task->entry);
 	xas_unlock_irq(&xas);
 }
 
 /* Invalidate or truncate: wait for the entry and delete it. */
-static void job_delete(struct actor *actor)
+static void job_delete(struct dt_task *task)
 {
-	XA_STATE(xas, &actor->mapping->i_pages, actor->index);
+	XA_STATE(xas, &task->mapping->i_pages, task->index);
 
 	xas_lock_irq(&xas);
-	actor->ret = dax_get_unlocked_entry(&xas, 0, &actor->entry);
-	if (!actor->ret && actor->entry)
-		dax_delete_entry(&xas, actor->entry, DAX_DELETE_INVALIDATE);
+	task->ret = dax_get_unlocked_entry(&xas, 0, &task->entry);
+	if (!task->ret && task->entry)
+		dax_delete_entry(&xas, task->entry, DAX_DELETE_INVALIDATE);
 	xas_unlock_irq(&xas);
 }
 
 /* Memory failure: wait for an entry of a mapping that may go. */
-static void job_wait_for_gone(struct actor *actor)
+static void job_wait_for_freed(struct dt_task *task)
 {
-	XA_STATE(xas, &actor->mapping->i_pages, actor->index);
+	XA_STATE(xas, &task->mapping->i_pages, task->index);
 	void *entry;
 
 	xas_lock_irq(&xas);
@@ -237,27 +237,27 @@ static void job_wait_for_gone(struct actor *actor)
 #define OWN_ROUNDS	200
 
 /* Lock and unlock many times, and see that nobody else is there meanwhile. */
-static void job_own(struct actor *actor)
+static void job_own(struct dt_task *task)
 {
-	struct dax_test *dt = actor->dt;
-	unsigned long nr = 1UL << actor->order;
+	struct dax_test *dt = task->dt;
+	unsigned long nr = 1UL << task->order;
 
 	for (unsigned int i = 0; i < OWN_ROUNDS; i++) {
 		pgoff_t index = BASE + i % nr;
-		unsigned int order = i & 1 ? actor->order : 0;
+		unsigned int order = i & 1 ? task->order : 0;
 		XA_STATE_ORDER(xas, &dt->mapping->i_pages, index, order);
 		void *entry;
 
-		actor->ret = dax_grab_entry(&xas, order, true, &entry, NULL,
-					    NULL);
-		if (actor->ret)
+		task->ret = dax_grab_entry(&xas, order, true, &entry, NULL,
+					   NULL);
+		if (task->ret)
 			return;
 		if (dt->owner)
 			dt->shared = true;
-		dt->owner = actor;
+		dt->owner = task;
 		dt->nr_owned++;
 		cond_resched();
-		if (dt->owner != actor)
+		if (dt->owner != task)
 			dt->shared = true;
 		dt->owner = NULL;
 		dax_unlock_entry(&xas, entry);
@@ -270,22 +270,22 @@ static void insert(struct kunit *test)
 {
 	unsigned int order = use_order(test);
 	pgoff_t index = BASE + (1UL << order) / 2;
-	void *entry = grab(test, index, order, false);
+	void *entry = dt_grab(test, index, order, false);
 
 	KUNIT_EXPECT_PTR_EQ(test, entry, dax_make_empty(order));
-	expect_range(test, index, order, dax_make_locked(entry));
-	KUNIT_EXPECT_EQ(test, nrpages(test), 1UL << order);
+	dt_expect_range(test, index, order, dax_make_locked(entry));
+	KUNIT_EXPECT_EQ(test, dt_nrpages(test), 1UL << order);
 
-	unlock(test, index, entry);
-	expect_range(test, index, order, entry);
-	KUNIT_EXPECT_EQ(test, nrpages(test), 1UL << order);
+	dt_unlock(test, index, entry);
+	dt_expect_range(test, index, order, entry);
+	KUNIT_EXPECT_EQ(test, dt_nrpages(test), 1UL << order);
 }
 
 /*
  * The rules for when sizes meet, a row for what is found.  Columns: read and
  * write of order 0, of order 9, of order 18.
  */
-struct meeting {
+struct conflict {
 	const char *found;
 	bool any;
 	enum dax_kind kind;
@@ -298,7 +298,7 @@ struct meeting {
 #define DEMOTE	DAX_GRAB_DEMOTE
 #define REFUSE	DAX_GRAB_REFUSE
 
-static const struct meeting meetings[] = {
+static const struct conflict conflicts[] = {
 	{ "nothing", false, DAX_EMPTY, 0,
 	  { INSERT, INSERT, INSERT, INSERT, INSERT, INSERT } },
 	{ "empty of order 0", true, DAX_EMPTY, 0,
@@ -321,9 +321,9 @@ static const struct meeting meetings[] = {
 	  { LOCK, LOCK, LOCK, LOCK, LOCK, LOCK } },
 };
 
-KUNIT_ARRAY_PARAM_DESC(meetings, meetings, found);
+KUNIT_ARRAY_PARAM_DESC(conflicts, conflicts, found);
 
-static void check_traced(struct kunit *test, const struct meeting *meeting,
+static void check_traced(struct kunit *test, const struct conflict *conflict,
 			 enum dax_grab_action action, void *found)
 {
 	struct dax_test *dt = test->priv;
@@ -332,27 +332,28 @@ static void check_traced(struct kunit *test, const struct meeting *meeting,
 	/* A demotion leaves nothing, and nothing is what is met next. */
 	KUNIT_EXPECT_EQ(test, dt->nr_grabs, demote ? 2 : 1);
 	KUNIT_EXPECT_EQ(test, dt->grabs[0], action);
-	KUNIT_EXPECT_PTR_EQ(test, dt->found[0], meeting->any ? found : NULL);
+	KUNIT_EXPECT_PTR_EQ(test, dt->found[0], conflict->any ? found : NULL);
 	if (demote) {
 		KUNIT_EXPECT_EQ(test, dt->grabs[1], INSERT);
 		KUNIT_EXPECT_PTR_EQ(test, dt->found[1], NULL);
 	}
 }
 
-static void meet(struct kunit *test, const struct meeting *meeting,
-		 unsigned int order, bool write, enum dax_grab_action action)
+static void check_conflict(struct kunit *test, const struct conflict *conflict,
+			   unsigned int order, bool write,
+			   enum dax_grab_action action)
 {
 	struct dax_test *dt = test->priv;
-	unsigned int big = max(order, meeting->order);
+	unsigned int big = max(order, conflict->order);
 	pgoff_t index = BASE + (1UL << big) / 2;
 	XA_STATE_ORDER(xas, &dt->mapping->i_pages, index, order);
-	void *found = make_entry(meeting->kind, meeting->order);
+	void *found = dt_make_entry(conflict->kind, conflict->order);
 	void *empty = dax_make_empty(order);
 	void *entry = NULL;
 	int ret;
 
-	if (meeting->any)
-		put(test, index, meeting->kind, meeting->order);
+	if (conflict->any)
+		dt_put(test, index, conflict->kind, conflict->order);
 	KUNIT_EXPECT_EQ(test, action == REFUSE ? -EBUSY : 0,
 			dax_peek_entry(dt->mapping, index, order, write,
 				       false));
@@ -360,55 +361,56 @@ static void meet(struct kunit *test, const struct meeting *meeting,
 	dt->nr_grabs = 0;
 	ret = dax_grab_entry(&xas, order, write, &entry, NULL, NULL);
 	KUNIT_EXPECT_EQ(test, ret, action == REFUSE ? -EBUSY : 0);
-	check_traced(test, meeting, action, found);
+	check_traced(test, conflict, action, found);
 
 	switch (action) {
 	case DAX_GRAB_PROMOTE:
 		KUNIT_EXPECT_NE(test, action, DAX_GRAB_PROMOTE);
 		break;
 	case REFUSE:
-		expect_range(test, index, meeting->order, found);
-		KUNIT_EXPECT_EQ(test, nrpages(test), 1UL << meeting->order);
-		delete(test, index, found);
+		dt_expect_range(test, index, conflict->order, found);
+		KUNIT_EXPECT_EQ(test, dt_nrpages(test), 1UL << conflict->order);
+		dt_delete(test, index, found);
 		break;
 	case LOCK:
 		KUNIT_EXPECT_PTR_EQ(test, entry, found);
-		expect_range(test, index, meeting->order,
-			     dax_make_locked(found));
-		KUNIT_EXPECT_EQ(test, nrpages(test), 1UL << meeting->order);
+		dt_expect_range(test, index, conflict->order,
+				dax_make_locked(found));
+		KUNIT_EXPECT_EQ(test, dt_nrpages(test), 1UL << conflict->order);
 		dax_unlock_entry(&xas, entry);
-		expect_range(test, index, meeting->order, found);
-		delete(test, index, found);
+		dt_expect_range(test, index, conflict->order, found);
+		dt_delete(test, index, found);
 		break;
 	case DEMOTE:
 	case INSERT:
 		KUNIT_EXPECT_PTR_EQ(test, entry, empty);
-		expect_range(test, index, order, dax_make_locked(empty));
-		KUNIT_EXPECT_EQ(test, nrpages(test), 1UL << order);
+		dt_expect_range(test, index, order, dax_make_locked(empty));
+		KUNIT_EXPECT_EQ(test, dt_nrpages(test), 1UL << order);
 		dax_unlock_entry(&xas, entry);
-		expect_range(test, index, order, empty);
-		delete(test, index, empty);
+		dt_expect_range(test, index, order, empty);
+		dt_delete(test, index, empty);
 		break;
 	}
-	KUNIT_EXPECT_EQ(test, nrpages(test), 0);
+	KUNIT_EXPECT_EQ(test, dt_nrpages(test), 0);
 	KUNIT_EXPECT_TRUE(test, xa_empty(&dt->mapping->i_pages));
 }
 
-static void when_sizes_meet(struct kunit *test)
+static void order_conflicts(struct kunit *test)
 {
-	const struct meeting *meeting = test->param_value;
+	const struct conflict *conflict = test->param_value;
 
-	need_order(test, meeting->order);
-	for (int i = 0; i < ARRAY_SIZE(meeting->action); i++) {
+	dt_need_order(test, conflict->order);
+	for (int i = 0; i < ARRAY_SIZE(conflict->action); i++) {
 		unsigned int order = i / 2 * 9;
 
-		if (has_order(order))
-			meet(test, meeting, order, i & 1, meeting->action[i]);
+		if (dt_has_order(order))
+			check_conflict(test, conflict, order, i & 1,
+				       conflict->action[i]);
 	}
 }
 
 /* Wherever in the range the smaller entry is, and be it locked. */
-static void smaller_in_the_way(struct kunit *test)
+static void smaller_entry_refuses(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
 	unsigned int order = use_order(test);
@@ -419,93 +421,93 @@ static void smaller_in_the_way(struct kunit *test)
 		kunit_skip(test, "nothing is smaller than order 0");
 	for (int i = 0; i < ARRAY_SIZE(offsets); i++) {
 		pgoff_t index = BASE + offsets[i];
-		void *entry = put_locked(test, index, DAX_ZERO, 0);
-		struct actor *huge;
+		void *entry = dt_put_locked(test, index, DAX_ZERO, 0);
+		struct dt_task *huge;
 
-		huge = enter(test, job_hold, BASE, order, i & 1);
-		KUNIT_ASSERT_EQ(test, actor_state(huge), ACTOR_DONE);
+		huge = dt_start(test, dt_job_hold, BASE, order, i & 1);
+		KUNIT_ASSERT_EQ(test, dt_state(huge), DT_DONE);
 		KUNIT_EXPECT_EQ(test, huge->ret, -EBUSY);
 		KUNIT_EXPECT_EQ(test, huge->sleeps, 0);
 		KUNIT_EXPECT_EQ(test, -EBUSY,
 				dax_peek_entry(dt->mapping, BASE, order, false,
 					       false));
-		expect_range(test, index, 0, dax_make_locked(entry));
-		delete(test, index, entry);
+		dt_expect_range(test, index, 0, dax_make_locked(entry));
+		dt_delete(test, index, entry);
 	}
 	/* What is beside the range is not in the way. */
-	put(test, BASE - 1, DAX_ZERO, 0);
-	put(test, BASE + nr, DAX_ZERO, 0);
+	dt_put(test, BASE - 1, DAX_ZERO, 0);
+	dt_put(test, BASE + nr, DAX_ZERO, 0);
 	KUNIT_EXPECT_EQ(test, 0, dax_peek_entry(dt->mapping, BASE, order, false,
 						false));
-	KUNIT_EXPECT_PTR_EQ(test, grab(test, BASE, order, false),
+	KUNIT_EXPECT_PTR_EQ(test, dt_grab(test, BASE, order, false),
 			    dax_make_empty(order));
 }
 
 /* Marks are the entry's, whatever page of it they were set by. */
-static void marks_stay(struct kunit *test)
+static void marks_kept_by_replace(struct kunit *test)
 {
 	unsigned int order = use_order(test);
 	pgoff_t last = BASE + (1UL << order) - 1;
-	void *entry = put(test, BASE, DAX_ZERO, order);
-	void *mapped = make_entry(DAX_MAPPED, order);
+	void *entry = dt_put(test, BASE, DAX_ZERO, order);
+	void *mapped = dt_make_entry(DAX_MAPPED, order);
 
-	KUNIT_EXPECT_FALSE(test, marked(test, BASE, PAGECACHE_TAG_DIRTY));
-	KUNIT_ASSERT_PTR_EQ(test, grab(test, last, 0, false), entry);
-	replace(test, last, entry, mapped);
-	set_mark(test, last, PAGECACHE_TAG_DIRTY);
-	set_mark(test, BASE, PAGECACHE_TAG_TOWRITE);
-	unlock(test, last, mapped);
-	KUNIT_EXPECT_TRUE(test, marked(test, BASE, PAGECACHE_TAG_DIRTY));
-	KUNIT_EXPECT_TRUE(test, marked(test, last, PAGECACHE_TAG_DIRTY));
+	KUNIT_EXPECT_FALSE(test, dt_marked(test, BASE, PAGECACHE_TAG_DIRTY));
+	KUNIT_ASSERT_PTR_EQ(test, dt_grab(test, last, 0, false), entry);
+	dt_replace(test, last, entry, mapped);
+	dt_set_mark(test, last, PAGECACHE_TAG_DIRTY);
+	dt_set_mark(test, BASE, PAGECACHE_TAG_TOWRITE);
+	dt_unlock(test, last, mapped);
+	KUNIT_EXPECT_TRUE(test, dt_marked(test, BASE, PAGECACHE_TAG_DIRTY));
+	KUNIT_EXPECT_TRUE(test, dt_marked(test, last, PAGECACHE_TAG_DIRTY));
 
-	KUNIT_ASSERT_PTR_EQ(test, grab(test, BASE, order, true), mapped);
-	replace(test, BASE, mapped, mapped);
-	unlock(test, BASE, mapped);
-	KUNIT_EXPECT_TRUE(test, marked(test, BASE, PAGECACHE_TAG_DIRTY));
-	KUNIT_EXPECT_TRUE(test, marked(test, last, PAGECACHE_TAG_DIRTY));
-	KUNIT_EXPECT_TRUE(test, marked(test, last, PAGECACHE_TAG_TOWRITE));
-	KUNIT_EXPECT_FALSE(test, marked(test, last, PAGECACHE_TAG_WRITEBACK));
-	KUNIT_EXPECT_FALSE(test, marked(test, last + 1, PAGECACHE_TAG_DIRTY));
-	KUNIT_EXPECT_FALSE(test, marked(test, BASE - 1, PAGECACHE_TAG_DIRTY));
+	KUNIT_ASSERT_PTR_EQ(test, dt_grab(test, BASE, order, true), mapped);
+	dt_replace(test, BASE, mapped, mapped);
+	dt_unlock(test, BASE, mapped);
+	KUNIT_EXPECT_TRUE(test, dt_marked(test, BASE, PAGECACHE_TAG_DIRTY));
+	KUNIT_EXPECT_TRUE(test, dt_marked(test, last, PAGECACHE_TAG_DIRTY));
+	KUNIT_EXPECT_TRUE(test, dt_marked(test, last, PAGECACHE_TAG_TOWRITE));
+	KUNIT_EXPECT_FALSE(test, dt_marked(test, last, PAGECACHE_TAG_WRITEBACK));
+	KUNIT_EXPECT_FALSE(test, dt_marked(test, last + 1, PAGECACHE_TAG_DIRTY));
+	KUNIT_EXPECT_FALSE(test, dt_marked(test, BASE - 1, PAGECACHE_TAG_DIRTY));
 }
 
-static void marks_go_with_the_entry(struct kunit *test)
+static void marks_deleted_with_entry(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
 	unsigned int order = use_order(test);
 	pgoff_t last = BASE + (1UL << order) - 1;
 
-	put_dirty(test, BASE, order);
-	put_dirty(test, last + 1, 0);
-	set_mark(test, BASE, PAGECACHE_TAG_TOWRITE);
-	delete(test, last, make_entry(DAX_MAPPED, order));
-	put(test, BASE, DAX_EMPTY, order);
-	KUNIT_EXPECT_FALSE(test, marked(test, BASE, PAGECACHE_TAG_DIRTY));
-	KUNIT_EXPECT_FALSE(test, marked(test, last, PAGECACHE_TAG_TOWRITE));
-	KUNIT_EXPECT_TRUE(test, marked(test, last + 1, PAGECACHE_TAG_DIRTY));
+	dt_put_dirty(test, BASE, order);
+	dt_put_dirty(test, last + 1, 0);
+	dt_set_mark(test, BASE, PAGECACHE_TAG_TOWRITE);
+	dt_delete(test, last, dt_make_entry(DAX_MAPPED, order));
+	dt_put(test, BASE, DAX_EMPTY, order);
+	KUNIT_EXPECT_FALSE(test, dt_marked(test, BASE, PAGECACHE_TAG_DIRTY));
+	KUNIT_EXPECT_FALSE(test, dt_marked(test, last, PAGECACHE_TAG_TOWRITE));
+	KUNIT_EXPECT_TRUE(test, dt_marked(test, last + 1, PAGECACHE_TAG_DIRTY));
 	KUNIT_EXPECT_FALSE(test, xa_marked(&dt->mapping->i_pages,
 					   PAGECACHE_TAG_TOWRITE));
 }
 
-static void delete_takes_all_of_it(struct kunit *test)
+static void delete_whole_entry(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
 	unsigned int order = use_order(test);
 	unsigned long nr = 1UL << order;
-	void *before = put(test, BASE - 1, DAX_ZERO, 0);
-	void *entry = put(test, BASE, DAX_MAPPED, order);
-	void *after = put(test, BASE + nr, DAX_ZERO, 0);
+	void *before = dt_put(test, BASE - 1, DAX_ZERO, 0);
+	void *entry = dt_put(test, BASE, DAX_MAPPED, order);
+	void *after = dt_put(test, BASE + nr, DAX_ZERO, 0);
 
-	KUNIT_EXPECT_EQ(test, nrpages(test), nr + 2);
-	delete(test, BASE + nr / 2, entry);
-	expect_range(test, BASE, order, NULL);
-	KUNIT_EXPECT_PTR_EQ(test, peek(test, BASE - 1), before);
-	KUNIT_EXPECT_PTR_EQ(test, peek(test, BASE + nr), after);
-	KUNIT_EXPECT_EQ(test, nrpages(test), 2);
+	KUNIT_EXPECT_EQ(test, dt_nrpages(test), nr + 2);
+	dt_delete(test, BASE + nr / 2, entry);
+	dt_expect_range(test, BASE, order, NULL);
+	KUNIT_EXPECT_PTR_EQ(test, dt_peek(test, BASE - 1), before);
+	KUNIT_EXPECT_PTR_EQ(test, dt_peek(test, BASE + nr), after);
+	KUNIT_EXPECT_EQ(test, dt_nrpages(test), 2);
 
-	delete(test, BASE - 1, before);
-	delete(test, BASE + nr, after);
-	KUNIT_EXPECT_EQ(test, nrpages(test), 0);
+	dt_delete(test, BASE - 1, before);
+	dt_delete(test, BASE + nr, after);
+	KUNIT_EXPECT_EQ(test, dt_nrpages(test), 0);
 	KUNIT_EXPECT_TRUE(test, xa_empty(&dt->mapping->i_pages));
 }
 
@@ -518,47 +520,47 @@ static void tree_moves_under_holder(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
 	XA_STATE(xas, &dt->mapping->i_pages, 0);
-	void *mapped = make_entry(DAX_MAPPED, 0);
+	void *mapped = dt_make_entry(DAX_MAPPED, 0);
 	void *entry, *other;
 
 	KUNIT_ASSERT_EQ(test, 0,
 			dax_grab_entry(&xas, 0, true, &entry, NULL, NULL));
-	other = put(test, BASE, DAX_ZERO, 0);
+	other = dt_put(test, BASE, DAX_ZERO, 0);
 	xas_lock_irq(&xas);
 	dax_replace_entry(&xas, entry, mapped);
 	xas_set_mark(&xas, PAGECACHE_TAG_DIRTY);
 	xas_unlock_irq(&xas);
-	expect_range(test, 0, 0, dax_make_locked(mapped));
-	KUNIT_EXPECT_PTR_EQ(test, peek(test, BASE), other);
+	dt_expect_range(test, 0, 0, dax_make_locked(mapped));
+	KUNIT_EXPECT_PTR_EQ(test, dt_peek(test, BASE), other);
 
-	delete(test, BASE, other);
+	dt_delete(test, BASE, other);
 	dax_unlock_entry(&xas, mapped);
-	expect_range(test, 0, 0, mapped);
-	KUNIT_EXPECT_TRUE(test, marked(test, 0, PAGECACHE_TAG_DIRTY));
+	dt_expect_range(test, 0, 0, mapped);
+	KUNIT_EXPECT_TRUE(test, dt_marked(test, 0, PAGECACHE_TAG_DIRTY));
 
 	KUNIT_ASSERT_EQ(test, 0,
 			dax_grab_entry(&xas, 0, true, &entry, NULL, NULL));
-	put(test, BASE, DAX_ZERO, 0);
+	dt_put(test, BASE, DAX_ZERO, 0);
 	dax_unlock_entry(&xas, mapped);
-	expect_range(test, 0, 0, mapped);
-	KUNIT_EXPECT_PTR_EQ(test, peek(test, BASE), other);
-	KUNIT_EXPECT_EQ(test, nrpages(test), 2);
+	dt_expect_range(test, 0, 0, mapped);
+	KUNIT_EXPECT_PTR_EQ(test, dt_peek(test, BASE), other);
+	KUNIT_EXPECT_EQ(test, dt_nrpages(test), 2);
 
 	/* Now the cursor stands in a node, which goes. */
 	KUNIT_ASSERT_EQ(test, 0,
 			dax_grab_entry(&xas, 0, true, &entry, NULL, NULL));
-	delete(test, BASE, other);
+	dt_delete(test, BASE, other);
 	xas_lock_irq(&xas);
-	dax_replace_entry(&xas, entry, make_entry(DAX_ZERO, 0));
+	dax_replace_entry(&xas, entry, dt_make_entry(DAX_ZERO, 0));
 	xas_unlock_irq(&xas);
-	expect_range(test, 0, 0, dax_make_locked(make_entry(DAX_ZERO, 0)));
-	dax_unlock_entry(&xas, make_entry(DAX_ZERO, 0));
-	expect_range(test, 0, 0, make_entry(DAX_ZERO, 0));
-	KUNIT_EXPECT_EQ(test, nrpages(test), 1);
+	dt_expect_range(test, 0, 0, dax_make_locked(dt_make_entry(DAX_ZERO, 0)));
+	dax_unlock_entry(&xas, dt_make_entry(DAX_ZERO, 0));
+	dt_expect_range(test, 0, 0, dt_make_entry(DAX_ZERO, 0));
+	KUNIT_EXPECT_EQ(test, dt_nrpages(test), 1);
 }
 
 /* A truncate from the middle of an entry that deletes what it meets. */
-static void delete_all_ends(struct kunit *test)
+static void delete_walk_ends(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
 	unsigned int order = use_order(test);
@@ -566,8 +568,8 @@ static void delete_all_ends(struct kunit *test)
 	unsigned int nr = 0;
 	void *entry;
 
-	put(test, BASE, DAX_MAPPED, order);
-	put(test, BASE + (1UL << order), DAX_ZERO, 0);
+	dt_put(test, BASE, DAX_MAPPED, order);
+	dt_put(test, BASE + (1UL << order), DAX_ZERO, 0);
 	xas_lock_irq(&xas);
 	xas_for_each(&xas, entry, ULONG_MAX) {
 		dax_delete_entry(&xas, entry, DAX_DELETE_TRUNCATE);
@@ -576,21 +578,21 @@ static void delete_all_ends(struct kunit *test)
 	}
 	xas_unlock_irq(&xas);
 	KUNIT_EXPECT_EQ(test, nr, 2);
-	KUNIT_EXPECT_EQ(test, nrpages(test), 0);
+	KUNIT_EXPECT_EQ(test, dt_nrpages(test), 0);
 }
 
 /* Each entry once, from wherever the walk starts and however often it rests. */
-static void rest_on_a_walk(struct kunit *test)
+static void pause_skips_nothing(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
 	unsigned int order = use_order(test);
 	unsigned long nr = 1UL << order;
 	unsigned long offsets[] = { 0, 1, nr / 3, nr / 2, nr - 1 };
 
-	put(test, BASE, DAX_MAPPED, order);
+	dt_put(test, BASE, DAX_MAPPED, order);
 	for (int i = 0; i < 3; i++)
-		put(test, BASE + nr + i, DAX_ZERO, 0);
-	put(test, BASE + 2 * nr + 7, DAX_ZERO, 0);
+		dt_put(test, BASE + nr + i, DAX_ZERO, 0);
+	dt_put(test, BASE + 2 * nr + 7, DAX_ZERO, 0);
 
 	for (int i = 0; i < ARRAY_SIZE(offsets); i++) {
 		pgoff_t index = min(BASE + offsets[i], BASE + nr - 1);
@@ -617,94 +619,94 @@ static void rest_on_a_walk(struct kunit *test)
  */
 static void unlock_wakes_one(struct kunit *test)
 {
-	static const char *const stages[] = { "HSS", "DHS", "DDH" };
+	static const char *const states[] = { "HSS", "DHS", "DDH" };
 	unsigned int order = use_order(test);
 	unsigned long nr = 1UL << order;
-	void *entry = put_locked(test, BASE, DAX_MAPPED, order);
-	struct actor *actors[3];
+	void *entry = dt_put_locked(test, BASE, DAX_MAPPED, order);
+	struct dt_task *tasks[3];
 
-	actors[0] = enter(test, job_hold, BASE, order, true);
-	actors[1] = enter(test, job_hold, BASE + nr / 2, 0, false);
-	actors[2] = enter(test, job_hold, BASE + nr - 1, 0, true);
-	KUNIT_EXPECT_STREQ(test, stage(test), "SSS");
+	tasks[0] = dt_start(test, dt_job_hold, BASE, order, true);
+	tasks[1] = dt_start(test, dt_job_hold, BASE + nr / 2, 0, false);
+	tasks[2] = dt_start(test, dt_job_hold, BASE + nr - 1, 0, true);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "SSS");
 
-	unlock(test, BASE, entry);
-	settle(test);
+	dt_unlock(test, BASE, entry);
+	dt_wait_idle(test);
 	for (int i = 0; i < 3; i++) {
-		KUNIT_ASSERT_STREQ(test, stage(test), stages[i]);
-		expect_range(test, BASE, order, dax_make_locked(entry));
-		let_go(test, actors[i]);
+		KUNIT_ASSERT_STREQ(test, dt_states(test), states[i]);
+		dt_expect_range(test, BASE, order, dax_make_locked(entry));
+		dt_continue(test, tasks[i]);
 	}
-	KUNIT_EXPECT_STREQ(test, stage(test), "DDD");
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "DDD");
 	for (int i = 0; i < 3; i++) {
-		KUNIT_EXPECT_EQ(test, actors[i]->sleeps, 1);
-		KUNIT_EXPECT_EQ(test, actors[i]->slept_at, BASE);
-		KUNIT_EXPECT_EQ(test, actors[i]->slept_order, order);
-		KUNIT_EXPECT_PTR_EQ(test, actors[i]->entry, entry);
+		KUNIT_EXPECT_EQ(test, tasks[i]->sleeps, 1);
+		KUNIT_EXPECT_EQ(test, tasks[i]->slept_at, BASE);
+		KUNIT_EXPECT_EQ(test, tasks[i]->slept_order, order);
+		KUNIT_EXPECT_PTR_EQ(test, tasks[i]->entry, entry);
 	}
-	expect_range(test, BASE, order, entry);
+	dt_expect_range(test, BASE, order, entry);
 }
 
 /* The entry goes, and all who slept on it fight for the new one. */
 static void delete_wakes_all(struct kunit *test)
 {
 	unsigned int order = use_order(test);
-	void *entry = put_locked(test, BASE, DAX_MAPPED, order);
-	struct actor *actors[3];
+	void *entry = dt_put_locked(test, BASE, DAX_MAPPED, order);
+	struct dt_task *tasks[3];
 
 	for (int i = 0; i < 3; i++)
-		actors[i] = enter(test, job_hold, BASE, order, true);
-	KUNIT_EXPECT_STREQ(test, stage(test), "SSS");
+		tasks[i] = dt_start(test, dt_job_hold, BASE, order, true);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "SSS");
 
-	delete(test, BASE, entry);
-	settle(test);
-	KUNIT_ASSERT_EQ(test, nr_actors(test, ACTOR_HOLDS), 1);
-	KUNIT_ASSERT_EQ(test, nr_actors(test, ACTOR_SLEEPS), 2);
+	dt_delete(test, BASE, entry);
+	dt_wait_idle(test);
+	KUNIT_ASSERT_EQ(test, dt_nr_tasks(test, DT_HOLDS), 1);
+	KUNIT_ASSERT_EQ(test, dt_nr_tasks(test, DT_SLEEPS), 2);
 	for (int i = 0; i < 3; i++)
-		KUNIT_EXPECT_EQ(test, READ_ONCE(actors[i]->sleeps),
-				actors[i] == holder(test) ? 1 : 2);
+		KUNIT_EXPECT_EQ(test, READ_ONCE(tasks[i]->sleeps),
+				tasks[i] == dt_holder(test) ? 1 : 2);
 	for (int i = 0; i < 3; i++)
-		let_go(test, holder(test));
-	KUNIT_EXPECT_STREQ(test, stage(test), "DDD");
-	KUNIT_EXPECT_EQ(test, nrpages(test), 1UL << order);
+		dt_continue(test, dt_holder(test));
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "DDD");
+	KUNIT_EXPECT_EQ(test, dt_nrpages(test), 1UL << order);
 }
 
 /* Three want 4 KiB each of an entry that goes: then each has its own. */
 static void delete_wakes_all_inside(struct kunit *test)
 {
 	unsigned int order = use_order(test);
-	void *entry = put_locked(test, BASE, DAX_ZERO, order);
+	void *entry = dt_put_locked(test, BASE, DAX_ZERO, order);
 
 	if (order == 0)
 		kunit_skip(test, "an entry of order 0 has no inside");
 	for (int i = 0; i < 3; i++)
-		enter(test, job_hold, BASE + 5 + i, 0, true);
-	KUNIT_EXPECT_STREQ(test, stage(test), "SSS");
+		dt_start(test, dt_job_hold, BASE + 5 + i, 0, true);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "SSS");
 
-	delete(test, BASE + 1, entry);
-	settle(test);
-	KUNIT_EXPECT_STREQ(test, stage(test), "HHH");
-	KUNIT_EXPECT_EQ(test, nrpages(test), 3);
+	dt_delete(test, BASE + 1, entry);
+	dt_wait_idle(test);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "HHH");
+	KUNIT_EXPECT_EQ(test, dt_nrpages(test), 3);
 }
 
 /*
  * Three invalidations wait for one entry.  The first to be woken deletes it;
  * the others have to learn that there is nothing to wait for any more.
  */
-static void three_invalidations(struct kunit *test)
+static void concurrent_invalidations(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
 	unsigned int order = use_order(test);
-	void *entry = put_locked(test, BASE, DAX_MAPPED, order);
+	void *entry = dt_put_locked(test, BASE, DAX_MAPPED, order);
 
 	for (int i = 0; i < 3; i++)
-		enter(test, job_delete, BASE + (1UL << order) / 2, 0, false);
-	KUNIT_EXPECT_STREQ(test, stage(test), "SSS");
+		dt_start(test, job_delete, BASE + (1UL << order) / 2, 0, false);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "SSS");
 
-	unlock(test, BASE, entry);
-	settle(test);
-	KUNIT_EXPECT_STREQ(test, stage(test), "DDD");
-	KUNIT_EXPECT_EQ(test, nrpages(test), 0);
+	dt_unlock(test, BASE, entry);
+	dt_wait_idle(test);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "DDD");
+	KUNIT_EXPECT_EQ(test, dt_nrpages(test), 0);
 	KUNIT_EXPECT_TRUE(test, xa_empty(&dt->mapping->i_pages));
 }
 
@@ -720,18 +722,18 @@ static void demotion_wakes_all(struct kunit *test, enum dax_kind kind)
 
 	if (order == 0)
 		kunit_skip(test, "an entry of order 0 is never demoted");
-	entry = put_locked(test, BASE, kind, order);
+	entry = dt_put_locked(test, BASE, kind, order);
 	for (int i = 0; i < 3; i++)
-		enter(test, job_hold, BASE + 2 * i, 0, true);
-	KUNIT_EXPECT_STREQ(test, stage(test), "SSS");
+		dt_start(test, dt_job_hold, BASE + 2 * i, 0, true);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "SSS");
 
-	unlock(test, BASE, entry);
-	settle(test);
-	KUNIT_EXPECT_STREQ(test, stage(test), "HHH");
-	KUNIT_EXPECT_EQ(test, nrpages(test), 3);
+	dt_unlock(test, BASE, entry);
+	dt_wait_idle(test);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "HHH");
+	KUNIT_EXPECT_EQ(test, dt_nrpages(test), 3);
 	for (int i = 0; i < 3; i++)
-		expect_range(test, BASE + 2 * i, 0,
-			     dax_make_locked(dax_make_empty(0)));
+		dt_expect_range(test, BASE + 2 * i, 0,
+				dax_make_locked(dax_make_empty(0)));
 }
 
 static void demotion_of_zero_wakes_all(struct kunit *test)
@@ -748,17 +750,17 @@ static void demotion_of_empty_wakes_all(struct kunit *test)
 static void leaving_wakes_next(struct kunit *test)
 {
 	unsigned int order = use_order(test);
-	void *entry = put_locked(test, BASE, DAX_MAPPED, order);
-	struct actor *last;
+	void *entry = dt_put_locked(test, BASE, DAX_MAPPED, order);
+	struct dt_task *last;
 
-	enter(test, job_look, BASE, order, false);
-	enter(test, job_look, BASE + (1UL << order) - 1, 0, false);
-	last = enter(test, job_hold, BASE, 0, false);
-	KUNIT_EXPECT_STREQ(test, stage(test), "SSS");
+	dt_start(test, job_check, BASE, order, false);
+	dt_start(test, job_check, BASE + (1UL << order) - 1, 0, false);
+	last = dt_start(test, dt_job_hold, BASE, 0, false);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "SSS");
 
-	unlock(test, BASE, entry);
-	settle(test);
-	KUNIT_EXPECT_STREQ(test, stage(test), "DDH");
+	dt_unlock(test, BASE, entry);
+	dt_wait_idle(test);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "DDH");
 	KUNIT_EXPECT_EQ(test, READ_ONCE(last->sleeps), 1);
 }
 
@@ -773,15 +775,15 @@ static void refusal_wakes_next(struct kunit *test)
 	unsigned int order = use_order(test);
 	XA_STATE_ORDER(xas, &dt->mapping->i_pages, BASE, order);
 	XA_STATE(small, &dt->mapping->i_pages, BASE);
-	void *entry = make_entry(DAX_MAPPED, 0);
-	struct actor *refused;
+	void *entry = dt_make_entry(DAX_MAPPED, 0);
+	struct dt_task *refused;
 
 	if (order == 0)
 		kunit_skip(test, "a request of order 0 is never refused");
-	put_locked(test, BASE, DAX_MAPPED, order);
-	refused = enter(test, job_hold, BASE, order, true);
-	enter(test, job_hold, BASE, 0, true);
-	KUNIT_EXPECT_STREQ(test, stage(test), "SS");
+	dt_put_locked(test, BASE, DAX_MAPPED, order);
+	refused = dt_start(test, dt_job_hold, BASE, order, true);
+	dt_start(test, dt_job_hold, BASE, 0, true);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "SS");
 
 	xas_lock_irq(&xas);
 	xas_store(&xas, NULL);
@@ -790,9 +792,9 @@ static void refusal_wakes_next(struct kunit *test)
 	dax_put_unlocked_entry(&small, entry);
 	xas_unlock_irq(&xas);
 	KUNIT_ASSERT_EQ(test, xas_error(&small), 0);
-	settle(test);
+	dt_wait_idle(test);
 
-	KUNIT_ASSERT_STREQ(test, stage(test), "DH");
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "DH");
 	KUNIT_EXPECT_EQ(test, refused->ret, -EBUSY);
 }
 
@@ -831,78 +833,78 @@ static struct address_space *colliding_mapping(struct kunit *test)
 }
 
 /* Entries at one offset of two files are two entries, also in one queue. */
-static void other_file_sleeps_on(struct kunit *test)
+static void other_file_not_woken(struct kunit *test)
 {
 	struct address_space *second = colliding_mapping(test);
 	unsigned int order = use_order(test);
 	XA_STATE_ORDER(xas, &second->i_pages, BASE, order);
-	void *entry = put_locked(test, BASE, DAX_MAPPED, order);
-	struct actor *actor;
+	void *entry = dt_put_locked(test, BASE, DAX_MAPPED, order);
+	struct dt_task *task;
 	void *other;
 
 	KUNIT_ASSERT_EQ(test, 0,
 			dax_grab_entry(&xas, order, true, &other, NULL, NULL));
-	actor = enter(test, job_hold, BASE, order, true);
+	task = dt_start(test, dt_job_hold, BASE, order, true);
 	dax_unlock_entry(&xas, other);
-	settle(test);
-	KUNIT_EXPECT_STREQ(test, stage(test), "S");
-	KUNIT_EXPECT_EQ(test, READ_ONCE(actor->sleeps), 1);
+	dt_wait_idle(test);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "S");
+	KUNIT_EXPECT_EQ(test, READ_ONCE(task->sleeps), 1);
 	xa_destroy(&second->i_pages);
 
-	unlock(test, BASE, entry);
-	settle(test);
-	KUNIT_EXPECT_STREQ(test, stage(test), "H");
+	dt_unlock(test, BASE, entry);
+	dt_wait_idle(test);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "H");
 }
 
 /* Two entries of one file whose sleepers share a queue are two entries. */
-static void neighbour_in_queue_sleeps_on(struct kunit *test)
+static void same_queue_not_woken(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
 	unsigned int order = use_order(test);
 	struct xarray *xa = &dt->mapping->i_pages;
 	pgoff_t far = BASE;
-	void *entry = put_locked(test, BASE, DAX_MAPPED, order);
-	struct actor *first;
+	void *entry = dt_put_locked(test, BASE, DAX_MAPPED, order);
+	struct dt_task *first;
 
 	do {
 		far += 1UL << order;
 		if (!far)
 			kunit_skip(test, "no offset where the hash collides");
 	} while (!in_one_queue(xa, far, xa, BASE));
-	put_locked(test, far, DAX_MAPPED, order);
-	first = enter(test, job_hold, far, order, true);
-	enter(test, job_hold, BASE, order, true);
-	KUNIT_EXPECT_STREQ(test, stage(test), "SS");
+	dt_put_locked(test, far, DAX_MAPPED, order);
+	first = dt_start(test, dt_job_hold, far, order, true);
+	dt_start(test, dt_job_hold, BASE, order, true);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "SS");
 
-	unlock(test, BASE, entry);
-	settle(test);
-	KUNIT_EXPECT_STREQ(test, stage(test), "SH");
+	dt_unlock(test, BASE, entry);
+	dt_wait_idle(test);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "SH");
 	KUNIT_EXPECT_EQ(test, READ_ONCE(first->sleeps), 1);
-	unlock(test, far, make_entry(DAX_MAPPED, order));
-	settle(test);
-	KUNIT_EXPECT_STREQ(test, stage(test), "HH");
+	dt_unlock(test, far, dt_make_entry(DAX_MAPPED, order));
+	dt_wait_idle(test);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "HH");
 }
 
 /* A walk that only wants to see the entry unlocked takes nobody's turn. */
-static void walker_takes_no_turn(struct kunit *test)
+static void walker_not_exclusive(struct kunit *test)
 {
 	unsigned int order = use_order(test);
-	void *entry = put_locked(test, BASE, DAX_MAPPED, order);
-	struct actor *walker, *fault;
+	void *entry = dt_put_locked(test, BASE, DAX_MAPPED, order);
+	struct dt_task *walker, *fault;
 
-	set_mark(test, BASE, PAGECACHE_TAG_DIRTY);
-	walker = enter(test, job_walk_dirty, BASE, 0, false);
-	fault = enter(test, job_hold, BASE, order, true);
-	KUNIT_EXPECT_STREQ(test, stage(test), "SS");
+	dt_set_mark(test, BASE, PAGECACHE_TAG_DIRTY);
+	walker = dt_start(test, dt_job_walk_dirty, BASE, 0, false);
+	fault = dt_start(test, dt_job_hold, BASE, order, true);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "SS");
 
 	/* The walker may see it unlocked now, or locked by the fault. */
-	unlock(test, BASE, entry);
-	settle(test);
-	KUNIT_EXPECT_EQ(test, actor_state(fault), ACTOR_HOLDS);
+	dt_unlock(test, BASE, entry);
+	dt_wait_idle(test);
+	KUNIT_EXPECT_EQ(test, dt_state(fault), DT_HOLDS);
 
-	let_go(test, fault);
-	KUNIT_EXPECT_STREQ(test, stage(test), "DD");
-	KUNIT_ASSERT_EQ(test, actor_state(walker), ACTOR_DONE);
+	dt_continue(test, fault);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "DD");
+	KUNIT_ASSERT_EQ(test, dt_state(walker), DT_DONE);
 	KUNIT_EXPECT_EQ(test, walker->nr_seen, 1);
 }
 
@@ -910,20 +912,20 @@ static void walker_takes_no_turn(struct kunit *test)
 static void walker_is_always_woken(struct kunit *test)
 {
 	unsigned int order = use_order(test);
-	void *entry = put_locked(test, BASE, DAX_MAPPED, order);
-	struct actor *walker, *fault;
+	void *entry = dt_put_locked(test, BASE, DAX_MAPPED, order);
+	struct dt_task *walker, *fault;
 
-	set_mark(test, BASE, PAGECACHE_TAG_DIRTY);
-	fault = enter(test, job_hold, BASE, order, true);
-	walker = enter(test, job_walk_dirty, BASE, 0, false);
-	unlock(test, BASE, entry);
-	settle(test);
-	KUNIT_EXPECT_EQ(test, actor_state(fault), ACTOR_HOLDS);
+	dt_set_mark(test, BASE, PAGECACHE_TAG_DIRTY);
+	fault = dt_start(test, dt_job_hold, BASE, order, true);
+	walker = dt_start(test, dt_job_walk_dirty, BASE, 0, false);
+	dt_unlock(test, BASE, entry);
+	dt_wait_idle(test);
+	KUNIT_EXPECT_EQ(test, dt_state(fault), DT_HOLDS);
 	/* It slept again, on the fault's lock, or had its look before. */
-	if (actor_state(walker) == ACTOR_SLEEPS)
+	if (dt_state(walker) == DT_SLEEPS)
 		KUNIT_EXPECT_EQ(test, READ_ONCE(walker->sleeps), 2);
-	let_go(test, fault);
-	KUNIT_EXPECT_STREQ(test, stage(test), "DD");
+	dt_continue(test, fault);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "DD");
 }
 
 /* --- walks that meet a locked entry ------------------------------------- */
@@ -935,13 +937,13 @@ static void walker_is_always_woken(struct kunit *test)
 static void *put_dirty_row(struct kunit *test, unsigned int order)
 {
 	unsigned long nr = 1UL << order;
-	void *entry = put_locked(test, BASE, DAX_MAPPED, order);
+	void *entry = dt_put_locked(test, BASE, DAX_MAPPED, order);
 
-	set_mark(test, BASE, PAGECACHE_TAG_DIRTY);
-	put_dirty(test, BASE + nr, 0);
-	put_dirty(test, BASE + nr + 3, 0);
-	put(test, BASE + nr + 4, DAX_ZERO, 0);
-	put_dirty(test, BEYOND + nr, order);
+	dt_set_mark(test, BASE, PAGECACHE_TAG_DIRTY);
+	dt_put_dirty(test, BASE + nr, 0);
+	dt_put_dirty(test, BASE + nr + 3, 0);
+	dt_put(test, BASE + nr + 4, DAX_ZERO, 0);
+	dt_put_dirty(test, BEYOND + nr, order);
 	return entry;
 }
 
@@ -952,14 +954,14 @@ static void walk_waits_for_entry(struct kunit *test)
 	unsigned long nr = 1UL << order;
 	const pgoff_t starts[] = { BASE, BASE + nr, BASE + nr + 3, BEYOND + nr };
 	void *entry = put_dirty_row(test, order);
-	struct actor *walker;
+	struct dt_task *walker;
 
-	walker = enter(test, job_walk_dirty, BASE + nr / 2, 0, false);
-	KUNIT_EXPECT_STREQ(test, stage(test), "S");
+	walker = dt_start(test, dt_job_walk_dirty, BASE + nr / 2, 0, false);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "S");
 	KUNIT_EXPECT_EQ(test, READ_ONCE(walker->slept_at), BASE);
-	unlock(test, BASE, entry);
-	settle(test);
-	expect_seen(test, walker, starts, ARRAY_SIZE(starts));
+	dt_unlock(test, BASE, entry);
+	dt_wait_idle(test);
+	dt_expect_seen(test, walker, starts, ARRAY_SIZE(starts));
 	KUNIT_EXPECT_EQ(test, walker->sleeps, 1);
 }
 
@@ -970,28 +972,28 @@ static void walk_waits_for_deleted(struct kunit *test)
 	unsigned long nr = 1UL << order;
 	const pgoff_t starts[] = { BASE + nr, BASE + nr + 3, BEYOND + nr };
 	void *entry = put_dirty_row(test, order);
-	struct actor *walker;
+	struct dt_task *walker;
 
-	walker = enter(test, job_walk_dirty, BASE + nr / 2, 0, false);
-	KUNIT_EXPECT_STREQ(test, stage(test), "S");
-	delete(test, BASE, entry);
-	settle(test);
-	expect_seen(test, walker, starts, ARRAY_SIZE(starts));
+	walker = dt_start(test, dt_job_walk_dirty, BASE + nr / 2, 0, false);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "S");
+	dt_delete(test, BASE, entry);
+	dt_wait_idle(test);
+	dt_expect_seen(test, walker, starts, ARRAY_SIZE(starts));
 }
 
 /* It is the only entry of the file: it stands in the root of the tree. */
 static void walk_waits_in_root(struct kunit *test)
 {
 	const pgoff_t starts[] = { 0 };
-	void *entry = put_locked(test, 0, DAX_MAPPED, 0);
-	struct actor *walker;
+	void *entry = dt_put_locked(test, 0, DAX_MAPPED, 0);
+	struct dt_task *walker;
 
-	set_mark(test, 0, PAGECACHE_TAG_DIRTY);
-	walker = enter(test, job_walk_dirty, 0, 0, false);
-	KUNIT_EXPECT_STREQ(test, stage(test), "S");
-	unlock(test, 0, entry);
-	settle(test);
-	expect_seen(test, walker, starts, ARRAY_SIZE(starts));
+	dt_set_mark(test, 0, PAGECACHE_TAG_DIRTY);
+	walker = dt_start(test, dt_job_walk_dirty, 0, 0, false);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "S");
+	dt_unlock(test, 0, entry);
+	dt_wait_idle(test);
+	dt_expect_seen(test, walker, starts, ARRAY_SIZE(starts));
 }
 
 /* Somebody else has locked it before the walker could look: wait again. */
@@ -1003,20 +1005,20 @@ static void walk_waits_again(struct kunit *test)
 	struct dax_test *dt = test->priv;
 	XA_STATE(xas, &dt->mapping->i_pages, BASE);
 	void *entry = put_dirty_row(test, order);
-	struct actor *walker;
+	struct dt_task *walker;
 
-	walker = enter(test, job_walk_dirty, BASE, 0, false);
+	walker = dt_start(test, dt_job_walk_dirty, BASE, 0, false);
 	/* The lock comes free and is taken again in one xa_lock section. */
 	xas_lock_irq(&xas);
 	xas_load(&xas);
 	dax_put_unlocked_entry(&xas, entry);
 	xas_unlock_irq(&xas);
-	settle(test);
-	KUNIT_EXPECT_STREQ(test, stage(test), "S");
+	dt_wait_idle(test);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "S");
 	KUNIT_EXPECT_EQ(test, READ_ONCE(walker->sleeps), 2);
-	unlock(test, BASE, entry);
-	settle(test);
-	expect_seen(test, walker, starts, ARRAY_SIZE(starts));
+	dt_unlock(test, BASE, entry);
+	dt_wait_idle(test);
+	dt_expect_seen(test, walker, starts, ARRAY_SIZE(starts));
 }
 
 /* Two locked ones in a row, each with its own queue. */
@@ -1026,18 +1028,18 @@ static void walk_waits_for_two(struct kunit *test)
 	unsigned long nr = 1UL << order;
 	const pgoff_t starts[] = { BASE, BASE + nr, BASE + nr + 3, BEYOND + nr };
 	void *entry = put_dirty_row(test, order);
-	struct actor *walker;
+	struct dt_task *walker;
 
-	KUNIT_ASSERT_PTR_EQ(test, grab(test, BEYOND + nr, order, true), entry);
-	walker = enter(test, job_walk_dirty, BASE, 0, false);
-	unlock(test, BASE, entry);
-	settle(test);
-	KUNIT_EXPECT_STREQ(test, stage(test), "S");
+	KUNIT_ASSERT_PTR_EQ(test, dt_grab(test, BEYOND + nr, order, true), entry);
+	walker = dt_start(test, dt_job_walk_dirty, BASE, 0, false);
+	dt_unlock(test, BASE, entry);
+	dt_wait_idle(test);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "S");
 	KUNIT_EXPECT_EQ(test, READ_ONCE(walker->sleeps), 2);
 	KUNIT_EXPECT_EQ(test, READ_ONCE(walker->slept_at), BEYOND + nr);
-	unlock(test, BEYOND + nr, entry);
-	settle(test);
-	expect_seen(test, walker, starts, ARRAY_SIZE(starts));
+	dt_unlock(test, BEYOND + nr, entry);
+	dt_wait_idle(test);
+	dt_expect_seen(test, walker, starts, ARRAY_SIZE(starts));
 }
 
 /* A huge entry turns into dirty small ones while it is waited for. */
@@ -1046,15 +1048,15 @@ static void walk_waits_for_resized(struct kunit *test)
 	struct dax_test *dt = test->priv;
 	unsigned int order = use_order(test);
 	const pgoff_t starts[] = { BASE, BASE + 7 };
-	void *small = make_entry(DAX_MAPPED, 0);
-	struct actor *walker;
+	void *small = dt_make_entry(DAX_MAPPED, 0);
+	struct dt_task *walker;
 	void *entry;
 
 	if (order == 0)
 		kunit_skip(test, "nothing is smaller than order 0");
 	entry = put_dirty_row(test, order);
-	walker = enter(test, job_walk_dirty, BASE, 0, false);
-	KUNIT_EXPECT_STREQ(test, stage(test), "S");
+	walker = dt_start(test, dt_job_walk_dirty, BASE, 0, false);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "S");
 
 	/* In one xa_lock section, so that it finds them when it looks. */
 	xa_lock_irq(&dt->mapping->i_pages);
@@ -1070,17 +1072,17 @@ static void walk_waits_for_resized(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, xas_error(&xas), 0);
 	}
 	xa_unlock_irq(&dt->mapping->i_pages);
-	settle(test);
-	KUNIT_EXPECT_STREQ(test, stage(test), "S");
+	dt_wait_idle(test);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "S");
 	KUNIT_EXPECT_EQ(test, READ_ONCE(walker->slept_order), 0);
 
-	unlock(test, starts[0], small);
-	settle(test);
-	KUNIT_EXPECT_STREQ(test, stage(test), "S");
+	dt_unlock(test, starts[0], small);
+	dt_wait_idle(test);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "S");
 	KUNIT_EXPECT_EQ(test, READ_ONCE(walker->slept_at), starts[1]);
-	unlock(test, starts[1], small);
-	settle(test);
-	KUNIT_ASSERT_STREQ(test, stage(test), "D");
+	dt_unlock(test, starts[1], small);
+	dt_wait_idle(test);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "D");
 	KUNIT_EXPECT_EQ(test, walker->sleeps, 3);
 	KUNIT_ASSERT_EQ(test, walker->nr_seen, 5);
 	KUNIT_EXPECT_EQ(test, walker->seen[0], starts[0]);
@@ -1091,85 +1093,85 @@ static void walk_waits_for_resized(struct kunit *test)
  * The inode is freed under the one who waits, and is gone when he wakes up.
  * To wake takes no look at it, and he must not look either: KASAN would see.
  */
-static void wait_for_gone_mapping(struct kunit *test)
+static void wait_for_freed_mapping(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
 	unsigned int order = use_order(test);
 	XA_STATE(xas, &dt->mapping->i_pages, BASE);
-	void *entry = put_locked(test, BASE, DAX_MAPPED, order);
-	struct actor *actor;
+	void *entry = dt_put_locked(test, BASE, DAX_MAPPED, order);
+	struct dt_task *task;
 
-	actor = enter(test, job_wait_for_gone, BASE, 0, false);
-	KUNIT_EXPECT_STREQ(test, stage(test), "S");
+	task = dt_start(test, job_wait_for_freed, BASE, 0, false);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "S");
 
-	free_mapping(dt->mapping);
-	dt->mapping = new_mapping(test, dt->sb);
+	dt_free_mapping(dt->mapping);
+	dt->mapping = dt_new_mapping(test, dt->sb);
 	dax_put_unlocked_entry(&xas, entry);
-	settle(test);
-	KUNIT_ASSERT_STREQ(test, stage(test), "D");
-	KUNIT_EXPECT_EQ(test, actor->sleeps, 1);
+	dt_wait_idle(test);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "D");
+	KUNIT_EXPECT_EQ(test, task->sleeps, 1);
 }
 
 /* Memory failure takes no turn either: the fault behind it is woken too. */
-static void failure_takes_no_turn(struct kunit *test)
+static void memory_failure_not_exclusive(struct kunit *test)
 {
 	unsigned int order = use_order(test);
-	void *entry = put_locked(test, BASE, DAX_MAPPED, order);
-	struct actor *failure, *fault;
+	void *entry = dt_put_locked(test, BASE, DAX_MAPPED, order);
+	struct dt_task *failure, *fault;
 
-	failure = enter(test, job_wait_for_gone, BASE, 0, false);
-	fault = enter(test, job_hold, BASE, order, true);
-	unlock(test, BASE, entry);
-	settle(test);
-	KUNIT_EXPECT_EQ(test, actor_state(failure), ACTOR_DONE);
-	KUNIT_EXPECT_EQ(test, actor_state(fault), ACTOR_HOLDS);
+	failure = dt_start(test, job_wait_for_freed, BASE, 0, false);
+	fault = dt_start(test, dt_job_hold, BASE, order, true);
+	dt_unlock(test, BASE, entry);
+	dt_wait_idle(test);
+	KUNIT_EXPECT_EQ(test, dt_state(failure), DT_DONE);
+	KUNIT_EXPECT_EQ(test, dt_state(fault), DT_HOLDS);
 }
 
 /* Many rounds by several: there is one owner at a time, and all come home. */
-static void one_owner(struct kunit *test)
+static void lock_is_exclusive(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
 	unsigned int order = use_order(test);
-	void *entry = put_locked(test, BASE, DAX_MAPPED, order);
+	void *entry = dt_put_locked(test, BASE, DAX_MAPPED, order);
 
-	for (int i = 0; i < MAX_ACTORS; i++)
-		enter(test, job_own, BASE, order, true);
-	unlock(test, BASE, entry);
-	for (int i = 0; i < MAX_ACTORS; i++) {
-		struct actor *actor = &dt->actors[i];
+	for (int i = 0; i < MAX_TASKS; i++)
+		dt_start(test, job_own, BASE, order, true);
+	dt_unlock(test, BASE, entry);
+	for (int i = 0; i < MAX_TASKS; i++) {
+		struct dt_task *task = &dt->tasks[i];
 
 		KUNIT_ASSERT_NE(test, 0,
-				wait_for_completion_timeout(&actor->done,
+				wait_for_completion_timeout(&task->done,
 							    PATIENCE));
-		KUNIT_EXPECT_EQ(test, actor->ret, 0);
+		KUNIT_EXPECT_EQ(test, task->ret, 0);
 	}
 	KUNIT_EXPECT_FALSE(test, dt->shared);
-	KUNIT_EXPECT_EQ(test, dt->nr_owned, MAX_ACTORS * OWN_ROUNDS);
-	expect_range(test, BASE, order, entry);
+	KUNIT_EXPECT_EQ(test, dt->nr_owned, MAX_TASKS * OWN_ROUNDS);
+	dt_expect_range(test, BASE, order, entry);
 }
 
 static struct kunit_case dax_entry_cases[] = {
 	KUNIT_CASE_PARAM(insert, orders_gen_params),
-	KUNIT_CASE_PARAM(when_sizes_meet, meetings_gen_params),
-	KUNIT_CASE_PARAM(smaller_in_the_way, orders_gen_params),
-	KUNIT_CASE_PARAM(marks_stay, orders_gen_params),
-	KUNIT_CASE_PARAM(marks_go_with_the_entry, orders_gen_params),
-	KUNIT_CASE_PARAM(delete_takes_all_of_it, orders_gen_params),
+	KUNIT_CASE_PARAM(order_conflicts, conflicts_gen_params),
+	KUNIT_CASE_PARAM(smaller_entry_refuses, orders_gen_params),
+	KUNIT_CASE_PARAM(marks_kept_by_replace, orders_gen_params),
+	KUNIT_CASE_PARAM(marks_deleted_with_entry, orders_gen_params),
+	KUNIT_CASE_PARAM(delete_whole_entry, orders_gen_params),
 	KUNIT_CASE(tree_moves_under_holder),
-	KUNIT_CASE_PARAM(delete_all_ends, orders_gen_params),
-	KUNIT_CASE_PARAM(rest_on_a_walk, orders_gen_params),
+	KUNIT_CASE_PARAM(delete_walk_ends, orders_gen_params),
+	KUNIT_CASE_PARAM(pause_skips_nothing, orders_gen_params),
 
 	KUNIT_CASE_PARAM(unlock_wakes_one, orders_gen_params),
 	KUNIT_CASE_PARAM(delete_wakes_all, orders_gen_params),
 	KUNIT_CASE_PARAM(delete_wakes_all_inside, orders_gen_params),
-	KUNIT_CASE_PARAM(three_invalidations, orders_gen_params),
+	KUNIT_CASE_PARAM(concurrent_invalidations, orders_gen_params),
 	KUNIT_CASE_PARAM(demotion_of_zero_wakes_all, orders_gen_params),
 	KUNIT_CASE_PARAM(demotion_of_empty_wakes_all, orders_gen_params),
 	KUNIT_CASE_PARAM(leaving_wakes_next, orders_gen_params),
 	KUNIT_CASE_PARAM(refusal_wakes_next, orders_gen_params),
-	KUNIT_CASE_PARAM(other_file_sleeps_on, orders_gen_params),
-	KUNIT_CASE_PARAM(neighbour_in_queue_sleeps_on, orders_gen_params),
-	KUNIT_CASE_PARAM(walker_takes_no_turn, orders_gen_params),
+	KUNIT_CASE_PARAM(other_file_not_woken, orders_gen_params),
+	KUNIT_CASE_PARAM(same_queue_not_woken, orders_gen_params),
+	KUNIT_CASE_PARAM(walker_not_exclusive, orders_gen_params),
 	KUNIT_CASE_PARAM(walker_is_always_woken, orders_gen_params),
 
 	KUNIT_CASE_PARAM(walk_waits_for_entry, orders_gen_params),
@@ -1178,16 +1180,16 @@ static struct kunit_case dax_entry_cases[] = {
 	KUNIT_CASE_PARAM(walk_waits_again, orders_gen_params),
 	KUNIT_CASE_PARAM(walk_waits_for_two, orders_gen_params),
 	KUNIT_CASE_PARAM(walk_waits_for_resized, orders_gen_params),
-	KUNIT_CASE_PARAM(wait_for_gone_mapping, orders_gen_params),
-	KUNIT_CASE_PARAM(failure_takes_no_turn, orders_gen_params),
-	KUNIT_CASE_PARAM(one_owner, orders_gen_params),
+	KUNIT_CASE_PARAM(wait_for_freed_mapping, orders_gen_params),
+	KUNIT_CASE_PARAM(memory_failure_not_exclusive, orders_gen_params),
+	KUNIT_CASE_PARAM(lock_is_exclusive, orders_gen_params),
 	{}
 };
 
 static struct kunit_suite dax_entry_suite = {
 	.name = "dax_entry",
-	.init = dax_stage_init,
-	.exit = dax_stage_exit,
+	.init = dax_test_init,
+	.exit = dax_test_exit,
 	.test_cases = dax_entry_cases,
 };
 

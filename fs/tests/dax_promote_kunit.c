@@ -4,7 +4,7 @@
  * of a large one make room for it, all at once, and come back if the range
  * cannot be one entry after all.
  *
- * The stage is that of dax_stage.h.  tools/testing/dax/ runs this file in user
+ * The stage is that of dax_kunit_lib.h.  tools/testing/dax/ runs this file in user
  * space as well; what needs a failing allocation, or a look into the middle of
  * a promotion, is there: promotion.c beside it.
  */
@@ -16,7 +16,7 @@
 
 #include "../dax-internal.h"
 #include "../dax-trace.h"
-#include "dax_stage.h"
+#include "dax_kunit_lib.h"
 
 /* How often a promotion waits for locked entries before it gives up. */
 #define MAX_WAITS	16
@@ -29,7 +29,7 @@ static const struct order_param promotable[] = {
 KUNIT_ARRAY_PARAM_DESC(promotable, promotable, desc);
 
 /* Tests run one at a time; it is too large for the stack. */
-static struct picture before;
+static struct dt_snapshot before;
 
 /*
  * Take the lock of the small entry at @index, as a fault does that works on
@@ -37,7 +37,7 @@ static struct picture before;
  */
 static void *lock(struct kunit *test, pgoff_t index)
 {
-	return grab(test, index, 0, false);
+	return dt_grab(test, index, 0, false);
 }
 
 /*
@@ -55,7 +55,7 @@ static void unlock_quietly(struct kunit *test, pgoff_t index, void *entry)
 }
 
 /* Wake as an unlock does, but leave it locked. */
-static void wake_in_vain(struct kunit *test, pgoff_t index, void *entry)
+static void wake_without_unlock(struct kunit *test, pgoff_t index, void *entry)
 {
 	struct dax_test *dt = test->priv;
 	XA_STATE(xas, &dt->mapping->i_pages, index);
@@ -64,19 +64,19 @@ static void wake_in_vain(struct kunit *test, pgoff_t index, void *entry)
 	xas_load(&xas);
 	dax_put_unlocked_entry(&xas, entry);
 	xas_unlock_irq(&xas);
-	settle(test);
+	dt_wait_idle(test);
 }
 
-static void let_undo(struct kunit *test, struct actor *actor)
+static void continue_undo(struct kunit *test, struct dt_task *task)
 {
-	actor->undo = true;
-	let_go(test, actor);
+	task->undo = true;
+	dt_continue(test, task);
 }
 
 /* --- what is promoted, and what comes back ------------------------------ */
 
 /*
- * What a range is filled with: the letters of lay(), over and over; or just the
+ * What a range is filled with: the letters of dt_fill(), over and over; or just the
  * one page @at, counted from the start of the range, or back from its end.
  */
 struct mix {
@@ -110,15 +110,15 @@ static const struct mix mixes[] = {
 
 KUNIT_ARRAY_PARAM_DESC(mixes, mixes, desc);
 
-static void lay_mix(struct kunit *test, pgoff_t start, unsigned int order,
-		    const struct mix *mix)
+static void fill_mix(struct kunit *test, pgoff_t start, unsigned int order,
+		     const struct mix *mix)
 {
 	unsigned int offset = mix->at + (mix->at < 0 ? 1 << order : 0);
 
 	if (mix->once)
-		lay_page(test, start + offset, BLOCKS + offset, mix->cycle[0]);
+		dt_fill_page(test, start + offset, BLOCKS + offset, mix->cycle[0]);
 	else
-		lay(test, start, order, mix->cycle);
+		dt_fill(test, start, order, mix->cycle);
 }
 
 /* What a promotion says that there was. */
@@ -129,7 +129,7 @@ static void check_promotion(struct kunit *test,
 	unsigned int nr = 0, nr_mapped = 0, nr_zero = 0, nr_dirty = 0;
 
 	for (unsigned int i = from; i < from + (1U << before.order); i++) {
-		void *entry = before.word[i];
+		void *entry = before.entry[i];
 
 		nr += !!entry;
 		nr_mapped += entry && dax_is_mapped(entry);
@@ -146,7 +146,7 @@ static void check_promotion(struct kunit *test,
 }
 
 /* From the picture before to the one in which @entry is all that is there. */
-static void picture_large(struct picture *p, void *entry)
+static void snapshot_large(struct dt_snapshot *p, void *entry)
 {
 	unsigned int from = p->start - p->first;
 	unsigned int to = from + (1U << p->order);
@@ -155,10 +155,10 @@ static void picture_large(struct picture *p, void *entry)
 	for (unsigned int i = from; i < to; i++) {
 		dirty |= p->dirty[i];
 		towrite |= p->towrite[i];
-		p->nrpages += !p->word[i];
+		p->nrpages += !p->entry[i];
 	}
 	for (unsigned int i = from; i < to; i++) {
-		p->word[i] = entry;
+		p->entry[i] = entry;
 		p->dirty[i] = dirty;
 		p->towrite[i] = towrite;
 	}
@@ -166,33 +166,33 @@ static void picture_large(struct picture *p, void *entry)
 
 static void expect_large(struct kunit *test, void *entry)
 {
-	static struct picture after;
+	static struct dt_snapshot after;
 
 	after = before;
-	picture_large(&after, entry);
-	expect_picture(test, &after);
+	snapshot_large(&after, entry);
+	dt_expect_snapshot(test, &after);
 }
 
 static void expect_undone(struct kunit *test, bool towrite, bool with_zero)
 {
-	static struct picture after;
+	static struct dt_snapshot after;
 
 	after = before;
-	picture_undone(&after, towrite, with_zero);
-	expect_picture(test, &after);
+	dt_snapshot_undone(&after, towrite, with_zero);
+	dt_expect_snapshot(test, &after);
 }
 
 /* What is close to the range, of which nothing may be touched. */
-static void put_neighbours(struct kunit *test, pgoff_t start,
-			   unsigned int order)
+static void fill_neighbours(struct kunit *test, pgoff_t start,
+			    unsigned int order)
 {
 	if (start) {
-		lay_page(test, start - 1, 5, 'T');
-		lay_page(test, start - 3, 5, 'z');
+		dt_fill_page(test, start - 1, 5, 'T');
+		dt_fill_page(test, start - 3, 5, 'z');
 	}
-	lay_page(test, start + (1UL << order), 5, 'T');
-	lay_page(test, start + (1UL << order) + 2, 7, 'm');
-	put(test, BEYOND, DAX_MAPPED, 0);
+	dt_fill_page(test, start + (1UL << order), 5, 'T');
+	dt_fill_page(test, start + (1UL << order) + 2, 7, 'm');
+	dt_put(test, BEYOND, DAX_MAPPED, 0);
 }
 
 static void promote_mix(struct kunit *test, unsigned int order, pgoff_t start,
@@ -204,35 +204,35 @@ static void promote_mix(struct kunit *test, unsigned int order, pgoff_t start,
 	void *mapped = dax_make_mapped(BLOCKS, order);
 	struct dax_promotion *promotion;
 
-	lay_mix(test, start, order, mix);
+	fill_mix(test, start, order, mix);
 	if (!alone)
-		put_neighbours(test, start, order);
-	take_picture(test, &before, start, order);
+		fill_neighbours(test, start, order);
+	dt_take_snapshot(test, &before, start, order);
 
 	/* It comes back, */
-	promotion = promote(test, index, order, false);
+	promotion = dt_promote(test, index, order, false);
 	check_promotion(test, promotion);
 	expect_large(test, dax_make_locked(empty));
-	undo(test, start, promotion, true);
+	dt_undo(test, start, promotion, true);
 	expect_undone(test, false, true);
 
 	/* and again, but for the zero ones. */
-	take_picture(test, &before, start, order);
-	promotion = promote(test, start, order, true);
+	dt_take_snapshot(test, &before, start, order);
+	promotion = dt_promote(test, start, order, true);
 	expect_large(test, dax_make_locked(empty));
-	undo(test, start, promotion, false);
+	dt_undo(test, start, promotion, false);
 	expect_undone(test, false, false);
 
 	/* What is there then is promoted for good. */
-	delete_all(test);
-	lay_mix(test, start, order, mix);
+	dt_delete_all(test);
+	fill_mix(test, start, order, mix);
 	if (!alone)
-		put_neighbours(test, start, order);
-	take_picture(test, &before, start, order);
-	promotion = promote(test, start + (1UL << order) - 1, order, true);
-	finish(test, start, promotion, mapped);
+		fill_neighbours(test, start, order);
+	dt_take_snapshot(test, &before, start, order);
+	promotion = dt_promote(test, start + (1UL << order) - 1, order, true);
+	dt_finish(test, start, promotion, mapped);
 	expect_large(test, mapped);
-	delete_all(test);
+	dt_delete_all(test);
 }
 
 /*
@@ -244,14 +244,14 @@ static void promote_any_mix(struct kunit *test, unsigned int order)
 {
 	static const pgoff_t starts[] = { BASE, 0, BASE + 3 * BIT(9) };
 
-	need_promotable(test, order);
+	dt_need_promotable(test, order);
 	for (int i = 0; i < ARRAY_SIZE(starts); i++) {
 		promote_mix(test, order, starts[i], true);
 		promote_mix(test, order, starts[i], false);
 	}
-	expect_counts(test);
-	KUNIT_EXPECT_EQ(test, nr_promoted(test, DAX_PROMOTE_TRY), 18);
-	KUNIT_EXPECT_EQ(test, nr_promoted(test, DAX_PROMOTE_DONE), 6);
+	dt_expect_counts(test);
+	KUNIT_EXPECT_EQ(test, dt_nr_promoted(test, DAX_PROMOTE_TRY), 18);
+	KUNIT_EXPECT_EQ(test, dt_nr_promoted(test, DAX_PROMOTE_DONE), 6);
 }
 
 static void promote_any_mix_to_4(struct kunit *test)
@@ -267,68 +267,68 @@ static void promote_any_mix_to_9(struct kunit *test)
 /* The blocks of a range may be the first of the device. */
 static void promote_first_blocks(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 
-	lay_page(test, BASE, 0, 'm');
-	lay_page(test, BASE + 3, 3, 'M');
-	take_picture(test, &before, BASE, order);
-	undo(test, BASE, promote(test, BASE, order, true), true);
-	expect_picture(test, &before);
+	dt_fill_page(test, BASE, 0, 'm');
+	dt_fill_page(test, BASE + 3, 3, 'M');
+	dt_take_snapshot(test, &before, BASE, order);
+	dt_undo(test, BASE, dt_promote(test, BASE, order, true), true);
+	dt_expect_snapshot(test, &before);
 
-	lay_page(test, BASE + 5, 6, 'm');
-	KUNIT_EXPECT_EQ(test, promote_errno(test, BASE, order), -ERANGE);
+	dt_fill_page(test, BASE + 5, 6, 'm');
+	KUNIT_EXPECT_EQ(test, dt_promote_errno(test, BASE, order), -ERANGE);
 }
 
 /* A zero or an empty entry has no blocks that would have to fit, first or not. */
 static void promote_mapped_after_zero(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	struct dax_promotion *promotion;
 
-	lay(test, BASE, order, "zem");
-	promotion = promote(test, BASE, order, true);
+	dt_fill(test, BASE, order, "zem");
+	promotion = dt_promote(test, BASE, order, true);
 	KUNIT_EXPECT_EQ(test, promotion->pfn, BLOCKS);
-	undo(test, BASE, promotion, true);
-	expect_counts(test);
+	dt_undo(test, BASE, promotion, true);
+	dt_expect_counts(test);
 }
 
 /* A promotion can end as a zero entry, too. */
 static void promote_to_zero(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	struct dax_test *dt = test->priv;
 	void *zero = dax_make_zero(order);
 	struct dax_promotion *promotion;
 
-	lay(test, BASE, order, "z.");
-	take_picture(test, &before, BASE, order);
+	dt_fill(test, BASE, order, "z.");
+	dt_take_snapshot(test, &before, BASE, order);
 	dt->nr_grabs = 0;
-	promotion = promote(test, BASE, order, false);
+	promotion = dt_promote(test, BASE, order, false);
 	KUNIT_EXPECT_EQ(test, dt->nr_grabs, 1);
 	KUNIT_EXPECT_EQ(test, dt->grabs[0], DAX_GRAB_PROMOTE);
 	KUNIT_EXPECT_PTR_EQ(test, dt->found[0], dax_make_zero(0));
-	finish(test, BASE, promotion, zero);
+	dt_finish(test, BASE, promotion, zero);
 	expect_large(test, zero);
 }
 
 /* Where nothing is small, nothing is promoted, and that is said. */
-static void nothing_to_promote(struct kunit *test)
+static void no_small_entries(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	XA_STATE_ORDER(xas, &dt->mapping->i_pages, BASE, order);
 	XA_STATE(small, &dt->mapping->i_pages, BASE + 1);
 	struct dax_promotion *promotion = (void *)dt;
-	void *mapped = make_entry(DAX_MAPPED, order);
+	void *mapped = dt_make_entry(DAX_MAPPED, order);
 	void *entry;
 
-	put_neighbours(test, BASE, order);
+	fill_neighbours(test, BASE, order);
 	KUNIT_ASSERT_EQ(test, 0,
 			dax_grab_entry(&xas, order, true, &entry, NULL,
 				       &promotion));
 	KUNIT_EXPECT_NULL(test, promotion);
 	KUNIT_EXPECT_PTR_EQ(test, entry, dax_make_empty(order));
-	replace(test, BASE, entry, mapped);
+	dt_replace(test, BASE, entry, mapped);
 	dax_unlock_entry(&xas, mapped);
 
 	promotion = (void *)dt;
@@ -345,23 +345,23 @@ static void nothing_to_promote(struct kunit *test)
 				       &promotion));
 	KUNIT_EXPECT_NULL(test, promotion);
 	dax_unlock_entry(&small, mapped);
-	KUNIT_EXPECT_EQ(test, nr_promoted(test, DAX_PROMOTE_TRY), 0);
+	KUNIT_EXPECT_EQ(test, dt_nr_promoted(test, DAX_PROMOTE_TRY), 0);
 }
 
 /* Who may not promote is refused at once. */
-static void promotion_not_wanted(struct kunit *test)
+static void promotion_not_allowed(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	XA_STATE_ORDER(xas, &dt->mapping->i_pages, BASE, order);
 	void *entry;
 
-	lay(test, BASE, order, "mMz.");
-	take_picture(test, &before, BASE, order);
+	dt_fill(test, BASE, order, "mMz.");
+	dt_take_snapshot(test, &before, BASE, order);
 	KUNIT_EXPECT_EQ(test, -EBUSY,
 			dax_grab_entry(&xas, order, true, &entry, NULL, NULL));
-	expect_picture(test, &before);
-	KUNIT_EXPECT_EQ(test, nr_promoted(test, DAX_PROMOTE_TRY), 0);
+	dt_expect_snapshot(test, &before);
+	KUNIT_EXPECT_EQ(test, dt_nr_promoted(test, DAX_PROMOTE_TRY), 0);
 }
 
 /* There is an end to the size, which is not that of a word. */
@@ -369,52 +369,52 @@ static void promotion_too_large(struct kunit *test)
 {
 	unsigned int order = DAX_PROMOTE_MAX_ORDER + 1;
 
-	need_order(test, order);
-	lay(test, BASE, 4, "mMz.");
-	take_picture(test, &before, BASE, 4);
+	dt_need_order(test, order);
+	dt_fill(test, BASE, 4, "mMz.");
+	dt_take_snapshot(test, &before, BASE, 4);
 	for (; order <= 18; order++)
-		KUNIT_EXPECT_EQ(test, promote_errno(test, BASE, order), -EBUSY);
-	expect_picture(test, &before);
-	KUNIT_EXPECT_EQ(test, nr_promoted(test, DAX_PROMOTE_TRY), 0);
+		KUNIT_EXPECT_EQ(test, dt_promote_errno(test, BASE, order), -EBUSY);
+	dt_expect_snapshot(test, &before);
+	KUNIT_EXPECT_EQ(test, dt_nr_promoted(test, DAX_PROMOTE_TRY), 0);
 }
 
 /* All up to there are promoted, and not those alone that a CPU can map. */
 static void promote_each_order(struct kunit *test)
 {
-	need_order(test, DAX_PROMOTE_MAX_ORDER);
+	dt_need_order(test, DAX_PROMOTE_MAX_ORDER);
 	for (unsigned int order = 1; order <= DAX_PROMOTE_MAX_ORDER; order++) {
 		void *mapped = dax_make_mapped(BLOCKS, order);
 
-		lay(test, BASE, order, "Mz");
-		put_neighbours(test, BASE, order);
-		take_picture(test, &before, BASE, order);
-		undo(test, BASE, promote(test, BASE + 1, order, true), true);
-		expect_picture(test, &before);
-		finish(test, BASE, promote(test, BASE, order, true), mapped);
+		dt_fill(test, BASE, order, "Mz");
+		fill_neighbours(test, BASE, order);
+		dt_take_snapshot(test, &before, BASE, order);
+		dt_undo(test, BASE, dt_promote(test, BASE + 1, order, true), true);
+		dt_expect_snapshot(test, &before);
+		dt_finish(test, BASE, dt_promote(test, BASE, order, true), mapped);
 		expect_large(test, mapped);
-		delete_all(test);
+		dt_delete_all(test);
 	}
-	expect_counts(test);
+	dt_expect_counts(test);
 }
 
 /* An entry in the way that is neither small enough nor large enough. */
-static void other_order_in_the_way(struct kunit *test)
+static void intermediate_order_refuses(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	pgoff_t middle = BASE + (1UL << order) / 2;
 
 	/* Alone; behind a small one; behind more of them than are peeked at. */
-	put(test, middle, DAX_ZERO, order - 2);
+	dt_put(test, middle, DAX_ZERO, order - 2);
 	for (unsigned int nr = 0; nr < middle - BASE; nr++) {
 		int ret;
 
-		take_picture(test, &before, BASE, order);
-		ret = promote_errno(test, BASE, order);
+		dt_take_snapshot(test, &before, BASE, order);
+		ret = dt_promote_errno(test, BASE, order);
 		KUNIT_EXPECT_TRUE(test, ret == -EBUSY || ret == -ERANGE);
-		expect_picture(test, &before);
-		lay_page(test, BASE + nr, BLOCKS + nr, 'M');
+		dt_expect_snapshot(test, &before);
+		dt_fill_page(test, BASE + nr, BLOCKS + nr, 'M');
 	}
-	expect_counts(test);
+	dt_expect_counts(test);
 }
 
 /* --- what cannot be one entry ------------------------------------------- */
@@ -422,7 +422,7 @@ static void other_order_in_the_way(struct kunit *test)
 /* The odd one is anywhere: the first, the ninth, the last. */
 static void fragmented(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	unsigned int nr = 1U << order;
 	unsigned int odds[] = { 0, 1, 7, 8, 9, nr / 2, nr - 1 };
 
@@ -430,25 +430,25 @@ static void fragmented(struct kunit *test)
 		unsigned int odd = odds[i / 2];
 		pgoff_t index = BASE + odd;
 
-		lay(test, BASE, order, "mM");
-		delete(test, index, dax_make_mapped(BLOCKS + odd, 0));
-		lay_page(test, index, BLOCKS + odd, i & 1 ? 'x' : 'w');
-		put_neighbours(test, BASE, order);
-		take_picture(test, &before, BASE, order);
-		KUNIT_EXPECT_EQ(test, promote_errno(test, BASE, order),
+		dt_fill(test, BASE, order, "mM");
+		dt_delete(test, index, dax_make_mapped(BLOCKS + odd, 0));
+		dt_fill_page(test, index, BLOCKS + odd, i & 1 ? 'x' : 'w');
+		fill_neighbours(test, BASE, order);
+		dt_take_snapshot(test, &before, BASE, order);
+		KUNIT_EXPECT_EQ(test, dt_promote_errno(test, BASE, order),
 				-ERANGE);
-		expect_picture(test, &before);
-		delete_all(test);
+		dt_expect_snapshot(test, &before);
+		dt_delete_all(test);
 	}
-	KUNIT_EXPECT_EQ(test, nr_promoted(test, DAX_PROMOTE_FRAGMENTED),
+	KUNIT_EXPECT_EQ(test, dt_nr_promoted(test, DAX_PROMOTE_FRAGMENTED),
 			2 * ARRAY_SIZE(odds));
-	expect_counts(test);
+	dt_expect_counts(test);
 }
 
 /* The odd one is the only mapped one, or all fit, but they begin too late. */
 static void not_aligned(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	unsigned int nr = 1U << order;
 	unsigned int offsets[] = { 1, nr / 2, nr - 1 };
 
@@ -456,48 +456,48 @@ static void not_aligned(struct kunit *test)
 		unsigned long pfn = BLOCKS + offsets[i];
 
 		for (unsigned int page = 0; page < nr; page++)
-			lay_page(test, BASE + page, pfn + page, 'M');
-		take_picture(test, &before, BASE, order);
-		KUNIT_EXPECT_EQ(test, promote_errno(test, BASE, order),
+			dt_fill_page(test, BASE + page, pfn + page, 'M');
+		dt_take_snapshot(test, &before, BASE, order);
+		KUNIT_EXPECT_EQ(test, dt_promote_errno(test, BASE, order),
 				-ERANGE);
-		expect_picture(test, &before);
-		delete_all(test);
+		dt_expect_snapshot(test, &before);
+		dt_delete_all(test);
 
-		lay_page(test, BASE + nr - 2, pfn + nr - 2, 'M');
-		lay_page(test, BASE + nr - 1, 0, 'z');
-		take_picture(test, &before, BASE, order);
-		KUNIT_EXPECT_EQ(test, promote_errno(test, BASE, order),
+		dt_fill_page(test, BASE + nr - 2, pfn + nr - 2, 'M');
+		dt_fill_page(test, BASE + nr - 1, 0, 'z');
+		dt_take_snapshot(test, &before, BASE, order);
+		KUNIT_EXPECT_EQ(test, dt_promote_errno(test, BASE, order),
 				-ERANGE);
-		expect_picture(test, &before);
-		delete_all(test);
+		dt_expect_snapshot(test, &before);
+		dt_delete_all(test);
 	}
-	expect_counts(test);
+	dt_expect_counts(test);
 }
 
 /* Two runs of blocks, each of which is aligned. */
 static void two_runs(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	unsigned int nr = 1U << order;
 
 	for (unsigned int page = 0; page < nr; page++)
-		lay_page(test, BASE + page,
-			 BLOCKS + page + (page < nr / 2 ? 0 : nr), 'm');
-	take_picture(test, &before, BASE, order);
-	KUNIT_EXPECT_EQ(test, promote_errno(test, BASE, order), -ERANGE);
-	expect_picture(test, &before);
-	expect_counts(test);
+		dt_fill_page(test, BASE + page,
+			     BLOCKS + page + (page < nr / 2 ? 0 : nr), 'm');
+	dt_take_snapshot(test, &before, BASE, order);
+	KUNIT_EXPECT_EQ(test, dt_promote_errno(test, BASE, order), -ERANGE);
+	dt_expect_snapshot(test, &before);
+	dt_expect_counts(test);
 }
 
 /* A block that is smaller than its offset in the range makes no sense. */
-static void block_before_its_range(struct kunit *test)
+static void block_before_range_start(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 
-	lay_page(test, BASE + 5, 3, 'm');
-	KUNIT_EXPECT_EQ(test, promote_errno(test, BASE, order), -ERANGE);
-	lay_page(test, BASE + 7, 5, 'm');
-	KUNIT_EXPECT_EQ(test, promote_errno(test, BASE, order), -ERANGE);
+	dt_fill_page(test, BASE + 5, 3, 'm');
+	KUNIT_EXPECT_EQ(test, dt_promote_errno(test, BASE, order), -ERANGE);
+	dt_fill_page(test, BASE + 7, 5, 'm');
+	KUNIT_EXPECT_EQ(test, dt_promote_errno(test, BASE, order), -ERANGE);
 }
 
 /*
@@ -507,38 +507,38 @@ static void block_before_its_range(struct kunit *test)
  */
 static void fragmented_and_locked(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	unsigned int locked[] = { 2, 11 };
 
 	for (int i = 0; i < ARRAY_SIZE(locked); i++) {
 		pgoff_t index = BASE + locked[i];
-		struct actor *first, *second, *huge;
+		struct dt_task *first, *second, *huge;
 		void *entry;
 
-		lay(test, BASE, order, "MzmMz.");
-		delete(test, BASE + 8, dax_make_mapped(BLOCKS + 8, 0));
-		lay_page(test, BASE + 8, BLOCKS + 8, 'x');
+		dt_fill(test, BASE, order, "MzmMz.");
+		dt_delete(test, BASE + 8, dax_make_mapped(BLOCKS + 8, 0));
+		dt_fill_page(test, BASE + 8, BLOCKS + 8, 'x');
 		entry = lock(test, index);
-		take_picture(test, &before, BASE, order);
-		first = enter(test, job_hold, index, 0, true);
-		second = enter(test, job_hold, index, 0, true);
-		huge = enter(test, job_promote, BASE, order, true);
+		dt_take_snapshot(test, &before, BASE, order);
+		first = dt_start(test, dt_job_hold, index, 0, true);
+		second = dt_start(test, dt_job_hold, index, 0, true);
+		huge = dt_start(test, dt_job_promote, BASE, order, true);
 		KUNIT_EXPECT_EQ(test, READ_ONCE(first->sleeps), 1);
 		KUNIT_EXPECT_EQ(test, READ_ONCE(second->sleeps), 1);
-		expect_picture(test, &before);
+		dt_expect_snapshot(test, &before);
 
-		unlock(test, index, entry);
-		settle(test);
-		let_go(test, first);
-		KUNIT_ASSERT_EQ(test, actor_state(second), ACTOR_HOLDS);
-		let_go(test, second);
-		KUNIT_ASSERT_EQ(test, actor_state(huge), ACTOR_DONE);
+		dt_unlock(test, index, entry);
+		dt_wait_idle(test);
+		dt_continue(test, first);
+		KUNIT_ASSERT_EQ(test, dt_state(second), DT_HOLDS);
+		dt_continue(test, second);
+		KUNIT_ASSERT_EQ(test, dt_state(huge), DT_DONE);
 		KUNIT_EXPECT_EQ(test, huge->ret, -ERANGE);
 		KUNIT_EXPECT_EQ(test, first->sleeps, 1);
 		KUNIT_EXPECT_EQ(test, second->sleeps, 1);
-		delete_all(test);
+		dt_delete_all(test);
 	}
-	expect_counts(test);
+	dt_expect_counts(test);
 }
 
 /* To ask beforehand gives the same answers, and counts what it refuses. */
@@ -546,35 +546,35 @@ static void peek_at_promotion(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
 	struct address_space *mapping = dt->mapping;
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	pgoff_t index = BASE + (1UL << order) / 2;
 
 	KUNIT_EXPECT_EQ(test, 0,
 			dax_peek_entry(mapping, index, order, true, true));
-	lay(test, BASE, order, "zMe.");
-	take_picture(test, &before, BASE, order);
+	dt_fill(test, BASE, order, "zMe.");
+	dt_take_snapshot(test, &before, BASE, order);
 	KUNIT_EXPECT_EQ(test, 0,
 			dax_peek_entry(mapping, index, order, true, true));
 	KUNIT_EXPECT_EQ(test, -EBUSY,
 			dax_peek_entry(mapping, index, order, true, false));
-	if (has_order(18))
+	if (dt_has_order(18))
 		KUNIT_EXPECT_EQ(test, -EBUSY,
 				dax_peek_entry(mapping, index, 18, true, true));
 	KUNIT_EXPECT_EQ(test, 0,
 			dax_peek_entry(mapping, BASE + 1, 0, true, true));
-	expect_picture(test, &before);
-	KUNIT_EXPECT_EQ(test, nr_promoted(test, DAX_PROMOTE_TRY), 0);
+	dt_expect_snapshot(test, &before);
+	KUNIT_EXPECT_EQ(test, dt_nr_promoted(test, DAX_PROMOTE_TRY), 0);
 
-	lay_page(test, BASE + 3, BLOCKS + 3, 'x');
-	take_picture(test, &before, BASE, order);
+	dt_fill_page(test, BASE + 3, BLOCKS + 3, 'x');
+	dt_take_snapshot(test, &before, BASE, order);
 	KUNIT_EXPECT_EQ(test, -ERANGE,
 			dax_peek_entry(mapping, index, order, true, true));
 	KUNIT_EXPECT_EQ(test, -EBUSY,
 			dax_peek_entry(mapping, index, order, true, false));
-	expect_picture(test, &before);
+	dt_expect_snapshot(test, &before);
 	/* That was the end of the fault. */
-	KUNIT_EXPECT_EQ(test, nr_promoted(test, DAX_PROMOTE_FRAGMENTED), 1);
-	expect_counts(test);
+	KUNIT_EXPECT_EQ(test, dt_nr_promoted(test, DAX_PROMOTE_FRAGMENTED), 1);
+	dt_expect_counts(test);
 }
 
 /* How many pages have blocks, however they are cut into entries. */
@@ -582,20 +582,20 @@ static void count_pages_with_blocks(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
 	struct address_space *mapping = dt->mapping;
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	unsigned int nr = 1U << order;
 	struct dax_promotion *promotion;
 
 	KUNIT_EXPECT_EQ(test, dax_count_mapped_pages(mapping, BASE, order), 0);
-	lay(test, BASE, order, "mz.eMz.e");
-	put_neighbours(test, BASE, order);
+	dt_fill(test, BASE, order, "mz.eMz.e");
+	fill_neighbours(test, BASE, order);
 	lock(test, BASE);
 	KUNIT_EXPECT_EQ(test, dax_count_mapped_pages(mapping, BASE + nr / 2, order),
 			nr / 4);
-	unlock(test, BASE, dax_make_mapped(BLOCKS, 0));
-	promotion = promote(test, BASE, order, false);
+	dt_unlock(test, BASE, dax_make_mapped(BLOCKS, 0));
+	promotion = dt_promote(test, BASE, order, false);
 	KUNIT_EXPECT_EQ(test, dax_count_mapped_pages(mapping, BASE, order), 0);
-	finish(test, BASE, promotion, dax_make_mapped(BLOCKS, order));
+	dt_finish(test, BASE, promotion, dax_make_mapped(BLOCKS, order));
 	KUNIT_EXPECT_EQ(test, dax_count_mapped_pages(mapping, BASE + 1, order), nr);
 	KUNIT_EXPECT_EQ(test, dax_count_mapped_pages(mapping, BASE + 8, 3), 8);
 	KUNIT_EXPECT_EQ(test, dax_count_mapped_pages(mapping, BASE + 3, 0), 1);
@@ -604,58 +604,58 @@ static void count_pages_with_blocks(struct kunit *test)
 /* --- marks -------------------------------------------------------------- */
 
 /* The marks of all are on the large one in the moment in which they go. */
-static void marks_go_over(struct kunit *test)
+static void marks_transferred(struct kunit *test)
 {
 	static const char *const cycles[] = { "mz.", "mMz", "mTe" };
 	struct dax_test *dt = test->priv;
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	void *large = dax_make_locked(dax_make_empty(order));
 
 	for (int i = 0; i < ARRAY_SIZE(cycles); i++) {
 		struct dax_promotion *promotion;
 
-		lay(test, BASE, order, cycles[i]);
-		promotion = promote(test, BASE, order, true);
+		dt_fill(test, BASE, order, cycles[i]);
+		promotion = dt_promote(test, BASE, order, true);
 		KUNIT_EXPECT_PTR_EQ(test, dt->put_there, large);
 		KUNIT_EXPECT_EQ(test, dt->put_dirty, i >= 1);
 		KUNIT_EXPECT_EQ(test, dt->put_towrite, i == 2);
-		undo(test, BASE, promotion, true);
-		delete_all(test);
+		dt_undo(test, BASE, promotion, true);
+		dt_delete_all(test);
 	}
 }
 
 /* The mark of an entry that is not dirty is kept, too. */
-static void only_to_be_flushed(struct kunit *test)
+static void towrite_without_dirty(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	struct dax_promotion *promotion;
 
-	lay(test, BASE, order, "m");
-	set_mark(test, BASE + 9, PAGECACHE_TAG_TOWRITE);
-	promotion = promote(test, BASE, order, true);
-	KUNIT_EXPECT_TRUE(test, marked(test, BASE, PAGECACHE_TAG_TOWRITE));
-	KUNIT_EXPECT_FALSE(test, marked(test, BASE, PAGECACHE_TAG_DIRTY));
-	undo(test, BASE, promotion, true);
+	dt_fill(test, BASE, order, "m");
+	dt_set_mark(test, BASE + 9, PAGECACHE_TAG_TOWRITE);
+	promotion = dt_promote(test, BASE, order, true);
+	KUNIT_EXPECT_TRUE(test, dt_marked(test, BASE, PAGECACHE_TAG_TOWRITE));
+	KUNIT_EXPECT_FALSE(test, dt_marked(test, BASE, PAGECACHE_TAG_DIRTY));
+	dt_undo(test, BASE, promotion, true);
 }
 
 /* An fsync that begins meanwhile marks the large one, for all the dirty. */
-static void fsync_begins_meanwhile(struct kunit *test)
+static void fsync_during_promotion(struct kunit *test)
 {
 	static const char *const cycles[] = { "mMz.", "MTme", "Mzemze" };
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 
 	for (int i = 0; i < ARRAY_SIZE(cycles); i++) {
 		for (int with_zero = 0; with_zero < 2; with_zero++) {
 			struct dax_promotion *promotion;
 
-			lay(test, BASE, order, cycles[i]);
-			put_neighbours(test, BASE, order);
-			take_picture(test, &before, BASE, order);
-			promotion = promote(test, BASE, order, true);
-			set_mark(test, BASE + 7, PAGECACHE_TAG_TOWRITE);
-			undo(test, BASE, promotion, with_zero);
+			dt_fill(test, BASE, order, cycles[i]);
+			fill_neighbours(test, BASE, order);
+			dt_take_snapshot(test, &before, BASE, order);
+			promotion = dt_promote(test, BASE, order, true);
+			dt_set_mark(test, BASE + 7, PAGECACHE_TAG_TOWRITE);
+			dt_undo(test, BASE, promotion, with_zero);
 			expect_undone(test, true, with_zero);
-			delete_all(test);
+			dt_delete_all(test);
 		}
 	}
 }
@@ -668,144 +668,144 @@ static void fsync_begins_meanwhile(struct kunit *test)
  * for the last page, and one who walks.
  */
 static void sleep_on_small(struct kunit *test, unsigned int order,
-			   struct actor *actors[5])
+			   struct dt_task *tasks[5])
 {
 	pgoff_t last = BASE + (1UL << order) - 1;
 	pgoff_t index = BASE + 5;
 	void *first, *second;
 
-	lay(test, BASE, order, "zm");
+	dt_fill(test, BASE, order, "zm");
 	first = lock(test, index);
 	second = lock(test, last);
-	actors[0] = enter(test, job_hold, index, 0, true);
-	actors[1] = enter(test, job_hold, index, 0, false);
-	actors[2] = enter(test, job_hold, index, 0, true);
-	actors[3] = enter(test, job_hold, last, 0, true);
-	set_mark(test, last, PAGECACHE_TAG_DIRTY);
-	actors[4] = enter(test, job_walk_dirty, last, 0, false);
-	KUNIT_ASSERT_STREQ(test, stage(test), "SSSSS");
+	tasks[0] = dt_start(test, dt_job_hold, index, 0, true);
+	tasks[1] = dt_start(test, dt_job_hold, index, 0, false);
+	tasks[2] = dt_start(test, dt_job_hold, index, 0, true);
+	tasks[3] = dt_start(test, dt_job_hold, last, 0, true);
+	dt_set_mark(test, last, PAGECACHE_TAG_DIRTY);
+	tasks[4] = dt_start(test, dt_job_walk_dirty, last, 0, false);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "SSSSS");
 	unlock_quietly(test, index, first);
 	unlock_quietly(test, last, second);
 }
 
 static void expect_asleep_on_large(struct kunit *test, unsigned int order,
-				   struct actor *actors[5])
+				   struct dt_task *tasks[5])
 {
-	KUNIT_ASSERT_STREQ(test, stage(test), "SSSSS");
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "SSSSS");
 	for (int i = 0; i < 5; i++) {
-		KUNIT_EXPECT_EQ(test, READ_ONCE(actors[i]->sleeps), 2);
-		KUNIT_EXPECT_EQ(test, READ_ONCE(actors[i]->slept_at), BASE);
-		KUNIT_EXPECT_EQ(test, READ_ONCE(actors[i]->slept_order), order);
+		KUNIT_EXPECT_EQ(test, READ_ONCE(tasks[i]->sleeps), 2);
+		KUNIT_EXPECT_EQ(test, READ_ONCE(tasks[i]->slept_at), BASE);
+		KUNIT_EXPECT_EQ(test, READ_ONCE(tasks[i]->slept_order), order);
 	}
 }
 
 static void replacement_wakes_all(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	void *mapped = dax_make_mapped(BLOCKS, order);
 	const pgoff_t starts[] = { BASE };
 	struct dax_promotion *promotion;
-	struct actor *actors[5];
+	struct dt_task *tasks[5];
 
-	sleep_on_small(test, order, actors);
-	promotion = promote(test, BASE, order, true);
-	settle(test);
-	expect_asleep_on_large(test, order, actors);
+	sleep_on_small(test, order, tasks);
+	promotion = dt_promote(test, BASE, order, true);
+	dt_wait_idle(test);
+	expect_asleep_on_large(test, order, tasks);
 
 	/* They get the large one, one after the other. */
-	finish(test, BASE, promotion, mapped);
-	settle(test);
+	dt_finish(test, BASE, promotion, mapped);
+	dt_wait_idle(test);
 	for (int i = 0; i < 4; i++) {
-		struct actor *actor = holder(test);
+		struct dt_task *task = dt_holder(test);
 
-		KUNIT_ASSERT_NOT_NULL(test, actor);
-		KUNIT_EXPECT_PTR_EQ(test, actor->entry, mapped);
-		let_go(test, actor);
+		KUNIT_ASSERT_NOT_NULL(test, task);
+		KUNIT_EXPECT_PTR_EQ(test, task->entry, mapped);
+		dt_continue(test, task);
 	}
-	KUNIT_ASSERT_STREQ(test, stage(test), "DDDDD");
-	expect_seen(test, actors[4], starts, ARRAY_SIZE(starts));
-	expect_range(test, BASE, order, mapped);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "DDDDD");
+	dt_expect_seen(test, tasks[4], starts, ARRAY_SIZE(starts));
+	dt_expect_range(test, BASE, order, mapped);
 }
 
 /* They get the small ones again: one of three at one page, and the others. */
 static void undo_wakes_all(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	pgoff_t last = BASE + (1UL << order) - 1;
 	const pgoff_t starts[] = { last };
 	struct dax_promotion *promotion;
-	struct actor *actors[5];
+	struct dt_task *tasks[5];
 
-	sleep_on_small(test, order, actors);
-	take_picture(test, &before, BASE, order);
-	promotion = promote(test, BASE, order, true);
-	settle(test);
-	expect_asleep_on_large(test, order, actors);
+	sleep_on_small(test, order, tasks);
+	dt_take_snapshot(test, &before, BASE, order);
+	promotion = dt_promote(test, BASE, order, true);
+	dt_wait_idle(test);
+	expect_asleep_on_large(test, order, tasks);
 
-	undo(test, BASE, promotion, true);
-	settle(test);
-	KUNIT_ASSERT_EQ(test, nr_actors(test, ACTOR_HOLDS), 2);
-	KUNIT_EXPECT_EQ(test, actor_state(actors[3]), ACTOR_HOLDS);
-	let_go(test, actors[3]);
+	dt_undo(test, BASE, promotion, true);
+	dt_wait_idle(test);
+	KUNIT_ASSERT_EQ(test, dt_nr_tasks(test, DT_HOLDS), 2);
+	KUNIT_EXPECT_EQ(test, dt_state(tasks[3]), DT_HOLDS);
+	dt_continue(test, tasks[3]);
 	for (int i = 0; i < 3; i++)
-		let_go(test, holder(test));
-	KUNIT_ASSERT_STREQ(test, stage(test), "DDDDD");
+		dt_continue(test, dt_holder(test));
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "DDDDD");
 	for (int i = 0; i < 4; i++)
-		KUNIT_EXPECT_EQ(test, dax_entry_order(actors[i]->entry), 0);
-	expect_seen(test, actors[4], starts, ARRAY_SIZE(starts));
-	expect_picture(test, &before);
+		KUNIT_EXPECT_EQ(test, dax_entry_order(tasks[i]->entry), 0);
+	dt_expect_seen(test, tasks[4], starts, ARRAY_SIZE(starts));
+	dt_expect_snapshot(test, &before);
 }
 
 /* Three want three pages of the large one, of which none was there before. */
 static void undo_wakes_all_inside(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	pgoff_t last = BASE + (1UL << order) - 1;
 	struct dax_promotion *promotion;
 
 	for (int with_zero = 0; with_zero < 2; with_zero++) {
 		struct dax_test *dt = test->priv;
-		unsigned int first = dt->nr_actors;
+		unsigned int first = dt->nr_tasks;
 
-		lay_page(test, BASE + 1, 0, 'z');
-		promotion = promote(test, BASE, order, true);
-		enter(test, job_hold, BASE + 1, 0, true);
-		enter(test, job_hold, BASE + 2, 0, true);
-		enter(test, job_hold, last, 0, true);
-		KUNIT_EXPECT_EQ(test, nr_actors(test, ACTOR_SLEEPS), 3);
-		undo(test, BASE, promotion, with_zero);
-		settle(test);
-		KUNIT_EXPECT_EQ(test, nr_actors(test, ACTOR_HOLDS), 3);
+		dt_fill_page(test, BASE + 1, 0, 'z');
+		promotion = dt_promote(test, BASE, order, true);
+		dt_start(test, dt_job_hold, BASE + 1, 0, true);
+		dt_start(test, dt_job_hold, BASE + 2, 0, true);
+		dt_start(test, dt_job_hold, last, 0, true);
+		KUNIT_EXPECT_EQ(test, dt_nr_tasks(test, DT_SLEEPS), 3);
+		dt_undo(test, BASE, promotion, with_zero);
+		dt_wait_idle(test);
+		KUNIT_EXPECT_EQ(test, dt_nr_tasks(test, DT_HOLDS), 3);
 		for (int i = 0; i < 3; i++)
-			let_go(test, &dt->actors[first + i]);
-		KUNIT_EXPECT_EQ(test, nr_actors(test, ACTOR_DONE), first + 3);
-		KUNIT_EXPECT_EQ(test, nrpages(test), 3);
-		delete_all(test);
+			dt_continue(test, &dt->tasks[first + i]);
+		KUNIT_EXPECT_EQ(test, dt_nr_tasks(test, DT_DONE), first + 3);
+		KUNIT_EXPECT_EQ(test, dt_nrpages(test), 3);
+		dt_delete_all(test);
 	}
 }
 
 /* What is beside the range is nobody's business: who sleeps there sleeps on. */
-static void neighbours_sleep_on(struct kunit *test)
+static void neighbours_not_woken(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	pgoff_t next = BASE + (1UL << order);
-	struct actor *actors[2];
+	struct dt_task *tasks[2];
 	void *before_it, *behind_it;
 
-	lay(test, BASE, order, "mz");
-	before_it = put_locked(test, BASE - 1, DAX_ZERO, 0);
-	behind_it = put_locked(test, next, DAX_ZERO, 0);
-	actors[0] = enter(test, job_hold, BASE - 1, 0, true);
-	actors[1] = enter(test, job_hold, next, 0, true);
-	undo(test, BASE, promote(test, BASE, order, true), true);
-	settle(test);
-	KUNIT_EXPECT_STREQ(test, stage(test), "SS");
+	dt_fill(test, BASE, order, "mz");
+	before_it = dt_put_locked(test, BASE - 1, DAX_ZERO, 0);
+	behind_it = dt_put_locked(test, next, DAX_ZERO, 0);
+	tasks[0] = dt_start(test, dt_job_hold, BASE - 1, 0, true);
+	tasks[1] = dt_start(test, dt_job_hold, next, 0, true);
+	dt_undo(test, BASE, dt_promote(test, BASE, order, true), true);
+	dt_wait_idle(test);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "SS");
 	for (int i = 0; i < 2; i++)
-		KUNIT_EXPECT_EQ(test, READ_ONCE(actors[i]->sleeps), 1);
-	unlock(test, BASE - 1, before_it);
-	unlock(test, next, behind_it);
-	settle(test);
-	KUNIT_EXPECT_STREQ(test, stage(test), "HH");
+		KUNIT_EXPECT_EQ(test, READ_ONCE(tasks[i]->sleeps), 1);
+	dt_unlock(test, BASE - 1, before_it);
+	dt_unlock(test, next, behind_it);
+	dt_wait_idle(test);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "HH");
 }
 
 /* --- those who come meanwhile ------------------------------------------- */
@@ -814,27 +814,27 @@ static void neighbours_sleep_on(struct kunit *test)
 static void small_request_waits(struct kunit *test, enum dax_kind kind,
 				bool write)
 {
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	void *large = dax_make_entry(kind, kind == DAX_MAPPED ? BLOCKS : 0,
 				     order);
 	struct dax_promotion *promotion;
-	struct actor *small;
+	struct dt_task *small;
 
-	lay(test, BASE, order, kind == DAX_MAPPED ? "Mz" : "z.");
-	promotion = promote(test, BASE, order, true);
-	small = enter(test, job_hold, BASE + 7, 0, write);
-	KUNIT_ASSERT_STREQ(test, stage(test), "S");
+	dt_fill(test, BASE, order, kind == DAX_MAPPED ? "Mz" : "z.");
+	promotion = dt_promote(test, BASE, order, true);
+	small = dt_start(test, dt_job_hold, BASE + 7, 0, write);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "S");
 	KUNIT_EXPECT_EQ(test, READ_ONCE(small->slept_at), BASE);
-	finish(test, BASE, promotion, large);
-	settle(test);
-	KUNIT_ASSERT_STREQ(test, stage(test), "H");
+	dt_finish(test, BASE, promotion, large);
+	dt_wait_idle(test);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "H");
 	if (kind == DAX_ZERO && write) {
 		KUNIT_EXPECT_PTR_EQ(test, small->entry, dax_make_empty(0));
-		KUNIT_EXPECT_EQ(test, nrpages(test), 1);
+		KUNIT_EXPECT_EQ(test, dt_nrpages(test), 1);
 		return;
 	}
 	KUNIT_EXPECT_PTR_EQ(test, small->entry, large);
-	expect_range(test, BASE, order, dax_make_locked(large));
+	dt_expect_range(test, BASE, order, dax_make_locked(large));
 }
 
 static void small_write_finds_mapped(struct kunit *test)
@@ -855,71 +855,71 @@ static void small_write_demotes_zero(struct kunit *test)
 /* Two promote one range: one does, and the other gets what it has made. */
 static void two_promote(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
-	struct actor *first, *second;
+	unsigned int order = dt_use_promotable(test);
+	struct dt_task *first, *second;
 
-	lay(test, BASE, order, "Mz.");
-	first = enter(test, job_promote, BASE, order, true);
-	second = enter(test, job_promote, BASE + 5, order, true);
-	KUNIT_ASSERT_STREQ(test, stage(test), "HS");
+	dt_fill(test, BASE, order, "Mz.");
+	first = dt_start(test, dt_job_promote, BASE, order, true);
+	second = dt_start(test, dt_job_promote, BASE + 5, order, true);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "HS");
 	KUNIT_EXPECT_TRUE(test, first->promoted);
-	let_go(test, first);
-	KUNIT_ASSERT_STREQ(test, stage(test), "DH");
+	dt_continue(test, first);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "DH");
 	KUNIT_EXPECT_FALSE(test, second->promoted);
 	KUNIT_EXPECT_PTR_EQ(test, second->entry,
 			    dax_make_mapped(BLOCKS, order));
-	let_go(test, second);
-	KUNIT_EXPECT_EQ(test, nr_promoted(test, DAX_PROMOTE_TRY), 1);
-	expect_counts(test);
+	dt_continue(test, second);
+	KUNIT_EXPECT_EQ(test, dt_nr_promoted(test, DAX_PROMOTE_TRY), 1);
+	dt_expect_counts(test);
 }
 
 /* The first gives up, and the second has to do it all. */
 static void two_promote_one_undoes(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
-	struct actor *first, *second;
+	unsigned int order = dt_use_promotable(test);
+	struct dt_task *first, *second;
 
-	lay(test, BASE, order, "Mz.");
-	take_picture(test, &before, BASE, order);
-	first = enter(test, job_promote, BASE, order, true);
-	second = enter(test, job_promote, BASE + 5, order, false);
-	enter(test, job_hold, BASE + 3, order, false);
-	KUNIT_ASSERT_STREQ(test, stage(test), "HSS");
-	let_undo(test, first);
+	dt_fill(test, BASE, order, "Mz.");
+	dt_take_snapshot(test, &before, BASE, order);
+	first = dt_start(test, dt_job_promote, BASE, order, true);
+	second = dt_start(test, dt_job_promote, BASE + 5, order, false);
+	dt_start(test, dt_job_hold, BASE + 3, order, false);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "HSS");
+	continue_undo(test, first);
 	/* The third may not promote, but it may find what the second has. */
-	KUNIT_ASSERT_EQ(test, actor_state(second), ACTOR_HOLDS);
+	KUNIT_ASSERT_EQ(test, dt_state(second), DT_HOLDS);
 	KUNIT_EXPECT_TRUE(test, second->promoted);
-	let_undo(test, second);
-	KUNIT_ASSERT_STREQ(test, stage(test), "DDD");
-	expect_picture(test, &before);
-	KUNIT_EXPECT_EQ(test, nr_promoted(test, DAX_PROMOTE_ROLLBACK), 2);
-	expect_counts(test);
+	continue_undo(test, second);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "DDD");
+	dt_expect_snapshot(test, &before);
+	KUNIT_EXPECT_EQ(test, dt_nr_promoted(test, DAX_PROMOTE_ROLLBACK), 2);
+	dt_expect_counts(test);
 }
 
 /* Both wait for a small one first, and are woken at once. */
 static void two_wait_to_promote(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
-	struct actor *one;
+	unsigned int order = dt_use_promotable(test);
+	struct dt_task *one;
 	void *entry;
 
-	lay(test, BASE, order, "Mz.");
+	dt_fill(test, BASE, order, "Mz.");
 	entry = lock(test, BASE + 4);
-	enter(test, job_promote, BASE, order, true);
-	enter(test, job_promote, BASE + 5, order, true);
-	KUNIT_ASSERT_STREQ(test, stage(test), "SS");
-	unlock(test, BASE + 4, entry);
-	settle(test);
-	one = holder(test);
+	dt_start(test, dt_job_promote, BASE, order, true);
+	dt_start(test, dt_job_promote, BASE + 5, order, true);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "SS");
+	dt_unlock(test, BASE + 4, entry);
+	dt_wait_idle(test);
+	one = dt_holder(test);
 	KUNIT_ASSERT_NOT_NULL(test, one);
 	KUNIT_EXPECT_TRUE(test, one->promoted);
-	let_go(test, one);
-	one = holder(test);
+	dt_continue(test, one);
+	one = dt_holder(test);
 	KUNIT_ASSERT_NOT_NULL(test, one);
 	KUNIT_EXPECT_FALSE(test, one->promoted);
-	let_go(test, one);
-	KUNIT_EXPECT_STREQ(test, stage(test), "DD");
-	expect_counts(test);
+	dt_continue(test, one);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "DD");
+	dt_expect_counts(test);
 }
 
 /* --- walks that meet a promotion ---------------------------------------- */
@@ -930,30 +930,30 @@ static void two_wait_to_promote(struct kunit *test)
  */
 static void walks_wait(struct kunit *test, bool towrite, bool undone)
 {
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	pgoff_t last = BASE + (1UL << order) - 1;
 	const pgoff_t froms[] = { 0, BASE, BASE + 3, BASE + 8, last };
-	struct actor *walkers[ARRAY_SIZE(froms)];
+	struct dt_task *walkers[ARRAY_SIZE(froms)];
 	struct dax_promotion *promotion;
 
-	lay_page(test, BASE, BLOCKS, 'M');
-	lay_page(test, BASE + 8, BLOCKS + 8, 'm');
-	lay_page(test, last, BLOCKS + (last - BASE), towrite ? 'T' : 'M');
-	put_dirty(test, BEYOND, 0);
-	set_mark(test, BEYOND, PAGECACHE_TAG_TOWRITE);
-	promotion = promote(test, BASE + 8, order, true);
+	dt_fill_page(test, BASE, BLOCKS, 'M');
+	dt_fill_page(test, BASE + 8, BLOCKS + 8, 'm');
+	dt_fill_page(test, last, BLOCKS + (last - BASE), towrite ? 'T' : 'M');
+	dt_put_dirty(test, BEYOND, 0);
+	dt_set_mark(test, BEYOND, PAGECACHE_TAG_TOWRITE);
+	promotion = dt_promote(test, BASE + 8, order, true);
 	for (int i = 0; i < ARRAY_SIZE(froms); i++) {
-		walkers[i] = enter(test,
-				   towrite ? job_walk_towrite : job_walk_dirty,
-				   froms[i], 0, false);
-		KUNIT_ASSERT_EQ(test, actor_state(walkers[i]), ACTOR_SLEEPS);
+		walkers[i] = dt_start(test, towrite ? dt_job_walk_towrite :
+						      dt_job_walk_dirty,
+				      froms[i], 0, false);
+		KUNIT_ASSERT_EQ(test, dt_state(walkers[i]), DT_SLEEPS);
 		KUNIT_EXPECT_EQ(test, READ_ONCE(walkers[i]->slept_at), BASE);
 	}
 	if (undone)
-		undo(test, BASE, promotion, true);
+		dt_undo(test, BASE, promotion, true);
 	else
-		finish(test, BASE, promotion, dax_make_mapped(BLOCKS, order));
-	settle(test);
+		dt_finish(test, BASE, promotion, dax_make_mapped(BLOCKS, order));
+	dt_wait_idle(test);
 	for (int i = 0; i < ARRAY_SIZE(froms); i++) {
 		const pgoff_t large[] = { BASE, BEYOND };
 		const pgoff_t small[] = { BASE, last, BEYOND };
@@ -966,8 +966,8 @@ static void walks_wait(struct kunit *test, bool towrite, bool undone)
 		 */
 		if (skip)
 			KUNIT_EXPECT_GT(test, froms[i], BASE);
-		expect_seen(test, walkers[i], undone ? small + skip : large,
-			    undone ? 3 - skip : 2);
+		dt_expect_seen(test, walkers[i], undone ? small + skip : large,
+			       undone ? 3 - skip : 2);
 		KUNIT_EXPECT_EQ(test, walkers[i]->sleeps, 1);
 	}
 }
@@ -998,7 +998,7 @@ static void fsync_finds_small(struct kunit *test)
  */
 static void walk_slept_on_small(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	unsigned int nr = 1U << order;
 	unsigned int offsets[] = { 0, 1, nr / 2, nr - 1 };
 	struct dax_test *dt = test->priv;
@@ -1007,27 +1007,27 @@ static void walk_slept_on_small(struct kunit *test)
 		const pgoff_t starts[] = { BASE };
 		pgoff_t index = BASE + offsets[i];
 		struct dax_promotion *promotion;
-		struct actor *walker;
+		struct dt_task *walker;
 		void *entry;
 
-		lay(test, BASE, order, "z.");
-		lay_page(test, index, 0, offsets[i] & 1 ? 'z' : '.');
-		set_mark(test, index, PAGECACHE_TAG_TOWRITE);
+		dt_fill(test, BASE, order, "z.");
+		dt_fill_page(test, index, 0, offsets[i] & 1 ? 'z' : '.');
+		dt_set_mark(test, index, PAGECACHE_TAG_TOWRITE);
 		entry = lock(test, index);
-		walker = enter(test, job_walk_towrite, 0, 0, false);
-		KUNIT_ASSERT_EQ(test, actor_state(walker), ACTOR_SLEEPS);
+		walker = dt_start(test, dt_job_walk_towrite, 0, 0, false);
+		KUNIT_ASSERT_EQ(test, dt_state(walker), DT_SLEEPS);
 		unlock_quietly(test, index, entry);
-		promotion = promote(test, BASE, order, false);
-		settle(test);
-		KUNIT_ASSERT_EQ(test, actor_state(walker), ACTOR_SLEEPS);
+		promotion = dt_promote(test, BASE, order, false);
+		dt_wait_idle(test);
+		KUNIT_ASSERT_EQ(test, dt_state(walker), DT_SLEEPS);
 		KUNIT_EXPECT_EQ(test, READ_ONCE(walker->sleeps), 2);
 		KUNIT_EXPECT_EQ(test, READ_ONCE(walker->slept_at), BASE);
-		finish(test, BASE, promotion, dax_make_zero(order));
-		settle(test);
-		expect_seen(test, walker, starts, ARRAY_SIZE(starts));
-		delete_all(test);
+		dt_finish(test, BASE, promotion, dax_make_zero(order));
+		dt_wait_idle(test);
+		dt_expect_seen(test, walker, starts, ARRAY_SIZE(starts));
+		dt_delete_all(test);
 	}
-	KUNIT_EXPECT_EQ(test, nr_actors(test, ACTOR_DONE), dt->nr_actors);
+	KUNIT_EXPECT_EQ(test, dt_nr_tasks(test, DT_DONE), dt->nr_tasks);
 }
 
 /* --- a small entry is locked -------------------------------------------- */
@@ -1035,248 +1035,248 @@ static void walk_slept_on_small(struct kunit *test)
 /* It is waited for, wherever it is, and then all is looked at anew. */
 static void locked_is_waited_for(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	unsigned int nr = 1U << order;
 	unsigned int offsets[] = { 0, 9, nr - 1 };
 
 	for (int i = 0; i < ARRAY_SIZE(offsets); i++) {
 		pgoff_t index = BASE + offsets[i];
-		struct actor *huge;
+		struct dt_task *huge;
 		void *entry;
 
-		lay(test, BASE, order, "Mmze");
+		dt_fill(test, BASE, order, "Mmze");
 		entry = lock(test, index);
-		huge = enter(test, job_promote, BASE + 3, order, true);
-		KUNIT_ASSERT_EQ(test, actor_state(huge), ACTOR_SLEEPS);
+		huge = dt_start(test, dt_job_promote, BASE + 3, order, true);
+		KUNIT_ASSERT_EQ(test, dt_state(huge), DT_SLEEPS);
 		KUNIT_EXPECT_EQ(test, READ_ONCE(huge->slept_at), index);
 		KUNIT_EXPECT_EQ(test, READ_ONCE(huge->slept_order), 0);
 
 		/* Three go, one comes, one gets dirty. */
-		delete(test, BASE + 2, dax_make_zero(0));
-		delete(test, BASE + 3, dax_make_empty(0));
-		delete(test, BASE + 4, dax_make_mapped(BLOCKS + 4, 0));
-		lay_page(test, BASE + 4, 0, 'z');
-		set_mark(test, BASE + 5, PAGECACHE_TAG_DIRTY);
+		dt_delete(test, BASE + 2, dax_make_zero(0));
+		dt_delete(test, BASE + 3, dax_make_empty(0));
+		dt_delete(test, BASE + 4, dax_make_mapped(BLOCKS + 4, 0));
+		dt_fill_page(test, BASE + 4, 0, 'z');
+		dt_set_mark(test, BASE + 5, PAGECACHE_TAG_DIRTY);
 		KUNIT_EXPECT_EQ(test, READ_ONCE(huge->sleeps), 1);
 
 		unlock_quietly(test, index, entry);
-		take_picture(test, &before, BASE, order);
-		wake_in_vain(test, index, entry);
-		KUNIT_ASSERT_EQ(test, actor_state(huge), ACTOR_HOLDS);
+		dt_take_snapshot(test, &before, BASE, order);
+		wake_without_unlock(test, index, entry);
+		KUNIT_ASSERT_EQ(test, dt_state(huge), DT_HOLDS);
 		KUNIT_EXPECT_TRUE(test, huge->promoted);
 		expect_large(test, dax_make_locked(dax_make_empty(order)));
-		let_undo(test, huge);
-		expect_picture(test, &before);
-		delete_all(test);
+		continue_undo(test, huge);
+		dt_expect_snapshot(test, &before);
+		dt_delete_all(test);
 	}
-	expect_counts(test);
+	dt_expect_counts(test);
 }
 
 /* It fits when the wait begins, and does not when it ends. */
 static void fragments_while_waiting(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
-	struct actor *huge;
+	unsigned int order = dt_use_promotable(test);
+	struct dt_task *huge;
 	void *entry;
 
-	lay(test, BASE, order, "m.");
+	dt_fill(test, BASE, order, "m.");
 	entry = lock(test, BASE + 4);
-	huge = enter(test, job_promote, BASE, order, true);
-	KUNIT_ASSERT_STREQ(test, stage(test), "S");
-	lay_page(test, BASE + 1, BLOCKS + 1, 'x');
-	unlock(test, BASE + 4, entry);
-	settle(test);
-	KUNIT_ASSERT_STREQ(test, stage(test), "D");
+	huge = dt_start(test, dt_job_promote, BASE, order, true);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "S");
+	dt_fill_page(test, BASE + 1, BLOCKS + 1, 'x');
+	dt_unlock(test, BASE + 4, entry);
+	dt_wait_idle(test);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "D");
 	KUNIT_EXPECT_EQ(test, huge->ret, -ERANGE);
-	expect_counts(test);
+	dt_expect_counts(test);
 }
 
 /* All blocks are others when the wait ends, but they fit as well. */
 static void blocks_change_while_waiting(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	unsigned long others = BLOCKS + 3 * BIT(9);
-	struct actor *huge;
+	struct dt_task *huge;
 	void *entry;
 
-	lay_page(test, BASE + 1, BLOCKS + 1, 'm');
-	lay_page(test, BASE + 4, 0, 'z');
+	dt_fill_page(test, BASE + 1, BLOCKS + 1, 'm');
+	dt_fill_page(test, BASE + 4, 0, 'z');
 	entry = lock(test, BASE + 4);
-	huge = enter(test, job_promote, BASE, order, true);
-	KUNIT_ASSERT_STREQ(test, stage(test), "S");
-	delete(test, BASE + 1, dax_make_mapped(BLOCKS + 1, 0));
-	lay_page(test, BASE + 1, others + 1, 'm');
-	lay_page(test, BASE + 2, others + 2, 'M');
+	huge = dt_start(test, dt_job_promote, BASE, order, true);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "S");
+	dt_delete(test, BASE + 1, dax_make_mapped(BLOCKS + 1, 0));
+	dt_fill_page(test, BASE + 1, others + 1, 'm');
+	dt_fill_page(test, BASE + 2, others + 2, 'M');
 	unlock_quietly(test, BASE + 4, entry);
-	take_picture(test, &before, BASE, order);
-	wake_in_vain(test, BASE + 4, entry);
-	KUNIT_ASSERT_STREQ(test, stage(test), "H");
+	dt_take_snapshot(test, &before, BASE, order);
+	wake_without_unlock(test, BASE + 4, entry);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "H");
 	KUNIT_EXPECT_TRUE(test, huge->promoted);
-	let_undo(test, huge);
-	expect_picture(test, &before);
-	expect_counts(test);
+	continue_undo(test, huge);
+	dt_expect_snapshot(test, &before);
+	dt_expect_counts(test);
 }
 
 /*
  * The wait takes nobody's turn.  When the first is unlocked, the promotion goes
  * on to wait for the second, and the fault that came later gets the first.
  */
-static void promotion_takes_no_turn(struct kunit *test)
+static void promotion_not_exclusive(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
-	struct actor *huge, *small;
+	unsigned int order = dt_use_promotable(test);
+	struct dt_task *huge, *small;
 	void *first, *second;
 
-	lay(test, BASE, order, "m");
+	dt_fill(test, BASE, order, "m");
 	first = lock(test, BASE + 1);
 	second = lock(test, BASE + 2);
-	huge = enter(test, job_promote, BASE, order, true);
-	small = enter(test, job_hold, BASE + 1, 0, true);
-	KUNIT_ASSERT_STREQ(test, stage(test), "SS");
-	unlock(test, BASE + 1, first);
-	settle(test);
-	KUNIT_ASSERT_STREQ(test, stage(test), "SH");
-	unlock(test, BASE + 2, second);
-	let_go(test, small);
-	KUNIT_ASSERT_STREQ(test, stage(test), "HD");
-	let_go(test, huge);
-	expect_counts(test);
+	huge = dt_start(test, dt_job_promote, BASE, order, true);
+	small = dt_start(test, dt_job_hold, BASE + 1, 0, true);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "SS");
+	dt_unlock(test, BASE + 1, first);
+	dt_wait_idle(test);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "SH");
+	dt_unlock(test, BASE + 2, second);
+	dt_continue(test, small);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "HD");
+	dt_continue(test, huge);
+	dt_expect_counts(test);
 }
 
 /* Nor does a fault that came first keep the wakeup from it. */
 static void promotion_is_always_woken(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
-	struct actor *huge, *small;
+	unsigned int order = dt_use_promotable(test);
+	struct dt_task *huge, *small;
 	void *entry;
 
-	lay(test, BASE, order, "m");
+	dt_fill(test, BASE, order, "m");
 	entry = lock(test, BASE + 1);
-	small = enter(test, job_hold, BASE + 1, 0, true);
-	huge = enter(test, job_promote, BASE, order, true);
-	KUNIT_ASSERT_STREQ(test, stage(test), "SS");
-	unlock(test, BASE + 1, entry);
-	settle(test);
+	small = dt_start(test, dt_job_hold, BASE + 1, 0, true);
+	huge = dt_start(test, dt_job_promote, BASE, order, true);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "SS");
+	dt_unlock(test, BASE + 1, entry);
+	dt_wait_idle(test);
 	/* Who of them was the faster makes the other sleep again. */
-	KUNIT_ASSERT_EQ(test, nr_actors(test, ACTOR_HOLDS), 1);
+	KUNIT_ASSERT_EQ(test, dt_nr_tasks(test, DT_HOLDS), 1);
 	KUNIT_EXPECT_EQ(test, READ_ONCE(small->sleeps) +
 			      READ_ONCE(huge->sleeps), 3);
-	let_go(test, holder(test));
-	let_go(test, holder(test));
-	KUNIT_EXPECT_STREQ(test, stage(test), "DD");
+	dt_continue(test, dt_holder(test));
+	dt_continue(test, dt_holder(test));
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "DD");
 }
 
 /* There is an end to it, also if it is always another that is locked. */
 static void waits_have_a_bound(struct kunit *test, unsigned int nr_locked)
 {
-	unsigned int order = use_promotable(test);
-	struct actor *huge;
+	unsigned int order = dt_use_promotable(test);
+	struct dt_task *huge;
 	void *entries[2];
 
-	lay(test, BASE, order, "Mmz.");
+	dt_fill(test, BASE, order, "Mmz.");
 	for (unsigned int i = 0; i < nr_locked; i++)
 		entries[i] = lock(test, BASE + i);
-	take_picture(test, &before, BASE, order);
-	huge = enter(test, job_promote, BASE, order, true);
+	dt_take_snapshot(test, &before, BASE, order);
+	huge = dt_start(test, dt_job_promote, BASE, order, true);
 	for (unsigned int i = 0; i < MAX_WAITS; i++) {
 		unsigned int now = i % nr_locked;
 		unsigned int then = (i + 1) % nr_locked;
 
-		KUNIT_ASSERT_STREQ(test, stage(test), "S");
+		KUNIT_ASSERT_STREQ(test, dt_states(test), "S");
 		KUNIT_EXPECT_EQ(test, READ_ONCE(huge->sleeps), i + 1);
 		if (now == then) {
-			wake_in_vain(test, BASE, entries[0]);
+			wake_without_unlock(test, BASE, entries[0]);
 			continue;
 		}
 		/* That of the two that it does not sleep on is the next. */
 		KUNIT_EXPECT_EQ(test, READ_ONCE(huge->slept_at), BASE + now);
 		unlock_quietly(test, BASE + now, entries[now]);
-		wake_in_vain(test, BASE + now, entries[now]);
+		wake_without_unlock(test, BASE + now, entries[now]);
 		entries[now] = lock(test, BASE + now);
 	}
-	KUNIT_ASSERT_STREQ(test, stage(test), "D");
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "D");
 	KUNIT_EXPECT_EQ(test, huge->ret, -EAGAIN);
 	KUNIT_EXPECT_EQ(test, huge->sleeps, MAX_WAITS);
-	expect_picture(test, &before);
-	KUNIT_EXPECT_EQ(test, nr_promoted(test, DAX_PROMOTE_LOCKED), 1);
-	expect_counts(test);
+	dt_expect_snapshot(test, &before);
+	KUNIT_EXPECT_EQ(test, dt_nr_promoted(test, DAX_PROMOTE_LOCKED), 1);
+	dt_expect_counts(test);
 }
 
-static void one_is_always_locked(struct kunit *test)
+static void one_stays_locked(struct kunit *test)
 {
 	waits_have_a_bound(test, 1);
 }
 
-static void another_is_always_locked(struct kunit *test)
+static void lock_alternates(struct kunit *test)
 {
 	waits_have_a_bound(test, 2);
 }
 
 /* The last of the waits is not in vain. */
-static void unlocked_at_last(struct kunit *test)
+static void unlocked_at_last_wait(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
-	struct actor *huge;
+	unsigned int order = dt_use_promotable(test);
+	struct dt_task *huge;
 	void *entry;
 
-	lay(test, BASE, order, "Mmz.");
+	dt_fill(test, BASE, order, "Mmz.");
 	entry = lock(test, BASE);
-	huge = enter(test, job_promote, BASE, order, true);
+	huge = dt_start(test, dt_job_promote, BASE, order, true);
 	for (unsigned int i = 1; i < MAX_WAITS; i++)
-		wake_in_vain(test, BASE, entry);
-	KUNIT_ASSERT_STREQ(test, stage(test), "S");
-	unlock(test, BASE, entry);
-	settle(test);
-	KUNIT_ASSERT_STREQ(test, stage(test), "H");
+		wake_without_unlock(test, BASE, entry);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "S");
+	dt_unlock(test, BASE, entry);
+	dt_wait_idle(test);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "H");
 	KUNIT_EXPECT_TRUE(test, huge->promoted);
 	KUNIT_EXPECT_EQ(test, huge->sleeps, MAX_WAITS);
 }
 
 /* All is deleted while it waits: it goes on as where nothing was. */
-static void gone_while_waiting(struct kunit *test)
+static void deleted_while_waiting(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
-	struct actor *huge;
+	unsigned int order = dt_use_promotable(test);
+	struct dt_task *huge;
 	void *entry;
 
-	lay_page(test, BASE + 3, BLOCKS + 3, 'M');
+	dt_fill_page(test, BASE + 3, BLOCKS + 3, 'M');
 	entry = lock(test, BASE + 3);
-	huge = enter(test, job_promote, BASE, order, true);
-	KUNIT_ASSERT_STREQ(test, stage(test), "S");
-	delete(test, BASE + 3, entry);
-	settle(test);
-	KUNIT_ASSERT_STREQ(test, stage(test), "H");
+	huge = dt_start(test, dt_job_promote, BASE, order, true);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "S");
+	dt_delete(test, BASE + 3, entry);
+	dt_wait_idle(test);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "H");
 	KUNIT_EXPECT_FALSE(test, huge->promoted);
 	KUNIT_EXPECT_PTR_EQ(test, huge->entry, dax_make_empty(order));
-	KUNIT_EXPECT_EQ(test, nrpages(test), 1UL << order);
-	KUNIT_EXPECT_FALSE(test, marked(test, BASE, PAGECACHE_TAG_DIRTY));
-	KUNIT_EXPECT_EQ(test, nr_promoted(test, DAX_PROMOTE_GONE), 1);
-	expect_counts(test);
-	let_go(test, huge);
-	expect_range(test, BASE, order, dax_make_empty(order));
+	KUNIT_EXPECT_EQ(test, dt_nrpages(test), 1UL << order);
+	KUNIT_EXPECT_FALSE(test, dt_marked(test, BASE, PAGECACHE_TAG_DIRTY));
+	KUNIT_EXPECT_EQ(test, dt_nr_promoted(test, DAX_PROMOTE_GONE), 1);
+	dt_expect_counts(test);
+	dt_continue(test, huge);
+	dt_expect_range(test, BASE, order, dax_make_empty(order));
 }
 
 /*
  * Another one's large entry is there instead.  It is locked, so it is waited
  * for, and it is larger or as large as what was asked for.
  */
-static void large_while_waiting(struct kunit *test)
+static void replaced_while_waiting(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 
 	for (unsigned int more = 0; more <= 9; more += 9) {
 		unsigned int larger = order + more;
-		void *large = make_entry(DAX_MAPPED, larger);
+		void *large = dt_make_entry(DAX_MAPPED, larger);
 		struct dax_test *dt = test->priv;
 		XA_STATE(small, &dt->mapping->i_pages, BASE + 3);
 		XA_STATE_ORDER(xas, &dt->mapping->i_pages, BASE, larger);
-		struct actor *huge;
+		struct dt_task *huge;
 		void *entry;
 
-		lay_page(test, BASE + 3, BLOCKS + 3, 'M');
+		dt_fill_page(test, BASE + 3, BLOCKS + 3, 'M');
 		entry = lock(test, BASE + 3);
-		huge = enter(test, job_promote, BASE, order, true);
-		KUNIT_ASSERT_EQ(test, actor_state(huge), ACTOR_SLEEPS);
+		huge = dt_start(test, dt_job_promote, BASE, order, true);
+		KUNIT_ASSERT_EQ(test, dt_state(huge), DT_SLEEPS);
 
 		xas_lock_irq(&xas);
 		dax_delete_entry(&small, entry, DAX_DELETE_TRUNCATE);
@@ -1284,41 +1284,41 @@ static void large_while_waiting(struct kunit *test)
 		dt->mapping->nrpages += dax_entry_nr_pages(large);
 		xas_unlock_irq(&xas);
 		KUNIT_ASSERT_EQ(test, xas_error(&xas), 0);
-		settle(test);
-		KUNIT_ASSERT_EQ(test, actor_state(huge), ACTOR_SLEEPS);
+		dt_wait_idle(test);
+		KUNIT_ASSERT_EQ(test, dt_state(huge), DT_SLEEPS);
 		KUNIT_EXPECT_EQ(test, READ_ONCE(huge->slept_order), larger);
-		unlock(test, BASE, large);
-		settle(test);
-		KUNIT_ASSERT_EQ(test, actor_state(huge), ACTOR_HOLDS);
+		dt_unlock(test, BASE, large);
+		dt_wait_idle(test);
+		KUNIT_ASSERT_EQ(test, dt_state(huge), DT_HOLDS);
 		KUNIT_EXPECT_FALSE(test, huge->promoted);
 		KUNIT_EXPECT_PTR_EQ(test, huge->entry, large);
-		let_go(test, huge);
-		expect_range(test, BASE, larger, large);
-		delete_all(test);
+		dt_continue(test, huge);
+		dt_expect_range(test, BASE, larger, large);
+		dt_delete_all(test);
 	}
-	KUNIT_EXPECT_EQ(test, nr_promoted(test, DAX_PROMOTE_GONE), 2);
-	expect_counts(test);
+	KUNIT_EXPECT_EQ(test, dt_nr_promoted(test, DAX_PROMOTE_GONE), 2);
+	dt_expect_counts(test);
 }
 
 /* The one that was locked goes, and the others are promoted. */
-static void locked_one_goes(struct kunit *test)
+static void locked_one_deleted(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
-	struct actor *huge;
+	unsigned int order = dt_use_promotable(test);
+	struct dt_task *huge;
 	void *entry;
 
-	lay(test, BASE, order, "Mz");
+	dt_fill(test, BASE, order, "Mz");
 	entry = lock(test, BASE + 4);
-	huge = enter(test, job_promote, BASE, order, true);
-	KUNIT_ASSERT_STREQ(test, stage(test), "S");
-	delete(test, BASE + 4, entry);
-	settle(test);
-	KUNIT_ASSERT_STREQ(test, stage(test), "H");
+	huge = dt_start(test, dt_job_promote, BASE, order, true);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "S");
+	dt_delete(test, BASE + 4, entry);
+	dt_wait_idle(test);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "H");
 	KUNIT_EXPECT_TRUE(test, huge->promoted);
-	let_undo(test, huge);
-	KUNIT_EXPECT_PTR_EQ(test, peek(test, BASE + 4), NULL);
-	KUNIT_EXPECT_EQ(test, nrpages(test), (1UL << order) - 1);
-	expect_counts(test);
+	continue_undo(test, huge);
+	KUNIT_EXPECT_PTR_EQ(test, dt_peek(test, BASE + 4), NULL);
+	KUNIT_EXPECT_EQ(test, dt_nrpages(test), (1UL << order) - 1);
+	dt_expect_counts(test);
 }
 
 static struct kunit_case dax_promote_cases[] = {
@@ -1327,28 +1327,28 @@ static struct kunit_case dax_promote_cases[] = {
 	KUNIT_CASE_PARAM(promote_first_blocks, promotable_gen_params),
 	KUNIT_CASE_PARAM(promote_mapped_after_zero, promotable_gen_params),
 	KUNIT_CASE_PARAM(promote_to_zero, promotable_gen_params),
-	KUNIT_CASE_PARAM(nothing_to_promote, promotable_gen_params),
-	KUNIT_CASE_PARAM(promotion_not_wanted, promotable_gen_params),
+	KUNIT_CASE_PARAM(no_small_entries, promotable_gen_params),
+	KUNIT_CASE_PARAM(promotion_not_allowed, promotable_gen_params),
 	KUNIT_CASE(promotion_too_large),
 	KUNIT_CASE(promote_each_order),
-	KUNIT_CASE_PARAM(other_order_in_the_way, promotable_gen_params),
+	KUNIT_CASE_PARAM(intermediate_order_refuses, promotable_gen_params),
 
 	KUNIT_CASE_PARAM(fragmented, promotable_gen_params),
 	KUNIT_CASE_PARAM(not_aligned, promotable_gen_params),
 	KUNIT_CASE_PARAM(two_runs, promotable_gen_params),
-	KUNIT_CASE_PARAM(block_before_its_range, promotable_gen_params),
+	KUNIT_CASE_PARAM(block_before_range_start, promotable_gen_params),
 	KUNIT_CASE_PARAM(fragmented_and_locked, promotable_gen_params),
 	KUNIT_CASE_PARAM(peek_at_promotion, promotable_gen_params),
 	KUNIT_CASE_PARAM(count_pages_with_blocks, promotable_gen_params),
 
-	KUNIT_CASE_PARAM(marks_go_over, promotable_gen_params),
-	KUNIT_CASE_PARAM(only_to_be_flushed, promotable_gen_params),
-	KUNIT_CASE_PARAM(fsync_begins_meanwhile, promotable_gen_params),
+	KUNIT_CASE_PARAM(marks_transferred, promotable_gen_params),
+	KUNIT_CASE_PARAM(towrite_without_dirty, promotable_gen_params),
+	KUNIT_CASE_PARAM(fsync_during_promotion, promotable_gen_params),
 
 	KUNIT_CASE_PARAM(replacement_wakes_all, promotable_gen_params),
 	KUNIT_CASE_PARAM(undo_wakes_all, promotable_gen_params),
 	KUNIT_CASE_PARAM(undo_wakes_all_inside, promotable_gen_params),
-	KUNIT_CASE_PARAM(neighbours_sleep_on, promotable_gen_params),
+	KUNIT_CASE_PARAM(neighbours_not_woken, promotable_gen_params),
 
 	KUNIT_CASE_PARAM(small_write_finds_mapped, promotable_gen_params),
 	KUNIT_CASE_PARAM(small_read_finds_zero, promotable_gen_params),
@@ -1366,21 +1366,21 @@ static struct kunit_case dax_promote_cases[] = {
 	KUNIT_CASE_PARAM(locked_is_waited_for, promotable_gen_params),
 	KUNIT_CASE_PARAM(fragments_while_waiting, promotable_gen_params),
 	KUNIT_CASE_PARAM(blocks_change_while_waiting, promotable_gen_params),
-	KUNIT_CASE_PARAM(promotion_takes_no_turn, promotable_gen_params),
+	KUNIT_CASE_PARAM(promotion_not_exclusive, promotable_gen_params),
 	KUNIT_CASE_PARAM(promotion_is_always_woken, promotable_gen_params),
-	KUNIT_CASE_PARAM(one_is_always_locked, promotable_gen_params),
-	KUNIT_CASE_PARAM(another_is_always_locked, promotable_gen_params),
-	KUNIT_CASE_PARAM(unlocked_at_last, promotable_gen_params),
-	KUNIT_CASE_PARAM(gone_while_waiting, promotable_gen_params),
-	KUNIT_CASE_PARAM(large_while_waiting, promotable_gen_params),
-	KUNIT_CASE_PARAM(locked_one_goes, promotable_gen_params),
+	KUNIT_CASE_PARAM(one_stays_locked, promotable_gen_params),
+	KUNIT_CASE_PARAM(lock_alternates, promotable_gen_params),
+	KUNIT_CASE_PARAM(unlocked_at_last_wait, promotable_gen_params),
+	KUNIT_CASE_PARAM(deleted_while_waiting, promotable_gen_params),
+	KUNIT_CASE_PARAM(replaced_while_waiting, promotable_gen_params),
+	KUNIT_CASE_PARAM(locked_one_deleted, promotable_gen_params),
 	{}
 };
 
 static struct kunit_suite dax_promote_suite = {
 	.name = "dax_promote",
-	.init = dax_stage_init,
-	.exit = dax_stage_exit,
+	.init = dax_test_init,
+	.exit = dax_test_exit,
 	.test_cases = dax_promote_cases,
 };
 

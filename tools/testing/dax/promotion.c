@@ -12,7 +12,7 @@
 
 #include "dax-internal.h"
 #include "hooks.h"
-#include "../../../fs/tests/dax_stage.h"
+#include "../../../fs/tests/dax_kunit_lib.h"
 
 static const struct order_param promotable[] = {
 	{ "order 4", 4 },
@@ -22,7 +22,7 @@ static const struct order_param promotable[] = {
 KUNIT_ARRAY_PARAM_DESC(promotable, promotable, desc);
 
 static struct kunit *the_test;
-static struct picture before;
+static struct dt_snapshot before;
 
 /* Who was woken first is held back until it is told to go on. */
 static int hold_back;
@@ -30,7 +30,7 @@ static bool held_back;
 
 static int promotion_init(struct kunit *test)
 {
-	int ret = dax_stage_init(test);
+	int ret = dax_test_init(test);
 	struct dax_test *dt = test->priv;
 
 	the_test = test;
@@ -43,13 +43,13 @@ static int promotion_init(struct kunit *test)
 /* The events tell the same as the counters, and nothing is left over. */
 static void promotion_exit(struct kunit *test)
 {
-	send_home(test);
+	dt_join_all(test);
 	WRITE_ONCE(shim_resume_hook, NULL);
 	remove_hooks();
 	for (int i = 0; i < NR_DAX_PROMOTE; i++)
-		KUNIT_EXPECT_EQ(test, nr_promote[i], nr_promoted(test, i));
-	expect_counts(test);
-	dax_stage_exit(test);
+		KUNIT_EXPECT_EQ(test, nr_promote[i], dt_nr_promoted(test, i));
+	dt_expect_counts(test);
+	dax_test_exit(test);
 	KUNIT_EXPECT_EQ(test, shim_nr_nodes, 0);
 }
 
@@ -59,7 +59,7 @@ static void promotion_exit(struct kunit *test)
 #define DOTS		"......................................................."
 #define LONELY		"m" DOTS DOTS DOTS DOTS DOTS DOTS DOTS DOTS DOTS DOTS
 
-/* The cycles of lay() that a test is to be run with, at a start. */
+/* The cycles of dt_fill() that a test is to be run with, at a start. */
 struct layout {
 	pgoff_t start;
 	const char *cycle;
@@ -79,7 +79,7 @@ static const struct layout layouts[] = {
  */
 static void promotion_without_memory(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	unsigned int refused = 0;
 
 	for (int i = 0; i < ARRAY_SIZE(layouts); i++) {
@@ -87,8 +87,8 @@ static void promotion_without_memory(struct kunit *test)
 		unsigned long nodes;
 		unsigned int n;
 
-		lay(test, start, order, layouts[i].cycle);
-		take_picture(test, &before, start, order);
+		dt_fill(test, start, order, layouts[i].cycle);
+		dt_take_snapshot(test, &before, start, order);
 		nodes = shim_nr_nodes;
 		for (n = 0;; n++) {
 			struct dax_test *dt = test->priv;
@@ -103,11 +103,11 @@ static void promotion_without_memory(struct kunit *test)
 			fail_from(LONG_MAX, LONG_MAX);
 			if (!ret) {
 				KUNIT_ASSERT_NOT_NULL(test, promotion);
-				undo(test, start, promotion, true);
+				dt_undo(test, start, promotion, true);
 				break;
 			}
 			KUNIT_ASSERT_EQ(test, ret, -ENOMEM);
-			expect_picture(test, &before);
+			dt_expect_snapshot(test, &before);
 			/* The way to a root entry may have been begun. */
 			if (i)
 				KUNIT_EXPECT_EQ(test, shim_nr_nodes, nodes);
@@ -115,8 +115,8 @@ static void promotion_without_memory(struct kunit *test)
 		}
 		KUNIT_EXPECT_GT(test, n, 0);
 		refused += n;
-		expect_picture(test, &before);
-		delete_all(test);
+		dt_expect_snapshot(test, &before);
+		dt_delete_all(test);
 	}
 	KUNIT_EXPECT_EQ(test, nr_promote[DAX_PROMOTE_NO_MEMORY], refused);
 }
@@ -124,15 +124,15 @@ static void promotion_without_memory(struct kunit *test)
 /* Just one fails: it may be one that another try makes up for, or not. */
 static void promotion_without_one_node(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	unsigned int promoted = 0;
 
 	for (int i = 0; i < ARRAY_SIZE(layouts); i++) {
 		pgoff_t start = layouts[i].start;
 		long n = 0;
 
-		lay(test, start, order, layouts[i].cycle);
-		take_picture(test, &before, start, order);
+		dt_fill(test, start, order, layouts[i].cycle);
+		dt_take_snapshot(test, &before, start, order);
 		do {
 			struct dax_test *dt = test->priv;
 			XA_STATE_ORDER(xas, &dt->mapping->i_pages, start, order);
@@ -146,15 +146,15 @@ static void promotion_without_one_node(struct kunit *test)
 			n++;
 			if (!ret) {
 				KUNIT_ASSERT_NOT_NULL(test, promotion);
-				undo(test, start, promotion, true);
+				dt_undo(test, start, promotion, true);
 				promoted++;
 			} else {
 				KUNIT_EXPECT_EQ(test, ret, -ENOMEM);
 			}
-			expect_picture(test, &before);
+			dt_expect_snapshot(test, &before);
 		} while (nr_allocations >= n);
 		KUNIT_EXPECT_GT(test, n, 1);
-		delete_all(test);
+		dt_delete_all(test);
 	}
 	KUNIT_EXPECT_GT(test, promoted, ARRAY_SIZE(layouts));
 }
@@ -162,26 +162,26 @@ static void promotion_without_one_node(struct kunit *test)
 /* It must not fail, so it does not even ask. */
 static void undo_takes_no_memory(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 
 	for (int i = 0; i < ARRAY_SIZE(layouts); i++) {
 		for (int with_zero = 0; with_zero < 2; with_zero++) {
 			pgoff_t start = layouts[i].start;
 			struct dax_promotion *promotion;
 
-			lay(test, start, order, layouts[i].cycle);
-			take_picture(test, &before, start, order);
-			promotion = promote(test, start, order, true);
+			dt_fill(test, start, order, layouts[i].cycle);
+			dt_take_snapshot(test, &before, start, order);
+			promotion = dt_promote(test, start, order, true);
 			/* It brings its own nodes, whatever was done since. */
-			put(test, BEYOND, DAX_ZERO, 0);
+			dt_put(test, BEYOND, DAX_ZERO, 0);
 			fail_from(0, LONG_MAX);
-			undo(test, start, promotion, with_zero);
+			dt_undo(test, start, promotion, with_zero);
 			KUNIT_EXPECT_EQ(test, nr_allocations, 0);
 			fail_from(LONG_MAX, LONG_MAX);
-			delete(test, BEYOND, dax_make_zero(0));
-			picture_undone(&before, false, with_zero);
-			expect_picture(test, &before);
-			delete_all(test);
+			dt_delete(test, BEYOND, dax_make_zero(0));
+			dt_snapshot_undone(&before, false, with_zero);
+			dt_expect_snapshot(test, &before);
+			dt_delete_all(test);
 		}
 	}
 	/* And no page table changes by it alone. */
@@ -190,13 +190,13 @@ static void undo_takes_no_memory(struct kunit *test)
 
 static void finish_takes_no_memory(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	struct dax_promotion *promotion;
 
-	lay(test, BASE, order, "mz.");
-	promotion = promote(test, BASE, order, true);
+	dt_fill(test, BASE, order, "mz.");
+	promotion = dt_promote(test, BASE, order, true);
 	fail_from(0, LONG_MAX);
-	finish(test, BASE, promotion, dax_make_mapped(BLOCKS, order));
+	dt_finish(test, BASE, promotion, dax_make_mapped(BLOCKS, order));
 	KUNIT_EXPECT_EQ(test, nr_allocations, 0);
 	KUNIT_EXPECT_EQ(test, nr_unmaps, 0);
 }
@@ -207,7 +207,7 @@ static pgoff_t between_start;
 static unsigned int between_order;
 
 /*
- * The director promotes what there is by @cycle, and each time that it drops
+ * The driver promotes what there is by @cycle, and each time that it drops
  * the xa_lock for an allocation, @act is the case: at the first of them, then
  * in another round at the second, and so on.  Then @check looks at what came
  * of it, with an error or an entry.
@@ -217,7 +217,7 @@ static void meet_between(struct kunit *test, const struct layout *layout,
 			 void (*check)(struct kunit *test, int ret, void *entry,
 				       struct dax_promotion *promotion))
 {
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	pgoff_t start = layout->start;
 	struct dax_promotion *promotion;
 	long n = 0;
@@ -231,7 +231,7 @@ static void meet_between(struct kunit *test, const struct layout *layout,
 		void *entry;
 
 		promotion = NULL;
-		lay(test, start, order, layout->cycle);
+		dt_fill(test, start, order, layout->cycle);
 		act_after = n;
 		while_unlocked = act;
 		fail_atomic = true;
@@ -241,7 +241,7 @@ static void meet_between(struct kunit *test, const struct layout *layout,
 		if (while_unlocked)
 			break;
 		check(test, ret, entry, promotion);
-		delete_all(test);
+		dt_delete_all(test);
 		n++;
 	}
 	/* There are not as many allocations: nobody has acted. */
@@ -249,8 +249,8 @@ static void meet_between(struct kunit *test, const struct layout *layout,
 	KUNIT_EXPECT_GT(test, n, 0);
 	KUNIT_ASSERT_EQ(test, ret, 0);
 	KUNIT_ASSERT_NOT_NULL(test, promotion);
-	undo(test, start, promotion, true);
-	delete_all(test);
+	dt_undo(test, start, promotion, true);
+	dt_delete_all(test);
 }
 
 /* Each layout has a page free at the fourth place, and a mapped one. */
@@ -261,8 +261,8 @@ static void one_more(void)
 {
 	/* The one that acts needs memory, too. */
 	fail_atomic = false;
-	lay_page(the_test, between_start + 3, BLOCKS + 3, 'T');
-	take_picture(the_test, &before, between_start, between_order);
+	dt_fill_page(the_test, between_start + 3, BLOCKS + 3, 'T');
+	dt_take_snapshot(the_test, &before, between_start, between_order);
 	fail_atomic = true;
 }
 
@@ -272,9 +272,9 @@ static void check_promoted(struct kunit *test, int ret, void *entry,
 	KUNIT_ASSERT_EQ(test, ret, 0);
 	KUNIT_ASSERT_NOT_NULL(test, promotion);
 	KUNIT_EXPECT_PTR_EQ(test, entry, dax_make_empty(between_order));
-	undo(test, between_start, promotion, true);
-	picture_undone(&before, false, true);
-	expect_picture(test, &before);
+	dt_undo(test, between_start, promotion, true);
+	dt_snapshot_undone(&before, false, true);
+	dt_expect_snapshot(test, &before);
 }
 
 /* One more comes: it is promoted, too, with its marks. */
@@ -287,8 +287,8 @@ static void one_more_between(struct kunit *test)
 static void an_odd_one(void)
 {
 	fail_atomic = false;
-	lay_page(the_test, between_start + 3, BLOCKS + 3, 'x');
-	take_picture(the_test, &before, between_start, between_order);
+	dt_fill_page(the_test, between_start + 3, BLOCKS + 3, 'x');
+	dt_take_snapshot(the_test, &before, between_start, between_order);
 	fail_atomic = true;
 }
 
@@ -296,7 +296,7 @@ static void check_fragmented(struct kunit *test, int ret, void *entry,
 			     struct dax_promotion *promotion)
 {
 	KUNIT_EXPECT_EQ(test, ret, -ERANGE);
-	expect_picture(test, &before);
+	dt_expect_snapshot(test, &before);
 }
 
 /* One comes that does not fit: all stays as it is. */
@@ -309,7 +309,7 @@ static void odd_one_between(struct kunit *test)
 static void all_go(void)
 {
 	fail_atomic = false;
-	delete_all(the_test);
+	dt_delete_all(the_test);
 	fail_atomic = true;
 }
 
@@ -321,11 +321,11 @@ static void check_inserted(struct kunit *test, int ret, void *entry,
 	KUNIT_ASSERT_EQ(test, ret, 0);
 	KUNIT_EXPECT_NULL(test, promotion);
 	KUNIT_EXPECT_PTR_EQ(test, entry, empty);
-	expect_range(test, between_start, between_order, dax_make_locked(empty));
-	KUNIT_EXPECT_EQ(test, nrpages(test), 1UL << between_order);
-	KUNIT_EXPECT_FALSE(test, marked(test, between_start,
-					PAGECACHE_TAG_DIRTY));
-	unlock(test, between_start, entry);
+	dt_expect_range(test, between_start, between_order, dax_make_locked(empty));
+	KUNIT_EXPECT_EQ(test, dt_nrpages(test), 1UL << between_order);
+	KUNIT_EXPECT_FALSE(test, dt_marked(test, between_start,
+					   PAGECACHE_TAG_DIRTY));
+	dt_unlock(test, between_start, entry);
 }
 
 /* All of them go: it goes on as where nothing was. */
@@ -339,21 +339,21 @@ static void all_go_between(struct kunit *test)
 static void a_large_one(void)
 {
 	fail_atomic = false;
-	delete_all(the_test);
-	put(the_test, between_start, DAX_MAPPED, between_order);
+	dt_delete_all(the_test);
+	dt_put(the_test, between_start, DAX_MAPPED, between_order);
 	fail_atomic = true;
 }
 
 static void check_large(struct kunit *test, int ret, void *entry,
 			struct dax_promotion *promotion)
 {
-	void *large = make_entry(DAX_MAPPED, between_order);
+	void *large = dt_make_entry(DAX_MAPPED, between_order);
 
 	KUNIT_ASSERT_EQ(test, ret, 0);
 	KUNIT_EXPECT_NULL(test, promotion);
 	KUNIT_EXPECT_PTR_EQ(test, entry, large);
-	unlock(test, between_start, entry);
-	expect_range(test, between_start, between_order, large);
+	dt_unlock(test, between_start, entry);
+	dt_expect_range(test, between_start, between_order, large);
 }
 
 /* Somebody else has put a large one there: that is locked. */
@@ -366,8 +366,8 @@ static void large_one_between(struct kunit *test)
 static void a_larger_zero(void)
 {
 	fail_atomic = false;
-	delete_all(the_test);
-	put(the_test, between_start, DAX_ZERO, between_order + 9);
+	dt_delete_all(the_test);
+	dt_put(the_test, between_start, DAX_ZERO, between_order + 9);
 	fail_atomic = true;
 }
 
@@ -380,9 +380,9 @@ static void larger_zero_between(struct kunit *test)
 
 static void one_gets_dirty(void)
 {
-	set_mark(the_test, between_start, PAGECACHE_TAG_DIRTY);
-	set_mark(the_test, between_start, PAGECACHE_TAG_TOWRITE);
-	take_picture(the_test, &before, between_start, between_order);
+	dt_set_mark(the_test, between_start, PAGECACHE_TAG_DIRTY);
+	dt_set_mark(the_test, between_start, PAGECACHE_TAG_TOWRITE);
+	dt_take_snapshot(the_test, &before, between_start, between_order);
 }
 
 /* A mark comes: it is on the large one, and comes back. */
@@ -405,19 +405,19 @@ static void one_gets_locked(void)
 /* One gets locked: it is waited for. */
 static void locked_one_between(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
-	struct actor *huge;
+	unsigned int order = dt_use_promotable(test);
+	struct dt_task *huge;
 
-	lay(test, BASE, order, "m");
+	dt_fill(test, BASE, order, "m");
 	while_unlocked = one_gets_locked;
-	huge = enter(test, job_promote, BASE, order, true);
-	KUNIT_ASSERT_STREQ(test, stage(test), "S");
+	huge = dt_start(test, dt_job_promote, BASE, order, true);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "S");
 	KUNIT_EXPECT_EQ(test, READ_ONCE(huge->slept_at), BASE + 4);
-	unlock(test, BASE + 4, dax_make_mapped(BLOCKS + 4, 0));
-	settle(test);
-	KUNIT_ASSERT_STREQ(test, stage(test), "H");
+	dt_unlock(test, BASE + 4, dax_make_mapped(BLOCKS + 4, 0));
+	dt_wait_idle(test);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "H");
 	KUNIT_EXPECT_TRUE(test, huge->promoted);
-	let_go(test, huge);
+	dt_continue(test, huge);
 }
 
 /* Somebody else who promotes the same, and finishes when we sleep on him. */
@@ -442,7 +442,7 @@ static int rival_thread(void *data)
 		rival.promoted = promotion;
 	complete_all(&rival.there);
 	if (promotion) {
-		while (READ_ONCE(rival.dt->director->__state) !=
+		while (READ_ONCE(rival.dt->driver->__state) !=
 		       TASK_UNINTERRUPTIBLE)
 			usleep_range(100, 1000);
 		xas_lock_irq(&xas);
@@ -466,7 +466,7 @@ static void rival_promotes(void)
 /* Two promote at once: the second waits for what the first has made. */
 static void rival_promotes_between(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	struct dax_test *dt = test->priv;
 	XA_STATE_ORDER(xas, &dt->mapping->i_pages, BASE, order);
 	void *large = dax_make_mapped(BLOCKS, order);
@@ -474,7 +474,7 @@ static void rival_promotes_between(struct kunit *test)
 	void *entry;
 
 	between_order = order;
-	lay(test, BASE, order, "mMz.");
+	dt_fill(test, BASE, order, "mMz.");
 	rival.dt = dt;
 	rival.promoted = false;
 	init_completion(&rival.there);
@@ -489,7 +489,7 @@ static void rival_promotes_between(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, promotion);
 	KUNIT_EXPECT_PTR_EQ(test, entry, large);
 	dax_unlock_entry(&xas, entry);
-	expect_range(test, BASE, order, large);
+	dt_expect_range(test, BASE, order, large);
 	KUNIT_EXPECT_EQ(test, nr_promote[DAX_PROMOTE_GONE], 1);
 	KUNIT_EXPECT_EQ(test, nr_promote[DAX_PROMOTE_DONE], 1);
 }
@@ -512,51 +512,51 @@ static void hold_back_first(void)
  */
 static void woken_but_not_run(struct kunit *test, bool undone)
 {
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	pgoff_t index = BASE + 3;
 	struct dax_promotion *promotion;
-	struct actor *actors[3];
+	struct dt_task *tasks[3];
 	void *entry;
 
-	lay(test, BASE, order, "Mz.m");
-	entry = grab(test, index, 0, true);
+	dt_fill(test, BASE, order, "Mz.m");
+	entry = dt_grab(test, index, 0, true);
 	for (int i = 0; i < 3; i++)
-		actors[i] = enter(test, job_hold, index, 0, true);
-	KUNIT_ASSERT_STREQ(test, stage(test), "SSS");
+		tasks[i] = dt_start(test, dt_job_hold, index, 0, true);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "SSS");
 	WRITE_ONCE(hold_back, 1);
 	WRITE_ONCE(shim_resume_hook, hold_back_first);
-	unlock(test, index, entry);
+	dt_unlock(test, index, entry);
 	while (!READ_ONCE(held_back))
 		usleep_range(100, 1000);
-	promotion = promote(test, BASE, order, true);
+	promotion = dt_promote(test, BASE, order, true);
 
 	/* The alarm ends it if they are not woken. */
 	for (int i = 1; i < 3; i++)
-		while (READ_ONCE(actors[i]->sleeps) < 2)
+		while (READ_ONCE(tasks[i]->sleeps) < 2)
 			usleep_range(100, 1000);
-	KUNIT_EXPECT_EQ(test, READ_ONCE(actors[0]->sleeps), 1);
+	KUNIT_EXPECT_EQ(test, READ_ONCE(tasks[0]->sleeps), 1);
 	WRITE_ONCE(held_back, false);
-	settle(test);
-	KUNIT_ASSERT_STREQ(test, stage(test), "SSS");
+	dt_wait_idle(test);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "SSS");
 	for (int i = 0; i < 3; i++) {
-		KUNIT_EXPECT_EQ(test, READ_ONCE(actors[i]->sleeps), 2);
-		KUNIT_EXPECT_EQ(test, READ_ONCE(actors[i]->slept_at), BASE);
+		KUNIT_EXPECT_EQ(test, READ_ONCE(tasks[i]->sleeps), 2);
+		KUNIT_EXPECT_EQ(test, READ_ONCE(tasks[i]->slept_at), BASE);
 	}
 
 	if (undone)
-		undo(test, BASE, promotion, true);
+		dt_undo(test, BASE, promotion, true);
 	else
-		finish(test, BASE, promotion, dax_make_mapped(BLOCKS, order));
-	settle(test);
+		dt_finish(test, BASE, promotion, dax_make_mapped(BLOCKS, order));
+	dt_wait_idle(test);
 	for (int i = 0; i < 3; i++) {
-		struct actor *actor = holder(test);
+		struct dt_task *task = dt_holder(test);
 
-		KUNIT_ASSERT_NOT_NULL(test, actor);
-		KUNIT_EXPECT_EQ(test, dax_entry_order(actor->entry),
+		KUNIT_ASSERT_NOT_NULL(test, task);
+		KUNIT_EXPECT_EQ(test, dax_entry_order(task->entry),
 				undone ? 0 : order);
-		let_go(test, actor);
+		dt_continue(test, task);
 	}
-	KUNIT_EXPECT_STREQ(test, stage(test), "DDD");
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "DDD");
 }
 
 static void woken_and_finished(struct kunit *test)
@@ -578,7 +578,7 @@ static void unmaps_runs_of_zero(struct kunit *test)
 		"z", "m", "zm", "z.", "mzzzm.ez", "Mzzzzzzzzzzzzzzz",
 		"zzzzzzzz.zzzzzzM",
 	};
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	unsigned int nr = 1U << order;
 
 	for (int i = 0; i < ARRAY_SIZE(cycles); i++) {
@@ -589,11 +589,11 @@ static void unmaps_runs_of_zero(struct kunit *test)
 		struct dax_promotion *promotion;
 		unsigned int runs = 0;
 
-		lay(test, BASE, order, cycles[i]);
-		lay_page(test, BASE - 1, 0, 'z');
-		lay_page(test, BASE + nr, 0, 'z');
+		dt_fill(test, BASE, order, cycles[i]);
+		dt_fill_page(test, BASE - 1, 0, 'z');
+		dt_fill_page(test, BASE + nr, 0, 'z');
 		nr_unmaps = 0;
-		promotion = promote(test, BASE, order, true);
+		promotion = dt_promote(test, BASE, order, true);
 		KUNIT_EXPECT_EQ(test, nr_unmaps, 0);
 		dax_unmap_promoted_zero(&xas, promotion);
 		for (unsigned int page = 0, end; page < nr; page = end + 1) {
@@ -611,34 +611,34 @@ static void unmaps_runs_of_zero(struct kunit *test)
 			runs++;
 		}
 		KUNIT_EXPECT_EQ(test, runs, nr_unmaps);
-		undo(test, BASE, promotion, false);
+		dt_undo(test, BASE, promotion, false);
 		KUNIT_EXPECT_EQ(test, runs, nr_unmaps);
-		delete_all(test);
+		dt_delete_all(test);
 	}
 }
 
 static void small_comes(void)
 {
-	enter(the_test, job_hold, BASE + 1, 0, true);
-	enter(the_test, job_hold, BASE + 2, 0, false);
+	dt_start(the_test, dt_job_hold, BASE + 1, 0, true);
+	dt_start(the_test, dt_job_hold, BASE + 2, 0, false);
 }
 
 /* Who wants a page meanwhile has to wait, be it a zero one or not. */
 static void rivals_sleep_on_unmap(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	struct dax_test *dt = test->priv;
 	XA_STATE_ORDER(xas, &dt->mapping->i_pages, BASE, order);
 	struct dax_promotion *promotion;
 
-	lay(test, BASE, order, "Mzz.");
-	promotion = promote(test, BASE, order, true);
+	dt_fill(test, BASE, order, "Mzz.");
+	promotion = dt_promote(test, BASE, order, true);
 	while_unmapping = small_comes;
 	dax_unmap_promoted_zero(&xas, promotion);
-	KUNIT_EXPECT_STREQ(test, stage(test), "SS");
-	undo(test, BASE, promotion, false);
-	settle(test);
-	KUNIT_EXPECT_STREQ(test, stage(test), "HH");
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "SS");
+	dt_undo(test, BASE, promotion, false);
+	dt_wait_idle(test);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "HH");
 }
 
 /* --- what must not happen unseen ---------------------------------------- */
@@ -647,7 +647,7 @@ static void rivals_sleep_on_unmap(struct kunit *test)
 static void folio_in_the_range(struct kunit *test)
 {
 	static const unsigned int offsets[] = { 0, 1, 9, 15 };
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	/* It would pass for a zero entry of order 0. */
 	static char room[1024] __aligned(512);
 	void *folio = room + 4;
@@ -657,33 +657,33 @@ static void folio_in_the_range(struct kunit *test)
 		pgoff_t index = BASE + offsets[i];
 		int ret;
 
-		lay(test, BASE, order, "M");
-		delete(test, index, dax_make_mapped(BLOCKS + offsets[i], 0));
+		dt_fill(test, BASE, order, "M");
+		dt_delete(test, index, dax_make_mapped(BLOCKS + offsets[i], 0));
 		KUNIT_ASSERT_EQ(test, 0, xa_err(xa_store_irq(&dt->mapping->i_pages,
 							     index, folio,
 							     GFP_KERNEL)));
-		take_picture(test, &before, BASE, order);
-		ret = promote_errno(test, BASE, order);
+		dt_take_snapshot(test, &before, BASE, order);
+		ret = dt_promote_errno(test, BASE, order);
 		KUNIT_EXPECT_TRUE(test, ret == -EIO || ret == -ERANGE);
-		expect_picture(test, &before);
+		dt_expect_snapshot(test, &before);
 		shim_nr_warnings = 0;
 		xa_erase_irq(&dt->mapping->i_pages, index);
-		delete_all(test);
+		dt_delete_all(test);
 	}
 }
 
 /* What is undone is the locked empty entry that a promotion has left. */
 static void undo_needs_empty(struct kunit *test)
 {
-	unsigned int order = use_promotable(test);
+	unsigned int order = dt_use_promotable(test);
 	void *empty = dax_make_empty(order);
 	struct dax_promotion *promotion;
 
-	lay(test, BASE, order, "m");
-	promotion = promote(test, BASE, order, true);
-	replace(test, BASE, empty, dax_make_zero(order));
+	dt_fill(test, BASE, order, "m");
+	promotion = dt_promote(test, BASE, order, true);
+	dt_replace(test, BASE, empty, dax_make_zero(order));
 	KUNIT_EXPECT_EQ(test, shim_nr_warnings, 0);
-	undo(test, BASE, promotion, true);
+	dt_undo(test, BASE, promotion, true);
 	KUNIT_EXPECT_NE(test, shim_nr_warnings, 0);
 	shim_nr_warnings = 0;
 }

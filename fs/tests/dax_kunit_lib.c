@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The stage of the KUnit tests of the DAX entries: actors, and the props that
- * more than one file of tests has in hand.  See dax_stage.h.
+ * The stage of the KUnit tests of the DAX entries: tasks, and the props that
+ * more than one file of tests has in hand.  See dax_kunit_lib.h.
  */
 
 #include <kunit/test.h>
@@ -20,11 +20,11 @@
 
 #include "../dax-internal.h"
 #include "../dax-trace.h"
-#include "dax_stage.h"
+#include "dax_kunit_lib.h"
 
-/* --- actors ------------------------------------------------------------- */
+/* --- tasks ------------------------------------------------------------- */
 
-struct address_space *new_mapping(struct kunit *test, struct super_block *sb)
+struct address_space *dt_new_mapping(struct kunit *test, struct super_block *sb)
 {
 	struct inode *inode = kzalloc(sizeof(*inode), GFP_KERNEL);
 	struct address_space *mapping;
@@ -39,7 +39,7 @@ struct address_space *new_mapping(struct kunit *test, struct super_block *sb)
 	return mapping;
 }
 
-void free_mapping(struct address_space *mapping)
+void dt_free_mapping(struct address_space *mapping)
 {
 	if (!mapping)
 		return;
@@ -47,31 +47,31 @@ void free_mapping(struct address_space *mapping)
 	kfree(mapping->host);
 }
 
-/* A probe: an actor goes to sleep on @entry. */
-static void note_sleep(void *data, struct address_space *mapping, pgoff_t index,
+/* A probe: a task goes to sleep on @entry. */
+static void probe_wait(void *data, struct address_space *mapping, pgoff_t index,
 		       void *entry)
 {
 	struct dax_test *dt = data;
 
-	for (int i = 0; i < MAX_ACTORS; i++) {
-		struct actor *actor = &dt->actors[i];
+	for (int i = 0; i < MAX_TASKS; i++) {
+		struct dt_task *task = &dt->tasks[i];
 
-		if (READ_ONCE(actor->self) != current)
+		if (READ_ONCE(task->self) != current)
 			continue;
-		WRITE_ONCE(actor->slept_at, dax_entry_start(entry, index));
-		WRITE_ONCE(actor->slept_order, dax_entry_order(entry));
-		WRITE_ONCE(actor->sleeps, actor->sleeps + 1);
+		WRITE_ONCE(task->slept_at, dax_entry_start(entry, index));
+		WRITE_ONCE(task->slept_order, dax_entry_order(entry));
+		WRITE_ONCE(task->sleeps, task->sleeps + 1);
 	}
 }
 
 /* A probe: somebody grabs. */
-static void note_grab(void *data, struct address_space *mapping, pgoff_t index,
-		      unsigned int order, bool write, void *found,
-		      enum dax_grab_action action)
+static void probe_grab(void *data, struct address_space *mapping, pgoff_t index,
+		       unsigned int order, bool write, void *found,
+		       enum dax_grab_action action)
 {
 	struct dax_test *dt = data;
 
-	if (current != dt->director || dt->nr_grabs == MAX_GRABS)
+	if (current != dt->driver || dt->nr_grabs == MAX_GRABS)
 		return;
 	dt->grabs[dt->nr_grabs] = action;
 	dt->found[dt->nr_grabs] = found;
@@ -79,10 +79,10 @@ static void note_grab(void *data, struct address_space *mapping, pgoff_t index,
 }
 
 /* A probe: a promotion comes to a point; the xa_lock is held at REPLACE. */
-static void note_promotion(void *data, struct address_space *mapping,
-			   pgoff_t start, unsigned int order,
-			   const struct dax_promotion *promotion,
-			   enum dax_promote action)
+static void probe_promotion(void *data, struct address_space *mapping,
+			    pgoff_t start, unsigned int order,
+			    const struct dax_promotion *promotion,
+			    enum dax_promote action)
 {
 	struct dax_test *dt = data;
 	struct xarray *xa = &mapping->i_pages;
@@ -100,25 +100,25 @@ static void note_promotion(void *data, struct address_space *mapping,
 	spin_unlock_irqrestore(&dt->lock, flags);
 }
 
-enum actor_state actor_state(struct actor *actor)
+enum dt_state dt_state(struct dt_task *task)
 {
 	unsigned int state;
 
-	if (completion_done(&actor->done))
-		return ACTOR_DONE;
-	state = READ_ONCE(actor->task->__state);
+	if (completion_done(&task->done))
+		return DT_DONE;
+	state = READ_ONCE(task->thread->__state);
 	if (state & TASK_UNINTERRUPTIBLE)
-		return ACTOR_SLEEPS;
+		return DT_SLEEPS;
 	/* Ask this, too, so that what it has found can be read. */
-	if (state & TASK_INTERRUPTIBLE && completion_done(&actor->stopped))
-		return ACTOR_HOLDS;
-	return ACTOR_RUNS;
+	if (state & TASK_INTERRUPTIBLE && completion_done(&task->stopped))
+		return DT_HOLDS;
+	return DT_RUNS;
 }
 
-void stop_until_told(struct actor *actor)
+void dt_hold(struct dt_task *task)
 {
-	complete_all(&actor->stopped);
-	wait_for_completion_interruptible(&actor->go);
+	complete_all(&task->stopped);
+	wait_for_completion_interruptible(&task->go);
 }
 
 /*
@@ -126,25 +126,25 @@ void stop_until_told(struct actor *actor)
  * nobody has run from the end of the first to the start of the second, and
  * nobody is left to wake anybody.
  */
-void settle(struct kunit *test)
+void dt_wait_idle(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
-	enum actor_state state[MAX_ACTORS] = {};
-	unsigned int sleeps[MAX_ACTORS] = {};
+	enum dt_state state[MAX_TASKS] = {};
+	unsigned int sleeps[MAX_TASKS] = {};
 	unsigned long end = jiffies + PATIENCE;
 	unsigned int same = 0;
 
-	while (same < 2 * dt->nr_actors) {
-		unsigned int i = same % dt->nr_actors;
-		struct actor *actor = &dt->actors[i];
-		enum actor_state now = actor_state(actor);
-		unsigned int slept = READ_ONCE(actor->sleeps);
+	while (same < 2 * dt->nr_tasks) {
+		unsigned int i = same % dt->nr_tasks;
+		struct dt_task *task = &dt->tasks[i];
+		enum dt_state now = dt_state(task);
+		unsigned int slept = READ_ONCE(task->sleeps);
 
-		if (now == ACTOR_RUNS ||
-		    (same >= dt->nr_actors &&
+		if (now == DT_RUNS ||
+		    (same >= dt->nr_tasks &&
 		     (now != state[i] || slept != sleeps[i]))) {
 			KUNIT_ASSERT_TRUE_MSG(test, time_before(jiffies, end),
-					      "actor %u runs for ever", i);
+					      "task %u runs for ever", i);
 			usleep_range(100, 1000);
 			same = 0;
 			continue;
@@ -155,89 +155,89 @@ void settle(struct kunit *test)
 	}
 }
 
-/* One letter an actor, in the order in which they came: "HSS". */
-const char *stage(struct kunit *test)
+/* One letter a task, in the order in which they came: "HSS". */
+const char *dt_states(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
 
-	for (unsigned int i = 0; i < dt->nr_actors; i++)
-		dt->stage[i] = "RSHD"[actor_state(&dt->actors[i])];
-	dt->stage[dt->nr_actors] = '\0';
-	return dt->stage;
+	for (unsigned int i = 0; i < dt->nr_tasks; i++)
+		dt->states[i] = "RSHD"[dt_state(&dt->tasks[i])];
+	dt->states[dt->nr_tasks] = '\0';
+	return dt->states;
 }
 
 /* For those who were woken at once, of whom any may be the first. */
-unsigned int nr_actors(struct kunit *test, enum actor_state state)
+unsigned int dt_nr_tasks(struct kunit *test, enum dt_state state)
 {
 	struct dax_test *dt = test->priv;
 	unsigned int nr = 0;
 
-	for (unsigned int i = 0; i < dt->nr_actors; i++)
-		nr += actor_state(&dt->actors[i]) == state;
+	for (unsigned int i = 0; i < dt->nr_tasks; i++)
+		nr += dt_state(&dt->tasks[i]) == state;
 	return nr;
 }
 
-static int actor_thread(void *data)
+static int task_thread(void *data)
 {
-	struct actor *actor = data;
+	struct dt_task *task = data;
 
-	WRITE_ONCE(actor->self, current);
-	actor->job(actor);
-	WRITE_ONCE(actor->self, NULL);
-	complete_all(&actor->done);
+	WRITE_ONCE(task->self, current);
+	task->job(task);
+	WRITE_ONCE(task->self, NULL);
+	complete_all(&task->done);
 	return 0;
 }
 
-/* Send an actor out to do @job, and wait until nobody runs. */
-struct actor *enter(struct kunit *test, void (*job)(struct actor *actor),
-		    pgoff_t index, unsigned int order, bool write)
+/* Send a task out to do @job, and wait until nobody runs. */
+struct dt_task *dt_start(struct kunit *test, void (*job)(struct dt_task *task),
+			 pgoff_t index, unsigned int order, bool write)
 {
 	struct dax_test *dt = test->priv;
-	struct actor *actor = &dt->actors[dt->nr_actors];
-	struct task_struct *task;
+	struct dt_task *task = &dt->tasks[dt->nr_tasks];
+	struct task_struct *thread;
 
-	KUNIT_ASSERT_LT(test, dt->nr_actors, MAX_ACTORS);
-	actor->dt = dt;
-	actor->mapping = dt->mapping;
-	actor->job = job;
-	actor->index = index;
-	actor->order = order;
-	actor->write = write;
-	init_completion(&actor->stopped);
-	init_completion(&actor->go);
-	init_completion(&actor->done);
+	KUNIT_ASSERT_LT(test, dt->nr_tasks, MAX_TASKS);
+	task->dt = dt;
+	task->mapping = dt->mapping;
+	task->job = job;
+	task->index = index;
+	task->order = order;
+	task->write = write;
+	init_completion(&task->stopped);
+	init_completion(&task->go);
+	init_completion(&task->done);
 
-	task = kthread_create(actor_thread, actor, "dax-actor/%u",
-			      dt->nr_actors);
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
-	get_task_struct(task);
-	actor->task = task;
-	dt->nr_actors++;
-	wake_up_process(task);
-	settle(test);
-	return actor;
+	thread = kthread_create(task_thread, task, "dax-task/%u",
+			      dt->nr_tasks);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, thread);
+	get_task_struct(thread);
+	task->thread = thread;
+	dt->nr_tasks++;
+	wake_up_process(thread);
+	dt_wait_idle(test);
+	return task;
 }
 
-void let_go(struct kunit *test, struct actor *actor)
+void dt_continue(struct kunit *test, struct dt_task *task)
 {
-	complete_all(&actor->go);
-	settle(test);
+	complete_all(&task->go);
+	dt_wait_idle(test);
 }
 
-/* The one actor that holds an entry lock. */
-struct actor *holder(struct kunit *test)
+/* The one task that holds an entry lock. */
+struct dt_task *dt_holder(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
 
-	KUNIT_ASSERT_EQ(test, nr_actors(test, ACTOR_HOLDS), 1);
-	for (unsigned int i = 0; i < dt->nr_actors; i++)
-		if (actor_state(&dt->actors[i]) == ACTOR_HOLDS)
-			return &dt->actors[i];
+	KUNIT_ASSERT_EQ(test, dt_nr_tasks(test, DT_HOLDS), 1);
+	for (unsigned int i = 0; i < dt->nr_tasks; i++)
+		if (dt_state(&dt->tasks[i]) == DT_HOLDS)
+			return &dt->tasks[i];
 	return NULL;
 }
 
 /* A test has failed and left locks behind: tear them off. */
-static void unlock_everything(struct address_space *mapping)
+static void delete_everything(struct address_space *mapping)
 {
 	XA_STATE(xas, &mapping->i_pages, 0);
 	void *entry;
@@ -248,84 +248,84 @@ static void unlock_everything(struct address_space *mapping)
 	xas_unlock_irq(&xas);
 }
 
-/* Bring an actor home, by force if it sleeps where nobody will wake it. */
-static bool bring_home(struct kunit *test, struct actor *actor)
+/* Bring a task home, by force if it sleeps where nobody will wake it. */
+static bool join_task(struct kunit *test, struct dt_task *task)
 {
-	struct dax_test *dt = actor->dt;
+	struct dax_test *dt = task->dt;
 
 	for (int tries = 0; tries < 100; tries++) {
-		if (wait_for_completion_timeout(&actor->done, HZ / 20)) {
-			put_task_struct(actor->task);
+		if (wait_for_completion_timeout(&task->done, HZ / 20)) {
+			put_task_struct(task->thread);
 			return true;
 		}
 		if (tries == 0)
 			kunit_err(test, "%s had to be woken by force; it slept at %#lx, order %u",
-				  actor->task->comm, READ_ONCE(actor->slept_at),
-				  READ_ONCE(actor->slept_order));
-		unlock_everything(dt->mapping);
-		wake_up_process(actor->task);
+				  task->thread->comm, READ_ONCE(task->slept_at),
+				  READ_ONCE(task->slept_order));
+		delete_everything(dt->mapping);
+		wake_up_process(task->thread);
 	}
 	return false;
 }
 
-int dax_stage_init(struct kunit *test)
+int dax_test_init(struct kunit *test)
 {
 	struct dax_test *dt = kzalloc(sizeof(*dt), GFP_KERNEL);
 	int ret;
 
 	KUNIT_ASSERT_NOT_NULL(test, dt);
 	test->priv = dt;
-	dt->director = current;
+	dt->driver = current;
 	spin_lock_init(&dt->lock);
 	dt->sb = kzalloc(sizeof(*dt->sb), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, dt->sb);
-	dt->mapping = new_mapping(test, dt->sb);
+	dt->mapping = dt_new_mapping(test, dt->sb);
 
 	if (!IS_ENABLED(CONFIG_TRACEPOINTS))
 		kunit_skip(test, "needs CONFIG_TRACEPOINTS to count sleeps");
-	ret = register_trace_dax_wait_entry(note_sleep, dt);
+	ret = register_trace_dax_wait_entry(probe_wait, dt);
 	KUNIT_ASSERT_EQ(test, ret, 0);
-	ret = register_trace_dax_grab_entry(note_grab, dt);
+	ret = register_trace_dax_grab_entry(probe_grab, dt);
 	KUNIT_ASSERT_EQ(test, ret, 0);
-	ret = register_trace_dax_promote_entry(note_promotion, dt);
+	ret = register_trace_dax_promote_entry(probe_promotion, dt);
 	KUNIT_ASSERT_EQ(test, ret, 0);
 	dt->probing = true;
 	return 0;
 }
 
-/* The play is over: all actors finish what they have begun. */
-bool send_home(struct kunit *test)
+/* The play is over: all tasks finish what they have begun. */
+bool dt_join_all(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
 	bool home = true;
 
-	for (unsigned int i = 0; i < dt->nr_actors; i++)
-		complete_all(&dt->actors[i].go);
-	for (unsigned int i = 0; i < dt->nr_actors; i++)
-		home &= bring_home(test, &dt->actors[i]);
-	dt->nr_actors = 0;
+	for (unsigned int i = 0; i < dt->nr_tasks; i++)
+		complete_all(&dt->tasks[i].go);
+	for (unsigned int i = 0; i < dt->nr_tasks; i++)
+		home &= join_task(test, &dt->tasks[i]);
+	dt->nr_tasks = 0;
 	return home;
 }
 
-void dax_stage_exit(struct kunit *test)
+void dax_test_exit(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
 	bool home;
 
 	if (!dt)
 		return;
-	home = send_home(test);
+	home = dt_join_all(test);
 	if (dt->probing) {
-		unregister_trace_dax_wait_entry(note_sleep, dt);
-		unregister_trace_dax_grab_entry(note_grab, dt);
-		unregister_trace_dax_promote_entry(note_promotion, dt);
+		unregister_trace_dax_wait_entry(probe_wait, dt);
+		unregister_trace_dax_grab_entry(probe_grab, dt);
+		unregister_trace_dax_promote_entry(probe_promotion, dt);
 		tracepoint_synchronize_unregister();
 	}
 	if (!home) {
-		kunit_err(test, "an actor is lost; its stage cannot be freed");
+		kunit_err(test, "an task is lost; its stage cannot be freed");
 		return;
 	}
-	free_mapping(dt->mapping);
+	dt_free_mapping(dt->mapping);
 	kvfree(dt->room);
 	kfree(dt->sb);
 	kfree(dt);
@@ -333,23 +333,23 @@ void dax_stage_exit(struct kunit *test)
 
 /* --- props -------------------------------------------------------------- */
 
-bool has_order(unsigned int order)
+bool dt_has_order(unsigned int order)
 {
 	return order == 0 || IS_ENABLED(CONFIG_XARRAY_MULTI);
 }
 
-void need_order(struct kunit *test, unsigned int order)
+void dt_need_order(struct kunit *test, unsigned int order)
 {
-	if (!has_order(order))
+	if (!dt_has_order(order))
 		kunit_skip(test, "order %u needs CONFIG_FS_DAX_PMD", order);
 }
 
-void *make_entry(enum dax_kind kind, unsigned int order)
+void *dt_make_entry(enum dax_kind kind, unsigned int order)
 {
 	return dax_make_entry(kind, kind == DAX_MAPPED ? BASE : 0, order);
 }
 
-void *grab(struct kunit *test, pgoff_t index, unsigned int order, bool write)
+void *dt_grab(struct kunit *test, pgoff_t index, unsigned int order, bool write)
 {
 	struct dax_test *dt = test->priv;
 	XA_STATE_ORDER(xas, &dt->mapping->i_pages, index, order);
@@ -360,7 +360,7 @@ void *grab(struct kunit *test, pgoff_t index, unsigned int order, bool write)
 	return entry;
 }
 
-void unlock(struct kunit *test, pgoff_t index, void *entry)
+void dt_unlock(struct kunit *test, pgoff_t index, void *entry)
 {
 	struct dax_test *dt = test->priv;
 	XA_STATE(xas, &dt->mapping->i_pages, index);
@@ -368,7 +368,7 @@ void unlock(struct kunit *test, pgoff_t index, void *entry)
 	dax_unlock_entry(&xas, entry);
 }
 
-void replace(struct kunit *test, pgoff_t index, void *old, void *new)
+void dt_replace(struct kunit *test, pgoff_t index, void *old, void *new)
 {
 	struct dax_test *dt = test->priv;
 	XA_STATE(xas, &dt->mapping->i_pages, index);
@@ -378,7 +378,7 @@ void replace(struct kunit *test, pgoff_t index, void *old, void *new)
 	xas_unlock_irq(&xas);
 }
 
-void delete(struct kunit *test, pgoff_t index, void *entry)
+void dt_delete(struct kunit *test, pgoff_t index, void *entry)
 {
 	struct dax_test *dt = test->priv;
 	XA_STATE(xas, &dt->mapping->i_pages, index);
@@ -388,7 +388,7 @@ void delete(struct kunit *test, pgoff_t index, void *entry)
 	xas_unlock_irq(&xas);
 }
 
-void set_mark(struct kunit *test, pgoff_t index, xa_mark_t mark)
+void dt_set_mark(struct kunit *test, pgoff_t index, xa_mark_t mark)
 {
 	struct dax_test *dt = test->priv;
 	XA_STATE(xas, &dt->mapping->i_pages, index);
@@ -399,7 +399,7 @@ void set_mark(struct kunit *test, pgoff_t index, xa_mark_t mark)
 	xas_unlock_irq(&xas);
 }
 
-bool marked(struct kunit *test, pgoff_t index, xa_mark_t mark)
+bool dt_marked(struct kunit *test, pgoff_t index, xa_mark_t mark)
 {
 	struct dax_test *dt = test->priv;
 	bool set;
@@ -410,7 +410,7 @@ bool marked(struct kunit *test, pgoff_t index, xa_mark_t mark)
 	return set;
 }
 
-void *peek(struct kunit *test, pgoff_t index)
+void *dt_peek(struct kunit *test, pgoff_t index)
 {
 	struct dax_test *dt = test->priv;
 	void *entry;
@@ -421,7 +421,7 @@ void *peek(struct kunit *test, pgoff_t index)
 	return entry;
 }
 
-unsigned long nrpages(struct kunit *test)
+unsigned long dt_nrpages(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
 	unsigned long nr;
@@ -433,50 +433,50 @@ unsigned long nrpages(struct kunit *test)
 }
 
 /* Put a locked entry of @kind and @order over @index. */
-void *put_locked(struct kunit *test, pgoff_t index, enum dax_kind kind,
-		 unsigned int order)
+void *dt_put_locked(struct kunit *test, pgoff_t index, enum dax_kind kind,
+		    unsigned int order)
 {
-	void *empty = grab(test, index, order, false);
-	void *entry = make_entry(kind, order);
+	void *empty = dt_grab(test, index, order, false);
+	void *entry = dt_make_entry(kind, order);
 
 	KUNIT_ASSERT_PTR_EQ(test, empty, dax_make_empty(order));
-	replace(test, index, empty, entry);
+	dt_replace(test, index, empty, entry);
 	return entry;
 }
 
-void *put(struct kunit *test, pgoff_t index, enum dax_kind kind,
-	  unsigned int order)
+void *dt_put(struct kunit *test, pgoff_t index, enum dax_kind kind,
+	     unsigned int order)
 {
-	void *entry = put_locked(test, index, kind, order);
+	void *entry = dt_put_locked(test, index, kind, order);
 
-	unlock(test, index, entry);
+	dt_unlock(test, index, entry);
 	return entry;
 }
 
-void put_dirty(struct kunit *test, pgoff_t index, unsigned int order)
+void dt_put_dirty(struct kunit *test, pgoff_t index, unsigned int order)
 {
-	put(test, index, DAX_MAPPED, order);
-	set_mark(test, index, PAGECACHE_TAG_DIRTY);
+	dt_put(test, index, DAX_MAPPED, order);
+	dt_set_mark(test, index, PAGECACHE_TAG_DIRTY);
 }
 
 /* The tree has @entry over @order pages around @index, and ends there. */
-void expect_range(struct kunit *test, pgoff_t index, unsigned int order,
-		  void *entry)
+void dt_expect_range(struct kunit *test, pgoff_t index, unsigned int order,
+		     void *entry)
 {
 	pgoff_t first = round_down(index, 1UL << order);
 	pgoff_t last = first + (1UL << order) - 1;
 
-	KUNIT_EXPECT_PTR_EQ(test, peek(test, first), entry);
-	KUNIT_EXPECT_PTR_EQ(test, peek(test, index), entry);
-	KUNIT_EXPECT_PTR_EQ(test, peek(test, last), entry);
-	KUNIT_EXPECT_PTR_NE(test, peek(test, first - 1), entry);
-	KUNIT_EXPECT_PTR_NE(test, peek(test, last + 1), entry);
+	KUNIT_EXPECT_PTR_EQ(test, dt_peek(test, first), entry);
+	KUNIT_EXPECT_PTR_EQ(test, dt_peek(test, index), entry);
+	KUNIT_EXPECT_PTR_EQ(test, dt_peek(test, last), entry);
+	KUNIT_EXPECT_PTR_NE(test, dt_peek(test, first - 1), entry);
+	KUNIT_EXPECT_PTR_NE(test, dt_peek(test, last + 1), entry);
 }
 
-void expect_seen(struct kunit *test, struct actor *walker,
-		 const pgoff_t *starts, unsigned int nr)
+void dt_expect_seen(struct kunit *test, struct dt_task *walker,
+		    const pgoff_t *starts, unsigned int nr)
 {
-	KUNIT_ASSERT_EQ(test, actor_state(walker), ACTOR_DONE);
+	KUNIT_ASSERT_EQ(test, dt_state(walker), DT_DONE);
 	KUNIT_ASSERT_EQ(test, walker->nr_seen, nr);
 	for (unsigned int i = 0; i < nr; i++)
 		KUNIT_EXPECT_EQ(test, walker->seen[i], starts[i]);
@@ -489,17 +489,17 @@ void expect_seen(struct kunit *test, struct actor *walker,
  * slots in the kernel, but 8 in half of the builds of tools/testing/dax: there
  * promotion ends earlier.
  */
-void need_promotable(struct kunit *test, unsigned int order)
+void dt_need_promotable(struct kunit *test, unsigned int order)
 {
-	need_order(test, order);
+	dt_need_order(test, order);
 	if (order > DAX_PROMOTE_MAX_ORDER)
 		kunit_skip(test, "with %u slots a node, nothing is promoted to order %u",
 			   (unsigned int)XA_CHUNK_SIZE, order);
 }
 
-unsigned int use_promotable(struct kunit *test)
+unsigned int dt_use_promotable(struct kunit *test)
 {
-	need_promotable(test, param_order(test));
+	dt_need_promotable(test, param_order(test));
 	return param_order(test);
 }
 
@@ -528,33 +528,33 @@ static void *page_entry(char what, unsigned long pfn)
  * are mapped, but to the blocks behind and before the right one; a dot is
  * nothing.
  */
-void lay_page(struct kunit *test, pgoff_t index, unsigned long pfn, char what)
+void dt_fill_page(struct kunit *test, pgoff_t index, unsigned long pfn, char what)
 {
 	void *empty, *entry = page_entry(what, pfn);
 
 	if (what == '.')
 		return;
-	empty = grab(test, index, 0, false);
+	empty = dt_grab(test, index, 0, false);
 	KUNIT_ASSERT_PTR_EQ(test, empty, dax_make_empty(0));
-	replace(test, index, empty, entry);
+	dt_replace(test, index, empty, entry);
 	if (what < 'a')
-		set_mark(test, index, PAGECACHE_TAG_DIRTY);
+		dt_set_mark(test, index, PAGECACHE_TAG_DIRTY);
 	if (what == 'T')
-		set_mark(test, index, PAGECACHE_TAG_TOWRITE);
-	unlock(test, index, entry);
+		dt_set_mark(test, index, PAGECACHE_TAG_TOWRITE);
+	dt_unlock(test, index, entry);
 }
 
 /* Lay all pages of a range, by the letters of @cycle over and over. */
-void lay(struct kunit *test, pgoff_t start, unsigned int order,
-	 const char *cycle)
+void dt_fill(struct kunit *test, pgoff_t start, unsigned int order,
+	     const char *cycle)
 {
 	unsigned int len = strlen(cycle);
 
 	for (unsigned int i = 0; i < 1U << order; i++)
-		lay_page(test, start + i, BLOCKS + i, cycle[i % len]);
+		dt_fill_page(test, start + i, BLOCKS + i, cycle[i % len]);
 }
 
-void delete_all(struct kunit *test)
+void dt_delete_all(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
 	XA_STATE(xas, &dt->mapping->i_pages, 0);
@@ -564,26 +564,26 @@ void delete_all(struct kunit *test)
 	xas_for_each(&xas, entry, ULONG_MAX)
 		dax_delete_entry(&xas, entry, DAX_DELETE_TRUNCATE);
 	xas_unlock_irq(&xas);
-	KUNIT_EXPECT_EQ(test, nrpages(test), 0);
+	KUNIT_EXPECT_EQ(test, dt_nrpages(test), 0);
 	KUNIT_EXPECT_TRUE(test, xa_empty(&dt->mapping->i_pages));
 }
 
-void take_picture(struct kunit *test, struct picture *p, pgoff_t start,
-		  unsigned int order)
+void dt_take_snapshot(struct kunit *test, struct dt_snapshot *p, pgoff_t start,
+		      unsigned int order)
 {
 	struct dax_test *dt = test->priv;
 	struct xarray *xa = &dt->mapping->i_pages;
 
 	p->start = start;
 	p->order = order;
-	p->first = start < PICTURE_MARGIN ? 0 : start - PICTURE_MARGIN;
-	p->nr = start + (1U << order) + PICTURE_MARGIN - p->first;
+	p->first = start < SNAPSHOT_MARGIN ? 0 : start - SNAPSHOT_MARGIN;
+	p->nr = start + (1U << order) + SNAPSHOT_MARGIN - p->first;
 	xa_lock_irq(xa);
 	p->nrpages = dt->mapping->nrpages;
 	for (unsigned int i = 0; i < p->nr; i++) {
 		pgoff_t index = p->first + i;
 
-		p->word[i] = xa_load(xa, index);
+		p->entry[i] = xa_load(xa, index);
 		p->dirty[i] = xa_get_mark(xa, index, PAGECACHE_TAG_DIRTY);
 		p->towrite[i] = xa_get_mark(xa, index, PAGECACHE_TAG_TOWRITE);
 	}
@@ -591,16 +591,16 @@ void take_picture(struct kunit *test, struct picture *p, pgoff_t start,
 }
 
 /* The first page that does not look as it should is told, and no more. */
-void expect_picture(struct kunit *test, const struct picture *p)
+void dt_expect_snapshot(struct kunit *test, const struct dt_snapshot *p)
 {
-	static struct picture now;
+	static struct dt_snapshot now;
 	unsigned int i = 0;
 
-	take_picture(test, &now, p->start, p->order);
-	while (i < p->nr - 1 && now.word[i] == p->word[i] &&
+	dt_take_snapshot(test, &now, p->start, p->order);
+	while (i < p->nr - 1 && now.entry[i] == p->entry[i] &&
 	       now.dirty[i] == p->dirty[i] && now.towrite[i] == p->towrite[i])
 		i++;
-	KUNIT_EXPECT_PTR_EQ_MSG(test, now.word[i], p->word[i], "at %#lx",
+	KUNIT_EXPECT_PTR_EQ_MSG(test, now.entry[i], p->entry[i], "at %#lx",
 				p->first + i);
 	KUNIT_EXPECT_EQ_MSG(test, now.dirty[i], p->dirty[i], "dirty at %#lx",
 			    p->first + i);
@@ -613,7 +613,7 @@ void expect_picture(struct kunit *test, const struct picture *p)
  * From what there was before a promotion to what there has to be when it has
  * been undone.  With @towrite, an fsync has marked the large entry.
  */
-void picture_undone(struct picture *p, bool towrite, bool with_zero)
+void dt_snapshot_undone(struct dt_snapshot *p, bool towrite, bool with_zero)
 {
 	unsigned int from = p->start - p->first;
 	unsigned int to = from + (1U << p->order);
@@ -621,8 +621,8 @@ void picture_undone(struct picture *p, bool towrite, bool with_zero)
 	for (unsigned int i = from; i < to; i++)
 		towrite |= p->towrite[i];
 	for (unsigned int i = from; i < to; i++) {
-		if (!with_zero && p->word[i] && dax_is_zero(p->word[i])) {
-			p->word[i] = NULL;
+		if (!with_zero && p->entry[i] && dax_is_zero(p->entry[i])) {
+			p->entry[i] = NULL;
 			p->dirty[i] = false;
 			p->nrpages--;
 		}
@@ -630,9 +630,9 @@ void picture_undone(struct picture *p, bool towrite, bool with_zero)
 	}
 }
 
-/* The director promotes, and does not have to wait for it. */
-struct dax_promotion *promote(struct kunit *test, pgoff_t index,
-			      unsigned int order, bool write)
+/* The driver promotes, and does not have to wait for it. */
+struct dax_promotion *dt_promote(struct kunit *test, pgoff_t index,
+				 unsigned int order, bool write)
 {
 	struct dax_test *dt = test->priv;
 	XA_STATE_ORDER(xas, &dt->mapping->i_pages, index, order);
@@ -647,8 +647,8 @@ struct dax_promotion *promote(struct kunit *test, pgoff_t index,
 	return promotion;
 }
 
-/* The director tries to promote, and is refused. */
-int promote_errno(struct kunit *test, pgoff_t index, unsigned int order)
+/* The driver tries to promote, and is refused. */
+int dt_promote_errno(struct kunit *test, pgoff_t index, unsigned int order)
 {
 	struct dax_test *dt = test->priv;
 	XA_STATE_ORDER(xas, &dt->mapping->i_pages, index, order);
@@ -660,8 +660,8 @@ int promote_errno(struct kunit *test, pgoff_t index, unsigned int order)
 	return ret;
 }
 
-void undo(struct kunit *test, pgoff_t start, struct dax_promotion *promotion,
-	  bool with_zero)
+void dt_undo(struct kunit *test, pgoff_t start, struct dax_promotion *promotion,
+	     bool with_zero)
 {
 	struct dax_test *dt = test->priv;
 	XA_STATE_ORDER(xas, &dt->mapping->i_pages, start, promotion->order);
@@ -670,20 +670,20 @@ void undo(struct kunit *test, pgoff_t start, struct dax_promotion *promotion,
 }
 
 /* As a fault that has got its blocks: @new is what the range is now. */
-void finish(struct kunit *test, pgoff_t start, struct dax_promotion *promotion,
-	    void *new)
+void dt_finish(struct kunit *test, pgoff_t start, struct dax_promotion *promotion,
+	       void *new)
 {
 	struct dax_test *dt = test->priv;
 	unsigned int order = promotion->order;
 	XA_STATE_ORDER(xas, &dt->mapping->i_pages, start, order);
 
-	replace(test, start, dax_make_empty(order), new);
+	dt_replace(test, start, dax_make_empty(order), new);
 	dax_finish_promotion(&xas, promotion);
 	dax_unlock_entry(&xas, new);
 }
 
 /* How many promotions were traced as coming to that point. */
-unsigned int nr_promoted(struct kunit *test, enum dax_promote what)
+unsigned int dt_nr_promoted(struct kunit *test, enum dax_promote what)
 {
 	struct dax_test *dt = test->priv;
 	unsigned long flags;
@@ -696,12 +696,12 @@ unsigned int nr_promoted(struct kunit *test, enum dax_promote what)
 }
 
 /* Each try has come to one end, and so has each replacement. */
-void expect_counts(struct kunit *test)
+void dt_expect_counts(struct kunit *test)
 {
 	unsigned int nr[NR_DAX_PROMOTE];
 
 	for (int i = 0; i < NR_DAX_PROMOTE; i++)
-		nr[i] = nr_promoted(test, i);
+		nr[i] = dt_nr_promoted(test, i);
 	KUNIT_EXPECT_EQ(test, nr[DAX_PROMOTE_TRY],
 			nr[DAX_PROMOTE_FRAGMENTED] + nr[DAX_PROMOTE_LOCKED] +
 			nr[DAX_PROMOTE_NO_MEMORY] + nr[DAX_PROMOTE_GONE] +
@@ -713,40 +713,40 @@ void expect_counts(struct kunit *test)
 /* --- jobs --------------------------------------------------------------- */
 
 /* A fault: lock the entry, hold it until told, unlock. */
-void job_hold(struct actor *actor)
+void dt_job_hold(struct dt_task *task)
 {
-	unsigned int order = actor->order;
-	XA_STATE_ORDER(xas, &actor->mapping->i_pages, actor->index, order);
+	unsigned int order = task->order;
+	XA_STATE_ORDER(xas, &task->mapping->i_pages, task->index, order);
 
-	actor->ret = dax_grab_entry(&xas, order, actor->write, &actor->entry,
-				    NULL, NULL);
-	if (actor->ret)
+	task->ret = dax_grab_entry(&xas, order, task->write, &task->entry,
+				   NULL, NULL);
+	if (task->ret)
 		return;
-	stop_until_told(actor);
-	dax_unlock_entry(&xas, actor->entry);
+	dt_hold(task);
+	dax_unlock_entry(&xas, task->entry);
 }
 
 /* The same, but it may promote; then it finishes with blocks, or undoes it. */
-void job_promote(struct actor *actor)
+void dt_job_promote(struct dt_task *task)
 {
-	unsigned int order = actor->order;
-	XA_STATE_ORDER(xas, &actor->mapping->i_pages, actor->index, order);
+	unsigned int order = task->order;
+	XA_STATE_ORDER(xas, &task->mapping->i_pages, task->index, order);
 	void *new = dax_make_mapped(BLOCKS, order);
 	struct dax_promotion *promotion;
 
-	actor->ret = dax_grab_entry(&xas, order, actor->write, &actor->entry,
-				    NULL, &promotion);
-	if (actor->ret)
+	task->ret = dax_grab_entry(&xas, order, task->write, &task->entry,
+				   NULL, &promotion);
+	if (task->ret)
 		return;
-	actor->promoted = promotion;
-	stop_until_told(actor);
+	task->promoted = promotion;
+	dt_hold(task);
 	if (!promotion) {
-		dax_unlock_entry(&xas, actor->entry);
-	} else if (actor->undo) {
+		dax_unlock_entry(&xas, task->entry);
+	} else if (task->undo) {
 		dax_undo_promotion(&xas, promotion, true);
 	} else {
 		xas_lock_irq(&xas);
-		dax_replace_entry(&xas, actor->entry, new);
+		dax_replace_entry(&xas, task->entry, new);
 		xas_unlock_irq(&xas);
 		dax_finish_promotion(&xas, promotion);
 		dax_unlock_entry(&xas, new);
@@ -754,9 +754,9 @@ void job_promote(struct actor *actor)
 }
 
 /* Look at all entries with a mark from the index on, unlocked. */
-static void walk_marked(struct actor *actor, xa_mark_t mark)
+static void walk_marked(struct dt_task *task, xa_mark_t mark)
 {
-	XA_STATE(xas, &actor->mapping->i_pages, actor->index);
+	XA_STATE(xas, &task->mapping->i_pages, task->index);
 	void *entry;
 
 	xas_lock_irq(&xas);
@@ -765,20 +765,20 @@ static void walk_marked(struct actor *actor, xa_mark_t mark)
 			dax_wait_entry(&xas, entry);
 			continue;
 		}
-		if (actor->nr_seen < MAX_SEEN)
-			actor->seen[actor->nr_seen++] =
+		if (task->nr_seen < MAX_SEEN)
+			task->seen[task->nr_seen++] =
 				dax_entry_start(entry, xas.xa_index);
 	}
 	xas_unlock_irq(&xas);
 }
 
 /* Writeback, and what it does first and then. */
-void job_walk_dirty(struct actor *actor)
+void dt_job_walk_dirty(struct dt_task *task)
 {
-	walk_marked(actor, PAGECACHE_TAG_DIRTY);
+	walk_marked(task, PAGECACHE_TAG_DIRTY);
 }
 
-void job_walk_towrite(struct actor *actor)
+void dt_job_walk_towrite(struct dt_task *task)
 {
-	walk_marked(actor, PAGECACHE_TAG_TOWRITE);
+	walk_marked(task, PAGECACHE_TAG_TOWRITE);
 }
