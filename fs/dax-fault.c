@@ -31,13 +31,6 @@
  *		  entry lock
  *		    iomap_begin .. iomap_end, i_mmap_rwsem, page table locks
  *
- * COLLAPSE	A process that has a page table where a huge page could be never
- *		has a huge fault there again.  So on request (MADV_COLLAPSE), or
- *		after a 4 KiB fault where that seems worth it, the same path is
- *		taken without a fault; and between store and map, with the entry
- *		locked, the page tables of the range are taken away in all
- *		processes.
- *
  * This is the only file of the core that speaks vm_fault_t and page tables.
  */
 
@@ -51,7 +44,6 @@
 #include <linux/memcontrol.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
-#include <linux/moduleparam.h>
 #include <linux/pagemap.h>
 #include <linux/pfn_t.h>
 #include <linux/pgalloc.h>
@@ -60,6 +52,7 @@
 #include <trace/events/fs_dax.h>
 
 #include "dax-access.h"
+#include "dax-fault.h"
 #include "dax-internal.h"
 #include "dax-trace.h"
 
@@ -105,53 +98,6 @@ struct dax_fault {
 	struct iomap_iter	iter;
 };
 
-/**
- * enum dax_policy - When small entries become a large one by themselves
- * @DAX_POLICY_OFF: Never; on request only.
- * @DAX_POLICY_FAULT: When a huge fault meets them.
- * @DAX_POLICY_EAGER: Also when a 4 KiB fault finds them dense.
- */
-enum dax_policy {
-	DAX_POLICY_OFF,
-	DAX_POLICY_FAULT,
-	DAX_POLICY_EAGER,
-};
-
-static const char *const dax_policy_names[] = {
-	[DAX_POLICY_OFF]	= "off",
-	[DAX_POLICY_FAULT]	= "fault",
-	[DAX_POLICY_EAGER]	= "eager",
-};
-
-static enum dax_policy dax_policy = DAX_POLICY_FAULT;
-
-static int dax_policy_set(const char *val, const struct kernel_param *kp)
-{
-	int policy = sysfs_match_string(dax_policy_names, val);
-
-	if (policy < 0)
-		return policy;
-	WRITE_ONCE(dax_policy, policy);
-	return 0;
-}
-
-static int dax_policy_get(char *buffer, const struct kernel_param *kp)
-{
-	return sysfs_emit(buffer, "%s\n",
-			  dax_policy_names[READ_ONCE(dax_policy)]);
-}
-
-static const struct kernel_param_ops dax_policy_ops = {
-	.set = dax_policy_set,
-	.get = dax_policy_get,
-};
-
-/* fs_dax.promote, whichever of our files it stands in. */
-#undef MODULE_PARAM_PREFIX
-#define MODULE_PARAM_PREFIX "fs_dax."
-module_param_cb(promote, &dax_policy_ops, NULL, 0644);
-MODULE_PARM_DESC(promote, "Make 4 KiB DAX entries one of 2 MiB: off, fault, eager");
-
 static struct address_space *dax_vmf_mapping(const struct vm_fault *vmf)
 {
 	return vmf->vma->vm_file->f_mapping;
@@ -186,12 +132,19 @@ static vm_fault_t dax_fault_error(struct dax_fault *df, int error,
 	return df->order ? dax_fault_fallback(df, reason) : vmf_error(error);
 }
 
-/*
- * What can be said of a fault without asking the tree or the filesystem.  The
- * file size is reliable only under the caller's invalidate_lock.
+/**
+ * dax_fault_eligible() - Check whether a fault can be served with an order
+ * @vmf: The fault.
+ * @order: The order.
+ *
+ * Checks the address, the VMA and the file size, but not the entries or the
+ * extents.
+ *
+ * Context: Any.  The file size is reliable only under invalidate_lock.
+ * Return: DAX_FALLBACK_NONE if it can; otherwise the reason why it cannot.
  */
-static enum dax_fallback dax_fault_eligible(const struct vm_fault *vmf,
-					    unsigned int order)
+enum dax_fallback dax_fault_eligible(const struct vm_fault *vmf,
+				     unsigned int order)
 {
 	const struct vm_area_struct *vma = vmf->vma;
 	unsigned long size = PAGE_SIZE << order;
@@ -800,11 +753,6 @@ static vm_fault_t dax_fault_locked(struct dax_fault *df, int *iomap_errp,
 	return ret;
 }
 
-static bool dax_promotion_enabled(void)
-{
-	return READ_ONCE(dax_policy) != DAX_POLICY_OFF;
-}
-
 /* What dax_grab_entry() and dax_peek_entry() mean by an errno. */
 static enum dax_fallback dax_errno_to_fallback(int err)
 {
@@ -1112,157 +1060,31 @@ vm_fault_t dax_finish_sync_fault(struct vm_fault *vmf, unsigned int order,
 }
 EXPORT_SYMBOL_GPL(dax_finish_sync_fault);
 
-/*
- * What MADV_COLLAPSE shall return: EAGAIN if it may well work the next time,
- * EBUSY if something holds on to the page table, ENOMEM, and EINVAL if this
- * range cannot be huge.
- */
-static int dax_collapse_errno(const struct dax_fault *df, vm_fault_t ret)
-{
-	if ((ret & VM_FAULT_OOM) || df->error == -ENOMEM)
-		return -ENOMEM;
-	if (!(ret & VM_FAULT_ERROR))
-		return 0;
-	if (df->error == -EAGAIN || df->error == -EINTR)
-		return -EAGAIN;
-	switch (df->reason) {
-	case DAX_FALLBACK_ENTRY_LOCKED:
-		return -EAGAIN;
-	case DAX_FALLBACK_PAGE_TABLE:
-		return -EBUSY;
-	case DAX_FALLBACK_NO_MEMORY:
-	case DAX_FALLBACK_NO_ZERO_PAGE:
-		return -ENOMEM;
-	default:
-		return -EINVAL;
-	}
-}
-
-/* Find the pmd of @addr, as a fault would, and make one if there is none. */
-static pmd_t *dax_collapse_pmd(struct vm_area_struct *vma, unsigned long addr)
-{
-	struct mm_struct *mm = vma->vm_mm;
-	p4d_t *p4d = p4d_alloc(mm, pgd_offset(mm, addr), addr);
-	pud_t *pud = p4d ? pud_alloc(mm, p4d, addr) : NULL;
-
-	return pud ? pmd_alloc(mm, pud, addr) : NULL;
-}
-
-/*
- * Does the process ask to which pages it has stored since a time (clear_refs)?
- * Its page table says so for each small page, and so has to stay.
- */
-static bool dax_vma_tracks_soft_dirty(const struct vm_area_struct *vma)
-{
-	return IS_ENABLED(CONFIG_MEM_SOFT_DIRTY) &&
-		!(vma->vm_flags & VM_SOFTDIRTY);
-}
-
-static vm_fault_t dax_do_collapse(struct dax_fault *df,
-				  const struct iomap_ops *ops)
-{
-	if (df->reason)
-		return VM_FAULT_FALLBACK;
-	df->vmf->pmd = dax_collapse_pmd(df->vmf->vma, df->vmf->address);
-	if (!df->vmf->pmd)
-		return VM_FAULT_OOM;
-	return dax_do_fault(df, NULL, ops);
-}
-
 /**
- * dax_iomap_collapse() - Map a range huge that is mapped by small pages
- * @vma: A shared mapping of a DAX file.
- * @addr: Start of the range, aligned to PMD_SIZE.
+ * dax_fault_for_collapse() - Take the fault path without a fault
+ * @vmf: The range, with a pmd that may point to a page table.
+ * @order: The order to map it with, for which it is eligible.
  * @ops: The filesystem's block lookup, for reading.
+ * @reasonp: Where to put the reason for a fallback.
+ * @errorp: Where to put an errno, if there was an error.
  *
- * Promotes the entries of the range if they are small; maps it in this process,
- * read-only, as the next store is to tell the filesystem; and takes away the
- * page tables of others that map it by small pages, so that they fault huge.
- * If the range cannot be huge, all stays mapped as it is.
+ * Promotes whatever the policy is, and removes page tables that are in the way.
  *
- * Context: Process context; mmap_lock or the VMA's lock held for reading, and
- * what keeps blocks in the file (mapping->invalidate_lock shared).  May sleep.
- * Return: 0, also if it was mapped huge before; -EAGAIN if other users of the
- * range were in the way; -EBUSY if the page table has to stay; -ENOMEM;
- * -EINVAL if the range cannot be huge.
+ * Context: As dax_iomap_collapse().
+ * Return: As dax_iomap_fault().
  */
-int dax_iomap_collapse(struct vm_area_struct *vma, unsigned long addr,
-		       const struct iomap_ops *ops)
+vm_fault_t dax_fault_for_collapse(struct vm_fault *vmf, unsigned int order,
+				  const struct iomap_ops *ops,
+				  enum dax_fallback *reasonp, int *errorp)
 {
-	struct vm_fault vmf = {
-		.vma		= vma,
-		.address	= addr,
-		.real_address	= addr,
-		.pgoff		= linear_page_index(vma, addr),
-	};
 	struct dax_fault df = {
-		.vmf		= &vmf,
-		.order		= PMD_ORDER,
+		.vmf		= vmf,
+		.order		= order,
 		.collapse	= true,
 	};
-	vm_fault_t ret;
-	int err;
+	vm_fault_t ret = dax_do_fault(&df, NULL, ops);
 
-	/* Not VM_SHARED: that is off if the file was opened for reading. */
-	if (!(vma->vm_flags & VM_MAYSHARE))
-		return -EINVAL;
-	if (dax_vma_tracks_soft_dirty(vma))
-		df.reason = DAX_FALLBACK_PAGE_TABLE;
-	else
-		df.reason = dax_fault_eligible(&vmf, df.order);
-	ret = dax_do_collapse(&df, ops);
-	err = dax_collapse_errno(&df, ret);
-	trace_dax_collapse(&vmf, df.order, df.reason, err);
-	return err;
+	*reasonp = df.reason;
+	*errorp = df.error;
+	return ret;
 }
-EXPORT_SYMBOL_GPL(dax_iomap_collapse);
-
-/*
- * How often, in pages, a process that fills a range one by one is looked at,
- * and how many of the range must be there for it to be worth the work.
- */
-#define DAX_EAGER_STRIDE	128
-#define DAX_EAGER_DENSE		(1U << (PMD_ORDER - 1))
-
-/*
- * A page was missing, and is mapped now.  Would it have been better huge?  The
- * address is looked at first, so that most faults are over at once, and a range
- * that cannot be huge costs a few looks in each process.
- */
-static bool dax_should_collapse(const struct vm_fault *vmf, vm_fault_t ret)
-{
-	struct vm_area_struct *vma = vmf->vma;
-	unsigned int order = PMD_ORDER;
-
-	if ((ret & VM_FAULT_ERROR) || vmf->pte ||
-	    vmf->pgoff % DAX_EAGER_STRIDE != DAX_EAGER_STRIDE - 1)
-		return false;
-	if (order > DAX_PROMOTE_MAX_ORDER ||
-	    !(vma->vm_flags & VM_MAYSHARE) || dax_vma_tracks_soft_dirty(vma) ||
-	    !thp_vma_allowable_order(vma, vma->vm_flags, TVA_IN_PF, order))
-		return false;
-	if (dax_fault_eligible(vmf, order))
-		return false;
-	return dax_count_mapped_pages(dax_vmf_mapping(vmf), vmf->pgoff,
-				      order) >= DAX_EAGER_DENSE;
-}
-
-/**
- * dax_fault_collapse() - Map huge what has been filled by small faults
- * @vmf: A fault of order 0 that is done.
- * @ret: What it returned.
- *
- * For a filesystem to call at the end of its ->fault, if it has a ->collapse.
- * Does nothing unless fs_dax.promote is eager.  It is no matter if nothing
- * comes of it.
- *
- * Context: Process context, as the fault; no lock of the file and no
- * transaction is held.  May sleep.
- */
-void dax_fault_collapse(const struct vm_fault *vmf, vm_fault_t ret)
-{
-	if (READ_ONCE(dax_policy) == DAX_POLICY_EAGER &&
-	    dax_should_collapse(vmf, ret))
-		vmf->vma->vm_ops->collapse(vmf->vma, vmf->address & PMD_MASK);
-}
-EXPORT_SYMBOL_GPL(dax_fault_collapse);

@@ -139,23 +139,7 @@ void dax_walk_step(struct dax_walk *walk, struct xa_state *xas, void *entry,
 		   unsigned long pages);
 void dax_walk_end(struct dax_walk *walk, struct address_space *mapping);
 
-/* dax-grab.c: the entry that a fault works under */
-
-/**
- * enum dax_grab_action - What the search for an entry ended with, for the trace
- * @DAX_GRAB_INSERT: Nothing was there; a locked empty entry was inserted.
- * @DAX_GRAB_LOCK: The entry found serves, and was locked.
- * @DAX_GRAB_DEMOTE: The entry found is too big to serve, and was deleted.
- * @DAX_GRAB_REFUSE: Smaller entries are in the way.
- * @DAX_GRAB_PROMOTE: They were, and one locked empty entry took their place.
- */
-enum dax_grab_action {
-	DAX_GRAB_INSERT,
-	DAX_GRAB_LOCK,
-	DAX_GRAB_DEMOTE,
-	DAX_GRAB_REFUSE,
-	DAX_GRAB_PROMOTE,
-};
+/* dax-promote.c: many small entries to one large entry, and back */
 
 /*
  * Up to which order entries of order 0 can be promoted.  xas_split(), which
@@ -198,11 +182,16 @@ struct dax_promotion {
 	DECLARE_BITMAP(dirty, DAX_PROMOTE_MAX_PAGES);
 };
 
-int dax_peek_entry(struct address_space *mapping, pgoff_t index,
-		   unsigned int order, bool write, bool promote);
-int dax_grab_entry(struct xa_state *xas, unsigned int order, bool write,
-		   void **entryp, bool *dirtyp,
-		   struct dax_promotion **promotionp);
+void dax_account_promotion(struct xa_state *xas, unsigned int order,
+			   const struct dax_promotion *promotion,
+			   enum dax_promote what);
+bool dax_may_promote(struct xarray *xa, pgoff_t start, unsigned int order);
+int dax_prepare_promotion(struct xa_state *xas, unsigned int order, gfp_t gfp,
+			  struct dax_promotion **promotionp);
+int dax_promote_small(struct xa_state *xas, struct dax_promotion *p,
+		      void **entryp);
+struct dax_promotion *dax_end_attempt(struct xa_state *xas, unsigned int order,
+				      struct dax_promotion *p, int ret);
 void dax_unmap_promoted_zero(struct xa_state *xas,
 			     const struct dax_promotion *promotion);
 void dax_finish_promotion(struct xa_state *xas,
@@ -211,6 +200,30 @@ void dax_undo_promotion(struct xa_state *xas, struct dax_promotion *promotion,
 			bool with_zero);
 unsigned int dax_count_mapped_pages(struct address_space *mapping,
 				    pgoff_t index, unsigned int order);
+
+/* dax-grab.c: the entry that a fault works under */
+
+/**
+ * enum dax_grab_action - What the search for an entry ended with, for the trace
+ * @DAX_GRAB_INSERT: Nothing was there; a locked empty entry was inserted.
+ * @DAX_GRAB_LOCK: The entry found serves, and was locked.
+ * @DAX_GRAB_DEMOTE: The entry found is too big to serve, and was deleted.
+ * @DAX_GRAB_REFUSE: Smaller entries are in the way.
+ * @DAX_GRAB_PROMOTE: They were, and one locked empty entry took their place.
+ */
+enum dax_grab_action {
+	DAX_GRAB_INSERT,
+	DAX_GRAB_LOCK,
+	DAX_GRAB_DEMOTE,
+	DAX_GRAB_REFUSE,
+	DAX_GRAB_PROMOTE,
+};
+
+int dax_peek_entry(struct address_space *mapping, pgoff_t index,
+		   unsigned int order, bool write, bool promote);
+int dax_grab_entry(struct xa_state *xas, unsigned int order, bool write,
+		   void **entryp, bool *dirtyp,
+		   struct dax_promotion **promotionp);
 
 /* dax-page.c: what an entry points to */
 

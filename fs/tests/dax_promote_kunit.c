@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit tests of promotion (fs/dax-grab.c): small entries that are in the way
+ * KUnit tests of promotion (fs/dax-promote.c): small entries that are in the way
  * of a large one make room for it, all at once, and come back if the range
  * cannot be one entry after all.
  *

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests of promotion (fs/dax-grab.c) that only user space can do: each
+ * Tests of promotion (fs/dax-promote.c) that only user space can do: each
  * allocation fails once, something happens in the moment in which the xa_lock
  * is dropped, one who was woken does not run yet, page tables are looked
  * after.  The stage and its props are those of fs/tests/dax_promote_kunit.c.

@@ -4,7 +4,7 @@
  *
  * One large entry takes the place of several small ones while faults, fsyncs,
  * writes, invalidation and memory failure go on in the same range.  What is
- * claimed in fs/dax-grab.c, that nobody sleeps for ever, that no dirty mark is
+ * claimed in fs/dax-promote.c, that nobody sleeps for ever, that no dirty mark is
  * lost and that no stale page stays mapped, is tried here in every order in
  * which the steps of a few tasks can follow each other.  ./check says which
  * tasks, and what they find when they start.

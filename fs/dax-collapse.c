@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Collapse: map a range of a DAX file huge that is mapped by small pages.
+ *
+ * A process that has a page table where a huge page could be mapped does not
+ * get a huge fault there again.  Collapse takes the fault path without a fault:
+ * on request (MADV_COLLAPSE), or after a 4 KiB fault if the policy says so.
+ * With the entry locked, between the store of the entry and the mapping of the
+ * huge page, the fault path removes the page tables of the range in all
+ * processes.
+ *
+ * POLICY	fs_dax.promote says when small entries become a large one
+ *		without a request: enum dax_policy.
+ *
+ * LOCKS	mmap_lock or VMA lock, invalidate_lock (shared), then as for a
+ *		fault
+ */
+
+#include <linux/dax.h>
+#include <linux/export.h>
+#include <linux/fs.h>
+#include <linux/huge_mm.h>
+#include <linux/mm.h>
+#include <linux/moduleparam.h>
+#include <linux/pagemap.h>
+#include <linux/pgalloc.h>
+#include <linux/string.h>
+#include <linux/sysfs.h>
+
+#include "dax-fault.h"
+#include "dax-internal.h"
+#include "dax-trace.h"
+
+enum dax_policy dax_policy = DAX_POLICY_FAULT;
+
+static const char *const dax_policy_names[] = {
+	[DAX_POLICY_OFF]	= "off",
+	[DAX_POLICY_FAULT]	= "fault",
+	[DAX_POLICY_EAGER]	= "eager",
+};
+
+static int dax_policy_set(const char *val, const struct kernel_param *kp)
+{
+	int policy = sysfs_match_string(dax_policy_names, val);
+
+	if (policy < 0)
+		return policy;
+	WRITE_ONCE(dax_policy, policy);
+	return 0;
+}
+
+static int dax_policy_get(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%s\n",
+			  dax_policy_names[READ_ONCE(dax_policy)]);
+}
+
+static const struct kernel_param_ops dax_policy_ops = {
+	.set = dax_policy_set,
+	.get = dax_policy_get,
+};
+
+/* The parameter is called fs_dax.promote, whichever file defines it. */
+#undef MODULE_PARAM_PREFIX
+#define MODULE_PARAM_PREFIX "fs_dax."
+module_param_cb(promote, &dax_policy_ops, NULL, 0644);
+MODULE_PARM_DESC(promote, "When to replace 4 KiB DAX entries by a 2 MiB entry: off, fault, eager");
+
+/* The errno of MADV_COLLAPSE.  -EAGAIN means that a retry may succeed. */
+static int dax_collapse_errno(vm_fault_t ret, enum dax_fallback reason,
+			      int error)
+{
+	if ((ret & VM_FAULT_OOM) || error == -ENOMEM)
+		return -ENOMEM;
+	if (!(ret & VM_FAULT_ERROR))
+		return 0;
+	if (error == -EAGAIN || error == -EINTR)
+		return -EAGAIN;
+	switch (reason) {
+	case DAX_FALLBACK_ENTRY_LOCKED:
+		return -EAGAIN;
+	case DAX_FALLBACK_PAGE_TABLE:
+		return -EBUSY;
+	case DAX_FALLBACK_NO_MEMORY:
+	case DAX_FALLBACK_NO_ZERO_PAGE:
+		return -ENOMEM;
+	default:
+		return -EINVAL;
+	}
+}
+
+/* Find the pmd of @addr or allocate it, as mm does before it calls ->fault. */
+static pmd_t *dax_collapse_pmd(struct vm_area_struct *vma, unsigned long addr)
+{
+	struct mm_struct *mm = vma->vm_mm;
+	p4d_t *p4d = p4d_alloc(mm, pgd_offset(mm, addr), addr);
+	pud_t *pud = p4d ? pud_alloc(mm, p4d, addr) : NULL;
+
+	return pud ? pmd_alloc(mm, pud, addr) : NULL;
+}
+
+/*
+ * Soft-dirty tracking (clear_refs) records stores in each small pte, so the page
+ * table must stay.
+ */
+static bool dax_vma_tracks_soft_dirty(const struct vm_area_struct *vma)
+{
+	return IS_ENABLED(CONFIG_MEM_SOFT_DIRTY) &&
+		!(vma->vm_flags & VM_SOFTDIRTY);
+}
+
+static vm_fault_t dax_do_collapse(struct vm_fault *vmf,
+				  const struct iomap_ops *ops,
+				  enum dax_fallback *reasonp, int *errorp)
+{
+	vmf->pmd = dax_collapse_pmd(vmf->vma, vmf->address);
+	if (!vmf->pmd)
+		return VM_FAULT_OOM;
+	return dax_fault_for_collapse(vmf, PMD_ORDER, ops, reasonp, errorp);
+}
+
+/**
+ * dax_iomap_collapse() - Map a range huge that is mapped by small pages
+ * @vma: A shared mapping of a DAX file.
+ * @addr: Start of the range, aligned to PMD_SIZE.
+ * @ops: The filesystem's block lookup, for reading.
+ *
+ * Promotes the entries of the range if they are small, and maps the range in
+ * the current process.  The mapping is read-only, because the filesystem must
+ * be called before the next store.  Removes the page tables of the range in
+ * other processes, so that their next fault can be huge.  If the range cannot
+ * be huge, its mappings do not change.
+ *
+ * Context: Process context; mmap_lock or the VMA's lock held for reading, and
+ * mapping->invalidate_lock shared.  May sleep.
+ * Return: 0, also if the range was mapped huge before; -EAGAIN if other users
+ * of the range prevented it; -EBUSY if the page table must stay; -ENOMEM;
+ * -EINVAL if the range cannot be huge.
+ */
+int dax_iomap_collapse(struct vm_area_struct *vma, unsigned long addr,
+		       const struct iomap_ops *ops)
+{
+	struct vm_fault vmf = {
+		.vma		= vma,
+		.address	= addr,
+		.real_address	= addr,
+		.pgoff		= linear_page_index(vma, addr),
+	};
+	vm_fault_t ret = VM_FAULT_FALLBACK;
+	enum dax_fallback reason;
+	int err, error = 0;
+
+	/* Not VM_SHARED: it is clear if the file was opened read-only. */
+	if (!(vma->vm_flags & VM_MAYSHARE))
+		return -EINVAL;
+	if (dax_vma_tracks_soft_dirty(vma))
+		reason = DAX_FALLBACK_PAGE_TABLE;
+	else
+		reason = dax_fault_eligible(&vmf, PMD_ORDER);
+	if (!reason)
+		ret = dax_do_collapse(&vmf, ops, &reason, &error);
+	err = dax_collapse_errno(ret, reason, error);
+	trace_dax_collapse(&vmf, PMD_ORDER, reason, err);
+	return err;
+}
+EXPORT_SYMBOL_GPL(dax_iomap_collapse);
+
+/*
+ * After each DAX_EAGER_STRIDE pages that a process faults in one by one, check
+ * whether at least DAX_EAGER_DENSE pages of the range have blocks.
+ */
+#define DAX_EAGER_STRIDE	128
+#define DAX_EAGER_DENSE		(1U << (PMD_ORDER - 1))
+
+/*
+ * A page was missing and is mapped now.  Should its range be mapped huge?  The
+ * page offset is checked first, so most faults return at once, and a range that
+ * cannot be huge is checked only a few times in each process.
+ */
+static bool dax_should_collapse(const struct vm_fault *vmf, vm_fault_t ret)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	unsigned int order = PMD_ORDER;
+
+	if ((ret & VM_FAULT_ERROR) || vmf->pte ||
+	    vmf->pgoff % DAX_EAGER_STRIDE != DAX_EAGER_STRIDE - 1)
+		return false;
+	if (order > DAX_PROMOTE_MAX_ORDER ||
+	    !(vma->vm_flags & VM_MAYSHARE) || dax_vma_tracks_soft_dirty(vma) ||
+	    !thp_vma_allowable_order(vma, vma->vm_flags, TVA_IN_PF, order))
+		return false;
+	if (dax_fault_eligible(vmf, order))
+		return false;
+	return dax_count_mapped_pages(vma->vm_file->f_mapping, vmf->pgoff,
+				      order) >= DAX_EAGER_DENSE;
+}
+
+/**
+ * dax_fault_collapse() - Map a range huge that small faults have filled
+ * @vmf: A fault of order 0 that is done.
+ * @ret: What it returned.
+ *
+ * For a filesystem with a ->collapse to call at the end of its ->fault.  Does
+ * nothing unless fs_dax.promote is eager.  Errors are ignored.
+ *
+ * Context: Process context, as for the fault; no lock of the file and no
+ * transaction is held.  May sleep.
+ */
+void dax_fault_collapse(const struct vm_fault *vmf, vm_fault_t ret)
+{
+	if (READ_ONCE(dax_policy) == DAX_POLICY_EAGER &&
+	    dax_should_collapse(vmf, ret))
+		vmf->vma->vm_ops->collapse(vmf->vma, vmf->address & PMD_MASK);
+}
+EXPORT_SYMBOL_GPL(dax_fault_collapse);
