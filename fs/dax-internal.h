@@ -269,49 +269,56 @@ bool dax_drop_range(struct address_space *mapping, loff_t pos, u64 len,
 
 /* dax-fault.c: page faults */
 
-/**
- * enum dax_fallback - Why a fault was not served with the order it asked for
- * @DAX_FALLBACK_NONE: It was served, or failed for good.
- * @DAX_FALLBACK_UNSUPPORTED: No entries of this order in this kernel.
- * @DAX_FALLBACK_COLOUR: Address and file offset differ modulo the size.
- * @DAX_FALLBACK_VMA: The range leaves the VMA.
- * @DAX_FALLBACK_EOF: The range goes beyond the end of the file.
- * @DAX_FALLBACK_PRIVATE_WRITE: Private copies are made page by page.
- * @DAX_FALLBACK_SMALL_ENTRIES: Smaller entries are in the range, and promotion
- *	is off, or not possible for this order.
- * @DAX_FALLBACK_FRAGMENTED: Smaller entries are in the range, and their blocks
- *	are not one aligned run.
- * @DAX_FALLBACK_ENTRY_LOCKED: Smaller entries are in the range, and one or
- *	another of them was always locked.
- * @DAX_FALLBACK_IOMAP_ERROR: The filesystem's block lookup failed.
- * @DAX_FALLBACK_EXTENT_SHORT: The extent does not cover the range.
- * @DAX_FALLBACK_EXTENT_TYPE: The extent cannot be mapped, or not for writing.
- * @DAX_FALLBACK_DEVICE_ERROR: The device cannot give access to the range.
- * @DAX_FALLBACK_DEVICE_SHORT: The device is not contiguous over the range.
- * @DAX_FALLBACK_MISALIGNED_PFN: The blocks are not aligned to the order.
- * @DAX_FALLBACK_NO_ZERO_PAGE: The huge zero page could not be allocated.
- * @DAX_FALLBACK_PAGE_TABLE: The page table maps smaller pages there.
- * @DAX_FALLBACK_NO_MEMORY: An allocation failed.
+/*
+ * Why a fault was not served with the order that was tried: R(id, name) for each
+ * reason, with LAST in place of R for the last one.  The name is the one in the
+ * trace.
  */
+#define DAX_FALLBACK_REASONS(R, LAST)					\
+	/* The fault was served, or it failed. */			\
+	R(NONE,			"none")					\
+	/* This kernel has no entries of the order. */			\
+	R(UNSUPPORTED,		"unsupported")				\
+	/* Address and file offset differ modulo the size. */		\
+	R(COLOUR,		"colour")				\
+	/* The range is not completely in the VMA. */			\
+	R(VMA,			"vma")					\
+	/* The range extends beyond the end of the file. */		\
+	R(EOF,			"eof")					\
+	/* Private copies are made page by page. */			\
+	R(PRIVATE_WRITE,	"private-write")			\
+	/* There are smaller entries, and promotion is off, or is */	\
+	/* not possible for the order. */				\
+	R(SMALL_ENTRIES,	"small-entries")			\
+	/* There are smaller entries, and their blocks are not one */	\
+	/* aligned run. */						\
+	R(FRAGMENTED,		"fragmented")				\
+	/* There are smaller entries, and each time that promotion */	\
+	/* checked them, one was locked. */				\
+	R(ENTRY_LOCKED,		"entry-locked")				\
+	/* The filesystem's block lookup failed. */			\
+	R(IOMAP_ERROR,		"iomap-error")				\
+	/* The extent does not cover the range. */			\
+	R(EXTENT_SHORT,		"extent-short")				\
+	/* The extent cannot be mapped, or not for writing. */		\
+	R(EXTENT_TYPE,		"extent-type")				\
+	/* The device cannot give access to the range. */		\
+	R(DEVICE_ERROR,		"device-error")				\
+	/* The device is not contiguous over the range. */		\
+	R(DEVICE_SHORT,		"device-short")				\
+	/* The blocks are not aligned to the order. */			\
+	R(MISALIGNED_PFN,	"misaligned-pfn")			\
+	/* The huge zero page could not be allocated. */		\
+	R(NO_ZERO_PAGE,		"no-zero-page")				\
+	/* The page table maps smaller pages in the range. */		\
+	R(PAGE_TABLE,		"page-table")				\
+	/* An allocation failed. */					\
+	LAST(NO_MEMORY,		"no-memory")
+
+#define DAX_FALLBACK_ENUM(id, name)	DAX_FALLBACK_##id,
+
 enum dax_fallback {
-	DAX_FALLBACK_NONE,
-	DAX_FALLBACK_UNSUPPORTED,
-	DAX_FALLBACK_COLOUR,
-	DAX_FALLBACK_VMA,
-	DAX_FALLBACK_EOF,
-	DAX_FALLBACK_PRIVATE_WRITE,
-	DAX_FALLBACK_SMALL_ENTRIES,
-	DAX_FALLBACK_FRAGMENTED,
-	DAX_FALLBACK_ENTRY_LOCKED,
-	DAX_FALLBACK_IOMAP_ERROR,
-	DAX_FALLBACK_EXTENT_SHORT,
-	DAX_FALLBACK_EXTENT_TYPE,
-	DAX_FALLBACK_DEVICE_ERROR,
-	DAX_FALLBACK_DEVICE_SHORT,
-	DAX_FALLBACK_MISALIGNED_PFN,
-	DAX_FALLBACK_NO_ZERO_PAGE,
-	DAX_FALLBACK_PAGE_TABLE,
-	DAX_FALLBACK_NO_MEMORY,
+	DAX_FALLBACK_REASONS(DAX_FALLBACK_ENUM, DAX_FALLBACK_ENUM)
 };
 
 #endif /* _FS_DAX_INTERNAL_H */
