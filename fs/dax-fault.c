@@ -490,15 +490,36 @@ static bool dax_fault_on_one_device(const struct dax_fault *df, pfn_t pfn)
 		dax_pfns_on_device(pfn_t_to_pfn(pfn), 1UL << df->order);
 }
 
-/* There are blocks, or there are now.  The device cannot go meanwhile. */
-static vm_fault_t __dax_fault_mapped(struct dax_fault *df)
+/*
+ * If the extent of a write has new blocks in place of shared ones, fill them.
+ * The source is not mapped any more, so it does not change during the copy.
+ */
+static vm_fault_t dax_fault_copy_shared(struct dax_fault *df, void *new)
 {
 	struct iomap_iter *iter = &df->iter;
-	bool write = iter->flags & IOMAP_WRITE;
+	u64 len = iomap_length(iter);
+	int err;
+
+	if (!(iter->flags & IOMAP_WRITE) ||
+	    !(iter->iomap.flags & IOMAP_F_SHARED))
+		return 0;
+	/* An earlier copy is in use: do not overwrite stores to it. */
+	if (df->promotion && dax_same_blocks(df->promotion, new))
+		return dax_fault_fallback(df, DAX_FALLBACK_EXTENT_TYPE);
+	dax_flag_source_in_use(iter, iter->pos, len, df->dropped_in_use);
+	err = dax_iomap_copy_range(iter, iter->pos, len);
+	if (err)
+		return dax_fault_error(df, err, DAX_FALLBACK_DEVICE_ERROR);
+	return 0;
+}
+
+/* Map the blocks of the extent.  The caller keeps the device alive. */
+static vm_fault_t __dax_fault_mapped(struct dax_fault *df)
+{
+	bool write = df->iter.flags & IOMAP_WRITE;
 	vm_fault_t ret;
 	void *new;
 	pfn_t pfn;
-	int err;
 
 	ret = dax_fault_pfn(df, &pfn);
 	if (ret)
@@ -512,25 +533,10 @@ static vm_fault_t __dax_fault_mapped(struct dax_fault *df)
 	if (!dax_entry_covers(df->entry, new, df->xas.xa_index)) {
 		if (!dax_fault_prepare_replace(df, new))
 			return VM_FAULT_NOPAGE;
-		/*
-		 * Copy before anything points to the copy.  Nobody writes to
-		 * the source meanwhile, since it is not mapped any more.
-		 */
-		if (write && (iter->iomap.flags & IOMAP_F_SHARED)) {
-			/* Not over stores: an earlier copy is in use. */
-			if (df->promotion &&
-			    dax_same_blocks(df->promotion, new))
-				return dax_fault_fallback(df,
-						DAX_FALLBACK_EXTENT_TYPE);
-			dax_flag_source_in_use(iter, iter->pos,
-					       iomap_length(iter),
-					       df->dropped_in_use);
-			err = dax_iomap_copy_range(iter, iter->pos,
-						   iomap_length(iter));
-			if (err)
-				return dax_fault_error(df, err,
-						DAX_FALLBACK_DEVICE_ERROR);
-		}
+		/* Copy before the entry or a page table points to the copy. */
+		ret = dax_fault_copy_shared(df, new);
+		if (ret)
+			return ret;
 	}
 	dax_fault_store(df, new);
 
