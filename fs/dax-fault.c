@@ -777,14 +777,20 @@ static enum dax_fallback dax_errno_to_fallback(int err)
 static vm_fault_t dax_fault_grab(struct dax_fault *df)
 {
 	bool write = df->iter.flags & IOMAP_WRITE;
-	bool promote = df->collapse || dax_promotion_enabled();
-	/* A page that is mapped read-only is clean, most often: save the look. */
-	bool check_dirty = write && !(df->vmf->flags & FAULT_FLAG_MKWRITE);
+	struct dax_grab grab = {
+		.order		= df->order,
+		.write		= write,
+		.promote	= df->collapse || dax_promotion_enabled(),
+		/* A page that is mapped read-only is clean in most cases. */
+		.check_dirty	= write &&
+				  !(df->vmf->flags & FAULT_FLAG_MKWRITE),
+	};
 	int err;
 
-	err = dax_grab_entry(&df->xas, df->order, write, &df->entry,
-			     check_dirty ? &df->found_dirty : NULL,
-			     promote ? &df->promotion : NULL);
+	err = dax_grab_entry(&df->xas, &grab);
+	df->entry = grab.entry;
+	df->found_dirty = grab.dirty;
+	df->promotion = grab.promotion;
 	switch (err) {
 	case 0:
 		return 0;

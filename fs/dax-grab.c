@@ -108,158 +108,142 @@ int dax_peek_entry(struct address_space *mapping, pgoff_t index,
 }
 
 /*
- * Find an entry that is not locked and not too small: so, or by promotion if
- * @p is there to do it with.
+ * Find an unlocked entry of the order of the grab or larger.  With a promotion
+ * prepared, replace smaller entries by a locked large one.
  */
-static int dax_find_entry(struct xa_state *xas, unsigned int order, bool write,
-			  struct dax_promotion *p, void **entryp)
+static int dax_find_entry(struct xa_state *xas, struct dax_grab *grab)
 	__must_hold(xas->xa->xa_lock)
 {
+	struct dax_promotion *p = grab->promotion;
 	void *small = NULL;
 	int ret;
 
 	do {
-		ret = dax_get_unlocked_entry(xas, order, entryp);
+		ret = dax_get_unlocked_entry(xas, grab->order, &grab->entry);
 		if (ret != -EBUSY || !p)
 			break;
-		small = *entryp;
-		ret = dax_promote_small(xas, p, entryp);
+		small = grab->entry;
+		ret = dax_promote_small(xas, p, &grab->entry);
 	} while (ret == -EBUSY);
 
 	if (!ret && p && p->nr)
-		trace_dax_grab_entry(dax_mapping_of(xas), xas->xa_index, order,
-				     write, small, DAX_GRAB_PROMOTE);
+		trace_dax_grab_entry(dax_mapping_of(xas), xas->xa_index,
+				     grab->order, grab->write, small,
+				     DAX_GRAB_PROMOTE);
 	return ret;
 }
 
-static int dax_grab_entry_locked(struct xa_state *xas, unsigned int order,
-				 bool write, void **entryp, bool *dirtyp,
-				 struct dax_promotion *p)
+static int dax_grab_entry_locked(struct xa_state *xas, struct dax_grab *grab)
 	__must_hold(xas->xa->xa_lock)
 {
 	struct address_space *mapping = dax_mapping_of(xas);
 	pgoff_t index = xas->xa_index;
-	void *entry;
 	int ret;
 
-	ret = dax_find_entry(xas, order, write, p, &entry);
-	/* Refused; or promoted, and locked; or memory is short. */
-	if (ret || xas_error(xas) || (p && p->nr)) {
-		*entryp = entry;
+	ret = dax_find_entry(xas, grab);
+	/* An entry that was promoted is locked already. */
+	if (ret || (grab->promotion && grab->promotion->nr))
 		return ret;
+
+	if (grab->entry &&
+	    dax_should_demote(grab->entry, grab->order, grab->write)) {
+		trace_dax_grab_entry(mapping, index, grab->order, grab->write,
+				     grab->entry, DAX_GRAB_DEMOTE);
+		dax_demote_entry(xas, grab->entry);
+		grab->entry = NULL;
 	}
 
-	if (entry && dax_should_demote(entry, order, write)) {
-		trace_dax_grab_entry(mapping, index, order, write, entry,
-				     DAX_GRAB_DEMOTE);
-		dax_demote_entry(xas, entry);
-		entry = NULL;
+	if (grab->entry) {
+		trace_dax_grab_entry(mapping, index, grab->order, grab->write,
+				     grab->entry, DAX_GRAB_LOCK);
+		dax_lock_entry(xas, grab->entry);
+		if (grab->check_dirty)
+			grab->dirty = xas_get_mark(xas, PAGECACHE_TAG_DIRTY);
+		return 0;
 	}
 
-	if (entry) {
-		trace_dax_grab_entry(mapping, index, order, write, entry,
-				     DAX_GRAB_LOCK);
-		dax_lock_entry(xas, entry);
-		if (dirtyp)
-			*dirtyp = xas_get_mark(xas, PAGECACHE_TAG_DIRTY);
-	} else {
-		entry = dax_insert_empty_entry(xas, order);
-		if (!xas_error(xas))
-			trace_dax_grab_entry(mapping, index, order, write, NULL,
-					     DAX_GRAB_INSERT);
-	}
-	*entryp = entry;
-	return 0;
+	grab->entry = dax_insert_empty_entry(xas, grab->order);
+	ret = xas_error(xas);
+	if (!ret)
+		trace_dax_grab_entry(mapping, index, grab->order, grab->write,
+				     NULL, DAX_GRAB_INSERT);
+	return ret;
 }
 
-static int dax_try_grab(struct xa_state *xas, unsigned int order, bool write,
-			void **entryp, bool *dirtyp, struct dax_promotion *p)
+static int dax_try_grab(struct xa_state *xas, struct dax_grab *grab)
 {
 	int ret;
 
 	xas_lock_irq(xas);
-	ret = dax_grab_entry_locked(xas, order, write, entryp, dirtyp, p);
+	ret = dax_grab_entry_locked(xas, grab);
 	xas_unlock_irq(xas);
 	return ret;
 }
 
 /*
- * What dax_grab_entry() does when the first try has ended with @ret: memory is
- * short, or smaller entries are in the way.
+ * The first try has returned @ret: a node could not be allocated under the
+ * xa_lock, or smaller entries are in the range.
  */
-static int dax_grab_slowpath(struct xa_state *xas, unsigned int order,
-			     bool write, void **entryp,
-			     struct dax_promotion **promotionp, int ret)
+static int dax_grab_slowpath(struct xa_state *xas, struct dax_grab *grab,
+			     int ret)
 {
 	gfp_t gfp = mapping_gfp_mask(dax_mapping_of(xas)) & ~__GFP_HIGHMEM;
-	bool promote = promotionp && order <= DAX_PROMOTE_MAX_ORDER;
-	struct dax_promotion *p = NULL;
+	bool promote = grab->promote && grab->order <= DAX_PROMOTE_MAX_ORDER;
 	bool tried = false;
 
+	grab->check_dirty = false;
 	for (;;) {
-		/* Also frees what an earlier round allocated and nobody used. */
+		/* Frees a node that an earlier round did not use, too. */
 		if (!xas_nomem(xas, gfp)) {
 			if (ret != -EBUSY || !promote)
 				break;
 			tried = true;
-			ret = dax_prepare_promotion(xas, order, gfp, &p);
+			ret = dax_prepare_promotion(xas, grab->order, gfp,
+						    &grab->promotion);
 			if (ret)
 				break;
 		}
-		ret = dax_try_grab(xas, order, write, entryp, NULL, p);
+		ret = dax_try_grab(xas, grab);
 	}
 
-	if (!ret)
-		ret = xas_error(xas);
-	else if (ret != -EIO)
-		trace_dax_grab_entry(dax_mapping_of(xas), xas->xa_index, order,
-				     write, *entryp, DAX_GRAB_REFUSE);
+	if (ret && ret != -EIO && !xas_error(xas))
+		trace_dax_grab_entry(dax_mapping_of(xas), xas->xa_index,
+				     grab->order, grab->write, grab->entry,
+				     DAX_GRAB_REFUSE);
 	if (tried)
-		p = dax_end_attempt(xas, order, p, ret);
-	if (promotionp)
-		*promotionp = p;
+		grab->promotion = dax_end_attempt(xas, grab->order,
+						  grab->promotion, ret);
 	return ret;
 }
 
 /**
- * dax_grab_entry() - Find or make the entry for a fault, and lock it
- * @xas: Made for @order at the page offset of the fault.
- * @order: The order of the fault.
- * @write: Whether the fault will write to the file.
- * @entryp: Where to put the entry, without the lock bit.
- * @dirtyp: Where to put whether it was found dirty, or NULL.  False, too, if
- *	the grab took more than one try.
- * @promotionp: Where to put what was promoted, or NULL if nothing was; NULL to
- *	have a request refused that meets smaller entries.
+ * dax_grab_entry() - Find or create the entry for a fault, and lock it
+ * @xas: Made for the order of the grab at the page offset of the fault.
+ * @grab: The request, and its result.
  *
- * What is found may be larger than @order: a mapped entry, which all sizes
- * share, or, if not @write, a zero entry.  Where nothing is found, an empty
- * entry of @order takes the place.
+ * The entry may be larger than the order of the grab: a mapped entry serves all
+ * orders, and a zero entry serves a read.  If there was no entry, an empty one
+ * of the order is inserted.
  *
- * If something was promoted, the entry is empty, and it may be marked.  The
- * caller passes *@promotionp to dax_finish_promotion() once it has stored an
- * entry that says all that the small ones said, or else to
- * dax_undo_promotion() in place of the unlock.
+ * If smaller entries were promoted, the entry is empty and may be marked.  When
+ * the caller has stored an entry that includes all that the small ones had, it
+ * calls dax_finish_promotion().  Otherwise it calls dax_undo_promotion(), which
+ * also replaces the unlock.
  *
- * Context: Process context.  The filesystem's transaction or freeze protection
- * is outside the entry lock, its block lookup inside.  May sleep, may allocate.
- * Return: 0 with the entry locked; if smaller entries are in the way and stay:
- * -EBUSY if they may not be promoted, -ERANGE if their blocks are not one run
- * that is aligned to @order, -EAGAIN if one or another of them was always
- * locked; -ENOMEM; -EIO if a folio is there.
+ * Context: Process context.  Nests inside freeze protection and the
+ * filesystem's transaction; ->iomap_begin nests inside the entry lock.  May
+ * sleep, may allocate.
+ * Return: 0 with the entry locked; -ENOMEM; -EIO if the tree holds a folio; or,
+ * if there are smaller entries in the range: -EBUSY if they may not be promoted,
+ * -ERANGE if their blocks are not one run that is aligned to the order, -EAGAIN
+ * if one of them was locked each time.
  */
-int dax_grab_entry(struct xa_state *xas, unsigned int order, bool write,
-		   void **entryp, bool *dirtyp,
-		   struct dax_promotion **promotionp)
+int dax_grab_entry(struct xa_state *xas, struct dax_grab *grab)
 {
 	int ret;
 
-	if (dirtyp)
-		*dirtyp = false;
-	if (promotionp)
-		*promotionp = NULL;
-	ret = dax_try_grab(xas, order, write, entryp, dirtyp, NULL);
-	if (!ret && !xas_error(xas))
-		return 0;
-	return dax_grab_slowpath(xas, order, write, entryp, promotionp, ret);
+	grab->dirty = false;
+	grab->promotion = NULL;
+	ret = dax_try_grab(xas, grab);
+	return likely(!ret) ? 0 : dax_grab_slowpath(xas, grab, ret);
 }

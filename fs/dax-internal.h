@@ -219,11 +219,29 @@ enum dax_grab_action {
 	DAX_GRAB_PROMOTE,
 };
 
+/**
+ * struct dax_grab - The request for the entry of a fault, and its result
+ * @order: The order of the fault.
+ * @write: Whether the fault will write to the file.
+ * @promote: Whether smaller entries may be promoted.
+ * @check_dirty: Whether @dirty is wanted.
+ * @dirty: Result: the entry was dirty.  May be false in the slow path.
+ * @entry: Result: the entry, without the lock bit.
+ * @promotion: Result: the smaller entries that were promoted, or NULL.
+ */
+struct dax_grab {
+	unsigned int order;
+	bool write;
+	bool promote;
+	bool check_dirty;
+	bool dirty;
+	void *entry;
+	struct dax_promotion *promotion;
+};
+
 int dax_peek_entry(struct address_space *mapping, pgoff_t index,
 		   unsigned int order, bool write, bool promote);
-int dax_grab_entry(struct xa_state *xas, unsigned int order, bool write,
-		   void **entryp, bool *dirtyp,
-		   struct dax_promotion **promotionp);
+int dax_grab_entry(struct xa_state *xas, struct dax_grab *grab);
 
 /* dax-page.c: what an entry points to */
 

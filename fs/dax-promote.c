@@ -281,8 +281,8 @@ static void *dax_replace_small(struct xa_state *xas, struct dax_promotion *p)
  *
  * Context: Process context, xa_lock held; dropped and retaken to wait.  May
  * sleep.
- * Return: 0 with the large entry locked and @p->nr set, or with -ENOMEM in @xas
- * for xas_nomem(); -EBUSY if the xa_lock was dropped, and the caller must look
+ * Return: 0 with the large entry locked and @p->nr set; -ENOMEM, also noted in
+ * @xas for xas_nomem(); -EBUSY if the xa_lock was dropped, and the caller must look
  * the range up again; -ERANGE if the entries do not fit together; -EAGAIN if an
  * entry was locked after each of the waits.
  */
@@ -296,7 +296,7 @@ int dax_promote_small(struct xa_state *xas, struct dax_promotion *p,
 	ret = dax_scan_small(xas->xa, xas->xa_index, p);
 	if (!ret) {
 		*entryp = dax_replace_small(xas, p);
-		return 0;
+		return xas_error(xas);
 	}
 	p->nr = 0;
 	if (ret != -EAGAIN || p->waits == DAX_PROMOTE_WAITS)

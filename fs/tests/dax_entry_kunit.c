@@ -248,8 +248,7 @@ static void job_own(struct dt_task *task)
 		XA_STATE_ORDER(xas, &dt->mapping->i_pages, index, order);
 		void *entry;
 
-		task->ret = dax_grab_entry(&xas, order, true, &entry, NULL,
-					   NULL);
+		task->ret = dt_grab_entry(&xas, order, true, &entry, NULL);
 		if (task->ret)
 			return;
 		if (dt->owner)
@@ -359,7 +358,7 @@ static void check_conflict(struct kunit *test, const struct conflict *conflict,
 				       false));
 
 	dt->nr_grabs = 0;
-	ret = dax_grab_entry(&xas, order, write, &entry, NULL, NULL);
+	ret = dt_grab_entry(&xas, order, write, &entry, NULL);
 	KUNIT_EXPECT_EQ(test, ret, action == REFUSE ? -EBUSY : 0);
 	check_traced(test, conflict, action, found);
 
@@ -524,7 +523,7 @@ static void tree_moves_under_holder(struct kunit *test)
 	void *entry, *other;
 
 	KUNIT_ASSERT_EQ(test, 0,
-			dax_grab_entry(&xas, 0, true, &entry, NULL, NULL));
+			dt_grab_entry(&xas, 0, true, &entry, NULL));
 	other = dt_put(test, BASE, DAX_ZERO, 0);
 	xas_lock_irq(&xas);
 	dax_replace_entry(&xas, entry, mapped);
@@ -539,7 +538,7 @@ static void tree_moves_under_holder(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, dt_marked(test, 0, PAGECACHE_TAG_DIRTY));
 
 	KUNIT_ASSERT_EQ(test, 0,
-			dax_grab_entry(&xas, 0, true, &entry, NULL, NULL));
+			dt_grab_entry(&xas, 0, true, &entry, NULL));
 	dt_put(test, BASE, DAX_ZERO, 0);
 	dax_unlock_entry(&xas, mapped);
 	dt_expect_range(test, 0, 0, mapped);
@@ -548,7 +547,7 @@ static void tree_moves_under_holder(struct kunit *test)
 
 	/* Now the cursor stands in a node, which goes. */
 	KUNIT_ASSERT_EQ(test, 0,
-			dax_grab_entry(&xas, 0, true, &entry, NULL, NULL));
+			dt_grab_entry(&xas, 0, true, &entry, NULL));
 	dt_delete(test, BASE, other);
 	xas_lock_irq(&xas);
 	dax_replace_entry(&xas, entry, dt_make_entry(DAX_ZERO, 0));
@@ -843,7 +842,7 @@ static void other_file_not_woken(struct kunit *test)
 	void *other;
 
 	KUNIT_ASSERT_EQ(test, 0,
-			dax_grab_entry(&xas, order, true, &other, NULL, NULL));
+			dt_grab_entry(&xas, order, true, &other, NULL));
 	task = dt_start(test, dt_job_hold, BASE, order, true);
 	dax_unlock_entry(&xas, other);
 	dt_wait_idle(test);

@@ -356,7 +356,7 @@ void *dt_grab(struct kunit *test, pgoff_t index, unsigned int order, bool write)
 	void *entry;
 
 	KUNIT_ASSERT_EQ(test, 0,
-			dax_grab_entry(&xas, order, write, &entry, NULL, NULL));
+			dt_grab_entry(&xas, order, write, &entry, NULL));
 	return entry;
 }
 
@@ -640,8 +640,7 @@ struct dax_promotion *dt_promote(struct kunit *test, pgoff_t index,
 	void *entry = NULL;
 
 	KUNIT_ASSERT_EQ(test, 0,
-			dax_grab_entry(&xas, order, write, &entry, NULL,
-				       &promotion));
+			dt_grab_entry(&xas, order, write, &entry, &promotion));
 	KUNIT_ASSERT_NOT_NULL(test, promotion);
 	KUNIT_EXPECT_PTR_EQ(test, entry, dax_make_empty(order));
 	return promotion;
@@ -654,7 +653,7 @@ int dt_promote_errno(struct kunit *test, pgoff_t index, unsigned int order)
 	XA_STATE_ORDER(xas, &dt->mapping->i_pages, index, order);
 	struct dax_promotion *promotion = NULL;
 	void *entry = NULL;
-	int ret = dax_grab_entry(&xas, order, false, &entry, NULL, &promotion);
+	int ret = dt_grab_entry(&xas, order, false, &entry, &promotion);
 
 	KUNIT_ASSERT_NE(test, ret, 0);
 	return ret;
@@ -718,8 +717,7 @@ void dt_job_hold(struct dt_task *task)
 	unsigned int order = task->order;
 	XA_STATE_ORDER(xas, &task->mapping->i_pages, task->index, order);
 
-	task->ret = dax_grab_entry(&xas, order, task->write, &task->entry,
-				   NULL, NULL);
+	task->ret = dt_grab_entry(&xas, order, task->write, &task->entry, NULL);
 	if (task->ret)
 		return;
 	dt_hold(task);
@@ -734,8 +732,8 @@ void dt_job_promote(struct dt_task *task)
 	void *new = dax_make_mapped(BLOCKS, order);
 	struct dax_promotion *promotion;
 
-	task->ret = dax_grab_entry(&xas, order, task->write, &task->entry,
-				   NULL, &promotion);
+	task->ret = dt_grab_entry(&xas, order, task->write, &task->entry,
+				  &promotion);
 	if (task->ret)
 		return;
 	task->promoted = promotion;

@@ -135,6 +135,27 @@ struct dt_task *dt_holder(struct kunit *test);
 
 /* --- props -------------------------------------------------------------- */
 
+/*
+ * dax_grab_entry() with plain arguments.  Promotion is not allowed if
+ * @promotionp is NULL.
+ */
+static inline int dt_grab_entry(struct xa_state *xas, unsigned int order,
+				bool write, void **entryp,
+				struct dax_promotion **promotionp)
+{
+	struct dax_grab grab = {
+		.order = order,
+		.write = write,
+		.promote = promotionp != NULL,
+	};
+	int ret = dax_grab_entry(xas, &grab);
+
+	*entryp = grab.entry;
+	if (promotionp)
+		*promotionp = grab.promotion;
+	return ret;
+}
+
 bool dt_has_order(unsigned int order);
 void dt_need_order(struct kunit *test, unsigned int order);
 void *dt_make_entry(enum dax_kind kind, unsigned int order);

@@ -324,8 +324,7 @@ static void no_small_entries(struct kunit *test)
 
 	fill_neighbours(test, BASE, order);
 	KUNIT_ASSERT_EQ(test, 0,
-			dax_grab_entry(&xas, order, true, &entry, NULL,
-				       &promotion));
+			dt_grab_entry(&xas, order, true, &entry, &promotion));
 	KUNIT_EXPECT_NULL(test, promotion);
 	KUNIT_EXPECT_PTR_EQ(test, entry, dax_make_empty(order));
 	dt_replace(test, BASE, entry, mapped);
@@ -333,16 +332,14 @@ static void no_small_entries(struct kunit *test)
 
 	promotion = (void *)dt;
 	KUNIT_ASSERT_EQ(test, 0,
-			dax_grab_entry(&xas, order, true, &entry, NULL,
-				       &promotion));
+			dt_grab_entry(&xas, order, true, &entry, &promotion));
 	KUNIT_EXPECT_NULL(test, promotion);
 	KUNIT_EXPECT_PTR_EQ(test, entry, mapped);
 	dax_unlock_entry(&xas, mapped);
 
 	promotion = (void *)dt;
 	KUNIT_ASSERT_EQ(test, 0,
-			dax_grab_entry(&small, 0, true, &entry, NULL,
-				       &promotion));
+			dt_grab_entry(&small, 0, true, &entry, &promotion));
 	KUNIT_EXPECT_NULL(test, promotion);
 	dax_unlock_entry(&small, mapped);
 	KUNIT_EXPECT_EQ(test, dt_nr_promoted(test, DAX_PROMOTE_TRY), 0);
@@ -359,7 +356,7 @@ static void promotion_not_allowed(struct kunit *test)
 	dt_fill(test, BASE, order, "mMz.");
 	dt_take_snapshot(test, &before, BASE, order);
 	KUNIT_EXPECT_EQ(test, -EBUSY,
-			dax_grab_entry(&xas, order, true, &entry, NULL, NULL));
+			dt_grab_entry(&xas, order, true, &entry, NULL));
 	dt_expect_snapshot(test, &before);
 	KUNIT_EXPECT_EQ(test, dt_nr_promoted(test, DAX_PROMOTE_TRY), 0);
 }

@@ -93,8 +93,11 @@ static int grab(unsigned long index, unsigned int order, bool write,
 		void **entry)
 {
 	XA_STATE_ORDER(xas, &mapping->i_pages, index, order);
+	struct dax_grab grab = { .order = order, .write = write };
+	int ret = dax_grab_entry(&xas, &grab);
 
-	return dax_grab_entry(&xas, order, write, entry, NULL, NULL);
+	*entry = grab.entry;
+	return ret;
 }
 
 static void unlock(unsigned long index, void *entry)

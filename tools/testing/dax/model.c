@@ -356,8 +356,9 @@ static void do_promote(void)
 	unsigned int order = 1 + random_below(random_below(4) ? 5 : 10);
 	struct model_entry *found = model_overlap(index, order);
 	XA_STATE_ORDER(xas, &mapping->i_pages, index, order);
-	struct dax_promotion *promotion = NULL;
-	void *entry = NULL;
+	struct dax_grab grab = { .order = order, .promote = true };
+	struct dax_promotion *promotion;
+	void *entry;
 	int want, ret;
 
 	TELL("promote %#lx order %u", index, order);
@@ -370,8 +371,10 @@ static void do_promote(void)
 	CHECK(ret == want || (!ret && want == -ERANGE), true);
 
 	set_up_failure();
-	ret = dax_grab_entry(&xas, order, random_below(2), &entry, NULL,
-			     &promotion);
+	grab.write = random_below(2);
+	ret = dax_grab_entry(&xas, &grab);
+	promotion = grab.promotion;
+	entry = grab.entry;
 	if (ret == -ENOMEM && want != -EBUSY && allocations_left < 0)
 		return;
 	CHECK(ret, want);
@@ -480,8 +483,12 @@ static void do_grab(void)
 	struct model_entry *found = model_overlap(index, order);
 	enum dax_grab_action action = expected_action(found, order, write);
 	XA_STATE_ORDER(xas, &mapping->i_pages, index, order);
-	void *entry = NULL;
-	bool dirty;
+	struct dax_grab grab = {
+		.order = order,
+		.write = write,
+		.check_dirty = true,
+	};
+	void *entry;
 	int ret;
 
 	TELL("grab %#lx order %u %s", index, order, write ? "write" : "read");
@@ -493,8 +500,9 @@ static void do_grab(void)
 	      action == DAX_GRAB_REFUSE ? -EBUSY : 0);
 
 	set_up_failure();
-	ret = dax_grab_entry(&xas, order, write, &entry, &dirty, NULL);
-	CHECK(dirty, action == DAX_GRAB_LOCK && found->dirty);
+	ret = dax_grab_entry(&xas, &grab);
+	entry = grab.entry;
+	CHECK(grab.dirty, action == DAX_GRAB_LOCK && found->dirty);
 	if (action == DAX_GRAB_REFUSE) {
 		CHECK(ret, -EBUSY);
 		return;
@@ -558,17 +566,18 @@ static void do_fill(void)
 	TELL("fill from %#lx to %#lx", first, last);
 	for (unsigned long index = first; index <= last; index++) {
 		XA_STATE(xas, &mapping->i_pages, index);
+		struct dax_grab grab = { .write = true };
 		struct model_entry *e;
-		void *entry, *new;
+		void *new;
 
 		if (nr_entries >= MAX_ENTRIES)
 			return;
 		if (model_overlap(index, 0) || random_below(4) == 0)
 			continue;
 		new = random_word(index, 0);
-		CHECK(dax_grab_entry(&xas, 0, true, &entry, NULL, NULL), 0);
+		CHECK(dax_grab_entry(&xas, &grab), 0);
 		xas_lock_irq(&xas);
-		dax_replace_entry(&xas, entry, new);
+		dax_replace_entry(&xas, grab.entry, new);
 		e = model_insert(index, new);
 		e->dirty = dax_is_mapped(new) && random_below(2);
 		if (e->dirty)

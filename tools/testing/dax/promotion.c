@@ -98,8 +98,8 @@ static void promotion_without_memory(struct kunit *test)
 			int ret;
 
 			fail_from(n, LONG_MAX);
-			ret = dax_grab_entry(&xas, order, true, &entry, NULL,
-					     &promotion);
+			ret = dt_grab_entry(&xas, order, true, &entry,
+					    &promotion);
 			fail_from(LONG_MAX, LONG_MAX);
 			if (!ret) {
 				KUNIT_ASSERT_NOT_NULL(test, promotion);
@@ -141,8 +141,8 @@ static void promotion_without_one_node(struct kunit *test)
 			int ret;
 
 			fail_from(n, n);
-			ret = dax_grab_entry(&xas, order, true, &entry, NULL,
-					     &promotion);
+			ret = dt_grab_entry(&xas, order, true, &entry,
+					    &promotion);
 			n++;
 			if (!ret) {
 				KUNIT_ASSERT_NOT_NULL(test, promotion);
@@ -235,8 +235,7 @@ static void meet_between(struct kunit *test, const struct layout *layout,
 		act_after = n;
 		while_unlocked = act;
 		fail_atomic = true;
-		ret = dax_grab_entry(&xas, order, true, &entry, NULL,
-				     &promotion);
+		ret = dt_grab_entry(&xas, order, true, &entry, &promotion);
 		fail_atomic = false;
 		if (while_unlocked)
 			break;
@@ -437,8 +436,7 @@ static int rival_thread(void *data)
 	struct dax_promotion *promotion = NULL;
 	void *entry;
 
-	if (!dax_grab_entry(&xas, between_order, true, &entry, NULL,
-			    &promotion))
+	if (!dt_grab_entry(&xas, between_order, true, &entry, &promotion))
 		rival.promoted = promotion;
 	complete_all(&rival.there);
 	if (promotion) {
@@ -481,8 +479,7 @@ static void rival_promotes_between(struct kunit *test)
 	init_completion(&rival.done);
 	while_unlocked = rival_promotes;
 	KUNIT_ASSERT_EQ(test, 0,
-			dax_grab_entry(&xas, order, true, &entry, NULL,
-				       &promotion));
+			dt_grab_entry(&xas, order, true, &entry, &promotion));
 	wait_for_completion_timeout(&rival.done, 1000 * HZ);
 	put_task_struct(rival.task);
 	KUNIT_EXPECT_TRUE(test, rival.promoted);

@@ -191,11 +191,13 @@ static void finish_promotion(struct xa_state *xas, unsigned long index,
 static int fault_order(unsigned long index, unsigned int order, bool write)
 {
 	XA_STATE_ORDER(xas, &mapping->i_pages, index, order);
-	struct dax_promotion *promotion = NULL;
-	bool promote = random_below(4);
-	void *entry;
-	int ret = dax_grab_entry(&xas, order, write, &entry, NULL,
-				 promote ? &promotion : NULL);
+	struct dax_grab grab = {
+		.order = order,
+		.write = write,
+		.promote = random_below(4),
+	};
+	int ret = dax_grab_entry(&xas, &grab);
+	void *entry = grab.entry;
 
 	if (ret)
 		return ret;
@@ -203,8 +205,8 @@ static int fault_order(unsigned long index, unsigned int order, bool write)
 	own(dax_entry_start(entry, index), dax_entry_nr_pages(entry));
 	if (random_below(4) == 0)
 		cond_resched();
-	if (promotion) {
-		finish_promotion(&xas, index, entry, promotion, write);
+	if (grab.promotion) {
+		finish_promotion(&xas, index, entry, grab.promotion, write);
 		return 0;
 	}
 	finish_fault(&xas, index, entry, write);
