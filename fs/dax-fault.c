@@ -57,45 +57,51 @@
 #include "dax-trace.h"
 
 /**
- * struct dax_fault - One fault, from the grab of its entry to the unlock
- * @vmf: What mm asks for.
- * @order: The order that is tried.
- * @pfnp: Where to put the pfn if it must not be mapped before an fsync.
- * @reason: Why the order was given up, once it was.
- * @error: The errno, if that was for an error.
- * @xas: The entry's place in the mapping.
- * @entry: The entry without its lock bit, which this fault holds.
- * @promotion: The smaller entries in whose place @entry is, until it is certain
- *	that they will not come back.
- * @found_dirty: @entry was seen to be dirty when it was locked.
- * @collapse: A page table may be in the way, and shall go.
- * @drop_entry: The entry is in the way and shall be deleted, not unlocked.
- * @dropped_in_use: One that was deleted had a page that is in use.
- * @iomap_called: The filesystem was asked, and may have allocated.
- * @need_sync: An extent before the current one has metadata that are not durable.
- * @extent_kind: What all extents so far are: blocks, a hole, or DAX_EMPTY if
- *	there was none yet.
- * @pfn: If they are blocks, the pfn that the whole range starts at.
- * @iter: The filesystem's view of what is left of the range.
+ * struct dax_fault - A fault, and the current attempt to serve it
+ * @request: What does not change from attempt to attempt.
+ * @vmf: The fault.
+ * @order: The order of the page to map.
+ * @pfnp: For MAP_SYNC: where to put a pfn that must not be mapped before an
+ *	fsync.
+ * @collapse: Remove a page table that is in the way.
+ * @dropped_in_use: An entry that an attempt deleted had a page in use.
+ * @reason: The reason for the fallback.
+ * @attempt: What each attempt starts anew.
+ * @error: The errno, if there was an error.
+ * @xas: The place of the entry in the mapping.
+ * @entry: The entry without the lock bit.  The fault holds its lock.
+ * @promotion: The smaller entries that @entry has replaced, until it is certain
+ *	that they are not restored.
+ * @found_dirty: @entry was dirty when it was locked.
+ * @drop_entry: Delete @entry instead of unlocking it.
+ * @iomap_called: ->iomap_begin was called, and may have allocated blocks.
+ * @need_sync: An earlier extent has metadata that are not durable.
+ * @extent_kind: The kind of the earlier extents, or DAX_EMPTY if there are none.
+ * @pfn: The pfn of the start of the range, if @extent_kind is DAX_MAPPED.
+ * @iter: The iteration over the extents of the range.
  */
 struct dax_fault {
-	struct vm_fault		*vmf;
-	unsigned int		order;
-	pfn_t			*pfnp;
-	enum dax_fallback	reason;
-	int			error;
-	struct xa_state		xas;
-	void			*entry;
-	struct dax_promotion	*promotion;
-	bool			found_dirty;
-	bool			collapse;
-	bool			drop_entry;
-	bool			dropped_in_use;
-	bool			iomap_called;
-	bool			need_sync;
-	enum dax_kind		extent_kind;
-	pfn_t			pfn;
-	struct iomap_iter	iter;
+	struct_group_tagged(dax_fault_request, request,
+		struct vm_fault		*vmf;
+		unsigned int		order;
+		pfn_t			*pfnp;
+		bool			collapse;
+		bool			dropped_in_use;
+		enum dax_fallback	reason;
+	);
+	struct_group_tagged(dax_fault_attempt, attempt,
+		int			error;
+		struct xa_state		xas;
+		void			*entry;
+		struct dax_promotion	*promotion;
+		bool			found_dirty;
+		bool			drop_entry;
+		bool			iomap_called;
+		bool			need_sync;
+		enum dax_kind		extent_kind;
+		pfn_t			pfn;
+		struct iomap_iter	iter;
+	);
 };
 
 static struct address_space *dax_vmf_mapping(const struct vm_fault *vmf)
@@ -805,31 +811,25 @@ static vm_fault_t dax_fault_grab(struct dax_fault *df)
 	}
 }
 
-static void dax_fault_init(struct dax_fault *df)
+static void dax_fault_start_attempt(struct dax_fault *df)
 {
 	struct address_space *mapping = dax_vmf_mapping(df->vmf);
 	unsigned int order = df->order;
 	pgoff_t index = round_down(df->vmf->pgoff, 1UL << order);
 
-	df->xas = (struct xa_state)
-		__XA_STATE(&mapping->i_pages, index,
-			   order - order % XA_CHUNK_SHIFT,
-			   (1U << (order % XA_CHUNK_SHIFT)) - 1);
-	/* The first iomap_iter() clears both maps, if there is no length. */
-	df->iter.inode = mapping->host;
-	df->iter.pos = (loff_t)index << PAGE_SHIFT;
-	df->iter.len = PAGE_SIZE << order;
-	df->iter.processed = 0;
-	df->iter.flags = IOMAP_DAX | IOMAP_FAULT |
-			 (dax_vmf_writes(df->vmf) ? IOMAP_WRITE : 0);
-	df->iter.iomap.length = 0;
-	df->error = 0;
-	df->promotion = NULL;
-	df->found_dirty = false;
-	df->drop_entry = false;
-	df->iomap_called = false;
-	df->need_sync = false;
-	df->extent_kind = DAX_EMPTY;
+	df->attempt = (struct dax_fault_attempt) {
+		.xas = __XA_STATE(&mapping->i_pages, index,
+				  order - order % XA_CHUNK_SHIFT,
+				  (1U << (order % XA_CHUNK_SHIFT)) - 1),
+		.extent_kind = DAX_EMPTY,
+		.iter = {
+			.inode	= mapping->host,
+			.pos	= (loff_t)index << PAGE_SHIFT,
+			.len	= PAGE_SIZE << order,
+			.flags	= IOMAP_DAX | IOMAP_FAULT |
+				  (dax_vmf_writes(df->vmf) ? IOMAP_WRITE : 0),
+		},
+	};
 }
 
 /*
@@ -877,7 +877,7 @@ static vm_fault_t dax_do_fault(struct dax_fault *df, int *iomap_errp,
 	vm_fault_t ret;
 
 	do {
-		dax_fault_init(df);
+		dax_fault_start_attempt(df);
 		ret = dax_fault_grab(df);
 		if (ret)
 			return ret;
@@ -984,14 +984,15 @@ vm_fault_t dax_iomap_fault(struct vm_fault *vmf, unsigned int order,
 			   pfn_t *pfnp, int *iomap_errp,
 			   const struct iomap_ops *ops)
 {
-	struct dax_fault df = {
+	struct dax_fault df;
+	vm_fault_t ret;
+
+	df.request = (struct dax_fault_request) {
 		.vmf	= vmf,
 		.order	= order,
 		.pfnp	= pfnp,
 		.reason	= dax_fault_eligible(vmf, order),
 	};
-	vm_fault_t ret;
-
 	dax_trace_fault(vmf, order);
 	if (vmf->pgoff >= dax_vmf_max_pgoff(vmf))
 		ret = VM_FAULT_SIGBUS;
@@ -1089,13 +1090,15 @@ vm_fault_t dax_fault_for_collapse(struct vm_fault *vmf, unsigned int order,
 				  const struct iomap_ops *ops,
 				  enum dax_fallback *reasonp, int *errorp)
 {
-	struct dax_fault df = {
+	struct dax_fault df;
+	vm_fault_t ret;
+
+	df.request = (struct dax_fault_request) {
 		.vmf		= vmf,
 		.order		= order,
 		.collapse	= true,
 	};
-	vm_fault_t ret = dax_do_fault(&df, NULL, ops);
-
+	ret = dax_do_fault(&df, NULL, ops);
 	*reasonp = df.reason;
 	*errorp = df.error;
 	return ret;

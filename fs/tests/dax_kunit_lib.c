@@ -207,8 +207,7 @@ struct dt_task *dt_start(struct kunit *test, void (*job)(struct dt_task *task),
 	init_completion(&task->go);
 	init_completion(&task->done);
 
-	thread = kthread_create(task_thread, task, "dax-task/%u",
-			      dt->nr_tasks);
+	thread = kthread_create(task_thread, task, "dax-task/%u", dt->nr_tasks);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, thread);
 	get_task_struct(thread);
 	task->thread = thread;

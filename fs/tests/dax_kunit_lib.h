@@ -146,7 +146,7 @@ static inline int dt_grab_entry(struct xa_state *xas, unsigned int order,
 	struct dax_grab grab = {
 		.order = order,
 		.write = write,
-		.promote = promotionp != NULL,
+		.promote = !!promotionp,
 	};
 	int ret = dax_grab_entry(xas, &grab);
 
