@@ -1,21 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Where the bytes of a DAX file are: from a filesystem extent to an address
- * that the CPU can use.
+ * The address of file data: from a filesystem extent to a kernel address.
  *
- * A device may be put together of pieces (dm-linear, dm-stripe), so a range
+ * A device may be made of several pieces (dm-linear, dm-stripe), so a range
  * that is contiguous in the file and in the extent need not be contiguous in
- * memory.  Nothing here hands out an address without saying how many bytes are
- * good behind it, and those who copy go on piece by piece.
+ * memory.  Each function that returns an address also returns how many bytes
+ * are valid there, and copies proceed piece by piece.
  *
- * An address is good inside dax_read_lock() only.  dax_iomap_access() expects
- * the caller to hold it, since the caller uses the address; the others take it
- * themselves (it nests).
+ * An address is valid only inside dax_read_lock().  The caller of
+ * dax_iomap_access() holds it, because the caller uses the address.  The other
+ * functions take it themselves; it nests.
  *
- * Blocks that take the place of shared ones are filled before the filesystem
- * puts them into the file.  What is copied there had perhaps been made durable
- * long ago, and must not become less so: it is flushed at once, not when
- * somebody next calls fsync.
+ * New blocks that replace shared ones are filled before the filesystem maps
+ * them into the file.  The source may have been durable long before, so the
+ * copy is flushed at once instead of at the next fsync.
  */
 
 #include <linux/dax.h>
@@ -29,17 +27,18 @@
 #include "dax-access.h"
 #include "dax-internal.h"
 
-/* How much is copied before others may run. */
+/* The most to copy between two calls of cond_resched(). */
 #define DAX_COPY_CHUNK	((size_t)SZ_2M)
 
 /**
- * dax_iomap_access_good() - Get the address of what comes before a bad page
+ * dax_iomap_access_good() - Get the address of the data before a poisoned page
  * @iomap: A mapped extent on a DAX device.
  * @pos: File position in bytes, within @iomap.
- * @len: How many bytes were asked for from @pos, in vain.
+ * @len: How many bytes were requested from @pos.
  * @kaddr: Where to put the address of the byte at @pos.
  *
- * One bad page fails the whole range, so ask for the first page alone.
+ * For use after dax_direct_access() has returned -EHWPOISON, which one poisoned
+ * page in the range causes.  Requests the first page alone.
  *
  * Context: Inside dax_read_lock(), for as long as the address is used.
  * Return: As dax_iomap_access().
@@ -55,17 +54,16 @@ ssize_t dax_iomap_access_good(const struct iomap *iomap, loff_t pos, size_t len,
 }
 
 /**
- * dax_iomap_access_poisoned() - Get the address of memory to be overwritten
+ * dax_iomap_access_poisoned() - Get the address of poisoned memory to overwrite
  * @iomap: A mapped extent on a DAX device.
  * @pos: File position in bytes, within @iomap.
  * @len: How many bytes are to be written from @pos.
- * @kaddr: Where to put the address for dax_recovery_write(), which alone may
- *	use it.
+ * @kaddr: Where to put the address, for dax_recovery_write() only.
  *
- * For a write after dax_iomap_access() returned -EHWPOISON.
+ * For a write after dax_iomap_access() has returned -EHWPOISON.
  *
  * Context: Inside dax_read_lock(), for as long as the address is used.
- * Return: How many bytes may be given to dax_recovery_write(); an errno of the
+ * Return: How many bytes may be passed to dax_recovery_write(); an errno of the
  * driver.
  */
 ssize_t dax_iomap_access_poisoned(const struct iomap *iomap, loff_t pos,
@@ -76,7 +74,7 @@ ssize_t dax_iomap_access_poisoned(const struct iomap *iomap, loff_t pos,
 }
 
 /**
- * dax_iomap_pfn() - Get the memory behind a file, if it is in one piece
+ * dax_iomap_pfn() - Get the pfn of file data that are contiguous in memory
  * @iomap: A mapped extent on a DAX device.
  * @pos: File position in bytes, a multiple of PAGE_SIZE.
  * @size: Number of bytes, a multiple of PAGE_SIZE.
@@ -103,7 +101,7 @@ int dax_iomap_pfn(const struct iomap *iomap, loff_t pos, size_t size,
 	return avail < nr_pages ? -ERANGE : 0;
 }
 
-/* Copy @len bytes at @pos of @iomap, which may lie in several pieces. */
+/* Copy @len bytes at @pos of @iomap, which may be several pieces in memory. */
 static int dax_copy_pieces(const struct iomap *iomap, loff_t pos, void *dst,
 			   size_t len)
 {
@@ -123,8 +121,8 @@ static int dax_copy_pieces(const struct iomap *iomap, loff_t pos, void *dst,
 }
 
 /*
- * Fill the memory at @dst with what the srcmap holds at @pos, or with zeroes
- * where it is a hole or unwritten.
+ * Fill @dst with the data of the srcmap at @pos, or with zeroes if it is a hole
+ * or unwritten, and flush it.
  */
 static int dax_fill(const struct iomap_iter *iter, loff_t pos, size_t len,
 		    void *dst)
@@ -141,17 +139,17 @@ static int dax_fill(const struct iomap_iter *iter, loff_t pos, size_t len,
 }
 
 /**
- * dax_iomap_copy_range() - Fill new blocks with what the file held so far
- * @iter: The iteration; the current extent has the new blocks, and its srcmap
- *	says where the old data are, or that there were none.
+ * dax_iomap_copy_range() - Fill new blocks with the old contents of the file
+ * @iter: The iteration.  The current extent has the new blocks, and its srcmap
+ *	has the old data, or says that there are none.
  * @pos: File position in bytes, within the current extent.
  * @len: Number of bytes; may be 0.
  *
- * Copies, or zeroes where there was nothing, and flushes.
+ * Copies the old data, or zeroes the new blocks if there are none, and flushes.
  *
  * Context: Process context; takes dax_read_lock().  May sleep.
- * Return: 0; -EHWPOISON if the source cannot be read; -ENXIO if the device is
- * gone; another errno of the driver.  On error the new blocks are undefined.
+ * Return: 0; -EHWPOISON if the source cannot be read; -ENXIO if the device was
+ * removed; another errno of the driver.  On error the new blocks are undefined.
  */
 int dax_iomap_copy_range(const struct iomap_iter *iter, loff_t pos, size_t len)
 {
@@ -179,16 +177,16 @@ int dax_iomap_copy_range(const struct iomap_iter *iter, loff_t pos, size_t len)
 }
 
 /**
- * dax_flag_source_in_use() - Tell the filesystem if what is copied is in use
- * @iter: The iteration; the current extent has the new blocks, and its srcmap
- *	the old ones, which are not mapped any more.
+ * dax_flag_source_in_use() - Report to the filesystem that a source is in use
+ * @iter: The iteration.  The current extent has the new blocks, and its srcmap
+ *	has the old ones, which are not mapped any more.
  * @pos: File position in bytes, within the current extent.
  * @len: Number of bytes.
- * @in_use: A page of the entries that were deleted for it is in use.
+ * @in_use: A page of the entries that were deleted for the copy is in use.
  *
- * The old blocks leave the file while somebody still uses them, or stay there
- * without an entry by which that is found.  Another file
- * that has them must not free them yet, and need not know of it.
+ * The old blocks leave the file while their memory is in use, or stay in it
+ * without an entry by which a layout break would find them.  Another file may
+ * share them, and must not free them yet.  Sets IOMAP_F_SRC_IN_USE.
  *
  * Context: Process context.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * From a filesystem extent to an address that the CPU can use: what each
- * read(2) and write(2) passes through stands here, inline; dax-access.c has the
- * rest, and the rules.
+ * From a filesystem extent to an address that the CPU can use.  The functions
+ * that each read(2) and write(2) call are inline; the rest, and the rules, are
+ * in dax-access.c.
  */
 #ifndef _FS_DAX_ACCESS_H
 #define _FS_DAX_ACCESS_H
@@ -23,7 +23,7 @@ void dax_flag_source_in_use(struct iomap_iter *iter, loff_t pos, u64 len,
 			    bool in_use);
 
 /**
- * dax_iomap_pgoff() - Where file data are on the device
+ * dax_iomap_pgoff() - The place of file data on the device
  * @iomap: A mapped extent on a DAX device.
  * @pos: File position in bytes, within @iomap.
  *
@@ -36,16 +36,17 @@ static inline pgoff_t dax_iomap_pgoff(const struct iomap *iomap, loff_t pos)
 }
 
 /**
- * dax_iomap_access_mode() - Ask the driver for the address of file data
+ * dax_iomap_access_mode() - Get the address of file data from the driver
  * @iomap: A mapped extent on a DAX device.
  * @pos: File position in bytes, within @iomap.
  * @len: How many bytes are wanted from @pos.
- * @mode: What for.
+ * @mode: The mode of dax_direct_access().
  * @kaddr: Where to put the address of the byte at @pos.
  *
  * Context: Inside dax_read_lock(), for as long as the address is used.
- * Return: How many bytes are good at @kaddr, at least 1 and at most @len; or as
- * dax_iomap_access(), but -EHWPOISON if any page of the range is poisoned.
+ * Return: How many bytes are valid at @kaddr, at least 1 and at most @len; an
+ * errno as dax_iomap_access(), but -EHWPOISON if any page of the range is
+ * poisoned.
  */
 static inline ssize_t dax_iomap_access_mode(const struct iomap *iomap,
 					    loff_t pos, size_t len,
@@ -76,9 +77,10 @@ static inline ssize_t dax_iomap_access_mode(const struct iomap *iomap,
  * @kaddr: Where to put the address of the byte at @pos.
  *
  * Context: Inside dax_read_lock(), for as long as the address is used.
- * Return: How many bytes are good at @kaddr, at least 1 and at most @len;
- * -EHWPOISON if the memory at @pos is poisoned; -ENXIO if the device is gone;
- * -EFAULT if it has no kernel address; another errno of the driver.
+ * Return: How many bytes are valid at @kaddr, at least 1 and at most @len;
+ * -EHWPOISON if the memory at @pos is poisoned; -ENXIO if the device has been
+ * removed; -EFAULT if the memory has no kernel address; another errno of the
+ * driver.
  */
 static inline ssize_t dax_iomap_access(const struct iomap *iomap, loff_t pos,
 				       size_t len, void **kaddr)

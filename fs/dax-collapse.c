@@ -100,8 +100,8 @@ static pmd_t *dax_collapse_pmd(struct vm_area_struct *vma, unsigned long addr)
 }
 
 /*
- * Soft-dirty tracking (clear_refs) records stores in each small pte, so the page
- * table must stay.
+ * Soft-dirty tracking (clear_refs) records stores in each small pte, so the
+ * page table must stay.
  */
 static bool dax_vma_tracks_soft_dirty(const struct vm_area_struct *vma)
 {

@@ -2,27 +2,27 @@
 /*
  * Deleted DAX files whose pages are in use.
  *
- * Before a filesystem takes blocks from a file it waits until no device uses
- * them, see dax_break_layout().  With its last name and its last user a file
- * loses all of its blocks.  The task that lets go of it cannot wait then: a
- * page may be in a pipe of its own, which it closes after the file.  So the
- * filesystem keeps the inode, with its blocks, as it keeps others whose
- * deletion takes long, and this file tells it when to go on.
+ * Before a filesystem frees blocks of a file, it waits until their pages are
+ * idle, see dax_break_layout().  When the last link and the last user of a file
+ * are gone, all of its blocks are freed.  The task that drops the last
+ * reference cannot wait: one of its own pipes may hold a page, and it closes
+ * the pipe after the file.  So the filesystem keeps the inode with its blocks,
+ * as it keeps other inodes whose deletion takes long, and this file tells it
+ * when to continue.
  *
- *	defer		the filesystem puts an inode here that may be in use
- *	look		a work item asks of each whether it is, again and again
- *	release		it is not: the filesystem deletes it
- *	drain		the filesystem goes.  It waits for a bounded time, and
- *			then releases what there is
+ *	defer		The filesystem adds an inode whose pages may be in use.
+ *	poll		A work item checks each inode, again and again.
+ *	release		The pages are idle: the filesystem deletes the inode.
+ *	drain		At unmount: wait for a bounded time, and then release
+ *			all inodes.
  *
- * Whoever has a page when a drain gives up goes on to see the block, whatever
- * becomes of it.  The same holds for pages of a file that keeps its name, as an
- * unmount takes no block from it, and does not wait.
+ * If a drain gives up, the users of a page keep access to its block, even when
+ * another file gets it.  The same is true of pages of a file that is not
+ * deleted: an unmount frees none of its blocks, and does not wait for them.
  *
- * To be woken would be nicer than to look, but folio_put() does not wake, and
- * who has a page is anybody.
+ * The work item polls because folio_put() does not wake waiters.
  *
- * LOCKS	dax_defer.lock, a leaf; inode->i_lock may be held outside it.
+ * LOCKS	dax_defer.lock, a leaf; nests inside inode->i_lock.
  */
 
 #include <linux/dax.h>
@@ -40,23 +40,23 @@
 #include "dax-access.h"
 #include "dax-internal.h"
 
-/* From look to look, in jiffies: the first time, and at most. */
+/* The time between two polls, in jiffies: at first, and at most. */
 #define DAX_DEFER_POLL		(HZ / 50)
 #define DAX_DEFER_POLL_MAX	HZ
 
-/* How much longer than a look the pause after it is. */
+/* After a poll, wait at least this many times as long as the poll took. */
 #define DAX_DEFER_PAUSE_FACTOR		16
 
-/* For how long an unmount waits, in seconds: by default, and at most. */
+/* How long an unmount waits, in seconds: by default, and at most. */
 static unsigned int dax_unmount_wait = 2;
 #define DAX_UNMOUNT_WAIT_MAX	60U
 
 #undef MODULE_PARAM_PREFIX
 #define MODULE_PARAM_PREFIX "fs_dax."
 module_param_named(unmount_wait, dax_unmount_wait, uint, 0644);
-MODULE_PARM_DESC(unmount_wait, "Seconds that an unmount waits for pages of deleted DAX files that are in use, 60 at most");
+MODULE_PARM_DESC(unmount_wait, "How long unmount waits for pages of deleted DAX files that are in use, in seconds, at most 60");
 
-/* @took: jiffies that a look takes.  Most of the time nobody looks. */
+/* @took: how long the last poll took, in jiffies. */
 static void dax_schedule_poll(struct dax_defer *defer, unsigned long took)
 {
 	queue_delayed_work(system_unbound_wq, &defer->work,
@@ -85,9 +85,9 @@ static void dax_defer_work(struct work_struct *work)
 }
 
 /**
- * dax_defer_init() - Prepare for inodes to be deferred
+ * dax_defer_init() - Initialise the list of deferred inodes
  * @defer: The list of a superblock.
- * @ops: How the filesystem looks at its inodes.
+ * @ops: How the filesystem checks and releases its inodes.
  *
  * Context: Any.
  */
@@ -106,11 +106,11 @@ EXPORT_SYMBOL_GPL(dax_defer_init);
 /**
  * dax_defer() - Keep a deleted inode until its pages are idle
  * @defer: The list of its superblock.
- * @node: What the inode is known by; the filesystem owns it.
+ * @node: The inode's list node, which the filesystem owns.
  *
- * Context: Any in which irqs are on.
- * Return: true if ->release will be called; false if the filesystem goes, and
- * the inode has to go as it is.
+ * Context: Any with irqs enabled.
+ * Return: true if ->release will be called; false if the filesystem is being
+ * unmounted, and the inode must be deleted now.
  */
 bool dax_defer(struct dax_defer *defer, struct llist_node *node)
 {
@@ -131,15 +131,15 @@ bool dax_defer(struct dax_defer *defer, struct llist_node *node)
 EXPORT_SYMBOL_GPL(dax_defer);
 
 /**
- * dax_defer_flush() - Look at inodes that were deferred since the last look
+ * dax_defer_flush() - Check inodes that were deferred since the last poll
  * @defer: The list of a superblock.
  *
- * For a filesystem that is short of space.  An inode that was seen to be in use
- * is no reason to look again.
+ * For a filesystem that is out of space.  An inode that was in use at the last
+ * poll is not checked again.
  *
- * Context: Process context; nothing held that ->release takes.  Sleeps while
- * those that are idle are deleted, but for no other.
- * Return: true if space may have come free.
+ * Context: Process context; no lock held that ->release takes.  Sleeps while
+ * idle inodes are deleted, but does not wait for those in use.
+ * Return: true if space may have been freed.
  */
 bool dax_defer_flush(struct dax_defer *defer)
 {
@@ -159,7 +159,7 @@ static void dax_stop_defer(struct dax_defer *defer, bool stop)
 	spin_unlock(&defer->lock);
 }
 
-/* Look now, and say whether any inode is still in use. */
+/* Poll now.  Returns true if an inode is still in use. */
 static bool dax_defer_poll(struct dax_defer *defer)
 {
 	mod_delayed_work(system_unbound_wq, &defer->work, 0);
@@ -168,12 +168,12 @@ static bool dax_defer_poll(struct dax_defer *defer)
 }
 
 /**
- * dax_defer_drain() - Release all inodes, idle or not, and defer no more
+ * dax_defer_drain() - Release all inodes, idle or not, and stop deferring
  * @defer: The list of a superblock.
  * @sb: The superblock, for the log.
  *
- * Context: Process context.  Sleeps for fs_dax.unmount_wait seconds at most, and
- * for as long as the looks and the deletions take.
+ * Context: Process context.  Sleeps for at most fs_dax.unmount_wait seconds,
+ * plus the time that polls and deletions take.
  */
 void dax_defer_drain(struct dax_defer *defer, const struct super_block *sb)
 {
@@ -185,10 +185,10 @@ void dax_defer_drain(struct dax_defer *defer, const struct super_block *sb)
 	while ((in_use = dax_defer_poll(defer)) && time_before(jiffies, end))
 		schedule_timeout_uninterruptible(DAX_DEFER_POLL);
 	if (in_use)
-		pr_warn("dax: %s is unmounted while pages of deleted files are in use; whoever has them sees what comes to stand in their blocks\n",
+		pr_warn("dax: %s: unmounted while pages of deleted files are in use; their users may see data of other files\n",
 			sb->s_id);
 
-	/* A look that is under way may yet put inodes back. */
+	/* A poll in progress may still add inodes to the list. */
 	dax_stop_defer(defer, true);
 	cancel_delayed_work_sync(&defer->work);
 	dax_defer_work(&defer->work.work);
@@ -196,7 +196,7 @@ void dax_defer_drain(struct dax_defer *defer, const struct super_block *sb)
 EXPORT_SYMBOL_GPL(dax_defer_drain);
 
 /**
- * dax_defer_resume() - Let inodes be deferred again after a drain
+ * dax_defer_resume() - Allow deferring again after a drain
  * @defer: The list of a superblock that stays mounted.
  *
  * Context: Any.
@@ -208,14 +208,14 @@ void dax_defer_resume(struct dax_defer *defer)
 EXPORT_SYMBOL_GPL(dax_defer_resume);
 
 /**
- * dax_mapping_in_use() - Might anybody use the pages of a file?
- * @mapping: The mapping of a DAX file that nobody can map any more.
+ * dax_mapping_in_use() - Check whether pages of a file may be in use
+ * @mapping: The mapping of a DAX file that cannot be mapped any more.
  *
- * Looks at small files only, and does not sleep.
+ * Checks small files only, and does not sleep.
  *
- * Context: Any in which irqs are on.
+ * Context: Any with irqs enabled.
  * Return: false if no page of an entry is in use; true if one is, or if there
- * are too many to look at.
+ * are too many pages to check.
  */
 bool dax_mapping_in_use(struct address_space *mapping)
 {
@@ -259,16 +259,16 @@ static bool dax_extent_in_use(const struct iomap_iter *iter)
 }
 
 /**
- * dax_blocks_in_use() - Does anybody use the memory of a file's blocks?
- * @inode: The file, which may have lost its entries, or never had any.
+ * dax_blocks_in_use() - Check whether the memory of a file's blocks is in use
+ * @inode: The file, which may have no entries.
  * @pos: First byte of the range.
  * @len: Its length in bytes.
  * @ops: The filesystem's block lookup, for reading.
- * @sharedp: Set to true if memory is in use of a block that other files have,
- *	too.  They need not know of it.
+ * @sharedp: Set to true if the memory of a block is in use that other files
+ *	share.
  *
  * Context: Process context; the range is not mapped and cannot be.  May sleep.
- * Return: true if a page is in use behind a block that no other file has.
+ * Return: true if the memory of a block is in use that no other file shares.
  */
 bool dax_blocks_in_use(struct inode *inode, loff_t pos, loff_t len,
 		       const struct iomap_ops *ops, bool *sharedp)

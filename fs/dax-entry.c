@@ -1,36 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * DAX entries and who holds them: look up, wait, wake, lock, unlock, delete.
+ * The lock of a DAX entry: look up, wait, wake, lock, unlock, delete.
  *
- * The lock bit of an entry does for a DAX mapping what the folio lock does for
- * others: it serialises faults, writeback, truncation and memory failure on
+ * The lock bit of an entry is to a DAX mapping what the folio lock is to other
+ * mappings.  It serialises faults, writeback, truncation and memory failure on
  * the pages that the entry stands for.  The bit changes only under the xa_lock
- * of i_pages, but it is held while the filesystem allocates blocks and while
- * page tables are walked, so those who find it set go to sleep:
+ * of i_pages.  It is held while the filesystem allocates blocks and while page
+ * tables are walked, so those who find it set sleep:
  *
- *	mapping->i_pages.xa_lock	irqs off, never held asleep
- *	entry lock			held asleep; its owner knows the
- *					unlocked value and stores it back
+ *	mapping->i_pages.xa_lock	irqs off, must not sleep
+ *	entry lock			may sleep; the holder knows the unlocked
+ *					value, and stores it to unlock
  *
- * A sleeper waits in one of a table of queues, hashed by the tree and by the
- * first page offset of the entry that it found, whatever order it asked for.
- * It queues itself under the xa_lock while it sees the bit set, so whoever
- * clears the bit, also under the xa_lock, sees it in the queue.
+ * A waiter sleeps in one of a table of wait queues.  The key is the tree and
+ * the first page offset of the entry that was found, whatever order was
+ * requested.  The waiter adds itself to the queue in the xa_lock section in
+ * which it finds the bit set, and the bit is cleared in an xa_lock section,
+ * too.  So no wakeup is lost.
  *
- * Two kinds of sleepers, and three duties that keep each of them from sleeping
- * for ever:
+ * There are two kinds of waiters, and three rules that prevent lost wakeups:
  *
- *  - Who wants to lock the entry waits exclusively: an unlock wakes one such.
- *    If it then does not lock, it passes the wakeup on
- *    (dax_put_unlocked_entry()).
- *  - Who only wants to see the entry unlocked, or may find that the inode has
- *    gone (memory failure), waits beside them, is woken each time, and owes
- *    nothing.
- *  - Who deletes an entry or changes its order wakes all: nobody will ever
- *    again unlock what they sleep on.
+ *  - A waiter that is going to lock the entry waits exclusively.  An unlock
+ *    wakes one exclusive waiter.  If it does not take the lock, it must wake
+ *    the next one: dax_put_unlocked_entry().
+ *  - A waiter that only needs to see the entry unlocked is not exclusive.  So
+ *    is memory failure, as the inode may have been freed when it wakes up.
+ *    They are woken by each unlock, and need not wake others.
+ *  - When an entry is deleted or its order changes, all waiters are woken.
+ *    Nothing else would wake them, because their key is not used any more.
  *
- * Nothing here knows a struct page or a fault code.  The file builds in user
- * space as well, over the same lib/xarray.c: see tools/testing/dax/.
+ * This file knows neither struct page nor fault codes.  It also builds in user
+ * space, see tools/testing/dax/.
  */
 
 #include <linux/atomic.h>
@@ -45,17 +45,19 @@
 #include "dax-internal.h"
 #include "dax-trace.h"
 
-/* As many queues as mm/filemap.c had per zone for page locks. */
 #define DAX_WAIT_TABLE_BITS	12
 
 static wait_queue_head_t dax_wait_table[1 << DAX_WAIT_TABLE_BITS];
 
-/* In all queues: most often nobody is in any, and nothing is to be looked at. */
+/*
+ * The waiters in all queues.  It is 0 most of the time, and no queue needs a
+ * look.
+ */
 static atomic_t dax_nr_sleepers = ATOMIC_INIT(0);
 
 /*
- * What a sleeper sleeps on.  The first page offset and not the order tells
- * entries apart: of all that ever start there, only one exists at a time.
+ * The wait key.  The first page offset is enough to identify an entry: at most
+ * one entry starts there at a time, whatever its order.
  */
 struct dax_wait_key {
 	struct xarray *xa;
@@ -106,18 +108,18 @@ static void dax_wake_key(struct dax_wait_key *key, enum dax_wake_mode mode)
 	wait_queue_head_t *wq = dax_wait_queue(key);
 
 	/*
-	 * No barrier is missing: who saw the lock bit set has queued itself in
-	 * the xa_lock section in which it saw it, and that one came before ours.
+	 * No barrier is needed: a waiter was added to the queue in an earlier
+	 * xa_lock section.
 	 */
 	if (waitqueue_active(wq))
 		__wake_up(wq, TASK_NORMAL, mode == DAX_WAKE_ALL ? 0 : 1, key);
 }
 
 /**
- * dax_wake_entry() - Wake those who sleep on an entry
+ * dax_wake_entry() - Wake the waiters of an entry
  * @xas: An index within the entry.
- * @entry: The entry that is there, or that was there until now.
- * @mode: Whom.
+ * @entry: The entry, which exists or was deleted just now.
+ * @mode: Which waiters.
  *
  * Context: xa_lock held since @entry was changed or looked up.
  */
@@ -125,7 +127,7 @@ void dax_wake_entry(struct xa_state *xas, void *entry, enum dax_wake_mode mode)
 {
 	struct dax_wait_key key;
 
-	/* Who sleeps on it was counted before we took the xa_lock. */
+	/* A waiter of @entry was counted in an earlier xa_lock section. */
 	if (!atomic_read(&dax_nr_sleepers))
 		return;
 	key = dax_wait_key(xas, entry);
@@ -133,25 +135,25 @@ void dax_wake_entry(struct xa_state *xas, void *entry, enum dax_wake_mode mode)
 }
 
 /**
- * dax_wake_pages() - Wake all who sleep on any of the entries of a range
+ * dax_wake_pages() - Wake all waiters of all entries of a range
  * @xas: A cursor in their tree.
  * @start: The first page offset of the range.
- * @nr: How many pages it has, at each of which an entry may have begun.
+ * @nr: The number of pages of the range, each of which may have been an entry.
  *
- * Context: xa_lock held since the entries went.
+ * Context: xa_lock held since the entries were replaced.
  */
 void dax_wake_pages(struct xa_state *xas, pgoff_t start, unsigned int nr)
 {
 	struct dax_wait_key key = { .xa = xas->xa };
 
-	/* As above. */
+	/* As in dax_wake_entry(). */
 	if (!atomic_read(&dax_nr_sleepers))
 		return;
 	for (key.start = start; key.start < start + nr; key.start++)
 		dax_wake_key(&key, DAX_WAKE_ALL);
 }
 
-/* Sleep until woken for @entry.  Drops the xa_lock and leaves it dropped. */
+/* Sleep until woken for @entry.  Returns without the xa_lock. */
 static void dax_sleep_on_entry(struct xa_state *xas, void *entry,
 			       bool exclusive)
 	__releases(xas->xa->xa_lock)
@@ -176,16 +178,16 @@ static void dax_sleep_on_entry(struct xa_state *xas, void *entry,
 }
 
 /**
- * dax_wait_entry_unlock() - Wait for a locked entry of a mapping that may go
+ * dax_wait_entry_unlock() - Wait for an entry of a mapping that may be freed
  * @xas: Where @entry was found.
  * @entry: The locked entry.
  *
- * For memory failure, which holds no reference to the inode: once the xa_lock
- * is dropped the mapping may be freed, so neither it nor @xas may be used
- * afterwards without looking the mapping up again.
+ * For memory failure, which has no reference to the inode.  The mapping may be
+ * freed as soon as the xa_lock is dropped.  The caller must not use the mapping
+ * or @xas any more, and must look the mapping up again.
  *
- * Context: Process context, xa_lock held on entry and released on return.
- * May sleep.
+ * Context: Process context, xa_lock held on entry and released on return.  May
+ * sleep.
  */
 void dax_wait_entry_unlock(struct xa_state *xas, void *entry)
 	__releases(xas->xa->xa_lock)
@@ -194,14 +196,14 @@ void dax_wait_entry_unlock(struct xa_state *xas, void *entry)
 }
 
 /**
- * dax_wait_entry() - Wait for a locked entry that a walk has met
+ * dax_wait_entry() - Wait for a locked entry in a walk
  * @xas: Where @entry was found.
  * @entry: The locked entry.
  *
- * When it returns, the entry may be unlocked, locked by another, resized or
- * gone.  @xas is reset but keeps its index, so that the next step of an
- * xas_for_each() or xas_for_each_marked() looks at this index once more.
- * The caller owes nobody a wakeup.
+ * When it returns, the entry may be unlocked, locked again, resized or deleted.
+ * @xas is reset but keeps its index, so the next step of xas_for_each() or
+ * xas_for_each_marked() looks at the same index again.  The caller need not
+ * wake other waiters.
  *
  * Context: Process context, xa_lock held; dropped and retaken.  May sleep.
  */
@@ -216,17 +218,17 @@ void dax_wait_entry(struct xa_state *xas, void *entry)
 /**
  * dax_get_unlocked_entry() - Look up an entry and wait until it is unlocked
  * @xas: Made for @order at the page offset of interest.
- * @order: The order wanted.
- * @entryp: Where to put the entry that overlaps the range, of @order or
- *	larger, or NULL if there is none; with -EBUSY, the one in the way.
+ * @order: The order requested.
+ * @entryp: Where to put the entry that overlaps the range, of @order or larger;
+ *	NULL if there is none; with -EBUSY, the smaller entry.
  *
- * On success with an entry, the caller either locks it or calls
- * dax_put_unlocked_entry(), before it drops the xa_lock.
+ * If it returns 0 and an entry, the caller must lock the entry or call
+ * dax_put_unlocked_entry() before it drops the xa_lock.
  *
- * Context: Process context, xa_lock held; dropped and retaken if it has to
- * wait.  May sleep.
+ * Context: Process context, xa_lock held; dropped and retaken to wait.  May
+ * sleep.
  * Return: 0; -EBUSY if an entry smaller than @order is in the range, locked or
- * not; -EIO if a folio is there, where only DAX entries may be.
+ * not; -EIO if the tree holds a folio, which it must not.
  */
 int dax_get_unlocked_entry(struct xa_state *xas, unsigned int order,
 			   void **entryp)
@@ -236,7 +238,7 @@ int dax_get_unlocked_entry(struct xa_state *xas, unsigned int order,
 	int ret = 0;
 
 	for (;;) {
-		/* From the root: a search from where @xas stands skips it. */
+		/* A search from a walked cursor would skip the entry. */
 		xas_reset(xas);
 		entry = xas_find_conflict(xas);
 		if (!entry)
@@ -256,7 +258,7 @@ int dax_get_unlocked_entry(struct xa_state *xas, unsigned int order,
 		waited = entry;
 	}
 
-	/* The wakeup that brought us here was for one who locks. */
+	/* An exclusive waiter that does not lock must wake the next one. */
 	if (ret && waited)
 		dax_wake_entry(xas, waited, DAX_WAKE_NEXT);
 	*entryp = entry;
@@ -264,9 +266,11 @@ int dax_get_unlocked_entry(struct xa_state *xas, unsigned int order,
 }
 
 /**
- * dax_put_unlocked_entry() - Leave an entry that was looked up as it is
+ * dax_put_unlocked_entry() - Do not lock an entry that was looked up
  * @xas: Where @entry was found.
- * @entry: What dax_get_unlocked_entry() gave; may be NULL.
+ * @entry: The entry from dax_get_unlocked_entry(); may be NULL.
+ *
+ * Wakes the next exclusive waiter.
  *
  * Context: xa_lock held since @entry was looked up.
  */
@@ -277,9 +281,9 @@ void dax_put_unlocked_entry(struct xa_state *xas, void *entry)
 }
 
 /*
- * Make another of the same order of the entry that @xas is walked to, and return
- * what was there.  Nodes, siblings and marks all stay as they are, so this takes
- * one slot and not xas_store(), which would be a tenth of a fault.
+ * Replace the entry at the walked @xas by @entry, which has the same order, and
+ * return the old one.  Nodes, siblings and marks do not change, so one slot is
+ * enough.  xas_store() would take a tenth of the time of a fault.
  */
 static void *dax_set_entry(struct xa_state *xas, void *entry)
 {
@@ -299,9 +303,9 @@ static void *dax_set_entry(struct xa_state *xas, void *entry)
 }
 
 /**
- * dax_lock_entry() - Take the lock of an unlocked entry
+ * dax_lock_entry() - Lock an unlocked entry
  * @xas: Walked to @entry.
- * @entry: The entry, which the caller gives back to dax_unlock_entry().
+ * @entry: The entry, which the caller passes to dax_unlock_entry() later.
  *
  * Context: xa_lock held since @entry was looked up.
  */
@@ -313,9 +317,11 @@ void dax_lock_entry(struct xa_state *xas, void *entry)
 }
 
 /**
- * __dax_unlock_entry() - dax_unlock_entry() for a caller in mid-walk
+ * __dax_unlock_entry() - Unlock an entry with the xa_lock held
  * @xas: An index within the entry; left walked to it.
- * @entry: The entry to leave behind, without the lock bit.
+ * @entry: The entry to store, without the lock bit.
+ *
+ * Wakes the next exclusive waiter.
  *
  * Context: xa_lock held.
  */
@@ -331,11 +337,13 @@ void __dax_unlock_entry(struct xa_state *xas, void *entry)
 }
 
 /**
- * dax_unlock_entry() - Give an entry lock back and wake the next waiter
+ * dax_unlock_entry() - Unlock an entry
  * @xas: An index within the entry; it need not be walked.
- * @entry: The entry to leave behind, without the lock bit.
+ * @entry: The entry to store, without the lock bit.
  *
- * Context: Any in which irqs are on; the xa_lock must not be held.
+ * Wakes the next exclusive waiter.
+ *
+ * Context: Any with irqs enabled; the xa_lock must not be held.
  */
 void dax_unlock_entry(struct xa_state *xas, void *entry)
 {
@@ -345,12 +353,12 @@ void dax_unlock_entry(struct xa_state *xas, void *entry)
 }
 
 /**
- * dax_replace_entry() - Put another value into an entry that the caller holds
+ * dax_replace_entry() - Replace an entry that the caller has locked
  * @xas: An index within the entry; left walked to it, so that marks can be set.
  * @old: The entry as it was when locked.
- * @new: What it shall be, of the same order; it stays locked.
+ * @new: The new entry, of the same order.  It stays locked.
  *
- * The order stays, hence the key, so nobody needs to be woken.
+ * The order and so the wait key do not change, so no waiter is woken.
  *
  * Context: xa_lock held.
  */
@@ -366,10 +374,12 @@ void dax_replace_entry(struct xa_state *xas, void *old, void *new)
 }
 
 /**
- * __dax_delete_entry() - dax_delete_entry() for who has just found it
+ * __dax_delete_entry() - Delete the entry that a cursor is walked to
  * @xas: Walked to @entry.
  * @entry: The entry, unlocked.
  * @why: For the trace.
+ *
+ * Wakes all waiters.
  *
  * Context: xa_lock held since @entry was looked up.
  */
@@ -384,14 +394,14 @@ void __dax_delete_entry(struct xa_state *xas, void *entry, enum dax_delete why)
 }
 
 /**
- * dax_delete_entry() - Remove an entry and wake everybody who waits for it
+ * dax_delete_entry() - Delete an entry
  * @xas: An index within the entry.
- * @entry: The entry, without the lock bit.  Either the caller has locked it,
- *	or it has held the xa_lock since it found it unlocked.
+ * @entry: The entry, without the lock bit.  The caller has locked it, or has
+ *	held the xa_lock since it found it unlocked.
  * @why: For the trace.
  *
- * The caller takes care of what the entry points to: page association and
- * page tables.
+ * Wakes all waiters.  The caller takes care of the page tables and of the
+ * association of pages.
  *
  * Context: xa_lock held.
  */
@@ -402,13 +412,13 @@ void dax_delete_entry(struct xa_state *xas, void *entry, enum dax_delete why)
 }
 
 /**
- * dax_unmap_entry() - Remove an entry's pages from all page tables
+ * dax_unmap_entry() - Remove the pages of an entry from all page tables
  * @mapping: The mapping that holds the entry.
  * @index: An index within the entry.
  * @entry: The entry, which the caller has locked.
  *
- * All of it goes, since an entry may be mapped by ptes of any mapping that
- * overlaps it.  Private copies stay: they are the process's own data.
+ * Unmaps all of the entry, because ptes of any overlapping VMA may map a part
+ * of it.  Private copies stay mapped.
  *
  * Context: Process context; takes i_mmap_rwsem and page table locks.  May
  * sleep.
@@ -420,9 +430,9 @@ void dax_unmap_entry(struct address_space *mapping, pgoff_t index, void *entry)
 }
 
 /**
- * dax_skip_entry() - Let a walk go on behind an entry
+ * dax_skip_entry() - Move a walk behind an entry
  * @xas: The walk, at an index within @entry.
- * @entry: The entry, which may be gone meanwhile.
+ * @entry: The entry, which may have been deleted.
  *
  * Context: Any; the next step of the walk needs the xa_lock.
  */
@@ -433,12 +443,12 @@ void dax_skip_entry(struct xa_state *xas, void *entry)
 }
 
 /**
- * dax_pause_walk() - Let others run in the middle of a long walk
+ * dax_pause_walk() - Drop the xa_lock in the middle of a long walk
  * @xas: The walk, at @entry.
- * @entry: The entry that was last seen; the walk goes on behind it.
+ * @entry: The current entry; the walk continues behind it.
  *
- * Not xas_pause(): that steps on by the size of the entry from wherever in it
- * the walk stands, and so past what follows.
+ * xas_pause() cannot be used: it advances by the size of the entry from the
+ * current index, which may be in the middle of the entry.
  *
  * Context: Process context, xa_lock held; dropped and retaken.  May sleep.
  */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The DAX entry: what one word in a mapping's i_pages says.
+ * The DAX entry: the layout of one word in a mapping's i_pages.
  *
- * A DAX mapping caches no folios.  Its XArray holds value entries, and each
- * of them stands for 1 << order consecutive pages of the file, naturally
- * aligned in the file:
+ * The XArray of a DAX mapping holds value entries, not folios.  Each of them
+ * stands for 1 << order consecutive pages of the file, naturally aligned in the
+ * file:
  *
  *	 BITS_PER_XA_VALUE ... 8   7 ... 3   2 ... 1    0
  *	+-----------------------+---------+---------+--------+
@@ -13,16 +13,15 @@
  *
  * kind is one of
  *
- *	mapped	the filesystem has blocks here; pfn is the first of them, the
- *		rest follow it without a gap, and pfn is aligned to the order
- *	zero	a hole that was read; the shared zero page of that order is
- *		mapped.  There is no pfn: which page that is, is mm's business
- *	empty	nothing is known; the entry only carries the lock
+ *	mapped	The range has blocks.  pfn is the first one; it is aligned to
+ *		the order, and the others follow without a gap.
+ *	zero	The range is a hole that was read.  The shared zero page of
+ *		that order is mapped.  There is no pfn.
+ *	empty	The contents are not known.  The entry exists for its lock.
  *
- * This header builds such a word and answers questions about it.  It takes no
- * lock and knows no page; who owns an entry is the matter of dax-entry.c.  It
- * is the only place that shifts and masks.  The size is never stored: it
- * follows from the order.
+ * This header builds entries and reads their fields.  It takes no lock and
+ * knows no page.  It is the only place that shifts and masks.  The size of an
+ * entry is never stored, because it follows from the order.
  */
 #ifndef _FS_DAX_ENTRY_H
 #define _FS_DAX_ENTRY_H
@@ -33,9 +32,9 @@
 #include <linux/xarray.h>
 
 /**
- * enum dax_kind - What stands behind an entry
- * @DAX_MAPPED: Blocks, at dax_entry_pfn().
- * @DAX_ZERO: A hole, read through a zero page.
+ * enum dax_kind - What an entry stands for
+ * @DAX_MAPPED: Blocks, starting at dax_entry_pfn().
+ * @DAX_ZERO: A hole, mapped by a zero page.
  * @DAX_EMPTY: Not known; the entry exists for its lock.
  */
 enum dax_kind {
@@ -123,8 +122,9 @@ static inline unsigned long dax_entry_start(void *entry, unsigned long index)
 }
 
 /*
- * The first pfn of @entry.  Zero and empty entries have none: to ask is a bug
- * that once made page structures out of thin air, so it does not go unseen.
+ * The first pfn of the mapped @entry.  Zero and empty entries have none.  The
+ * warning makes such a call visible, because the caller would use page
+ * structures that do not exist.
  */
 static inline unsigned long dax_entry_pfn(void *entry)
 {
@@ -132,22 +132,22 @@ static inline unsigned long dax_entry_pfn(void *entry)
 	return xa_to_value(entry) >> DAX_PFN_SHIFT;
 }
 
-/* The pfn behind page offset @index, which lies within the mapped @entry. */
+/* The pfn of page offset @index, which lies within the mapped @entry. */
 static inline unsigned long dax_entry_pfn_at(void *entry, unsigned long index)
 {
 	return dax_entry_pfn(entry) + (index - dax_entry_start(entry, index));
 }
 
-/* What a mapped entry of order 0 would be with the pfn that follows. */
+/* The mapped entry of order 0 with the pfn that follows that of @entry. */
 static inline void *dax_next_pfn_entry(void *entry)
 {
 	return xa_mk_value(xa_to_value(entry) + (1UL << DAX_PFN_SHIFT));
 }
 
 /*
- * Does @entry, found at @index, already say all that @new would say there?
- * Then a fault that wants @new shares @entry instead of replacing it.  The
- * lock bits do not matter.  An empty entry says nothing.
+ * Does @entry, found at @index, include all of @new, so that a fault that needs
+ * @new can share @entry instead of replacing it? The lock bits are ignored.  An
+ * empty entry includes nothing.
  */
 static inline bool dax_entry_covers(void *entry, void *new, unsigned long index)
 {

@@ -3,35 +3,37 @@
  * Page faults on DAX files.
  *
  * There is one path for all orders.  The order decides the alignment, which
- * faults are eligible, and which page table call maps the result, and nothing
- * else:
+ * faults are eligible, and which page table function maps the result, and
+ * nothing else:
  *
  *	eligible?	address, VMA, file size: can this order be mapped here?
- *	grab		lock the entry: from here to its unlock nobody else
- *			faults on, writes back or deletes this part of the file
- *	raced?		mm looked at the page table before it called us
- *	known?		the entry says it all, for a page that is in use: map it
- *	iomap_begin	which blocks; may allocate; again for the next extent if
- *			the fault goes on in it and so do the blocks
- *	  store		what the entry says from now on, and that it is dirty
- *	  map		the page table, last
- *	iomap_end	always, and told of 0 bytes if nothing was stored
- *	unlock		or delete, where the entry is in the way
+ *	grab		Lock the entry.  No other fault, writeback or truncate
+ *			works on this part of the file until it is unlocked.
+ *	raced?		mm checked the page table before it called us.  Check it
+ *			again.
+ *	skip iomap?	If the entry is mapped and the fault changes nothing in
+ *			the file, map the page without ->iomap_begin.
+ *	iomap_begin	Get the blocks; may allocate.  Called again for the next
+ *			extent if the range and its blocks continue in it.
+ *	  store		Store the new entry, and mark it dirty.
+ *	  map		Map the page, as the last step.
+ *	iomap_end	Always called; with 0 bytes if nothing was stored.
+ *	unlock		Or delete the entry, if it cannot be replaced.
  *
- * If the grab has promoted smaller entries, they come back in place of the
- * unlock unless something was stored.  What they had mapped stays mapped, so
- * long as it is the same memory; only zero pages have to go.
+ * If the grab has promoted smaller entries, they are restored in place of the
+ * unlock unless an entry was stored.  Pages that they had mapped stay mapped if
+ * the memory is the same.  Only their zero pages are unmapped.
  *
- * A fault of a larger order that cannot be served falls back: it leaves the
- * page table in a state in which the next smaller order can finish, and says
- * why in the dax_fault_fallback event.  Nothing is lost by it but the size.
+ * A huge fault that cannot be served falls back.  It leaves the page table in a
+ * state in which the next smaller order can be mapped, and reports the reason
+ * in the dax_fault_fallback event.
  *
- * LOCKS	freeze protection, invalidate_lock (shared), the filesystem's
- *		transaction, all taken by the caller, then
- *		  entry lock
- *		    iomap_begin .. iomap_end, i_mmap_rwsem, page table locks
+ * LOCKS	freeze protection, invalidate_lock (shared) and the filesystem's
+ *	transaction, all taken by the caller, then
+ *	  entry lock
+ *	    iomap_begin .. iomap_end, i_mmap_rwsem, page table locks
  *
- * This is the only file of the core that speaks vm_fault_t and page tables.
+ * Only this file and dax-collapse.c know vm_fault_t and page tables.
  */
 
 #include <linux/dax.h>
@@ -76,7 +78,8 @@
  * @drop_entry: Delete @entry instead of unlocking it.
  * @iomap_called: ->iomap_begin was called, and may have allocated blocks.
  * @need_sync: An earlier extent has metadata that are not durable.
- * @extent_kind: The kind of the earlier extents, or DAX_EMPTY if there are none.
+ * @extent_kind: The kind of the earlier extents, or DAX_EMPTY if there are
+ *	none.
  * @pfn: The pfn of the start of the range, if @extent_kind is DAX_MAPPED.
  * @iter: The iteration over the extents of the range.
  */
@@ -109,20 +112,22 @@ static struct address_space *dax_vmf_mapping(const struct vm_fault *vmf)
 	return vmf->vma->vm_file->f_mapping;
 }
 
-/* Does the fault write to the file?  A private write only reads from it. */
+/*
+ * Does the fault write to the file? A write to a private mapping only reads it.
+ */
 static bool dax_vmf_writes(const struct vm_fault *vmf)
 {
 	return (vmf->flags & FAULT_FLAG_WRITE) &&
 		(vmf->vma->vm_flags & VM_SHARED);
 }
 
-/* The first page offset behind the end of the file. */
+/* The first page offset beyond the end of the file. */
 static pgoff_t dax_vmf_max_pgoff(const struct vm_fault *vmf)
 {
 	return DIV_ROUND_UP(i_size_read(dax_vmf_mapping(vmf)->host), PAGE_SIZE);
 }
 
-/* Give the order up; @reason is traced when the fault is done. */
+/* Give up the order.  @reason is traced at the end of the fault. */
 static vm_fault_t dax_fault_fallback(struct dax_fault *df,
 				     enum dax_fallback reason)
 {
@@ -130,7 +135,7 @@ static vm_fault_t dax_fault_fallback(struct dax_fault *df,
 	return VM_FAULT_FALLBACK;
 }
 
-/* Fall back if there is a smaller order to fall back to, else fail. */
+/* Fall back if there is a smaller order, otherwise fail. */
 static vm_fault_t dax_fault_error(struct dax_fault *df, int error,
 				  enum dax_fallback reason)
 {
@@ -161,7 +166,7 @@ enum dax_fallback dax_fault_eligible(const struct vm_fault *vmf,
 		return DAX_FALLBACK_NONE;
 	if (order != PMD_ORDER || !IS_ENABLED(CONFIG_FS_DAX_PMD))
 		return DAX_FALLBACK_UNSUPPORTED;
-	/* A huge page table entry must not straddle two entries of the tree. */
+	/* A huge page must not span two entries of the tree. */
 	if ((vmf->pgoff ^ PHYS_PFN(vmf->address)) & colour_mask)
 		return DAX_FALLBACK_COLOUR;
 	if ((vmf->flags & FAULT_FLAG_WRITE) && !dax_vmf_writes(vmf))
@@ -175,8 +180,8 @@ enum dax_fallback dax_fault_eligible(const struct vm_fault *vmf,
 
 #ifdef CONFIG_FS_DAX_PMD
 /*
- * Make way for smaller pages.  What was mapped huge, be it only the huge zero
- * page, would keep them from being mapped for ever.
+ * Split a huge mapping, even of the huge zero page.  It would prevent small
+ * pages from being mapped.
  */
 static void dax_split_huge(struct vm_fault *vmf)
 {
@@ -185,9 +190,8 @@ static void dax_split_huge(struct vm_fault *vmf)
 }
 
 /*
- * Map the huge zero page, unless the page table has filled up meanwhile: a
- * fault in another thread of this process need not have met our entry lock if
- * it made a private page.
+ * Map the huge zero page, unless the page table was filled meanwhile.  A fault
+ * in another thread that makes a private page does not take the entry lock.
  */
 static vm_fault_t dax_map_zero_pmd(struct dax_fault *df, struct folio *folio,
 				   pgtable_t pgtable)
@@ -222,7 +226,7 @@ static vm_fault_t dax_load_huge_zero(struct dax_fault *df, struct folio **folio)
 	struct mm_struct *mm = df->vmf->vma->vm_mm;
 	pgtable_t pgtable = NULL;
 
-	/* The reference belongs to the mm, which puts it when it exits. */
+	/* The mm owns the reference, and drops it when it exits. */
 	*folio = mm_get_huge_zero_folio(mm);
 	if (!*folio)
 		return dax_fault_fallback(df, DAX_FALLBACK_NO_ZERO_PAGE);
@@ -268,7 +272,7 @@ static vm_fault_t dax_load_zero(struct dax_fault *df)
 	return ret;
 }
 
-/* Map file memory.  With dax_load_zero(), all that knows page table levels. */
+/* Map file memory.  Only this function and dax_load_zero() map pages. */
 static vm_fault_t dax_map_pfn(struct vm_fault *vmf, pfn_t pfn,
 			      unsigned int order, bool write)
 {
@@ -287,8 +291,8 @@ static bool dax_pmd_is_huge(pmd_t pmd)
 }
 
 /*
- * mm found the page table fit for this order before it called us, and then we
- * slept.  Is it still, with the entry locked?
+ * mm checked the page table before it called us, but the fault has slept since.
+ * Check again with the entry locked.
  */
 static bool dax_page_table_fits(const struct vm_fault *vmf, unsigned int order)
 {
@@ -302,15 +306,18 @@ static vm_fault_t dax_fault_raced(struct dax_fault *df)
 {
 	if (dax_page_table_fits(df->vmf, df->order) || df->collapse)
 		return 0;
-	/* Somebody mapped all of it.  If that is not enough, mm comes back. */
+	/*
+	 * Another fault has mapped the range huge.  If that is not enough, mm
+	 * calls again.
+	 */
 	if (df->order == 0)
 		return VM_FAULT_NOPAGE;
 	return dax_fault_fallback(df, DAX_FALLBACK_PAGE_TABLE);
 }
 
 /*
- * May the store be seen before the metadata that lead to it are durable?  Not
- * through a MAP_SYNC mapping: that promises that they are.
+ * Must the metadata be made durable before the page is mapped? A MAP_SYNC
+ * mapping promises that they are durable when a store succeeds.
  */
 static bool dax_fault_is_sync(const struct dax_fault *df)
 {
@@ -319,7 +326,7 @@ static bool dax_fault_is_sync(const struct dax_fault *df)
 		(df->need_sync || (df->iter.iomap.flags & IOMAP_F_DIRTY));
 }
 
-/* Are the blocks of @new those that the small entries had, where they had any? */
+/* Does @new have the blocks that the small entries had, if they had any? */
 static bool dax_same_blocks(const struct dax_promotion *promotion, void *new)
 {
 	return promotion->nr_mapped && dax_is_mapped(new) &&
@@ -327,8 +334,9 @@ static bool dax_same_blocks(const struct dax_promotion *promotion, void *new)
 }
 
 /*
- * What the small entries had mapped may stay, if it is the same memory.  Zero
- * pages may not, if there are blocks; nor may anything if it is other memory.
+ * Pages of the small entries may stay mapped if the memory is the same.  Zero
+ * pages must be unmapped if @new has blocks, and all pages if the blocks
+ * differ.
  */
 static void dax_fault_unmap_promoted(struct dax_fault *df, void *new)
 {
@@ -342,12 +350,12 @@ static void dax_fault_unmap_promoted(struct dax_fault *df, void *new)
 }
 
 /*
- * The entry does not say what the filesystem says.  See to it that it can be
- * replaced by @new, and that no page table says what it said.  Returns false if
- * it cannot be: it is larger than @new, or it has blocks, and perhaps marks,
- * and @new has none.  Then it has to go, and the fault to be repeated; but not
- * before ->iomap_end, or the next to lock this range would meet blocks that
- * the filesystem is about to take back from us.
+ * Prepare the entry for its replacement by @new: unmap the pages of the old
+ * entry.  Returns false if it cannot be replaced: it is larger than @new, or it
+ * has blocks and perhaps marks while @new has none.  It is then deleted and the
+ * fault is repeated.  The deletion must wait for ->iomap_end, because until
+ * then the filesystem may take the new blocks back, and the next fault would
+ * find them.
  */
 static bool dax_fault_prepare_replace(struct dax_fault *df, void *new)
 {
@@ -364,7 +372,10 @@ static bool dax_fault_prepare_replace(struct dax_fault *df, void *new)
 	return true;
 }
 
-/* The pages of @new belong to the file now; those of what was there do not. */
+/*
+ * Associate the pages of @new with the file, and remove the association of the
+ * pages of the old entry.
+ */
 static void dax_fault_reassociate(struct dax_fault *df, void *new)
 {
 	struct address_space *mapping = dax_vmf_mapping(df->vmf);
@@ -381,9 +392,9 @@ static void dax_fault_reassociate(struct dax_fault *df, void *new)
 }
 
 /*
- * Make the entry say @new, unless it does, and mark it if the store that is to
- * come makes it dirty.  From here on the blocks are in use: even if they cannot
- * be mapped in the end, the filesystem must not take them back.
+ * Replace the entry by @new, unless it includes @new already, and mark it dirty
+ * if a store follows.  From here on the blocks are in use: the filesystem must
+ * not take them back, even if they cannot be mapped.
  */
 static void dax_fault_store(struct dax_fault *df, void *new)
 {
@@ -391,7 +402,7 @@ static void dax_fault_store(struct dax_fault *df, void *new)
 	struct xa_state *xas = &df->xas;
 	bool write = df->iter.flags & IOMAP_WRITE;
 	bool dirty = write && !dax_fault_is_sync(df);
-	/* What a write gets in place of shared blocks is its own. */
+	/* A write has got blocks of its own in place of shared ones. */
 	bool shared = !write && (df->iter.iomap.flags & IOMAP_F_SHARED);
 
 	if (shared)
@@ -413,7 +424,10 @@ static void dax_fault_store(struct dax_fault *df, void *new)
 	xas_unlock_irq(xas);
 	if (shared)
 		dax_share_read_unlock();
-	/* After the mark: the flusher clears this and then looks for marks. */
+	/*
+	 * After the mark, as the flusher clears I_DIRTY_PAGES and then looks
+	 * for marks.
+	 */
 	if (dirty)
 		__mark_inode_dirty(mapping->host, I_DIRTY_PAGES);
 	if (df->promotion)
@@ -423,13 +437,11 @@ static void dax_fault_store(struct dax_fault *df, void *new)
 }
 
 /*
- * A collapse is about to map what the entry says.  Take away the page tables
- * of the range: of this process, and of all others that could map it huge.  The
- * entry is locked, so nobody fills one meanwhile.  What the ptes map is not
- * counted anywhere, and marked dirty in the tree, so nothing else has to be
- * done for them; and what is huge already, or can never be, stays mapped.  mm
- * leaves alone page tables with private pages, and those of a process that asks
- * to which pages it has stored.
+ * For a collapse: remove the page tables of the range in all processes that
+ * could map it huge.  The entry is locked, so no DAX fault fills them
+ * meanwhile.  Their ptes hold no references or counts, and stores to them are
+ * marked in the tree, so they can be dropped.  mm skips page tables that have
+ * private pages, and processes that track soft-dirty pages.
  */
 static vm_fault_t dax_fault_retract_page_tables(struct dax_fault *df)
 {
@@ -441,13 +453,16 @@ static vm_fault_t dax_fault_retract_page_tables(struct dax_fault *df)
 	return 0;
 }
 
-/* A hole or an unwritten extent is read. */
+/* A read finds a hole or an unwritten extent. */
 static vm_fault_t dax_fault_hole(struct dax_fault *df)
 {
 	void *new = dax_make_zero(df->order);
 	vm_fault_t ret;
 
-	/* The fs does not know blocks that are mapped: not for us to judge. */
+	/*
+	 * The filesystem does not know the blocks of the small entries.  Change
+	 * nothing.
+	 */
 	if (df->promotion && df->promotion->nr_mapped)
 		return dax_fault_fallback(df, DAX_FALLBACK_FRAGMENTED);
 	if (!dax_entry_covers(df->entry, new, df->xas.xa_index) &&
@@ -460,8 +475,8 @@ static vm_fault_t dax_fault_hole(struct dax_fault *df)
 }
 
 /*
- * The pfn that the whole range starts at, if the current extent is all that
- * stands behind it, or goes on where the last one ended.
+ * Get the pfn that the whole range starts at.  The extent must cover the range,
+ * or its blocks must follow those of the last extent.
  */
 static vm_fault_t dax_fault_pfn(struct dax_fault *df, pfn_t *pfnp)
 {
@@ -478,7 +493,7 @@ static vm_fault_t dax_fault_pfn(struct dax_fault *df, pfn_t *pfnp)
 	pfn.val -= offset;
 	if (df->extent_kind == DAX_MAPPED && pfn.val != df->pfn.val)
 		return dax_fault_fallback(df, DAX_FALLBACK_EXTENT_SHORT);
-	/* More than a pte needs struct pages that GUP may take. */
+	/* A huge mapping needs page structures, for GUP. */
 	if (df->order && (!IS_ALIGNED(pfn_t_to_pfn(pfn), 1UL << df->order) ||
 			  !pfn_t_devmap(pfn)))
 		return dax_fault_fallback(df, DAX_FALLBACK_MISALIGNED_PFN);
@@ -487,8 +502,8 @@ static vm_fault_t dax_fault_pfn(struct dax_fault *df, pfn_t *pfnp)
 }
 
 /*
- * The last part of a range has its pages, and their device stays until they are
- * mapped.  Are those of the parts before it on the same one?
+ * The caller keeps the device of the last extent alive.  Are the pages of the
+ * earlier extents on the same device?
  */
 static bool dax_fault_on_one_device(const struct dax_fault *df, pfn_t pfn)
 {
@@ -602,7 +617,7 @@ static int dax_copy_cow_page(struct dax_fault *df)
 	return err;
 }
 
-/* A private write: mm maps the copy, and the entry stays as it is. */
+/* A private write: mm maps the copy, and the entry does not change. */
 static vm_fault_t dax_fault_cow_page(struct dax_fault *df)
 {
 	struct vm_fault *vmf = df->vmf;
@@ -620,10 +635,11 @@ static vm_fault_t dax_fault_cow_page(struct dax_fault *df)
 }
 
 /*
- * One extent of several.  Unwritten and written blocks, or those of two extents
- * that are full, may well be one run in memory; so may two holes.  Not if they
- * are shared: to give up after some were copied would leave small entries that
- * say where the old ones are, and an entry is shared as a whole or not at all.
+ * The extent covers only a part of the range.  Its blocks may still be
+ * contiguous with those of the next extent, e.g. if one is written and the
+ * other is not; and both may be holes.  Shared extents are not joined: if the
+ * fault fell back after some were copied, small entries would still point to
+ * the old blocks, and an entry must be shared as a whole or not at all.
  */
 static vm_fault_t dax_fault_partial_extent(struct dax_fault *df,
 					   enum dax_kind kind)
@@ -631,7 +647,7 @@ static vm_fault_t dax_fault_partial_extent(struct dax_fault *df,
 	u64 len = iomap_length(&df->iter);
 	vm_fault_t ret;
 
-	/* Less than a block is a filesystem out of its mind. */
+	/* Filesystem bug: the extent ends within a block. */
 	if (WARN_ON_ONCE(!len || !IS_ALIGNED(len, PAGE_SIZE)))
 		return dax_fault_error(df, -EIO, DAX_FALLBACK_EXTENT_SHORT);
 	if (df->iter.iomap.flags & IOMAP_F_SHARED)
@@ -648,7 +664,10 @@ static vm_fault_t dax_fault_partial_extent(struct dax_fault *df,
 	return 0;
 }
 
-/* One extent, which does for all of the fault, or for its last part, or not. */
+/*
+ * Handle one extent, which may cover the range, the rest of it, or a part of
+ * it.
+ */
 static vm_fault_t dax_fault_iter(struct dax_fault *df)
 {
 	const struct iomap *iomap = &df->iter.iomap;
@@ -665,7 +684,9 @@ static vm_fault_t dax_fault_iter(struct dax_fault *df)
 		   (iomap->flags & IOMAP_F_SHARED)) {
 		kind = DAX_MAPPED;
 	} else {
-		/* A write must get blocks, zeroed, or an error. */
+		/*
+		 * Filesystem bug: a write must get zeroed blocks or an error.
+		 */
 		WARN_ON_ONCE(1);
 		return dax_fault_error(df, -EIO, DAX_FALLBACK_EXTENT_TYPE);
 	}
@@ -680,7 +701,10 @@ static vm_fault_t dax_fault_iter(struct dax_fault *df)
 
 static vm_fault_t dax_fault_account_major(struct dax_fault *df)
 {
-	/* Not for huge faults: the trace is parsed for NOPAGE alone. */
+	/*
+	 * Not for huge faults: programs that parse the trace expect NOPAGE
+	 * alone.
+	 */
 	if (df->order || !(df->iter.iomap.flags & IOMAP_F_NEW))
 		return 0;
 	count_vm_event(PGMAJFAULT);
@@ -689,10 +713,10 @@ static vm_fault_t dax_fault_account_major(struct dax_fault *df)
 }
 
 /*
- * A store changes nothing that the filesystem has to know if an earlier one has
- * made this very page dirty: the blocks were the file's own by then, and who
- * lets other files share them has the mark cleared first.  For a large entry
- * that is not so, since it is dirty as a whole but may be shared in part.
+ * Is the page dirty already, so that the filesystem need not be called for the
+ * store? The blocks were the file's own when the page became dirty, and the
+ * mark is cleared before other files may share them.  That is not enough for a
+ * large entry, because it is dirty as a whole and may be shared in part.
  */
 static bool dax_fault_already_dirty(const struct dax_fault *df)
 {
@@ -701,9 +725,10 @@ static bool dax_fault_already_dirty(const struct dax_fault *df)
 }
 
 /*
- * Is the entry all that it takes?  One that has blocks keeps them so long as it
- * is locked, and our caller keeps them in the file; so to map a page of it that
- * was read before, or written before, there is nothing to ask the filesystem.
+ * Can the page be mapped without ->iomap_begin? A mapped entry keeps its blocks
+ * while it is locked, and the caller keeps them in the file.  So a read of a
+ * mapped page, or a write to a page that is dirty already, changes nothing in
+ * the file.
  */
 static bool dax_fault_can_skip_iomap(const struct dax_fault *df)
 {
@@ -713,8 +738,9 @@ static bool dax_fault_can_skip_iomap(const struct dax_fault *df)
 }
 
 /*
- * Returns 0 if the page cannot be mapped: the device has gone, or the page is
- * bad.  The filesystem is asked then, and what it says tells which.
+ * Map a page of the entry.  Returns 0 if it cannot be mapped, because the
+ * device was removed or the page is poisoned.  ->iomap_begin is called then, to
+ * find out which.
  */
 static vm_fault_t dax_fault_map_entry(struct dax_fault *df)
 {
@@ -735,7 +761,6 @@ static vm_fault_t dax_fault_map_entry(struct dax_fault *df)
 	return ret;
 }
 
-/* The part of a fault that runs with the entry locked. */
 static vm_fault_t dax_fault_locked(struct dax_fault *df, int *iomap_errp,
 				   const struct iomap_ops *ops)
 {
@@ -765,7 +790,7 @@ static vm_fault_t dax_fault_locked(struct dax_fault *df, int *iomap_errp,
 	return ret;
 }
 
-/* What dax_grab_entry() and dax_peek_entry() mean by an errno. */
+/* Convert an errno of dax_grab_entry() or dax_peek_entry(). */
 static enum dax_fallback dax_errno_to_fallback(int err)
 {
 	switch (err) {
@@ -833,8 +858,8 @@ static void dax_fault_start_attempt(struct dax_fault *df)
 }
 
 /*
- * Nothing came of a promotion.  The zero entries are told apart for the reason
- * that dax_fault_release() has.
+ * Restore the small entries.  Zero entries are not restored if a write may have
+ * left blocks there, see dax_fault_release().
  */
 static void dax_fault_undo_promotion(struct dax_fault *df)
 {
@@ -847,9 +872,9 @@ static void dax_fault_undo_promotion(struct dax_fault *df)
 }
 
 /*
- * Give the entry back.  A write fault that fails or falls back may have left
- * blocks where the entry still says that there is a hole; a write(2) would
- * find them in place, and nothing to unmap.  So the zero entry goes.
+ * Unlock or delete the entry.  A write fault that fails or falls back may have
+ * left blocks behind a zero entry.  A later write(2) would find these blocks
+ * and not unmap the zero page.  So the zero entry is deleted.
  */
 static void dax_fault_release(struct dax_fault *df, vm_fault_t ret)
 {
@@ -867,9 +892,9 @@ static void dax_fault_release(struct dax_fault *df, vm_fault_t ret)
 }
 
 /*
- * A fault that may be served with this order, as far as its VMA can tell.  If an
- * entry has to go first, start over at once: to return and be called again
- * would give those who wait for the entry time to put it back.
+ * Serve an eligible fault.  If an entry had to be deleted first, repeat the
+ * attempt at once.  If the fault returned instead, the waiters of the entry
+ * could insert it again before mm calls again.
  */
 static vm_fault_t dax_do_fault(struct dax_fault *df, int *iomap_errp,
 			       const struct iomap_ops *ops)
@@ -898,7 +923,7 @@ static void dax_trace_fault(struct vm_fault *vmf, unsigned int order)
 		trace_dax_pmd_fault(inode, vmf, dax_vmf_max_pgoff(vmf), 0);
 }
 
-/* What follows a fault of any order, whichever way it went. */
+/* Common end of a fault of any order. */
 static vm_fault_t dax_fault_done(struct vm_fault *vmf, unsigned int order,
 				 vm_fault_t ret, enum dax_fallback reason)
 {
@@ -928,19 +953,19 @@ static enum dax_fallback dax_fault_peek(const struct vm_fault *vmf,
 }
 
 /**
- * dax_fault_may_be_huge() - Is a huge fault worth a filesystem's while?
+ * dax_fault_may_be_huge() - Check whether a huge fault can succeed
  * @vmf: The fault.
- * @order: The order that mm asks for.
+ * @order: The order that mm requests.
  *
  * For a filesystem that starts a transaction around dax_iomap_fault().  Most
- * faults that cannot be huge show it by their address, VMA, file size or by the
- * entries in their way.
+ * faults that cannot be huge are found by their address, VMA or file size, or
+ * by smaller entries in their range.
  *
  * Context: Process context; no entry of the file locked.  invalidate_lock need
  * not be held.
- * Return: true to go on.  false if the filesystem shall return
- * VM_FAULT_FALLBACK at once: the fault was traced as such, and the page table
- * is ready for the smaller one.
+ * Return: true to continue.  false if the filesystem must return
+ * VM_FAULT_FALLBACK: the fault was traced as such, and the page table is ready
+ * for a smaller page.
  */
 bool dax_fault_may_be_huge(struct vm_fault *vmf, unsigned int order)
 {
@@ -961,21 +986,21 @@ EXPORT_SYMBOL_GPL(dax_fault_may_be_huge);
 
 /**
  * dax_iomap_fault() - Handle a page fault on a DAX file
- * @vmf: The fault, of any kind: missing, or write to a read-only page.
+ * @vmf: The fault, of any kind: missing page, or write to a read-only page.
  * @order: Order of the page to map; 0 or PMD_ORDER, others fall back.
- * @pfnp: For a filesystem that allows MAP_SYNC: where to put the pfn for
- *	dax_finish_sync_fault().  Else NULL.
+ * @pfnp: For a filesystem that supports MAP_SYNC: where to put the pfn for
+ *	dax_finish_sync_fault().  Otherwise NULL.
  * @iomap_errp: Where to put the filesystem's errno if a fault of order 0
- *	failed, so that it can see whether to try again.  May be NULL.
+ *	failed, so that the filesystem can decide whether to retry.  May be
+ *	NULL.
  * @ops: The filesystem's block lookup.
  *
- * Context: Process context; the caller holds what keeps blocks in the file
- * (mapping->invalidate_lock shared), and for a write to a shared mapping
- * freeze protection and any transaction that shall span the block lookup.
- * May sleep.
- * Return: VM_FAULT_NOPAGE when the page is mapped or the access is to be
- * repeated, with VM_FAULT_MAJOR if blocks were allocated; VM_FAULT_DONE_COW
- * for a private write; VM_FAULT_NEEDDSYNC if the caller shall call
+ * Context: Process context.  The caller holds mapping->invalidate_lock shared
+ * and, for a write to a shared mapping, freeze protection and any transaction
+ * that must include the block lookup.  May sleep.
+ * Return: VM_FAULT_NOPAGE when the page is mapped or the access must be
+ * repeated, with VM_FAULT_MAJOR if blocks were allocated; VM_FAULT_DONE_COW for
+ * a private write; VM_FAULT_NEEDDSYNC if the caller must call
  * dax_finish_sync_fault(); VM_FAULT_FALLBACK to try a smaller order;
  * VM_FAULT_SIGBUS beyond the end of the file or on an I/O error;
  * VM_FAULT_HWPOISON; VM_FAULT_OOM.
@@ -1004,7 +1029,7 @@ vm_fault_t dax_iomap_fault(struct vm_fault *vmf, unsigned int order,
 }
 EXPORT_SYMBOL_GPL(dax_iomap_fault);
 
-/* Map @pfn writable, if it is still what the entry says. */
+/* Map @pfn writable, if the entry still points to it. */
 static vm_fault_t dax_map_synced(struct vm_fault *vmf, unsigned int order,
 				 pfn_t pfn)
 {
@@ -1033,8 +1058,8 @@ static vm_fault_t dax_map_synced(struct vm_fault *vmf, unsigned int order,
 	__mark_inode_dirty(mapping->host, I_DIRTY_PAGES);
 
 	/*
-	 * While we synced, others may have mapped it by another size, or the
-	 * device may have gone; to which the next fault is the answer.
+	 * During the fsync, the range may have been mapped with another order,
+	 * or the device may have been removed.  The next fault handles both.
 	 */
 	ret = VM_FAULT_NOPAGE;
 	pgmap = dax_get_entry_pgmap(&xas, entry, vmf->pgoff);
@@ -1050,15 +1075,14 @@ static vm_fault_t dax_map_synced(struct vm_fault *vmf, unsigned int order,
  * dax_finish_sync_fault() - Second half of a write fault with MAP_SYNC
  * @vmf: The fault.
  * @order: The order for which dax_iomap_fault() returned VM_FAULT_NEEDDSYNC.
- * @pfn: The pfn that it gave.
+ * @pfn: The pfn from dax_iomap_fault().
  *
- * Makes the metadata of the range durable, and only then lets the process
- * store to it.
+ * Makes the metadata of the range durable, and then maps the page writable.
  *
  * Context: Process context; mapping->invalidate_lock held shared, but no entry
- * lock and no transaction, since the fsync starts its own.  May sleep.
+ * lock and no transaction, because the fsync starts its own.  May sleep.
  * Return: VM_FAULT_NOPAGE, also if the entry has changed meanwhile and the
- * access is to be repeated; VM_FAULT_SIGBUS if the fsync failed.
+ * access must be repeated; VM_FAULT_SIGBUS if the fsync failed.
  */
 vm_fault_t dax_finish_sync_fault(struct vm_fault *vmf, unsigned int order,
 				 pfn_t pfn)

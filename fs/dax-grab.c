@@ -25,9 +25,9 @@
 #include "dax-trace.h"
 
 /*
- * An entry of a larger order than was asked for serves if it has blocks: they
- * are shared, and dirtied and flushed as one.  It serves a read if it is zero:
- * a small zero page can be mapped under it.  Else it has to make room.
+ * Must a larger entry be deleted before the fault can be served? A mapped entry
+ * can be shared by all orders, which become dirty and are flushed together.  A
+ * zero entry can serve a read: a small zero page is mapped under it.
  */
 static bool dax_should_demote(void *entry, unsigned int order, bool write)
 {
@@ -36,13 +36,15 @@ static bool dax_should_demote(void *entry, unsigned int order, bool write)
 	return dax_is_empty(entry) || (dax_is_zero(entry) && write);
 }
 
-/* Remove the unlocked @entry to make room for a smaller one. */
+/* Delete the unlocked @entry, so that a smaller one can be inserted. */
 static void dax_demote_entry(struct xa_state *xas, void *entry)
 	__must_hold(xas->xa->xa_lock)
 {
-	/* An empty entry was never mapped. */
+	/* An empty entry is not mapped. */
 	if (dax_is_zero(entry)) {
-		/* Locked, so that it does not change or get mapped again. */
+		/*
+		 * Locked, so that it does not change and is not mapped again.
+		 */
 		dax_lock_entry(xas, entry);
 		xas_unlock_irq(xas);
 		dax_unmap_entry(dax_mapping_of(xas), xas->xa_index, entry);
@@ -52,14 +54,14 @@ static void dax_demote_entry(struct xa_state *xas, void *entry)
 }
 
 /*
- * Insert a locked empty entry where there is none.  If memory is short, the
- * error is left in @xas for xas_nomem().
+ * Insert a locked empty entry where there is none.  If a node cannot be
+ * allocated, the error is left in @xas for xas_nomem().
  */
 static void *dax_insert_empty_entry(struct xa_state *xas, unsigned int order)
 {
 	void *entry = dax_make_empty(order);
 
-	/* A store to a larger entry has made @xas forget how wide it is. */
+	/* A store to a larger entry has changed the order in @xas. */
 	xas_set_order(xas, xas->xa_index, order);
 	xas_store(xas, dax_make_locked(entry));
 	if (!xas_error(xas))
@@ -68,18 +70,19 @@ static void *dax_insert_empty_entry(struct xa_state *xas, unsigned int order)
 }
 
 /**
- * dax_peek_entry() - Would the grab of an entry be refused?
+ * dax_peek_entry() - Check whether dax_grab_entry() would refuse
  * @mapping: The mapping.
  * @index: A page offset in the range of the fault.
  * @order: The order of the fault.
  * @write: Whether the fault is for writing, for the trace.
  * @promote: Whether smaller entries may be promoted.
  *
- * Spares a filesystem the transaction of a fault that would only be refused.
+ * A filesystem calls this before it starts a transaction for the fault.  The
+ * result may be outdated when it returns.
  *
  * Context: Process context; takes the xa_lock.
- * Return: 0 if the fault is worth its while; or as dax_grab_entry(): -EBUSY,
- * -ERANGE.  That may no longer be true when the answer arrives.
+ * Return: 0 if dax_grab_entry() may succeed; -EBUSY or -ERANGE as
+ * dax_grab_entry().
  */
 int dax_peek_entry(struct address_space *mapping, pgoff_t index,
 		   unsigned int order, bool write, bool promote)
@@ -98,7 +101,8 @@ int dax_peek_entry(struct address_space *mapping, pgoff_t index,
 	}
 	if (ret == -ERANGE) {
 		dax_account_promotion(&xas, order, NULL, DAX_PROMOTE_TRY);
-		dax_account_promotion(&xas, order, NULL, DAX_PROMOTE_FRAGMENTED);
+		dax_account_promotion(&xas, order, NULL,
+				      DAX_PROMOTE_FRAGMENTED);
 	}
 	if (ret)
 		trace_dax_grab_entry(mapping, xas.xa_index, order, write, entry,
@@ -234,9 +238,9 @@ static int dax_grab_slowpath(struct xa_state *xas, struct dax_grab *grab,
  * filesystem's transaction; ->iomap_begin nests inside the entry lock.  May
  * sleep, may allocate.
  * Return: 0 with the entry locked; -ENOMEM; -EIO if the tree holds a folio; or,
- * if there are smaller entries in the range: -EBUSY if they may not be promoted,
- * -ERANGE if their blocks are not one run that is aligned to the order, -EAGAIN
- * if one of them was locked each time.
+ * if there are smaller entries in the range: -EBUSY if they may not be
+ * promoted, -ERANGE if their blocks are not one run that is aligned to the
+ * order, -EAGAIN if one of them was locked each time.
  */
 int dax_grab_entry(struct xa_state *xas, struct dax_grab *grab)
 {

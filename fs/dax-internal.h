@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the files of the DAX core tell each other, in the order in which they
- * may call: a file calls those above it and never sideways or down.  The
- * contracts stand at the definitions.
+ * The interfaces between the files of the DAX core, in the order in which they
+ * may call: a file calls only those above it.  Each function is documented at
+ * its definition.
  */
 #ifndef _FS_DAX_INTERNAL_H
 #define _FS_DAX_INTERNAL_H
@@ -18,13 +18,14 @@ struct dax_device;
 struct dev_pagemap;
 struct page;
 
-/* dax-entry.c: who holds an entry */
+/* dax-entry.c: the lock of an entry */
 
 /**
- * enum dax_wake_mode - Whom to wake when an entry lock comes free
- * @DAX_WAKE_NEXT: One waiter: the entry is still there to be locked.
- * @DAX_WAKE_ALL: Every waiter: the entry has gone or changed its size, so the
- *	key that they sleep on will not be woken again.
+ * enum dax_wake_mode - Which waiters to wake
+ * @DAX_WAKE_NEXT: One exclusive waiter: the entry still exists and can be
+ *	locked.
+ * @DAX_WAKE_ALL: All waiters: the entry was deleted or its order has changed,
+ *	so their wait key is not used any more.
  */
 enum dax_wake_mode {
 	DAX_WAKE_NEXT,
@@ -33,9 +34,9 @@ enum dax_wake_mode {
 
 /**
  * enum dax_delete - Why an entry was deleted, for the trace
- * @DAX_DELETE_TRUNCATE: Its blocks go: truncate, hole punch, eviction.
+ * @DAX_DELETE_TRUNCATE: Its blocks are freed: truncate, hole punch, eviction.
  * @DAX_DELETE_INVALIDATE: Its blocks change or may have changed.
- * @DAX_DELETE_DEMOTE: A smaller entry is to take its place.
+ * @DAX_DELETE_DEMOTE: A smaller entry replaces it.
  */
 enum dax_delete {
 	DAX_DELETE_TRUNCATE,
@@ -70,22 +71,22 @@ void dax_unmap_entry(struct address_space *mapping, pgoff_t index,
 void dax_skip_entry(struct xa_state *xas, void *entry);
 void dax_pause_walk(struct xa_state *xas, void *entry);
 
-/* dax-stat.c: how often, and how much at a time */
+/* dax-stat.c: counters, and the length of walks */
 
 /**
- * enum dax_promote - What became of small entries in the way of a larger one
- * @DAX_PROMOTE_TRY: A fault met them, and may promote them.
+ * enum dax_promote - The steps of a promotion
+ * @DAX_PROMOTE_TRY: A fault found small entries, and may promote them.
  * @DAX_PROMOTE_FRAGMENTED: Refused: their blocks are not one aligned run.
- * @DAX_PROMOTE_LOCKED: Refused: they did not all come unlocked.
+ * @DAX_PROMOTE_LOCKED: Refused: one of them was locked each time.
  * @DAX_PROMOTE_NO_MEMORY: Refused: an allocation failed.
- * @DAX_PROMOTE_GONE: They went while the fault waited or allocated.
- * @DAX_PROMOTE_REPLACE: One locked entry took their place, to be decided on.
- * @DAX_PROMOTE_ROLLBACK: They came back: the range cannot be one entry.
+ * @DAX_PROMOTE_GONE: They were deleted while the fault waited or allocated.
+ * @DAX_PROMOTE_REPLACE: One locked entry has replaced them.
+ * @DAX_PROMOTE_ROLLBACK: They were restored: the range cannot be one entry.
  * @DAX_PROMOTE_DONE: The range is one entry.
- * @NR_DAX_PROMOTE: How many there are.
+ * @NR_DAX_PROMOTE: The number of steps.
  *
- * Each TRY ends in one of FRAGMENTED, LOCKED, NO_MEMORY, GONE and REPLACE, and
- * each REPLACE in ROLLBACK or DONE.
+ * Each TRY ends in FRAGMENTED, LOCKED, NO_MEMORY, GONE or REPLACE, and each
+ * REPLACE in ROLLBACK or DONE.
  */
 enum dax_promote {
 	DAX_PROMOTE_TRY,
@@ -102,12 +103,13 @@ enum dax_promote {
 void dax_count_promote(enum dax_promote what);
 
 /**
- * enum dax_walk_kind - What a walk over the entries of a file is for
+ * enum dax_walk_kind - The purpose of a walk over the entries of a file
  * @DAX_WALK_BUSY: A layout break looks for pages that are in use.
  * @DAX_WALK_DROP: The blocks of a range change, and entries are deleted.
- * @DAX_WALK_WRITE: No entries: a write(2) that locks faults out.
- * @DAX_WALK_UNSHARE: The same for FALLOC_FL_UNSHARE_RANGE.
- * @DAX_WALK_COMPARE: No entries: two files are compared for dedupe.
+ * @DAX_WALK_WRITE: Not a walk: a write(2) that excludes faults.
+ * @DAX_WALK_UNSHARE: Not a walk: FALLOC_FL_UNSHARE_RANGE, which excludes
+ *	faults.
+ * @DAX_WALK_COMPARE: Not a walk: two files are compared for dedupe.
  */
 enum dax_walk_kind {
 	DAX_WALK_BUSY,
@@ -118,16 +120,16 @@ enum dax_walk_kind {
 };
 
 /*
- * After so many pages a walk rests, and what keeps faults out is let go: 2 MiB,
- * where a page is 4 KiB.
+ * After this many pages, a walk pauses, and locks that exclude faults are
+ * dropped: 2 MiB with pages of 4 KiB.
  */
 #define DAX_WALK_PAGES	512U
 
 /**
- * struct dax_walk - What a walk has done since it last rested
- * @kind: What for.
- * @entries: How many entries it has met.
- * @pages: How many pages it has looked at; one for an entry that has none.
+ * struct dax_walk - What a walk has done since its last pause
+ * @kind: Its purpose.
+ * @entries: How many entries it has visited.
+ * @pages: How many pages it has examined; at least one for each entry.
  */
 struct dax_walk {
 	enum dax_walk_kind kind;
@@ -142,29 +144,30 @@ void dax_walk_end(struct dax_walk *walk, struct address_space *mapping);
 /* dax-promote.c: many small entries to one large entry, and back */
 
 /*
- * Up to which order entries of order 0 can be promoted.  xas_split(), which
- * undoes it, splits over two levels of the tree at the most.
+ * The highest order that entries of order 0 can be promoted to.  xas_split(),
+ * which the rollback uses, splits over two levels of the tree at most.
  */
 #define DAX_PROMOTE_MAX_ORDER	\
 	(2 * XA_CHUNK_SHIFT - 1 < 9 ? 2 * XA_CHUNK_SHIFT - 1 : 9)
 #define DAX_PROMOTE_MAX_PAGES	BIT(DAX_PROMOTE_MAX_ORDER)
 
 /**
- * struct dax_promotion - The small entries that a large one has replaced
- * @undo: Holds the tree nodes that it takes to bring them back.
- * @order: The order of the large one.
- * @waits: How often a locked one was waited for.
- * @conflict_offset: How far into the range is the one that is locked, or does not fit.
- * @nr: How many there were.
+ * struct dax_promotion - The small entries that a large entry has replaced
+ * @undo: Holds the tree nodes that the rollback needs.
+ * @order: The order of the large entry.
+ * @waits: How many times promotion has waited for a locked entry.
+ * @conflict_offset: The offset in the range of an entry that is locked or does
+ *	not fit.
+ * @nr: How many small entries there were.
  * @nr_mapped: How many of them were mapped.
- * @nr_zero: How many were zero.
- * @nr_dirty: How many were dirty.
- * @pfn: If any was mapped: the pfn that a mapped entry of @order has to have.
- * @mapped: A bit for each page offset, from that of the large one on, at which
- *	there was a mapped one, with the pfn @pfn + bit number.
- * @zero: The same for zero ones.
- * @empty: The same for empty ones.
- * @dirty: The same for those that were marked dirty.
+ * @nr_zero: How many of them were zero.
+ * @nr_dirty: How many of them were dirty.
+ * @pfn: If @nr_mapped is not 0: the pfn of a mapped entry of @order.
+ * @mapped: One bit for each page of the range: there was a mapped entry, with
+ *	the pfn @pfn + bit number.
+ * @zero: The same for zero entries.
+ * @empty: The same for empty entries.
+ * @dirty: The same for entries that were marked dirty.
  */
 struct dax_promotion {
 	struct xa_state undo;
@@ -201,15 +204,16 @@ void dax_undo_promotion(struct xa_state *xas, struct dax_promotion *promotion,
 unsigned int dax_count_mapped_pages(struct address_space *mapping,
 				    pgoff_t index, unsigned int order);
 
-/* dax-grab.c: the entry that a fault works under */
+/* dax-grab.c: the entry for a fault */
 
 /**
- * enum dax_grab_action - What the search for an entry ended with, for the trace
- * @DAX_GRAB_INSERT: Nothing was there; a locked empty entry was inserted.
- * @DAX_GRAB_LOCK: The entry found serves, and was locked.
- * @DAX_GRAB_DEMOTE: The entry found is too big to serve, and was deleted.
- * @DAX_GRAB_REFUSE: Smaller entries are in the way.
- * @DAX_GRAB_PROMOTE: They were, and one locked empty entry took their place.
+ * enum dax_grab_action - How the search for an entry ended, for the trace
+ * @DAX_GRAB_INSERT: There was no entry; a locked empty one was inserted.
+ * @DAX_GRAB_LOCK: The entry that was found can serve the fault, and was locked.
+ * @DAX_GRAB_DEMOTE: The entry that was found is too large, and was deleted.
+ * @DAX_GRAB_REFUSE: There are smaller entries.
+ * @DAX_GRAB_PROMOTE: There were smaller entries; one locked empty entry has
+ *	replaced them.
  */
 enum dax_grab_action {
 	DAX_GRAB_INSERT,
@@ -243,7 +247,7 @@ int dax_peek_entry(struct address_space *mapping, pgoff_t index,
 		   unsigned int order, bool write, bool promote);
 int dax_grab_entry(struct xa_state *xas, struct dax_grab *grab);
 
-/* dax-page.c: what an entry points to */
+/* dax-page.c: the pages that an entry points to */
 
 void dax_share_read_lock(void);
 void dax_share_read_unlock(void);
@@ -267,14 +271,14 @@ struct page *dax_entry_page(void *entry, pgoff_t index);
 void *dax_entry_kaddr(void *entry);
 void dax_flush_entry(void *entry);
 
-/* dax-access.c, where the bytes are, has a header of its own */
+/* dax-access.c has a header of its own */
 
-/* dax.c: what happens to a whole mapping */
+/* dax.c: operations on a whole mapping */
 
 /**
- * enum dax_drop - Which entries of a range are to go
- * @DAX_DROP_ZERO: Those that say that there is a hole.
- * @DAX_DROP_ALL: All.
+ * enum dax_drop - Which entries of a range to delete
+ * @DAX_DROP_ZERO: Those that stand for a hole.
+ * @DAX_DROP_ALL: All entries.
  */
 enum dax_drop {
 	DAX_DROP_ZERO,
@@ -288,9 +292,9 @@ bool dax_drop_range(struct address_space *mapping, loff_t pos, u64 len,
 /* dax-fault.c: page faults */
 
 /*
- * Why a fault was not served with the order that was tried: R(id, name) for each
- * reason, with LAST in place of R for the last one.  The name is the one in the
- * trace.
+ * Why a fault was not served with the order that was tried: R(id, name) for
+ * each reason, with LAST in place of R for the last one.  The name is the one
+ * in the trace.
  */
 #define DAX_FALLBACK_REASONS(R, LAST)					\
 	/* The fault was served, or it failed. */			\

@@ -1,38 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * read(2), write(2) and zeroing on DAX files: memcpy between the caller and the
- * blocks themselves.
+ * read(2), write(2) and zeroing of DAX files: memcpy between the caller's
+ * buffer and the blocks.
  *
- * Who maps the file sees a write as it happens.  What must not happen is that
- * somebody goes on to see the blocks that were there before, or a zero page:
+ * A process that maps the file sees a write at once.  After the write, no
+ * mapping may still show the old blocks or a zero page:
  *
- *	in place	Faults are not locked out.  The filesystem shows new
- *			blocks, zeroed, when ->iomap_begin returns, and maybe
- *			more of them than it says: an earlier call may have made
- *			its neighbours real, too.  So each write drops the zero
- *			entries of its range before it copies.
- *	shared blocks	New blocks replace them at ->iomap_end.  A fault in
- *			between would find the old ones, or fill the new ones,
- *			or take them back, under our hands.  Faults are locked
- *			out from before ->iomap_begin until after ->iomap_end.
+ *	in place	Faults are not excluded.  The filesystem has mapped new,
+ *			zeroed blocks into the file when ->iomap_begin returns,
+ *			and perhaps more blocks than it reports, as an earlier
+ *			call may have converted their neighbours.  So each write
+ *			deletes the zero entries of its range before it copies.
+ *	shared blocks	New blocks replace the shared ones in ->iomap_end.  A
+ *			fault in between would find the old blocks, or fill the
+ *			new ones a second time, or take them back.  Faults are
+ *			excluded from before ->iomap_begin until after
+ *			->iomap_end.
  *
  * The filesystem knows which files may share blocks, and calls
- * dax_iomap_write_shared() for those.  That writes in pieces of 2 MiB at most,
- * and lets faults in between them.
+ * dax_iomap_write_shared() for them.  That function writes at most 2 MiB at a
+ * time and allows faults in between.
  *
- * With faults locked out, the caller's buffer must not fault: it may be a
- * mapping of this very file.  It is faulted in beforehand, and copied from with
- * faults disabled.  The write itself may take it away again, if it is in the
- * range.  Then the data go through a buffer of ours, which is filled while
- * faults are let in, and each piece makes progress.
+ * While faults are excluded, the caller's buffer must not fault, because it may
+ * be a mapping of the same file.  It is faulted in beforehand and copied with
+ * page faults disabled.  If it lies in the range that is written, the write
+ * itself may unmap it.  The data are then copied to a kernel buffer while
+ * faults are allowed, and from there to the file, so each piece makes progress.
  *
- * A block that replaces a shared one is complete before ->iomap_end, also
- * around what the caller writes, and also if the caller's buffer ends early.
+ * A block that replaces a shared one is complete before ->iomap_end: the parts
+ * around the caller's data are filled, also if the caller's buffer ends early.
  *
  * LOCKS	i_rwsem (exclusive to write)
- *		  invalidate_lock (exclusive), to write to shared blocks
- *		    ->iomap_begin .. ->iomap_end
- *		      entry locks, one at a time
+ *	  invalidate_lock (exclusive), to write to shared blocks
+ *	    ->iomap_begin .. ->iomap_end
+ *	      entry locks, one at a time
  */
 
 #include <linux/dax.h>
@@ -50,7 +51,9 @@
 #include "dax-access.h"
 #include "dax-internal.h"
 
-/* Does the current extent of a write take the place of shared blocks? */
+/*
+ * Does the current extent of a write have new blocks in place of shared ones?
+ */
 static bool dax_iter_cow(const struct iomap_iter *iter)
 {
 	return (iter->flags & (IOMAP_WRITE | IOMAP_ZERO)) &&
@@ -58,8 +61,8 @@ static bool dax_iter_cow(const struct iomap_iter *iter)
 }
 
 /*
- * Complete the first page of new blocks up to @pos, and the last one from @end
- * on, with what the file held there.
+ * Fill the first page of new blocks up to @pos, and the last page from @end on,
+ * with the old contents of the file.
  */
 static int dax_fill_head(const struct iomap_iter *iter, loff_t pos)
 {
@@ -72,10 +75,10 @@ static int dax_fill_tail(const struct iomap_iter *iter, loff_t end)
 }
 
 /**
- * struct dax_piece - Memory that one copy can go through without a break
- * @kaddr: Where it is.
- * @len: How long, in bytes.
- * @poisoned: New data may make it good; not to be read.
+ * struct dax_piece - Contiguous memory for one copy
+ * @kaddr: Its address.
+ * @len: Its length in bytes.
+ * @poisoned: It is poisoned.  New data may repair it; it must not be read.
  */
 struct dax_piece {
 	void *kaddr;
@@ -83,7 +86,7 @@ struct dax_piece {
 	bool poisoned;
 };
 
-/* Inline, these three, as each read(2) and write(2) passes through them. */
+/* These three are inline, because each read(2) and write(2) calls them. */
 static __always_inline int dax_get_piece(const struct iomap *iomap, loff_t pos,
 					 size_t len, bool write,
 					 struct dax_piece *piece)
@@ -118,8 +121,8 @@ static __always_inline size_t dax_copy_piece(const struct iomap *iomap,
 }
 
 /*
- * Copy up to @len bytes from or to the current position of @iomi.  Returns how
- * many, or if none, an errno.
+ * Copy up to @len bytes from or to the current position of @iomi.  Returns the
+ * number of bytes, or an errno if there are none.
  */
 static __always_inline ssize_t dax_copy_extent(const struct iomap_iter *iomi,
 					       size_t len,
@@ -141,7 +144,10 @@ static __always_inline ssize_t dax_copy_extent(const struct iomap_iter *iomi,
 		copied = dax_copy_piece(&iomi->iomap, pos, &piece, iter);
 		done += copied;
 		if (copied < piece.len) {
-			/* With faults off, it may be for want of the source. */
+			/*
+			 * With page faults disabled, the caller's buffer may
+			 * have faulted.
+			 */
 			err = piece.poisoned && !pagefault_disabled() ?
 				-EIO : -EFAULT;
 			break;
@@ -171,20 +177,23 @@ static ssize_t dax_read_extent(const struct iomap_iter *iomi,
 	return dax_copy_extent(iomi, len, iter);
 }
 
-/* Write to blocks that are in the file, and stay there. */
+/* Write to blocks that belong to the file already. */
 static ssize_t dax_write_in_place(const struct iomap_iter *iomi,
 				  struct iov_iter *iter)
 {
 	struct address_space *mapping = iomi->inode->i_mapping;
 	u64 len = iomap_length(iomi);
 
-	/* A fault that inserts the first from now on asks after we have. */
+	/*
+	 * A fault that inserts the first entry later calls ->iomap_begin after
+	 * us.
+	 */
 	if (!mapping_empty(mapping))
 		dax_drop_range(mapping, iomi->pos, len, DAX_DROP_ZERO);
 	return dax_copy_extent(iomi, len, iter);
 }
 
-/* Write to blocks that replace others, with faults locked out. */
+/* Write to blocks that replace shared ones.  Faults are excluded. */
 static ssize_t dax_write_cow(struct iomap_iter *iomi, struct iov_iter *iter)
 {
 	struct address_space *mapping = iomi->inode->i_mapping;
@@ -214,7 +223,6 @@ static ssize_t dax_write_extent(struct iomap_iter *iomi,
 {
 	if (dax_iter_cow(iomi))
 		return dax_write_cow(iomi, iter);
-	/* Blocks that are in the file. */
 	if (WARN_ON_ONCE(iomi->iomap.type != IOMAP_MAPPED))
 		return -EIO;
 	return dax_write_in_place(iomi, iter);
@@ -242,20 +250,20 @@ static ssize_t dax_read_iter(struct iomap_iter *iomi, struct iov_iter *iter,
 
 /**
  * dax_iomap_rw() - Read from or write to a DAX file
- * @iocb: The request; ki_pos is advanced by what was done.
- * @iter: Where to copy to or from.
+ * @iocb: The request; ki_pos is advanced by the number of bytes.
+ * @iter: The buffer to copy to or from.
  * @ops: The filesystem's block lookup.
  *
- * A memory error in the middle ends the request early; a write repairs bad
- * memory if the driver can.
+ * A memory error in the middle ends the request early.  A write repairs
+ * poisoned memory if the driver can.
  *
- * Context: Process context; i_rwsem held, to write exclusively.  A read on a
- * read-only filesystem may come without it.  To write to a file that may share
- * blocks is the matter of dax_iomap_write_shared().  May sleep; with IOCB_NOWAIT the
- * filesystem is told not to.
- * Return: Number of bytes, which may be fewer than asked for; 0 at the end of
- * the file; -EFAULT if nothing could be copied, for the caller's memory or for
- * an error in the file's that was not known before; -EIO if it was known;
+ * Context: Process context; i_rwsem held, exclusively for a write.  A read on a
+ * read-only filesystem may come without it.  For a write to a file that may
+ * share blocks, use dax_iomap_write_shared().  May sleep; with IOCB_NOWAIT, the
+ * filesystem is called with IOMAP_NOWAIT.
+ * Return: Number of bytes, which may be fewer than requested; 0 at the end of
+ * the file; -EFAULT if nothing could be copied, because of the caller's buffer
+ * or because of a memory error that was not known before; -EIO if it was known;
  * -EINTR; -EAGAIN with IOCB_NOWAIT; -EOPNOTSUPP for atomic writes; an errno of
  * @ops.
  */
@@ -294,7 +302,7 @@ ssize_t dax_iomap_rw(struct kiocb *iocb, struct iov_iter *iter,
 }
 EXPORT_SYMBOL_GPL(dax_iomap_rw);
 
-/* What goes through a buffer at a time. */
+/* The size of the kernel buffer. */
 #define DAX_BOUNCE	((size_t)SZ_64K)
 
 static int dax_lock_faults_out(struct kiocb *iocb)
@@ -309,8 +317,8 @@ static int dax_lock_faults_out(struct kiocb *iocb)
 }
 
 /*
- * Write what @iter has, at most DAX_WALK_PAGES, with faults locked out.  Returns
- * how many bytes; -EFAULT if there was nothing to copy from without a fault.
+ * Write all of @iter, at most DAX_WALK_PAGES, with faults excluded.  Returns
+ * the number of bytes; -EFAULT if the buffer would have to be faulted in.
  */
 static ssize_t dax_write_piece(struct kiocb *iocb, struct iov_iter *iter,
 			       const struct iomap_ops *ops)
@@ -333,7 +341,9 @@ static ssize_t dax_write_piece(struct kiocb *iocb, struct iov_iter *iter,
 	return ret;
 }
 
-/* Write up to @len bytes by way of @buf, to which the caller may fault. */
+/*
+ * Write up to @len bytes through @buf.  Reading the caller's buffer may fault.
+ */
 static ssize_t dax_write_bounced(struct kiocb *iocb, struct iov_iter *iter,
 				 size_t len, const struct iomap_ops *ops,
 				 void *buf)
@@ -351,14 +361,14 @@ static ssize_t dax_write_bounced(struct kiocb *iocb, struct iov_iter *iter,
 	return ret;
 }
 
-/* Write up to @len bytes straight from the caller's memory. */
+/* Write up to @len bytes directly from the caller's buffer. */
 static ssize_t dax_write_direct(struct kiocb *iocb, struct iov_iter *iter,
 				size_t len, const struct iomap_ops *ops)
 {
 	size_t rest = iov_iter_count(iter) - len;
 	ssize_t ret;
 
-	/* As far as it goes: what is missing ends the copy. */
+	/* It may be faulted in partly: the copy then ends there. */
 	if (fault_in_iov_iter_readable(iter, len) == len)
 		return -EFAULT;
 	iov_iter_truncate(iter, len);
@@ -367,7 +377,7 @@ static ssize_t dax_write_direct(struct kiocb *iocb, struct iov_iter *iter,
 	return ret;
 }
 
-/* How much of the write fits into the piece that it is in. */
+/* The number of bytes up to the end of the current 2 MiB piece. */
 static size_t dax_piece_len(const struct kiocb *iocb,
 			    const struct iov_iter *iter)
 {
@@ -378,16 +388,16 @@ static size_t dax_piece_len(const struct kiocb *iocb,
 
 /**
  * dax_iomap_write_shared() - Write to a DAX file that may share blocks
- * @iocb: The request; ki_pos is advanced by what was done.
- * @iter: Where to copy from; it may be a mapping of the file.
+ * @iocb: The request; ki_pos is advanced by the number of bytes.
+ * @iter: The buffer to copy from; it may be a mapping of the file.
  * @ops: The filesystem's block lookup, for writing.
  *
- * As dax_iomap_rw(), but locks faults out, for 2 MiB at a time.
+ * As dax_iomap_rw(), but excludes faults, for 2 MiB at a time.
  *
- * Context: Process context; i_rwsem held exclusively, so that no other file
- * comes to share blocks; takes invalidate_lock.  May sleep.
- * Return: As dax_iomap_rw(); -ENOMEM; -EAGAIN with IOCB_NOWAIT also if faults
- * are under way.
+ * Context: Process context; i_rwsem held exclusively, so that no other file can
+ * start to share blocks; takes invalidate_lock.  May sleep.
+ * Return: As dax_iomap_rw(); -ENOMEM; with IOCB_NOWAIT, -EAGAIN also if
+ * invalidate_lock is held.
  */
 ssize_t dax_iomap_write_shared(struct kiocb *iocb, struct iov_iter *iter,
 			       const struct iomap_ops *ops)
@@ -403,7 +413,7 @@ ssize_t dax_iomap_write_shared(struct kiocb *iocb, struct iov_iter *iter,
 		else
 			ret = dax_write_direct(iocb, iter, len, ops);
 		if (ret == -EFAULT && !buf) {
-			/* The write itself may unmap what it copies from. */
+			/* The write itself may unmap its source. */
 			buf = kvmalloc(DAX_BOUNCE, GFP_KERNEL);
 			if (!buf)
 				ret = -ENOMEM;
@@ -420,7 +430,7 @@ ssize_t dax_iomap_write_shared(struct kiocb *iocb, struct iov_iter *iter,
 }
 EXPORT_SYMBOL_GPL(dax_iomap_write_shared);
 
-/* Zero a part of a page, and make the rest of it complete if it is new. */
+/* Zero a part of a page, and fill the rest if its block is new. */
 static int dax_zero_part(const struct iomap_iter *iter, loff_t pos, size_t len)
 {
 	void *kaddr;
@@ -445,7 +455,7 @@ static int dax_zero_page_part(const struct iomap_iter *iter, loff_t pos,
 	int id, err;
 
 	id = dax_read_lock();
-	/* A whole page is the driver's: it clears poison on the way. */
+	/* The driver zeroes a whole page, and clears poison. */
 	if (len == PAGE_SIZE)
 		err = dax_zero_page_range(iter->iomap.dax_dev,
 					  dax_iomap_pgoff(&iter->iomap, pos),
@@ -461,7 +471,7 @@ static s64 dax_zero_extent(struct iomap_iter *iter, bool *did_zero)
 	const struct iomap *srcmap = iomap_iter_srcmap(iter);
 	u64 len = iomap_length(iter), done = 0;
 
-	/* Nothing there but zeroes. */
+	/* It reads as zeroes already. */
 	if (srcmap->type == IOMAP_HOLE || srcmap->type == IOMAP_UNWRITTEN)
 		return len;
 	if (dax_iter_cow(iter)) {
@@ -492,11 +502,12 @@ static s64 dax_zero_extent(struct iomap_iter *iter, bool *did_zero)
  * @inode: The file.
  * @pos: First byte.
  * @len: Number of bytes.
- * @did_zero: Set to true if anything was not zero by definition; may be NULL.
+ * @did_zero: Set to true if anything but holes and unwritten extents was found;
+ *	may be NULL.
  * @ops: The filesystem's block lookup.
  *
- * Context: Process context; i_rwsem held exclusively, and invalidate_lock too if
- * blocks may be shared.  May sleep.
+ * Context: Process context; i_rwsem held exclusively, and invalidate_lock too
+ * if blocks may be shared.  May sleep.
  * Return: 0; -EIO on a memory error; an errno of @ops.
  */
 int dax_zero_range(struct inode *inode, loff_t pos, loff_t len, bool *did_zero,
@@ -521,7 +532,7 @@ EXPORT_SYMBOL_GPL(dax_zero_range);
 /**
  * dax_truncate_page() - Zero the rest of a block
  * @inode: The file.
- * @pos: First byte to zero; nothing is done if a block starts there.
+ * @pos: First byte to zero.  Does nothing if a block starts there.
  * @did_zero: As for dax_zero_range().
  * @ops: The filesystem's block lookup.
  *

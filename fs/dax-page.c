@@ -1,41 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a DAX entry points to: its pages, and what they know of the file.
+ * The pages that a DAX entry points to, and their association with the file.
  *
- * Memory failure starts from a page and has to find the file, so while an
- * entry maps blocks, each page behind it knows its owner: page->mapping and
- * page->index, as in the page cache.  Files that share blocks (reflink) share
- * pages.  The first entry that comes owns the page, and page->private counts
- * the others, be they of other files or of the same:
+ * Memory failure starts from a page and must find the file.  While a mapped
+ * entry exists, each of its pages has an owner: page->mapping and page->index,
+ * as in the page cache.  Files that share blocks (reflink) share pages.  The
+ * first entry that is stored becomes the owner, and page->private counts the
+ * other entries, of the same file or of others:
  *
  *	page->mapping	page->private
- *	NULL		0		no entry has the page
- *	the file	0		one entry has it
- *	the file	n		the owner and n others have it
- *	NULL		n		n entries have it, and the owner has gone
+ *	NULL		0		no entry points to the page
+ *	the file	0		one entry
+ *	the file	n		the owner and n other entries
+ *	NULL		n		n entries; the owner was deleted
  *
- * An entry whose pages have lost their owner takes them over when a fault next
- * looks at one of them.  Of several files the filesystem alone knows all, so memory
- * failure does not follow the owner of a page that is counted.
+ * If the owner was deleted, the next fault on one of the pages makes its entry
+ * the owner.  Only the filesystem can find all files that share a page, so
+ * memory failure does not use the owner of a page with a count.
  *
- * The reference count belongs to others: an idle page has one reference, its
- * own, and neither an entry nor a page table takes another.  More than one
- * means that somebody, most often DMA, uses the page at this moment.
+ * The reference count of a page belongs to its users.  An idle page has one
+ * reference, and neither entries nor page tables add to it.  A page with more
+ * references is in use, in most cases by DMA.
  *
- * LOCKS	An entry comes and goes under the xa_lock of its mapping, and the
- *		association changes in the same section.  Nobody else clears a
- *		page->mapping that names the mapping, so the owner needs no other
- *		lock.  Who becomes the owner cmpxchg() decides; the count is
- *		atomic.
+ * LOCKS	An entry is stored or deleted under the xa_lock of its mapping,
+ *		and the association changes in the same section.  Only the owner
+ *		clears page->mapping, so it needs no other lock.  cmpxchg()
+ *		decides which entry becomes the owner, and the count is atomic.
  *
- * LIFETIME	The page structures go with the device, and a file may outlive
- *		that.  A fault has asked the device for the pages, and stays in
- *		that dax_read_lock() section until they are mapped.  All others
- *		hold the pgmap while they look, or find that there is none.
+ * LIFETIME	The page structures are freed with the device, and a file may
+ *		outlive its device.  A fault has called dax_direct_access(), and
+ *		stays in that dax_read_lock() section until the pages are
+ *		mapped.  All others hold the pgmap while they use the page
+ *		structures, or find that there is none.
  *
- * Zero and empty entries have no page of the device behind them and are never
- * asked for one.  This file is the one to change when the page bookkeeping of
- * the kernel changes.
+ * Zero and empty entries have no page of the device.  When the kernel changes
+ * how it keeps track of DAX pages, this is the file to change.
  */
 
 #include <linux/atomic.h>
@@ -55,26 +54,26 @@
 #include "dax-internal.h"
 #include "dax-trace.h"
 
-/* How often a sleeper looks that need not be woken, in jiffies. */
+/* How often to poll for an idle page that may become idle without a wakeup. */
 #define DAX_IDLE_POLL	(HZ / 50)
 
-/* Does @entry have page structures behind it that this file looks after? */
+/* Does @entry have page structures that this file tracks? */
 static bool dax_has_pages(void *entry)
 {
 	return !IS_ENABLED(CONFIG_FS_DAX_LIMITED) && dax_is_mapped(entry);
 }
 
 /*
- * Held for writing while memory failure relies on the one file of a page, for
- * reading while a fault lets another file share pages.  Both hold an entry lock
- * by then; nobody waits for one inside it.
+ * Held for writing while memory failure depends on a page not being shared; for
+ * reading while a fault associates pages that other files may share.  Nests
+ * inside the entry lock.
  */
 static DECLARE_RWSEM(dax_share_rwsem);
 
 /**
- * dax_share_read_lock() - Be about to associate pages that other files may have
+ * dax_share_read_lock() - Exclude memory failure while shared pages are stored
  *
- * Context: Process context; entry locks may be held.  May sleep.
+ * Context: Process context; nests inside entry locks.  May sleep.
  */
 void dax_share_read_lock(void)
 {
@@ -88,9 +87,9 @@ void dax_share_read_unlock(void)
 }
 
 /**
- * dax_share_write_lock() - Let pages stay with the one file that they have
+ * dax_share_write_lock() - Exclude new sharers of a page
  *
- * Context: Process context; the entry of the page locked.  May sleep.
+ * Context: Process context; the entry of the page is locked.  May sleep.
  */
 void dax_share_write_lock(void)
 {
@@ -104,11 +103,11 @@ void dax_share_write_unlock(void)
 }
 
 /**
- * dax_page_shared() - Has another entry the page, beside its owner?
+ * dax_page_shared() - Check whether entries besides the owner have a page
  * @page: A page of a DAX device.
  *
  * Context: Any; the pgmap of the page is held.
- * Return: true if so, or if the owner has gone and others remain.
+ * Return: true if they have, also if the owner was deleted.
  */
 bool dax_page_shared(const struct page *page)
 {
@@ -120,7 +119,7 @@ static atomic_long_t *dax_sharers(struct page *page)
 	return (atomic_long_t *)&page->private;
 }
 
-/* Returns true if @page had no owner and now belongs to @mapping. */
+/* Returns true if @page had no owner, and belongs to @mapping now. */
 static bool dax_page_own(struct page *page, struct address_space *mapping,
 			 pgoff_t index)
 {
@@ -140,7 +139,7 @@ static void dax_page_join(struct page *page, struct address_space *mapping,
 static void dax_page_leave(struct page *page, struct address_space *mapping,
 			   pgoff_t index)
 {
-	/* A device that went and came back has pages that know of nobody. */
+	/* A device that was removed and added again has new page structures. */
 	if (page->mapping == mapping && page->index == index)
 		WRITE_ONCE(page->mapping, NULL);
 	else
@@ -155,15 +154,15 @@ static void dax_join_pages(struct page *page, unsigned long nr,
 }
 
 /**
- * dax_associate_entry() - Tell the pages of an entry which file maps them
+ * dax_associate_entry() - Associate the pages of an entry with its file
  * @entry: The entry that is about to be stored.
  * @mapping: The mapping that will hold it.
  * @index: A page offset within it.
- * @associated: A bit for each of its pages that is associated already, as smaller
- *	entries had it, which this one replaces; NULL if none is.
+ * @associated: One bit for each of its pages that is associated already,
+ *	because @entry replaces smaller entries; NULL if none is.
  *
  * Context: xa_lock of @mapping held, up to the store, in the dax_read_lock()
- * section in which the device gave the pages.
+ * section in which dax_direct_access() has returned the pages.
  */
 void dax_associate_entry(void *entry, struct address_space *mapping,
 			 pgoff_t index, const unsigned long *associated)
@@ -193,7 +192,7 @@ static bool dax_leave_pages(unsigned long pfn, unsigned long nr,
 	struct page *page = pfn_to_page(pfn);
 	bool in_use = false;
 
-	/* What the pages knew went with their device. */
+	/* The page structures were freed with the device. */
 	if (!pgmap)
 		return false;
 	for (; nr; nr--, page++) {
@@ -205,12 +204,12 @@ static bool dax_leave_pages(unsigned long pfn, unsigned long nr,
 }
 
 /**
- * dax_disassociate_entry() - Make the pages of an entry forget the file
- * @entry: The entry that is about to be removed or replaced.
+ * dax_disassociate_entry() - Remove the association of the pages of an entry
+ * @entry: The entry that is about to be deleted or replaced.
  * @mapping: The mapping that holds it.
  * @index: A page offset within it.
  *
- * Context: xa_lock of @mapping held, up to the removal.
+ * Context: xa_lock of @mapping held, up to the deletion.
  * Return: true if a page of the entry is in use.
  */
 bool dax_disassociate_entry(void *entry, struct address_space *mapping,
@@ -222,14 +221,15 @@ bool dax_disassociate_entry(void *entry, struct address_space *mapping,
 }
 
 /**
- * dax_disassociate_promoted() - The same for small entries that were promoted
+ * dax_disassociate_promoted() - dax_disassociate_entry() for promoted entries
  * @promotion: The small entries.
  * @mapping: The mapping that held them.
  * @start: The page offset of the large entry.
  *
- * For when other blocks come to stand behind the range.
+ * For a large entry that gets other blocks than the small ones had.
  *
- * Context: xa_lock of @mapping held, up to the store of what replaces them.
+ * Context: xa_lock of @mapping held, up to the store of the entry that replaces
+ * them.
  */
 void dax_disassociate_promoted(const struct dax_promotion *promotion,
 			       struct address_space *mapping, pgoff_t start)
@@ -245,16 +245,17 @@ void dax_disassociate_promoted(const struct dax_promotion *promotion,
 }
 
 /**
- * dax_adopt_pages() - Take over pages whose owner has gone
+ * dax_adopt_pages() - Become the owner of pages whose owner was deleted
  * @xas: A cursor in the tree that holds the entry.
- * @entry: A mapped entry.
- * @index: A page offset within it, at which a fault has come.
+ * @entry: A mapped entry, which is counted in the pages.
+ * @index: The page offset of a fault within it.
  *
- * The entry was counted, and becomes the owner.  A futex in the page needs one,
- * to be the same for all processes.  An owner goes with its whole entry, so the
- * page at @index tells for all of them.
+ * A futex in the page needs an owner, so that its key is the same in all
+ * processes.  An owner is deleted with its whole entry, so the page at @index
+ * tells whether all pages have one.
  *
- * Context: xa_lock held; the pages cannot go, as for dax_associate_entry().
+ * Context: xa_lock held; the pages cannot be freed, as for
+ * dax_associate_entry().
  */
 void dax_adopt_pages(struct xa_state *xas, void *entry, pgoff_t index)
 {
@@ -272,8 +273,8 @@ void dax_adopt_pages(struct xa_state *xas, void *entry, pgoff_t index)
 }
 
 /*
- * Does somebody use @page, and will nobody have it when the one entry by which
- * it is looked at has gone?  Blocks that another file has are not freed.
+ * Is @page in use, and is the caller's entry the only one that has it? The
+ * block of a page that another entry has is not freed.
  */
 static bool dax_page_busy(const struct page *page)
 {
@@ -282,16 +283,16 @@ static bool dax_page_busy(const struct page *page)
 }
 
 /**
- * dax_busy_page() - Find a page of an entry that somebody uses
+ * dax_busy_page() - Find a page of an entry that is in use
  * @entry: The entry; any kind.
  * @index: A page offset within it.
- * @first: The first page offset that matters.
- * @last: The last one.
+ * @first: The first page offset of interest.
+ * @last: The last page offset of interest.
  *
- * Context: xa_lock held, the entry unlocked, and its pages unmapped, so that
- * no new user can come by way of a page table.
- * Return: The first page with a reference beside its own that no other entry
- * has; NULL if there is none, or the device has gone.
+ * Context: xa_lock held, the entry unlocked and its pages unmapped, so that no
+ * page table can add a reference.
+ * Return: The first page that has an extra reference and that no other entry
+ * has; NULL if there is none, or if the device was removed.
  */
 struct page *dax_busy_page(void *entry, pgoff_t index, pgoff_t first,
 			   pgoff_t last)
@@ -318,8 +319,8 @@ struct page *dax_busy_page(void *entry, pgoff_t index, pgoff_t first,
 }
 
 /*
- * The pages at @pgoff of @dax_dev, as many as are in one piece, but at most @nr;
- * only the first if one of them is bad.  NULL if there is none.
+ * The pages at @pgoff of @dax_dev, as many as are contiguous, but at most @nr.
+ * If one of them is poisoned, only the first.  NULL if there is none.
  */
 static struct page *dax_device_pages(struct dax_device *dax_dev, pgoff_t pgoff,
 				     long *nr)
@@ -340,14 +341,14 @@ static struct page *dax_device_pages(struct dax_device *dax_dev, pgoff_t pgoff,
 }
 
 /**
- * dax_memory_in_use() - Does anybody use memory of a device?
+ * dax_memory_in_use() - Check whether memory of a device is in use
  * @dax_dev: The device.
- * @pgoff: Where on it, in pages.
- * @nr: How many pages.
+ * @pgoff: The first page on the device.
+ * @nr: The number of pages.
  *
  * Context: Process context.
- * Return: true if a page has a reference beside its own; false also if the
- * device has gone.
+ * Return: true if a page has an extra reference; false also if the device was
+ * removed.
  */
 bool dax_memory_in_use(struct dax_device *dax_dev, pgoff_t pgoff, long nr)
 {
@@ -368,7 +369,7 @@ bool dax_memory_in_use(struct dax_device *dax_dev, pgoff_t pgoff, long nr)
 	return in_use;
 }
 
-/* The page may be gone, and with it all who used it. */
+/* The page is idle as well if its device was removed. */
 static bool dax_page_idle(const struct page *page)
 {
 	struct dev_pagemap *pgmap = get_dev_pagemap(page_to_pfn(page), NULL);
@@ -383,7 +384,7 @@ struct dax_idle_waiter {
 	bool woken;
 };
 
-/* Notes that a wakeup came, also if the sleeper was about to look anyway. */
+/* Record the wakeup even if the timeout comes first. */
 static int dax_idle_wake(struct wait_queue_entry *wq_entry, unsigned int mode,
 			 int sync, void *arg)
 {
@@ -399,16 +400,17 @@ static int dax_idle_wake(struct wait_queue_entry *wq_entry, unsigned int mode,
 }
 
 /**
- * dax_wait_page_idle() - Sleep until nobody uses a page
+ * dax_wait_page_idle() - Wait until a page is not in use
  * @inode: A file that has the page, for the trace.
- * @page: What dax_layout_busy_page() returned.
+ * @page: A page from dax_layout_busy_page().
  *
- * put_page() wakes the sleeper.  folio_put() does not, and the removal of the
- * device does not, so the sleeper looks from time to time.
+ * put_page() wakes the waiter.  folio_put() and the removal of the device do
+ * not, so the waiter also polls.
  *
  * Context: Process context; no lock of the file that a user of the page may
  * need.
- * Return: 0, also if the device has gone; -ERESTARTSYS if a signal came first.
+ * Return: 0, also if the device was removed; -ERESTARTSYS if a signal is
+ * pending.
  */
 int dax_wait_page_idle(struct inode *inode, struct page *page)
 {
@@ -437,7 +439,7 @@ int dax_wait_page_idle(struct inode *inode, struct page *page)
 EXPORT_SYMBOL_GPL(dax_wait_page_idle);
 
 /**
- * dax_entry_page() - The page behind one page offset of an entry
+ * dax_entry_page() - The page at a page offset of an entry
  * @entry: A mapped entry.
  * @index: The page offset, anywhere within @entry.
  *
@@ -450,17 +452,17 @@ struct page *dax_entry_page(void *entry, pgoff_t index)
 }
 
 /**
- * dax_get_entry_pgmap() - Keep a page of an entry, if it can be mapped
+ * dax_get_entry_pgmap() - Hold the device of a page, if the page can be mapped
  * @xas: A cursor in the tree that holds the entry.
  * @entry: A mapped entry, locked.
  * @index: A page offset within it.
  *
- * For a fault that does not ask the filesystem where the page is.  The device
- * is asked all the same whether it has gone, and whether the page is bad.
+ * For a fault that does not call ->iomap_begin.  It still checks that the
+ * device is alive and that the page is not poisoned.
  *
  * Context: Process context.
- * Return: The pgmap, for put_dev_pagemap() when the page is mapped; NULL if the
- * page cannot be mapped, and the caller has to ask for the reason.
+ * Return: The pgmap, for put_dev_pagemap() after the page is mapped; NULL if
+ * the page cannot be mapped.
  */
 struct dev_pagemap *dax_get_entry_pgmap(struct xa_state *xas, void *entry,
 					pgoff_t index)
@@ -484,12 +486,12 @@ struct dev_pagemap *dax_get_entry_pgmap(struct xa_state *xas, void *entry,
 }
 
 /**
- * dax_pfns_on_device() - Does one device have all pages of a range?
+ * dax_pfns_on_device() - Check that one live device has all pages of a range
  * @pfn: The first page.
- * @nr: How many there are.
+ * @nr: The number of pages.
  *
  * Context: Any.
- * Return: true if so, and if the device has not gone.
+ * Return: true if one device has all pages and was not removed.
  */
 bool dax_pfns_on_device(unsigned long pfn, unsigned long nr)
 {
@@ -504,10 +506,10 @@ bool dax_pfns_on_device(unsigned long pfn, unsigned long nr)
 }
 
 /**
- * dax_entry_kaddr() - Where the memory of an entry is mapped in the kernel
+ * dax_entry_kaddr() - The kernel address of the memory of an entry
  * @entry: A mapped entry.
  *
- * Context: Any.  The address is good while the device is.
+ * Context: Any.  The address is valid while the device exists.
  * Return: The address of its first byte.
  */
 void *dax_entry_kaddr(void *entry)
@@ -516,13 +518,13 @@ void *dax_entry_kaddr(void *entry)
 }
 
 /**
- * dax_flush_entry() - Write the memory of an entry back from the CPU's caches
+ * dax_flush_entry() - Flush the memory of an entry from the CPU's caches
  * @entry: A mapped entry.
  *
- * For those who know the mapping but not the device, which fsync does.  If the
- * device is gone, so is the need.
+ * For callers that know the mapping but not the device.  Does nothing if the
+ * device was removed.
  *
- * Context: The entry is locked and unmapped.  Takes long for a large one.
+ * Context: The entry is locked and unmapped.  Takes long for a large entry.
  */
 void dax_flush_entry(void *entry)
 {

@@ -253,8 +253,8 @@ static int dax_scan_small(struct xarray *xa, pgoff_t start,
 /*
  * Replace the small entries that were recorded by one locked empty entry.
  * xas_store() gives it each mark that any of the small entries had.  If a node
- * cannot be allocated, the error is left in @xas for xas_nomem() and the tree is
- * unchanged.
+ * cannot be allocated, the error is left in @xas for xas_nomem() and the tree
+ * is unchanged.
  */
 static void *dax_replace_small(struct xa_state *xas, struct dax_promotion *p)
 {
@@ -282,9 +282,9 @@ static void *dax_replace_small(struct xa_state *xas, struct dax_promotion *p)
  * Context: Process context, xa_lock held; dropped and retaken to wait.  May
  * sleep.
  * Return: 0 with the large entry locked and @p->nr set; -ENOMEM, also noted in
- * @xas for xas_nomem(); -EBUSY if the xa_lock was dropped, and the caller must look
- * the range up again; -ERANGE if the entries do not fit together; -EAGAIN if an
- * entry was locked after each of the waits.
+ * @xas for xas_nomem(); -EBUSY if the xa_lock was dropped, and the caller must
+ * look the range up again; -ERANGE if the entries do not fit together; -EAGAIN
+ * if an entry was locked after each of the waits.
  */
 int dax_promote_small(struct xa_state *xas, struct dax_promotion *p,
 		      void **entryp)
@@ -479,7 +479,7 @@ static unsigned int dax_restore_small(struct xa_state *xas,
  *
  * Replaces the unlock of the large entry.  Does not allocate.
  *
- * Context: Any in which irqs are on; the xa_lock must not be held.
+ * Context: Any with irqs enabled; the xa_lock must not be held.
  */
 void dax_undo_promotion(struct xa_state *xas, struct dax_promotion *promotion,
 			bool with_zero)
@@ -507,7 +507,7 @@ void dax_undo_promotion(struct xa_state *xas, struct dax_promotion *promotion,
  * @index: A page offset in the range.
  * @order: The order of the range.
  *
- * Context: Any in which irqs are on; takes the xa_lock.
+ * Context: Any with irqs enabled; takes the xa_lock.
  * Return: How many pages of the range are in mapped entries.
  */
 unsigned int dax_count_mapped_pages(struct address_space *mapping,

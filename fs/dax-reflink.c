@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * DAX files that share blocks: give one its own copy, compare two, and prepare
- * to share.
+ * DAX files that share blocks: unshare one, compare two, and prepare to share.
  *
- * Two extents that are compared or copied may lie on their devices in different
- * pieces, so both are walked side by side, by what is contiguous in each.
+ * Two extents that are copied or compared may be in different pieces on their
+ * devices.  Each step covers what is contiguous in both.
  *
  * LOCKS	i_rwsem and invalidate_lock (exclusive) of the files, then entry
  *		locks, one at a time, inside ->iomap_begin .. ->iomap_end
@@ -29,13 +28,13 @@ static s64 dax_unshare_extent(struct iomap_iter *iter)
 	int err;
 
 	if (!iomap_want_unshare_iter(iter)) {
-		/* Not shared, but a hole may have got blocks. */
+		/* Not shared, but a hole may have been filled. */
 		dax_drop_range(iter->inode->i_mapping, iter->pos, len,
 			       DAX_DROP_ZERO);
 		return len;
 	}
 
-	/* Blocks are copied whole: the new ones hold nothing yet. */
+	/* Copy whole blocks, because the new ones have no contents yet. */
 	in_use = dax_drop_range(iter->inode->i_mapping, start, end - start,
 				DAX_DROP_ALL);
 	dax_flag_source_in_use(iter, start, end - start, in_use);
@@ -64,7 +63,7 @@ static int dax_unshare_piece(struct inode *inode, loff_t pos, loff_t len,
 	return ret;
 }
 
-/* The end of the 2 MiB, where a page is 4 KiB, that @pos is in. */
+/* The end of the 2 MiB piece that @pos is in (with pages of 4 KiB). */
 static loff_t dax_piece_end(loff_t pos)
 {
 	loff_t size = (loff_t)DAX_WALK_PAGES << PAGE_SHIFT;
@@ -72,7 +71,9 @@ static loff_t dax_piece_end(loff_t pos)
 	return round_down(pos, size) + size;
 }
 
-/* Let go of what keeps faults out, and have it again from @pos to @end. */
+/*
+ * Drop invalidate_lock to allow faults, retake it, and break the layout again.
+ */
 static int dax_let_faults_in(struct inode *inode, loff_t pos, loff_t end)
 {
 	filemap_invalidate_unlock(inode->i_mapping);
@@ -85,11 +86,11 @@ static int dax_let_faults_in(struct inode *inode, loff_t pos, loff_t end)
  * dax_file_unshare() - Give a file blocks of its own
  * @inode: The file.
  * @pos: First byte of the range.
- * @len: Its length in bytes; what lies beyond the end of the file is left out.
+ * @len: Its length in bytes.  A part beyond the end of the file is ignored.
  * @ops: The filesystem's block lookup, for writing.
  *
- * Faults are let in after each 2 MiB, and the layout of the next is broken, as
- * the caller has done for the first.
+ * Allows faults after each 2 MiB, and then breaks the layout of the next 2 MiB.
+ * The caller has broken the layout of the first.
  *
  * Context: Process context; i_rwsem and invalidate_lock held exclusively; the
  * latter is dropped in between.  May sleep.
@@ -119,16 +120,13 @@ int dax_file_unshare(struct inode *inode, loff_t pos, loff_t len,
 }
 EXPORT_SYMBOL_GPL(dax_file_unshare);
 
-/* Does the file read as zeroes here, whatever the device holds? */
+/* Does the extent read as zeroes, whatever the device holds? */
 static bool dax_reads_zero(const struct iomap *iomap)
 {
 	return iomap->type == IOMAP_HOLE || iomap->type == IOMAP_UNWRITTEN;
 }
 
-/*
- * Like dax_iomap_access(), but where there are no data to point to, @kaddr is
- * NULL and stands for zeroes.
- */
+/* As dax_iomap_access(), but @kaddr is NULL if the extent reads as zeroes. */
 static ssize_t dax_compare_access(const struct iomap_iter *iter, u64 offset,
 				  size_t len, void **kaddr)
 {
@@ -148,7 +146,10 @@ static bool dax_bytes_equal(const void *a, const void *b, size_t len)
 	return !memchr_inv(a ? a : b, 0, len);
 }
 
-/* Compare what is left of both current extents.  Bytes found equal, or errno. */
+/*
+ * Compare the rest of both current extents.  Returns the number of equal bytes,
+ * or an errno.
+ */
 static s64 dax_compare_extents(const struct iomap_iter *src,
 			       const struct iomap_iter *dst, bool *same)
 {
@@ -183,17 +184,17 @@ static s64 dax_compare_extents(const struct iomap_iter *src,
 }
 
 /**
- * dax_dedupe_file_range_compare() - Do two ranges hold the same bytes?
+ * dax_dedupe_file_range_compare() - Compare two ranges of DAX files
  * @src: One file.
  * @srcoff: Where its range starts, in bytes.
  * @dest: The other file, or the same.
  * @destoff: Where its range starts, in bytes.
  * @len: Length of both ranges in bytes.
- * @is_same: The answer, if 0 is returned.
+ * @is_same: Whether the ranges are equal, if 0 is returned.
  * @ops: The filesystem's block lookup, for reading; both files are on one
  *	filesystem.
  *
- * Holes and unwritten extents hold zeroes.
+ * Holes and unwritten extents compare as zeroes.
  *
  * Context: Process context; i_rwsem and invalidate_lock of both files held
  * exclusively.  May sleep.
@@ -229,7 +230,7 @@ int dax_dedupe_file_range_compare(struct inode *src, loff_t srcoff,
 		dst_iter.processed = src_iter.processed;
 	}
 
-	/* Where one has failed, the other still has an extent to give back. */
+	/* If one iteration has failed, end the extent of the other. */
 	if (src_ret > 0)
 		iomap_iter(&src_iter, ops);
 	if (dst_ret > 0)
@@ -248,8 +249,8 @@ int dax_dedupe_file_range_compare(struct inode *src, loff_t srcoff,
  * @ops: The filesystem's block lookup, for reading.
  *
  * Context: As dax_dedupe_file_range_compare().
- * Return: 0, with *@len 0 if there is nothing to do; -EBADE if the ranges were
- * to be equal and are not; another errno of generic_remap_file_range_prep().
+ * Return: 0, with *@len 0 if there is nothing to do; -EBADE if the ranges must
+ * be equal and are not; another errno of generic_remap_file_range_prep().
  */
 int dax_remap_file_range_prep(struct file *file_in, loff_t pos_in,
 			      struct file *file_out, loff_t pos_out,

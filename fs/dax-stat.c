@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How often the DAX core did what a user may want to know about, over all
- * files: fs_dax/promote in debugfs, a name and a count a line.  The trace
- * events of the same names tell of which file.
+ * Counters of the DAX core, and the length of its walks.
  *
- * Counters are per CPU and only ever grow, so that to count takes no lock.
+ * The file fs_dax/promote in debugfs has a line with the name and the count of
+ * each step of a promotion, for all files.  The dax_promote_entry event tells
+ * the file.  The counters are per CPU and only grow, so counting takes no lock.
  *
- * And how much it does at a time: what keeps others out is let go after each
- * DAX_WALK_PAGES, and an event says how much that was.
+ * A walk pauses after DAX_WALK_PAGES, so that others can run.  The dax_walk
+ * event tells how much was done at a time.
  */
 
 #include <linux/debugfs.h>
@@ -32,7 +32,7 @@ void dax_count_promote(enum dax_promote what)
 }
 
 /**
- * dax_walk_end() - Say what a walk has done since it last rested
+ * dax_walk_end() - Trace what a walk has done since its last pause
  * @walk: The walk.
  * @mapping: The mapping that it is in.
  *
@@ -47,14 +47,14 @@ void dax_walk_end(struct dax_walk *walk, struct address_space *mapping)
 }
 
 /**
- * dax_walk_step() - Count an entry that a walk has seen to, and rest if it is time
+ * dax_walk_step() - Count an entry of a walk, and pause if it is time
  * @walk: The walk.
- * @xas: Where it is.
+ * @xas: The cursor of the walk.
  * @entry: The entry.
- * @pages: How many pages it has looked at for that, at least 1.
+ * @pages: How many of its pages the walk has examined, at least 1.
  *
- * Context: Process context, xa_lock held; at a rest it is dropped and retaken.
- * May sleep.
+ * Context: Process context, xa_lock held; dropped and retaken for a pause.  May
+ * sleep.
  */
 void dax_walk_step(struct dax_walk *walk, struct xa_state *xas, void *entry,
 		   unsigned long pages)

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/*
- * The one place where the trace events of the DAX core come into being.
- */
+/* The definitions of the trace events of the DAX core. */
 #include <linux/dax.h>
 #include <linux/fs.h>
 #include <linux/pfn_t.h>

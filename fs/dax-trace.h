@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Trace events of the DAX core beside those of trace/events/fs_dax.h.
+ * Trace events of the DAX core besides those of trace/events/fs_dax.h.
  *
- * Other people's programs parse the lines of that header, so it stays as it
- * is, and what this core has to say in addition comes in events of its own:
- * which entry a fault found and what it did with it, and for each fault that
- * was not huge the order that was tried and the reason.
+ * Other programs parse the events of that header, so their format stays.  What
+ * this core reports in addition has events of its own: the entry that a fault
+ * found and what it did with it, and the order and the reason of each fallback.
  *
- * Page offsets and sizes are in pages; a pgoff is that of the request, or the
- * first of the entry where the event is about an entry.
+ * Page offsets and sizes are in pages.  A pgoff is that of the request, or the
+ * first page offset of the entry if the event is about an entry.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM fs_dax
@@ -28,7 +27,7 @@
 #ifndef _FS_DAX_TRACE_NAMES
 #define _FS_DAX_TRACE_NAMES
 
-/* What is traced as found where there is no entry. */
+/* The kind that is traced if there is no entry. */
 #define DAX_TRACE_NONE		(-1)
 
 static inline int dax_trace_kind(void *entry)
@@ -74,7 +73,7 @@ TRACE_DEFINE_ENUM(DAX_PROMOTE_REPLACE);
 TRACE_DEFINE_ENUM(DAX_PROMOTE_ROLLBACK);
 TRACE_DEFINE_ENUM(DAX_PROMOTE_DONE);
 
-/* The names that the counters have, too. */
+/* Also the names of the counters in debugfs. */
 #define DAX_PROMOTE_NAMES						\
 	{ DAX_PROMOTE_TRY,		"try" },			\
 	{ DAX_PROMOTE_FRAGMENTED,	"refuse-fragmented" },		\
@@ -250,7 +249,7 @@ TRACE_EVENT(dax_wait_entry,
 		  __print_symbolic(__entry->kind, DAX_KIND_NAMES))
 );
 
-/* What was done in one go: between two points at which others may run. */
+/* The work between two pauses, at which others may run. */
 TRACE_EVENT(dax_walk,
 	TP_PROTO(struct address_space *mapping, const struct dax_walk *walk),
 	TP_ARGS(mapping, walk),
@@ -274,7 +273,7 @@ TRACE_EVENT(dax_walk,
 		  __entry->entries, __entry->pages)
 );
 
-/* Somebody has waited for a page to be idle. */
+/* A wait for an idle page has ended. */
 TRACE_EVENT(dax_idle_page,
 	TP_PROTO(const struct inode *inode, unsigned long pfn, bool woken),
 	TP_ARGS(inode, pfn, woken),

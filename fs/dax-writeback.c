@@ -1,22 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Dirty DAX entries to media, for fsync and its like.
+ * Writeback of dirty DAX entries, for fsync and similar calls.
  *
- * What a store leaves in the CPU's caches, writeback flushes.  For each entry,
- * with its lock held all the time so that no fault comes in between:
+ * Stores to a mapping stay in the CPU's caches until writeback flushes them.
+ * Each entry stays locked throughout, so no fault comes in between:
  *
- *	write-protect	all page tables; the next store faults, and waits
- *	flush		the memory of the whole entry
- *	marks off	DIRTY and TOWRITE: nothing has become dirty since
+ *	write-protect	Protect its pages in all page tables.  The next store
+ *			faults and waits for the entry lock.
+ *	flush		Flush the memory of the whole entry.
+ *	clear marks	Clear DIRTY and TOWRITE: the entry has not become dirty
+ *			since.
  *
- * The marks stay to the end, TOWRITE as well: all fsyncs share them, and one
- * that does not find its mark any more goes on, and may return.  So a mark that
- * is off means that the flush is done.  To take off what another fsync has set
- * meanwhile is right: the stores that it is about came before the protection.
+ * TOWRITE is cleared at the end, too.  All fsyncs share this mark, and an fsync
+ * that does not find it may return, so a clear mark must mean that the flush is
+ * done.  A mark that another fsync has set meanwhile may be cleared, because
+ * the stores that it covers came before the write protection.
  *
- * A locked entry is no reason to skip it: its holder is a fault, which may have
- * taken the lock only to read, or another fsync, which may have flushed before
- * the stores that concern us.  We wait for that very entry and look again.
+ * Writeback does not skip a locked entry.  The holder may be a fault that only
+ * reads, or another fsync that flushed before the stores that concern this one.
+ * Writeback waits for that entry and looks at it again.
  *
  * LOCKS	entry lock, i_mmap_rwsem (shared), page table locks
  */
@@ -35,8 +37,8 @@
 #include "dax-trace.h"
 
 /*
- * Write-protect the pages of the locked @entry in every page table, whatever
- * size they are mapped with there, and whatever part of them the VMA covers.
+ * Write-protect the pages of the locked @entry in all page tables, whatever
+ * their mapping size is and whichever part of the entry a VMA maps.
  */
 static void dax_wrprotect_entry(struct address_space *mapping, pgoff_t start,
 				void *entry)
@@ -53,12 +55,12 @@ static void dax_wrprotect_entry(struct address_space *mapping, pgoff_t start,
 }
 
 /**
- * struct dax_flush - An fsync on its way through a file
+ * struct dax_flush - State of a writeback
  * @mapping: The mapping of the file.
- * @dax_dev: The device that knows how to flush.
- * @pgmap: What the pages of the last entry belong to, held from entry to entry;
- *	but not while a locked one is waited for, as a removal of the device
- *	would wait, too.
+ * @dax_dev: The device of the file.
+ * @pgmap: The pgmap of the last entry, kept for the next one.  It is dropped
+ *	before a wait for a locked entry, because the removal of the device
+ *	waits for it.
  */
 struct dax_flush {
 	struct address_space	*mapping;
@@ -72,7 +74,7 @@ static void dax_put_flushed(struct dax_flush *flush)
 	flush->pgmap = NULL;
 }
 
-/* Flush the locked @entry, if the device is still there to be flushed. */
+/* Flush the locked @entry, unless its device was removed. */
 static int dax_flush_locked(struct dax_flush *flush, void *entry)
 {
 	int id, ret = 0;
@@ -90,7 +92,7 @@ static int dax_flush_locked(struct dax_flush *flush, void *entry)
 	return ret;
 }
 
-/* Write back the unlocked @entry, at which a walk has arrived. */
+/* Write back the unlocked @entry that the walk has reached. */
 static int dax_writeback_one(struct xa_state *xas, struct dax_flush *flush,
 			     void *entry)
 	__must_hold(xas->xa->xa_lock)
@@ -107,7 +109,7 @@ static int dax_writeback_one(struct xa_state *xas, struct dax_flush *flush,
 	dax_wrprotect_entry(flush->mapping, start, entry);
 	ret = dax_flush_locked(flush, entry);
 
-	/* Told before it shows. */
+	/* Trace before the marks are cleared. */
 	if (!ret)
 		trace_dax_writeback_one(flush->mapping->host, start,
 					dax_entry_nr_pages(entry));
@@ -153,17 +155,18 @@ static int dax_writeback_walk(struct xa_state *xas, struct dax_flush *flush,
 /**
  * dax_writeback_mapping_range() - Make a range of a DAX file durable
  * @mapping: The mapping of the file.
- * @dax_dev: The device it lies on.
- * @wbc: The range, in bytes, both ends included, and the mode.
+ * @dax_dev: The device of the file.
+ * @wbc: The range in bytes, both ends included, and the mode.
  *
- * When it returns 0, each entry that was dirty when it was called and that
- * overlaps the range has been flushed since, as a whole.  Does nothing unless
- * @wbc asks for WB_SYNC_ALL: to clean in the background saves no memory here.
+ * When it returns 0, each entry that overlaps the range and was dirty at the
+ * call has been flushed as a whole.  Does nothing unless @wbc requests
+ * WB_SYNC_ALL, because background writeback would not free memory.
  *
- * Context: Process context; needs no lock of the inode.  Takes entry locks,
- * one at a time.  May sleep.
- * Return: 0; -EIO if the device is gone, the block size is not PAGE_SIZE, or
- * the tree holds what it may not, and the error is then also noted in @mapping.
+ * Context: Process context; needs no lock of the inode.  Takes entry locks, one
+ * at a time.  May sleep.
+ * Return: 0; -EIO if the device was removed, if the block size is not
+ * PAGE_SIZE, or if the tree has an entry that it must not have.  The error is
+ * also recorded in @mapping, unless it is the block size.
  */
 int dax_writeback_mapping_range(struct address_space *mapping,
 				struct dax_device *dax_dev,
@@ -182,7 +185,7 @@ int dax_writeback_mapping_range(struct address_space *mapping,
 		return 0;
 
 	trace_dax_writeback_range(inode, start, end);
-	/* What becomes dirty from now on is for the next fsync. */
+	/* Entries that become dirty from now on are for the next fsync. */
 	tag_pages_for_writeback(mapping, start, end);
 	ret = dax_writeback_walk(&xas, &flush, end);
 	if (ret)

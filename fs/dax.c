@@ -1,68 +1,73 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The DAX page cache: files on memory that the CPU can address.
+ * DAX: files whose blocks are memory that the CPU can address.
  *
- * A file on a DAX device is not cached, since its blocks can be mapped and
- * copied where they are.  What is left of the page cache is its index: for
- * each part of the file that was ever mapped, i_pages holds an entry that says
- * which memory stands there.  The entries serialise everybody who cares:
+ * The blocks of such a file are mapped and copied in place, so the page cache
+ * holds no data.  What remains of it is the index, i_pages.  It has an entry
+ * for each part of the file that has been mapped.  The entry says which memory
+ * is mapped there, and carries a lock that serialises:
  *
- *	faults		insert and replace entries, map what they say
- *	writeback	flushes those marked dirty, and write-protects them
- *	truncate,	delete them, after the page tables
+ *	faults		insert and replace entries, and map them
+ *	writeback	flushes dirty entries, and write-protects their pages
+ *	truncate,	unmap and delete entries
  *	invalidate
- *	memory failure	keeps them from changing while it looks for victims
+ *	memory failure	locks an entry while it looks for the processes that
+ *			have mapped a page
  *
- * ENTRIES	of 4 KiB and 2 MiB, mapped, zero or empty, each with a lock
- *		bit: dax-entry.h says what they are, dax-entry.c how they are
- *		locked, dax-grab.c how they come into being, and
- *		Documentation/filesystems/dax-entries.rst what happens when
- *		sizes meet.
+ * ENTRIES	have an order, 0 (4 KiB) or 9 (2 MiB), a kind (mapped, zero or
+ *		empty) and a lock bit.  dax-entry.h defines their layout, and
+ *		dax-entry.c their lock.  dax-grab.c creates them.  What happens
+ *		when a request meets an entry of another order is in
+ *		Documentation/filesystems/dax-entries.rst.
  *
  * LOCKS	from the outermost to the innermost:
  *
  *		inode->i_rwsem			write, truncate; not faults
  *		  mm->mmap_lock or VMA lock
  *		    sb_start_pagefault
- *		      mapping->invalidate_lock	shared: fault; else: truncate
- *			filesystem transaction	where it spans the fault: ext4
+ *		      mapping->invalidate_lock	shared: faults; exclusive:
+ *						truncate
+ *			filesystem transaction	if it includes the fault: ext4
  *			  entry lock		sleeps; one at a time
- *			    dax_share_rwsem	memory failure; new sharers
- *			    extent locks	inside ->iomap_begin, ->iomap_end
+ *			    dax_share_rwsem	memory failure, shared blocks
+ *			    extent locks	in ->iomap_begin, ->iomap_end
  *			    i_mmap_rwsem	unmap, write-protect
  *			      page table lock
- *				i_pages.xa_lock	irqs off, sleeps never
+ *				i_pages.xa_lock	irqs off
  *
  *		dax_read_lock() keeps a device alive while one of its addresses
- *		is in use; it sleeps for nobody and nests in any of these.
+ *		is in use.  It is an SRCU read lock, and nests in any of these.
  *
- * LIFETIME	An entry that has blocks stays until some of them go or change:
- *		memory pressure does not evict it.  Small ones may be promoted:
- *		one large entry takes their place, with their marks.  Zero and
- *		empty entries give way to others at any time, under the entry
- *		lock.
+ * LIFETIME	A mapped entry is deleted when one of its blocks is freed or
+ *		replaced.  Memory pressure does not evict it.  Promotion
+ *		replaces small entries by one large entry, which inherits their
+ *		marks.  Zero and empty entries are replaced or deleted at any
+ *		time, under the entry lock.
  *
- * MARKS	PAGECACHE_TAG_DIRTY on a mapped entry, or on the locked one that
- *		took its place: some page table may map it writable, or has since
- *		it was last flushed.  Of what fsync saw dirty when it was called,
- *		all is flushed when it returns, whoever held the entry in between.
+ * MARKS	PAGECACHE_TAG_DIRTY is set on a mapped entry, or on a locked
+ *		entry that has replaced it, while its pages may be mapped
+ *		writable, or if they have been since the last flush.  When fsync
+ *		returns, every entry that was dirty when fsync was called has
+ *		been flushed, even if another task held its lock meanwhile.
  *
- * FILES	each calls those above it only:
+ * FILES	each file calls only those above it:
  *
  *		dax-entry.h	what an entry is
- *		dax-entry.c	who holds it
- *		dax-grab.c	the entry that a fault works under
- *		dax-page.c	what it points to
- *		dax-access.[ch]	where the bytes are
- *		dax.c		this file: what happens to a mapping as a whole
+ *		dax-entry.c	the lock of an entry
+ *		dax-promote.c	many small entries to one large entry, and back
+ *		dax-grab.c	the entry for a fault
+ *		dax-page.c	the pages that an entry points to
+ *		dax-access.[ch]	the address of file data
+ *		dax.c		this file: operations on a whole mapping
  *		dax-fault.c	page faults of every order, MAP_SYNC
+ *		dax-collapse.c	MADV_COLLAPSE, and the promotion policy
  *		dax-io.c	read, write, zero, truncate a block
  *		dax-reflink.c	two files: unshare, compare, remap
- *		dax-writeback.c	dirty entries to media
+ *		dax-writeback.c	flushing of dirty entries
  *		dax-defer.c	deleted files whose pages are in use
  *
- *		Beside them, dax-trace.[ch] has the events that are not in
- *		trace/events/fs_dax.h, and dax-stat.c counts.
+ *		dax-trace.[ch] has the trace events that are not in
+ *		trace/events/fs_dax.h, and dax-stat.c has counters.
  */
 
 #include <linux/dax.h>
@@ -77,16 +82,16 @@
 #include "dax-internal.h"
 
 /*
- * Cookies of the lock functions below, beside the entry that was locked: no
- * xarray value has either value.
+ * Cookies of the lock functions below, besides the entry that was locked.  No
+ * XArray value equals either of them.
  */
 #define DAX_COOKIE_FAILED	((dax_entry_t)0)
 #define DAX_COOKIE_NOTHING	(~(dax_entry_t)0)
 
 /*
- * The entry that @xas stands at is locked, so @folio stays in the mapping; but
- * not yet is it certain that no other file comes to map it, too.  Returns the
- * cookie, or undoes the lock if one has.
+ * The entry at @xas is locked, so @folio stays in the mapping.  Exclude new
+ * sharers of the folio, and check that it has none.  Returns the cookie, or
+ * unlocks the entry and returns DAX_COOKIE_FAILED.
  */
 static dax_entry_t dax_verify_folio(struct xa_state *xas, struct folio *folio,
 				    void *entry)
@@ -101,16 +106,16 @@ static dax_entry_t dax_verify_folio(struct xa_state *xas, struct folio *folio,
 }
 
 /**
- * dax_lock_folio() - Keep a folio's file from changing under memory failure
+ * dax_lock_folio() - Lock the entry that maps a folio, for memory failure
  * @folio: A folio of a DAX device, which the caller has not pinned.
  *
- * Finds the file by folio->mapping and locks the entry that maps the folio.
- * Until it is unlocked, the folio stays where it is in the file, no other file
- * comes to share it, and the inode cannot go.
+ * Finds the file by folio->mapping.  Until dax_unlock_folio(), the folio stays
+ * at its place in the file, no other file can start to share it, and the inode
+ * cannot be freed.
  *
  * Context: Process context; holds no lock on the inode.  May sleep.
- * Return: A cookie for dax_unlock_folio(), or 0 if no single file maps the
- * folio: none does, or several do and only the filesystem knows which.
+ * Return: A cookie for dax_unlock_folio(); 0 if no file maps the folio, or if
+ * several files do, which only the filesystem can find.
  */
 dax_entry_t dax_lock_folio(struct folio *folio)
 {
@@ -122,14 +127,17 @@ dax_entry_t dax_lock_folio(struct folio *folio)
 	for (;;) {
 		struct address_space *mapping;
 
-		/* Once the device goes, nobody keeps what the page knows true. */
+		/* Page structures of a removed device are stale. */
 		if (!dax_pfns_on_device(folio_pfn(folio), 1))
 			break;
 		mapping = READ_ONCE(folio->mapping);
 
 		if (!mapping || !dax_mapping(mapping))
 			break;
-		/* Device DAX has no entries; its dev_pagemap pin will do. */
+		/*
+		 * Device DAX has no entries.  The pin of its dev_pagemap is
+		 * enough.
+		 */
 		if (S_ISCHR(mapping->host->i_mode)) {
 			cookie = DAX_COOKIE_NOTHING;
 			break;
@@ -144,7 +152,7 @@ dax_entry_t dax_lock_folio(struct folio *folio)
 		xas_set(&xas, folio->index);
 		entry = xas_load(&xas);
 		if (xa_is_value(entry) && dax_is_locked(entry)) {
-			/* The mapping may be gone when this returns. */
+			/* The mapping may be freed during the wait. */
 			rcu_read_unlock();
 			dax_wait_entry_unlock(&xas, entry);
 			rcu_read_lock();
@@ -168,7 +176,7 @@ dax_entry_t dax_lock_folio(struct folio *folio)
  * @folio: The folio.
  * @cookie: What dax_lock_folio() returned, other than 0.
  *
- * Context: Any in which irqs are on.
+ * Context: Any with irqs enabled.
  */
 void dax_unlock_folio(struct folio *folio, dax_entry_t cookie)
 {
@@ -179,14 +187,14 @@ void dax_unlock_folio(struct folio *folio, dax_entry_t cookie)
 }
 
 /**
- * dax_lock_mapping_entry() - Lock the entry of a page offset for memory failure
+ * dax_lock_mapping_entry() - Lock the entry at a page offset for memory failure
  * @mapping: The mapping, whose inode the caller holds.
  * @index: The page offset.
- * @page: Where to put the page of @index; left alone if there is none.
+ * @page: Where to put the page of @index.  Not written if there is none.
  *
  * Context: Process context.  May sleep.
- * Return: A cookie for dax_unlock_mapping_entry(), also if no blocks are
- * mapped at @index and nothing was locked; 0 if @mapping is not of a DAX file.
+ * Return: A cookie for dax_unlock_mapping_entry(), also if there is no mapped
+ * entry at @index and nothing was locked; 0 if @mapping is not of a DAX file.
  */
 dax_entry_t dax_lock_mapping_entry(struct address_space *mapping, pgoff_t index,
 				   struct page **page)
@@ -220,7 +228,7 @@ dax_entry_t dax_lock_mapping_entry(struct address_space *mapping, pgoff_t index,
  * @index: The page offset.
  * @cookie: What dax_lock_mapping_entry() returned, other than 0.
  *
- * Context: Any in which irqs are on.
+ * Context: Any with irqs enabled.
  */
 void dax_unlock_mapping_entry(struct address_space *mapping, pgoff_t index,
 			      dax_entry_t cookie)
@@ -231,7 +239,7 @@ void dax_unlock_mapping_entry(struct address_space *mapping, pgoff_t index,
 		dax_unlock_entry(&xas, (void *)cookie);
 }
 
-/* How many pages of @entry, found at @index, are in the range that is asked for. */
+/* How many pages of @entry, found at @index, are in the range. */
 static unsigned long dax_nr_scanned(void *entry, pgoff_t index, pgoff_t first,
 				    pgoff_t last)
 {
@@ -243,7 +251,10 @@ static unsigned long dax_nr_scanned(void *entry, pgoff_t index, pgoff_t first,
 		max(first, start) + 1;
 }
 
-/* The entry at @index goes as a whole.  Its first page offset, and its last. */
+/*
+ * The first and the last page offset of the entry at @index, or @index if there
+ * is none.
+ */
 static void dax_entry_bounds(struct address_space *mapping, pgoff_t index,
 			     pgoff_t *first, pgoff_t *last)
 {
@@ -267,19 +278,20 @@ static void dax_entry_bounds(struct address_space *mapping, pgoff_t index,
  * @start: First byte of the range.
  * @end: Last byte of the range; LLONG_MAX for the end of the file.
  *
- * Before a filesystem takes blocks away from a file, nobody may use their
- * pages: no page table, and no device that does DMA into them.  This unmaps
- * the range and looks for references.  A page may well be in use although no
- * page table maps the file any more: DMA does not end with munmap().  A page
- * that another file has, too, keeps its block, and so does not count.
+ * Before a filesystem frees blocks of a file, it must wait until no page table
+ * and no DMA uses their pages.  This function unmaps the range and looks for
+ * pages with extra references.  DMA does not end with munmap(), so a page may
+ * be in use although nothing maps the file.  A page that another file shares
+ * does not count, because its block is not freed.
  *
- * An entry that the range ends in goes as a whole, and nobody would find its
- * other pages afterwards.  So the whole of it is unmapped and looked at.
+ * An entry that extends beyond the range is later deleted as a whole, and its
+ * other pages could not be found any more.  So the range is extended to the
+ * boundaries of the entries at both ends.
  *
- * Context: Process context; mapping->invalidate_lock held exclusively, so that
- * nobody maps the range again.  May sleep.
- * Return: A page for dax_wait_page_idle(), to which the caller has no
- * reference; it may go with its device at any time.  NULL if there is none.
+ * Context: Process context; mapping->invalidate_lock held exclusively, so the
+ * range cannot be mapped again.  May sleep.
+ * Return: A page for dax_wait_page_idle(), without a reference: it may be
+ * removed with its device at any time.  NULL if no page is in use.
  */
 struct page *dax_layout_busy_page_range(struct address_space *mapping,
 					loff_t start, loff_t end)
@@ -292,7 +304,7 @@ struct page *dax_layout_busy_page_range(struct address_space *mapping,
 	pgoff_t other;
 	void *entry;
 
-	/* Without page structures GUP fails, and so does DMA. */
+	/* Without page structures, GUP fails, so there is no DMA. */
 	if (IS_ENABLED(CONFIG_FS_DAX_LIMITED) || !dax_mapping(mapping))
 		return NULL;
 
@@ -301,9 +313,9 @@ struct page *dax_layout_busy_page_range(struct address_space *mapping,
 	xas_set(&xas, first);
 
 	/*
-	 * GUP takes a reference and then looks whether the page is still
-	 * mapped, or it takes the page table lock, which the unmap takes, too.
-	 * So a reference that the scan below does not see will not come.
+	 * GUP takes a reference and then checks that the page is still mapped,
+	 * or it holds the page table lock, which the unmap takes as well.  So
+	 * no reference is added after the scan below.
 	 */
 	unmap_mapping_pages(mapping, first, last - first + 1, false);
 
@@ -341,17 +353,17 @@ struct page *dax_layout_busy_page(struct address_space *mapping)
 EXPORT_SYMBOL_GPL(dax_layout_busy_page);
 
 /**
- * dax_break_layout() - Wait until nobody uses the pages of a range of a file
- * @inode: The file, which the caller is about to take blocks from.
+ * dax_break_layout() - Wait until the pages of a range of a file are idle
+ * @inode: The file, whose blocks the caller is about to free.
  * @start: First byte of the range.
  * @end: Last byte of the range; LLONG_MAX for the end of the file.
  *
- * Unmaps the range.  As the caller holds the lock that keeps faults out, no
- * page of it can become busy again after the last look.
+ * Unmaps the range.  The caller's lock excludes faults, so an idle page stays
+ * idle.
  *
- * Context: Process context; invalidate_lock of the file held exclusively; it is
+ * Context: Process context; invalidate_lock of the file held exclusively;
  * dropped while waiting.
- * Return: 0, or -ERESTARTSYS if a signal came first.
+ * Return: 0; -ERESTARTSYS if a signal is pending.
  */
 int dax_break_layout(struct inode *inode, loff_t start, loff_t end)
 {
@@ -378,8 +390,8 @@ static bool dax_entry_marked(struct xa_state *xas)
 }
 
 /*
- * The file still has a part of the entry, and somebody may yet call fsync for
- * it: not so if all of it is beyond the end of the file, or the inode goes.
+ * Can the data of the entry still be read, so that they must be flushed? Not if
+ * the entry lies beyond the end of the file, or if the inode is being evicted.
  */
 static bool dax_entry_in_file(struct address_space *mapping, pgoff_t start)
 {
@@ -388,20 +400,21 @@ static bool dax_entry_in_file(struct address_space *mapping, pgoff_t start)
 }
 
 /**
- * dax_drop_entry() - Delete an entry that the caller has locked, losing nothing
+ * dax_drop_entry() - Flush and delete an entry that the caller has locked
  * @xas: An index within the entry.
  * @entry: The entry, without the lock bit.
- * @why: For the trace, and whether its blocks are about to be freed.
+ * @why: For the trace.
  *
- * An entry may be larger than the range that makes it go.  So all of it is
- * unmapped: what callers unmap themselves is that range, and small pages of a
- * large zero entry, above all, would go on to read as zeroes with no entry left
- * to say so.  And what is dirty in it is flushed before the mark that tells
- * fsync of it disappears.
+ * The entry may be larger than the range that the caller works on.  The caller
+ * unmaps that range only, so all of the entry is unmapped here.  Otherwise,
+ * small zero pages outside the range would stay mapped without an entry.  Dirty
+ * data are flushed before the mark is deleted with the entry, because fsync
+ * would not find them any more.
  *
- * Context: Process context; the entry locked, the xa_lock not held.  May sleep.
- * Return: true if a page of it is in use, which nobody finds by the entry any
- * more.
+ * Context: Process context; the entry is locked, the xa_lock is not held.  May
+ * sleep.
+ * Return: true if a page of the entry is in use.  It cannot be found by an
+ * entry any more.
  */
 bool dax_drop_entry(struct xa_state *xas, void *entry, enum dax_delete why)
 {
@@ -409,7 +422,7 @@ bool dax_drop_entry(struct xa_state *xas, void *entry, enum dax_delete why)
 	pgoff_t start = dax_entry_start(entry, xas->xa_index);
 	bool dirty, in_use;
 
-	/* Unmapped first: then nobody can make it dirty once more. */
+	/* Unmap first, so that it cannot become dirty again. */
 	if (!dax_is_empty(entry))
 		dax_unmap_entry(mapping, start, entry);
 
@@ -431,12 +444,12 @@ bool dax_drop_entry(struct xa_state *xas, void *entry, enum dax_delete why)
 	return in_use;
 }
 
-/* Must an entry of a range that is written to go?  It may be locked. */
+/* Must @entry, which may be locked, be deleted before its range is written? */
 static bool dax_should_drop(void *entry, enum dax_drop which)
 {
 	if (which == DAX_DROP_ALL)
 		return true;
-	/* Whoever holds an empty one may be about to make it zero. */
+	/* The holder of an empty entry may be about to make it a zero entry. */
 	return dax_is_zero(entry) ||
 		(dax_is_empty(entry) && dax_is_locked(entry));
 }
@@ -446,13 +459,13 @@ static bool dax_should_drop(void *entry, enum dax_drop which)
  * @mapping: The mapping.
  * @pos: First byte of the range.
  * @len: Its length in bytes, not 0.
- * @which: Which of its entries.
+ * @which: Which entries to delete.
  *
- * A fault that is not locked out may insert an entry again at once; it then
- * says what the filesystem says by then.
+ * If the caller does not exclude faults, a fault may insert an entry again at
+ * once.  That entry is up to date, because the fault calls ->iomap_begin.
  *
  * Context: Process context; i_rwsem held exclusively.  May sleep.
- * Return: true if a page of an entry that was deleted is in use.
+ * Return: true if a page of a deleted entry is in use.
  */
 bool dax_drop_range(struct address_space *mapping, loff_t pos, u64 len,
 		    enum dax_drop which)
@@ -480,7 +493,9 @@ bool dax_drop_range(struct address_space *mapping, loff_t pos, u64 len,
 		in_use |= dax_drop_entry(&xas, entry, DAX_DELETE_INVALIDATE);
 		cond_resched();
 		xas_lock_irq(&xas);
-		/* On behind it, or faults at this index could hold us up. */
+		/*
+		 * Continue behind it: faults could insert it again without end.
+		 */
 		dax_skip_entry(&xas, entry);
 	}
 	xas_unlock_irq(&xas);
@@ -506,7 +521,7 @@ static bool dax_invalidate_entry(struct address_space *mapping, pgoff_t index,
 		return false;
 	}
 
-	/* The caller unmaps the range, and does without the data in it. */
+	/* The caller unmaps the range and discards its data. */
 	if (dax_entry_order(entry) == 0) {
 		dax_disassociate_entry(entry, mapping, index);
 		__dax_delete_entry(&xas, entry, why);
@@ -521,13 +536,13 @@ static bool dax_invalidate_entry(struct address_space *mapping, pgoff_t index,
 }
 
 /**
- * dax_delete_mapping_entry() - Delete an entry whose blocks go
+ * dax_delete_mapping_entry() - Delete an entry whose blocks are freed
  * @mapping: The mapping.
- * @index: A page offset at which the caller has seen an entry.
+ * @index: A page offset at which the caller has found an entry.
  *
- * Waits for the entry lock.  Deletes dirty entries, too, and always whole ones;
- * of those larger than a page, which may reach beyond what the caller truncates,
- * the rest is flushed if it is dirty.
+ * Waits for the entry lock.  Deletes the whole entry, even if it is dirty.  A
+ * large entry may extend beyond the range that the caller truncates, so it is
+ * flushed if it is dirty.
  *
  * Context: Process context; i_rwsem and invalidate_lock held exclusively, or
  * the inode is being evicted.  May sleep.
@@ -538,7 +553,7 @@ int dax_delete_mapping_entry(struct address_space *mapping, pgoff_t index)
 	bool deleted = dax_invalidate_entry(mapping, index,
 					    DAX_DELETE_TRUNCATE);
 
-	/* The caller's locks keep everybody else from deleting it. */
+	/* The caller's locks prevent others from deleting it. */
 	WARN_ON_ONCE(!deleted);
 	return deleted;
 }
@@ -551,8 +566,8 @@ int dax_delete_mapping_entry(struct address_space *mapping, pgoff_t index)
  * Waits for the entry lock.
  *
  * Context: Process context; i_rwsem held, but not invalidate_lock, so faults
- * go on.  May sleep.
- * Return: 1 if the entry was deleted; 0 if it is dirty, or there is none.
+ * are not excluded.  May sleep.
+ * Return: 1 if the entry was deleted; 0 if it is dirty, or if there is none.
  */
 int dax_invalidate_mapping_entry_sync(struct address_space *mapping,
 				      pgoff_t index)

@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What ext4 knows of DAX.
+ * DAX support of ext4.
  *
- * The core (fs/dax.c) copies, maps and flushes; it asks ext4_iomap_ops which
- * blocks stand behind a range.  Left to ext4, and to this file, are the locks
- * and the journal around those calls:
+ * The core (fs/dax.c) copies, maps and flushes; ext4_iomap_ops tells it which
+ * blocks a range has.  This file has the locks and the journal around the calls
+ * to the core:
  *
- * inodes    S_DAX is decided when an inode is set up and never changes while
- *           the inode is in memory, so nobody has to look at it twice.
+ * inodes    S_DAX is decided when an inode is set up, and never changes while
+ *           the inode is in memory.
  * read      i_rwsem shared.
  * write     i_rwsem exclusive.  A write past the size on disk keeps the inode
- *           on the orphan list until that size covers what was written.
- *           If it starts further on, the rest of the last block is zeroed.
+ *           on the orphan list until that size covers the new data.  If the
+ *           write starts beyond the end of the file, the rest of the last block
+ *           is zeroed.
  * faults    A fault changes the file only if it writes through a shared
- *           mapping.  Just that kind takes freeze protection and a handle; a
- *           private write only reads the file, which may well be read-only.
- * layouts   Blocks are not taken from a file while a device reads or writes
- *           them: whoever removes or moves blocks calls dax_break_layout().
- *           A deleted file stays on the orphan list until its pages are idle.
+ *           mapping.  Only such a fault takes freeze protection and a handle.
+ *           A private write only reads the file, which may be read-only.
+ * layouts   No block is freed or moved while a device does DMA to it: callers
+ *           use dax_break_layout() first.  A deleted file stays on the orphan
+ *           list until its pages are idle.
  *
  * LOCKING, outermost first:
  *
@@ -30,7 +31,7 @@
  *               i_data_sem            (in ext4_iomap_begin())
  *
  * dax_finish_sync_fault() may commit the running transaction, so it is called
- * when the handle is closed.
+ * after the handle is closed.
  */
 
 #include <linux/dax.h>
@@ -47,7 +48,7 @@
 
 #include <trace/events/ext4.h>
 
-/* Are the bytes of the file in blocks of its own, as they are on the media? */
+/* Does the file have blocks of its own that hold its data unchanged? */
 static bool ext4_data_is_plain(struct inode *inode)
 {
 	return !ext4_should_journal_data(inode) &&
@@ -60,8 +61,8 @@ static bool ext4_data_is_plain(struct inode *inode)
  * ext4_should_enable_dax - whether an inode that is being set up gets S_DAX
  * @inode: new, or just read from disk
  *
- * Return: true if the device and the kind of file allow for DAX, and the mount
- * options or the inode's own flag ask for it.
+ * Return: true if the device and the kind of file support DAX, and the mount
+ * options or the inode's flag enable it.
  */
 bool ext4_should_enable_dax(struct inode *inode)
 {
@@ -79,7 +80,7 @@ bool ext4_should_enable_dax(struct inode *inode)
 /**
  * ext4_dax_read_iter - read from a DAX file
  * @iocb: file and position
- * @to: where the data goes
+ * @to: buffer to read to
  *
  * Context: Takes i_rwsem shared.
  * Return: bytes read, or a negative errno.
@@ -101,7 +102,7 @@ ssize_t ext4_dax_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	return ret;
 }
 
-/* A crash from here on frees the blocks that i_disksize does not cover. */
+/* After a crash, orphan processing frees the blocks beyond i_disksize. */
 static int ext4_dax_orphan_add(struct inode *inode)
 {
 	handle_t *handle;
@@ -117,9 +118,9 @@ static int ext4_dax_orphan_add(struct inode *inode)
 }
 
 /*
- * Who maps the last block may have stored behind the end of the file.  Nobody
- * reads that, until the file grows over it: zero what of the block comes before
- * @pos.  It has to be there already, so this needs no handle.
+ * A mapping of the last block allows stores beyond the end of the file.  They
+ * become visible when the file grows, so zero the part of the block before
+ * @pos.  The block exists, so this needs no handle.
  */
 static int ext4_dax_zero_tail(struct inode *inode, loff_t pos)
 {
@@ -132,8 +133,8 @@ static int ext4_dax_zero_tail(struct inode *inode, loff_t pos)
 }
 
 /*
- * The size grows by what was written, and not at all if that is nothing: an
- * errno is no length.  Blocks which a short write leaves past the size go.
+ * The size grows by the number of bytes written, and not on error.  Blocks that
+ * a short write leaves beyond the size are freed.
  */
 static ssize_t ext4_dax_extend(struct kiocb *iocb, struct iov_iter *from)
 {
@@ -172,10 +173,10 @@ static ssize_t ext4_dax_write_locked(struct kiocb *iocb, struct iov_iter *from)
 /**
  * ext4_dax_write_iter - write to a DAX file
  * @iocb: file and position
- * @from: where the data comes from
+ * @from: buffer to write from
  *
  * Context: Takes i_rwsem exclusive.
- * Return: bytes written, and synced if the file asks for it; or a negative
+ * Return: bytes written, and synced if the file requires it; or a negative
  * errno.
  */
 ssize_t ext4_dax_write_iter(struct kiocb *iocb, struct iov_iter *from)
@@ -194,21 +195,21 @@ ssize_t ext4_dax_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	return ret > 0 ? generic_write_sync(iocb, ret) : ret;
 }
 
-/* The file stays as it is: no freeze protection, no transaction. */
+/* The file does not change: no freeze protection, no transaction. */
 static vm_fault_t ext4_dax_read_fault(struct vm_fault *vmf, unsigned int order)
 {
 	struct address_space *mapping = vmf->vma->vm_file->f_mapping;
 	vm_fault_t ret;
 
 	filemap_invalidate_lock_shared(mapping);
-	/* no pfn comes back: only a write can ask to be synced first */
+	/* no pfn is returned: only a write fault can need a sync */
 	ret = dax_iomap_fault(vmf, order, NULL, NULL, &ext4_iomap_ops);
 	filemap_invalidate_unlock_shared(mapping);
 
 	return ret;
 }
 
-/* One try, in a transaction that has room for the blocks it may allocate. */
+/* One attempt, in a transaction with credits for the blocks it may allocate. */
 static vm_fault_t ext4_dax_fault_in_handle(struct vm_fault *vmf,
 					   unsigned int order, pfn_t *pfnp,
 					   int *errp)
@@ -218,7 +219,7 @@ static vm_fault_t ext4_dax_fault_in_handle(struct vm_fault *vmf,
 	handle_t *handle;
 	vm_fault_t ret;
 
-	/* A huge fault may go on in a second extent, where there is no block. */
+	/* A huge fault may continue in a second extent, and allocate there. */
 	if (order)
 		credits *= 2;
 
@@ -244,7 +245,7 @@ static vm_fault_t ext4_dax_write_fault(struct vm_fault *vmf, unsigned int order)
 	file_update_time(file);
 	filemap_invalidate_lock_shared(file->f_mapping);
 
-	/* Blocks of deleted files are free only after the next commit. */
+	/* Blocks of deleted files become free only with the next commit. */
 	do {
 		ret = ext4_dax_fault_in_handle(vmf, order, &pfn, &err);
 	} while ((ret & VM_FAULT_ERROR) && err == -ENOSPC &&
@@ -259,8 +260,8 @@ static vm_fault_t ext4_dax_write_fault(struct vm_fault *vmf, unsigned int order)
 }
 
 /*
- * Which mapping the fault comes from tells a write to the file from one to a
- * private copy.  vmf->cow_page does not: mm sets it for order 0 only.
+ * A write through a shared mapping changes the file, a private one does not.
+ * vmf->cow_page is not enough to tell: mm sets it for order 0 only.
  */
 static bool ext4_dax_changes_file(struct vm_fault *vmf)
 {
@@ -270,11 +271,11 @@ static bool ext4_dax_changes_file(struct vm_fault *vmf)
 
 static vm_fault_t ext4_dax_huge_fault(struct vm_fault *vmf, unsigned int order)
 {
-	/* a page that is in use is mapped without a look at the extents */
+	/* the core may map a page without calling ext4_iomap_begin() */
 	if (unlikely(ext4_forced_shutdown(file_inode(vmf->vma->vm_file)->i_sb)))
 		return VM_FAULT_SIGBUS;
 
-	/* do not start a transaction just to learn this */
+	/* do not start a transaction only to fall back */
 	if (order && !dax_fault_may_be_huge(vmf, order))
 		return VM_FAULT_FALLBACK;
 
@@ -290,7 +291,7 @@ static vm_fault_t ext4_dax_page_fault(struct vm_fault *vmf)
 	return ret;
 }
 
-/* The blocks are there or not: like a read, this changes nothing in the file. */
+/* Allocates no blocks: like a read, this does not change the file. */
 static int ext4_dax_collapse(struct vm_area_struct *vma, unsigned long addr)
 {
 	struct address_space *mapping = vma->vm_file->f_mapping;
@@ -303,7 +304,9 @@ static int ext4_dax_collapse(struct vm_area_struct *vma, unsigned long addr)
 	return err;
 }
 
-/* A page made writable is a fault like any other: the entry must turn dirty. */
+/*
+ * Making a page writable must mark the entry dirty, so it is a fault as well.
+ */
 const struct vm_operations_struct ext4_dax_vm_ops = {
 	.fault		= ext4_dax_page_fault,
 	.huge_fault	= ext4_dax_huge_fault,
@@ -314,10 +317,10 @@ const struct vm_operations_struct ext4_dax_vm_ops = {
 
 /**
  * ext4_dax_defer_drop - keep a deleted file while its pages are in use
- * @inode: inode without a name and without a user
+ * @inode: inode without links and without users
  *
- * The look at a large file may sleep, so the work does it. Until then its blocks
- * stay as they are, and the inode on the orphan list.
+ * The check of a large file may sleep, so the work item does it.  Until then
+ * its blocks do not change, and the inode stays on the orphan list.
  *
  * Context: i_lock held.
  * Return: true if the inode has a reference again, and is dropped later.
@@ -336,9 +339,9 @@ bool ext4_dax_defer_drop(struct inode *inode)
 		atomic_dec(&inode->i_count);
 		return false;
 	}
-	/* or it would be evicted all the same */
+	/* otherwise it would be evicted nevertheless */
 	inode->i_state &= ~I_DONTCACHE;
-	/* nothing that keeps the file system from being made read-only */
+	/* it must not prevent a remount read-only */
 	atomic_long_dec(&inode->i_sb->s_remove_count);
 	return true;
 }
@@ -352,7 +355,7 @@ static bool ext4_dax_node_in_use(struct llist_node *node)
 {
 	struct inode *inode = ext4_dax_node_inode(node);
 
-	/* on a frozen filesystem the drop would only sleep */
+	/* on a frozen filesystem, the final iput() would sleep */
 	return READ_ONCE(inode->i_sb->s_writers.frozen) != SB_UNFROZEN ||
 	       dax_layout_busy_page(inode->i_mapping);
 }
@@ -362,7 +365,7 @@ static void ext4_dax_node_release(struct llist_node *node)
 	struct inode *inode = ext4_dax_node_inode(node);
 
 	atomic_long_inc(&inode->i_sb->s_remove_count);
-	/* a file handle may have led somebody here, who comes by new pages */
+	/* if a file handle was opened meanwhile, new pages may be in use */
 	if (atomic_read(&inode->i_count) == 1)
 		ext4_set_inode_state(inode, EXT4_STATE_DAX_IDLE);
 	iput(inode);
@@ -374,7 +377,7 @@ static const struct dax_defer_ops ext4_dax_defer_ops = {
 };
 
 /**
- * ext4_dax_init_defer - prepare for deleted files whose pages are in use
+ * ext4_dax_init_defer - initialise the list of deferred inodes
  * @sbi: new superblock
  */
 void ext4_dax_init_defer(struct ext4_sb_info *sbi)
@@ -386,11 +389,11 @@ void ext4_dax_init_defer(struct ext4_sb_info *sbi)
  * ext4_dax_flush_deferred - free the blocks of deleted files that are idle
  * @sb: superblock
  *
- * Does nothing for a caller with a handle: an eviction starts one of its own,
- * and may have to wait for a commit, which waits for that of the caller.
+ * Does nothing if the caller has a handle.  An eviction starts its own handle
+ * and may wait for a commit, and the commit waits for the caller's handle.
  *
- * Context: Process context; no lock that an eviction takes.
- * Return: true if there may be more space than before.
+ * Context: Process context; no lock held that an eviction takes.
+ * Return: true if space may have been freed.
  */
 bool ext4_dax_flush_deferred(struct super_block *sb)
 {
@@ -400,10 +403,10 @@ bool ext4_dax_flush_deferred(struct super_block *sb)
 }
 
 /**
- * ext4_dax_drain - drop all deferred inodes, and defer no more
- * @sb: superblock that goes
+ * ext4_dax_drain - drop all deferred inodes, and stop deferring
+ * @sb: superblock that is being unmounted
  *
- * Context: Process context. Waits for pages in use, for a bounded time.
+ * Context: Process context.  Waits for pages in use, for a bounded time.
  */
 void ext4_dax_drain(struct super_block *sb)
 {
@@ -411,8 +414,8 @@ void ext4_dax_drain(struct super_block *sb)
 }
 
 /**
- * ext4_dax_resume_defer - defer inodes again
- * @sb: superblock that stays mounted after all
+ * ext4_dax_resume_defer - allow deferring again
+ * @sb: superblock that stays mounted
  */
 void ext4_dax_resume_defer(struct super_block *sb)
 {

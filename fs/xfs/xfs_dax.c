@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What XFS knows of DAX.
+ * DAX support of XFS.
  *
- * The core (fs/dax.c) copies, maps and flushes; it asks the iomap operations
- * which blocks stand behind a range.  Left to XFS, and to this file:
+ * The core (fs/dax.c) copies, maps and flushes; the iomap operations tell it
+ * which blocks a range has.  This file has the locks around the calls to the
+ * core:
  *
- * inodes    S_DAX is decided when an inode is set up and never changes while
+ * inodes    S_DAX is decided when an inode is set up, and never changes while
  *           the inode is in memory.  So mmap can choose the vm_operations for
- *           the life of the mapping, and DAX mappings have theirs.
+ *           the life of the mapping.
  * read      IOLOCK shared.
- * write     IOLOCK exclusive; the size grows when the data is there.
+ * write     IOLOCK exclusive; the size grows when the data has been copied.
  * faults    A fault changes the file only if it writes through a shared
- *           mapping.  It then takes freeze protection, and maps blocks with
- *           the operations that allocate and unshare; all others only read.
- * layouts   Blocks are not taken from a file while a device reads or writes
- *           them: whoever removes or moves blocks breaks the layout first.
- *           A deleted file stays in inodegc until its pages are idle.
+ *           mapping.  Only such a fault takes freeze protection, and uses the
+ *           operations that allocate and unshare.  All others only read.
+ * layouts   No block is freed or moved while a device does DMA to it: callers
+ *           break the layout first.  A deleted file stays in inodegc until its
+ *           pages are idle.
  *
  * LOCKING, outermost first:
  *
@@ -44,10 +45,10 @@
 
 #include <linux/dax.h>
 
-/* How often a page is looked at that nobody can be woken for. */
+/* How often to poll for an idle page that may become idle without a wakeup. */
 #define XFS_DAX_POLL	(HZ / 20)
 
-/* Is the file of a kind, and on a device, that the CPU can address? */
+/* Can the CPU address the data of this kind of file, on this device? */
 static bool xfs_inode_supports_dax(struct xfs_inode *ip)
 {
 	return S_ISREG(VFS_I(ip)->i_mode) &&
@@ -59,8 +60,8 @@ static bool xfs_inode_supports_dax(struct xfs_inode *ip)
  * xfs_inode_should_enable_dax - whether an inode being set up gets S_DAX
  * @ip: new, or just read from disk
  *
- * Return: true if the file can be accessed directly, and the mount options or
- * the inode's own flag ask for it.
+ * Return: true if the file supports DAX, and the mount options or the inode's
+ * flag enable it.
  */
 bool xfs_inode_should_enable_dax(struct xfs_inode *ip)
 {
@@ -74,7 +75,7 @@ bool xfs_inode_should_enable_dax(struct xfs_inode *ip)
 /**
  * xfs_file_dax_read - read from a DAX file
  * @iocb: file and position
- * @to: where the data goes
+ * @to: buffer to read to
  *
  * Context: Takes the IOLOCK shared.
  * Return: bytes read, or a negative errno.
@@ -86,7 +87,7 @@ ssize_t xfs_file_dax_read(struct kiocb *iocb, struct iov_iter *to)
 
 	trace_xfs_file_dax_read(iocb, to);
 
-	/* reading nothing is no access */
+	/* a read of 0 bytes does not change atime */
 	if (!iov_iter_count(to))
 		return 0;
 
@@ -100,7 +101,7 @@ ssize_t xfs_file_dax_read(struct kiocb *iocb, struct iov_iter *to)
 	return ret;
 }
 
-/* The size grows when the data is there to be read. */
+/* The size grows after the data was copied. */
 static ssize_t xfs_dax_write_locked(struct kiocb *iocb, struct iov_iter *from)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
@@ -109,7 +110,7 @@ static ssize_t xfs_dax_write_locked(struct kiocb *iocb, struct iov_iter *from)
 	int error;
 
 	trace_xfs_file_dax_write(iocb, from);
-	/* the IOLOCK keeps the file from becoming one that shares blocks */
+	/* under the IOLOCK, the file cannot start to share blocks */
 	if (xfs_is_cow_inode(XFS_I(inode)))
 		ret = dax_iomap_write_shared(iocb, from,
 					     &xfs_dax_write_iomap_ops);
@@ -126,10 +127,10 @@ static ssize_t xfs_dax_write_locked(struct kiocb *iocb, struct iov_iter *from)
 /**
  * xfs_file_dax_write - write to a DAX file
  * @iocb: file and position
- * @from: where the data comes from
+ * @from: buffer to write from
  *
  * Context: Takes the IOLOCK exclusive.
- * Return: bytes written, and synced if the file asks for it; or a negative
+ * Return: bytes written, and synced if the file requires it; or a negative
  * errno.
  */
 ssize_t xfs_file_dax_write(struct kiocb *iocb, struct iov_iter *from)
@@ -142,7 +143,7 @@ ssize_t xfs_file_dax_write(struct kiocb *iocb, struct iov_iter *from)
 	if (ret)
 		return ret;
 
-	/* may drop the lock to wait, and give up without it */
+	/* may drop the lock to wait, and return an error without it */
 	ret = xfs_file_write_checks(iocb, from, &lock_mode);
 	if (!ret)
 		ret = xfs_dax_write_locked(iocb, from);
@@ -155,14 +156,14 @@ ssize_t xfs_file_dax_write(struct kiocb *iocb, struct iov_iter *from)
 	return generic_write_sync(iocb, ret);
 }
 
-/* The file stays as it is: no freeze protection, no new blocks. */
+/* The file does not change: no freeze protection, no new blocks. */
 static vm_fault_t xfs_dax_read_fault(struct vm_fault *vmf, unsigned int order)
 {
 	struct xfs_inode *ip = XFS_I(file_inode(vmf->vma->vm_file));
 	vm_fault_t ret;
 
 	xfs_ilock(ip, XFS_MMAPLOCK_SHARED);
-	/* no pfn comes back: only a write can ask to be synced first */
+	/* no pfn is returned: only a write fault can need a sync */
 	ret = dax_iomap_fault(vmf, order, NULL, NULL, &xfs_read_iomap_ops);
 	xfs_iunlock(ip, XFS_MMAPLOCK_SHARED);
 
@@ -199,11 +200,13 @@ static vm_fault_t xfs_dax_huge_fault(struct vm_fault *vmf, unsigned int order)
 		      (vmf->vma->vm_flags & VM_SHARED);
 	trace_xfs_filemap_fault(ip, order, write_fault);
 
-	/* a page that is in use is mapped without a look at the extents */
+	/* the core may map a page without calling the iomap operations */
 	if (xfs_is_shutdown(ip->i_mount))
 		return VM_FAULT_SIGBUS;
 
-	/* a new mtime can cost a transaction: do not log one for nothing */
+	/*
+	 * updating mtime may need a transaction: do not do it only to fall back
+	 */
 	if (order && !dax_fault_may_be_huge(vmf, order))
 		return VM_FAULT_FALLBACK;
 
@@ -219,7 +222,7 @@ static vm_fault_t xfs_dax_page_fault(struct vm_fault *vmf)
 	return ret;
 }
 
-/* The blocks are there or not: like a read, this changes nothing in the file. */
+/* Allocates no blocks: like a read, this does not change the file. */
 static int xfs_dax_collapse(struct vm_area_struct *vma, unsigned long addr)
 {
 	struct xfs_inode *ip = XFS_I(file_inode(vma->vm_file));
@@ -232,7 +235,9 @@ static int xfs_dax_collapse(struct vm_area_struct *vma, unsigned long addr)
 	return error;
 }
 
-/* A page made writable is a fault like any other: the entry must turn dirty. */
+/*
+ * Making a page writable must mark the entry dirty, so it is a fault as well.
+ */
 const struct vm_operations_struct xfs_dax_vm_ops = {
 	.fault		= xfs_dax_page_fault,
 	.huge_fault	= xfs_dax_huge_fault,
@@ -242,8 +247,8 @@ const struct vm_operations_struct xfs_dax_vm_ops = {
 };
 
 /*
- * Is the memory of blocks in use that no other file has?  If others have them,
- * they have to look as well when they free theirs.
+ * Is the memory of blocks in use that no other file shares? Files that share
+ * such a block must check its memory when they free it, so m_dax_left is set.
  */
 static bool xfs_dax_in_use(struct xfs_inode *ip, loff_t pos, loff_t end)
 {
@@ -258,8 +263,9 @@ static bool xfs_dax_in_use(struct xfs_inode *ip, loff_t pos, loff_t end)
 }
 
 /*
- * May pages of the file be in use that it never mapped, or no more maps?  So it
- * is if another file shared them, and went, or went on with a copy.
+ * May pages of the file be in use that it has no entries for? That is possible
+ * if another file that shared them was deleted, or was written to and got a
+ * copy.
  */
 static bool xfs_dax_has_left_pages(struct xfs_inode *ip)
 {
@@ -273,7 +279,7 @@ static bool xfs_dax_left_in_use(struct xfs_inode *ip, loff_t pos, loff_t end)
 	return xfs_dax_has_left_pages(ip) && xfs_dax_in_use(ip, pos, end);
 }
 
-/* Nobody will wake us; not with the MMAPLOCK. */
+/* Poll, as there is no wakeup.  The caller must not hold the MMAPLOCK. */
 static int xfs_dax_wait_left(void)
 {
 	schedule_timeout_interruptible(XFS_DAX_POLL);
@@ -282,13 +288,13 @@ static int xfs_dax_wait_left(void)
 
 /**
  * xfs_dax_break_layout - wait until no device uses the blocks of a range
- * @inode: the file, which the caller is about to take blocks from
+ * @inode: file whose blocks the caller is about to free
  * @start: first byte of the range
  * @end: last byte; LLONG_MAX for the end of the file
  *
  * Context: IOLOCK and MMAPLOCK held exclusive; the latter is dropped while
  * waiting.
- * Return: 0, or -ERESTARTSYS if a signal came first.
+ * Return: 0, or -ERESTARTSYS if a signal is pending.
  */
 int xfs_dax_break_layout(struct inode *inode, loff_t start, loff_t end)
 {
@@ -306,7 +312,7 @@ int xfs_dax_break_layout(struct inode *inode, loff_t start, loff_t end)
 	return error;
 }
 
-/* The last byte of @len bytes; 0 stands for all up to the end of the file. */
+/* The last byte of a range of @len bytes; 0 means to the end of the file. */
 static loff_t xfs_dax_last(loff_t pos, loff_t len)
 {
 	return len ? pos + len - 1 : LLONG_MAX;
@@ -333,19 +339,20 @@ static void xfs_dax_mmapunlock(struct xfs_inode *ip1, struct xfs_inode *ip2)
 }
 
 /**
- * xfs_dax_mmaplock_two - lock two files against faults and devices
+ * xfs_dax_mmaplock_two - lock two files against faults and DMA
  * @ip1: one inode
- * @pos1: first byte that matters of its file
+ * @pos1: first byte of its range
  * @ip2: the other; may be the same, or the only one of the two that is DAX
- * @pos2: first byte that matters of its file
- * @len: how many bytes matter of each; 0 for all up to the end
+ * @pos2: first byte of its range
+ * @len: length of both ranges; 0 means to the end of each file
  *
- * The second inode's lock nests in the first one's and cannot be dropped alone,
- * so if a file is busy both go, and both are looked at again.
+ * The lock of the second inode nests inside that of the first and cannot be
+ * dropped alone.  If a page is in use, both are dropped, and both files are
+ * checked again.
  *
  * Context: IOLOCK of both held exclusive.  May sleep.
- * Return: 0 with the MMAPLOCK of both held exclusive and no page of either range
- * in use; or -ERESTARTSYS if a signal came first, with neither held.
+ * Return: 0 with the MMAPLOCK of both held exclusive and no page of either
+ * range in use; or -ERESTARTSYS if a signal is pending, with neither held.
  */
 int xfs_dax_mmaplock_two(struct xfs_inode *ip1, loff_t pos1,
 			 struct xfs_inode *ip2, loff_t pos2, loff_t len)
@@ -376,10 +383,10 @@ int xfs_dax_mmaplock_two(struct xfs_inode *ip1, loff_t pos1,
 }
 
 /**
- * xfs_dax_evict_inode - note that pages of a deleted file may be in use
- * @ip: inode that goes, with its entries
+ * xfs_dax_evict_inode - record that pages of a deleted file may be in use
+ * @ip: inode that is being evicted, with its entries
  *
- * Context: Nobody else has the inode.
+ * Context: The caller has the only reference to the inode.
  */
 void xfs_dax_evict_inode(struct xfs_inode *ip)
 {
@@ -394,8 +401,8 @@ void xfs_dax_evict_inode(struct xfs_inode *ip)
  * xfs_dax_defer_inactive - keep a deleted file while its pages are in use
  * @ip: inode that inodegc is about to inactivate
  *
- * Context: Process context. May sleep.
- * Return: true if the inode comes back to inodegc later.
+ * Context: Process context.  May sleep.
+ * Return: true if the inode is queued for inodegc again later.
  */
 bool xfs_dax_defer_inactive(struct xfs_inode *ip)
 {
@@ -429,7 +436,7 @@ static const struct dax_defer_ops xfs_dax_defer_ops = {
 };
 
 /**
- * xfs_dax_init_mount - prepare for deleted files whose pages are in use
+ * xfs_dax_init_mount - initialise the list of deferred inodes
  * @mp: new mount
  */
 void xfs_dax_init_mount(struct xfs_mount *mp)
@@ -438,10 +445,10 @@ void xfs_dax_init_mount(struct xfs_mount *mp)
 }
 
 /**
- * xfs_dax_drain - hand all deferred inodes to inodegc
- * @mp: mount that goes, or is made read-only
+ * xfs_dax_drain - queue all deferred inodes for inodegc, and stop deferring
+ * @mp: mount that is being unmounted, or made read-only
  *
- * Context: Process context. Waits for pages in use, for a bounded time.
+ * Context: Process context.  Waits for pages in use, for a bounded time.
  */
 void xfs_dax_drain(struct xfs_mount *mp)
 {
@@ -449,7 +456,7 @@ void xfs_dax_drain(struct xfs_mount *mp)
 }
 
 /**
- * xfs_dax_resume_defer - defer inodes again
+ * xfs_dax_resume_defer - allow deferring again
  * @mp: mount that was read-only, and is writable now
  */
 void xfs_dax_resume_defer(struct xfs_mount *mp)

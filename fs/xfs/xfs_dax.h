@@ -6,8 +6,8 @@ struct xfs_inode;
 struct xfs_mount;
 
 /*
- * Without CONFIG_FS_DAX, IS_DAX() is false at compile time and nothing behind
- * it is linked; stubs are for what is called without that test.
+ * Without CONFIG_FS_DAX, IS_DAX() is false at compile time, and calls that
+ * depend on it are not linked.  The stubs are for calls that do not test it.
  */
 extern const struct address_space_operations xfs_dax_aops;
 extern const struct vm_operations_struct xfs_dax_vm_ops;
