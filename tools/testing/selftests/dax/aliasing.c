@@ -22,7 +22,6 @@
 #include "dax_harness.h"
 
 #define LEN		(2 * SZ_2M)
-#define PUNCH		(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 #define HANG_LOOKS	6000	/* with 10 ms from one to the next, at least */
 
 /* What is below source and target when the copy begins. */
@@ -132,8 +131,7 @@ static const char *run_write(const struct scene *s, const struct geometry *g)
 
 static const char *run_pwrite(const struct scene *s, const struct geometry *g)
 {
-	return whole(pwrite(s->fd, s->map + g->from, g->len, g->to),
-		     g->len);
+	return whole(pwrite(s->fd, s->map + g->from, g->len, g->to), g->len);
 }
 
 static const char *run_direct_write(const struct scene *s,
@@ -192,15 +190,13 @@ static const char *run_read(const struct scene *s, const struct geometry *g)
 
 static const char *run_pread(const struct scene *s, const struct geometry *g)
 {
-	return whole(pread(s->fd, s->map + g->to, g->len, g->from),
-		     g->len);
+	return whole(pread(s->fd, s->map + g->to, g->len, g->from), g->len);
 }
 
 static const char *run_direct_read(const struct scene *s,
 				   const struct geometry *g)
 {
-	return whole(pread(s->direct, s->map + g->to, g->len, g->from),
-		     g->len);
+	return whole(pread(s->direct, s->map + g->to, g->len, g->from), g->len);
 }
 
 static const char *run_readv(const struct scene *s, const struct geometry *g)
@@ -406,7 +402,7 @@ static void scene_reset(const struct scene *s, enum scenery below,
 		return;
 	}
 	memset(s->model, 0, LEN);
-	dax_falloc(s->fd, PUNCH, 0, LEN);
+	dax_punch_hole(s->fd, 0, LEN);
 	if (below == TO_UNWRITTEN || below == FROM_UNWRITTEN)
 		dax_falloc(s->fd, 0, 0, LEN);
 	if (below == TO_HOLE || below == TO_UNWRITTEN)
@@ -538,17 +534,6 @@ struct progress {
 	char text[300];		/* what was wrong in the last one */
 };
 
-static struct progress *progress_new(void)
-{
-	struct progress *progress;
-
-	progress = mmap(NULL, sizeof(*progress), PROT_READ | PROT_WRITE,
-			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (progress == MAP_FAILED)
-		dax_die("no memory");
-	return progress;
-}
-
 /* Calls of the same direction, with all geometries in all views. */
 struct cases {
 	const struct setting *setting;
@@ -634,7 +619,7 @@ static const char *one_case(const struct cases *cases, struct scene *s,
 	return why;
 }
 
-static void __attribute__((noreturn)) run_cases(const struct cases *cases)
+static int run_cases(const struct cases *cases)
 {
 	const struct geometry none = {}, *last = &none;
 	struct progress *progress = cases->progress;
@@ -653,11 +638,11 @@ static void __attribute__((noreturn)) run_cases(const struct cases *cases)
 		if (why) {
 			snprintf(progress->text, sizeof(progress->text), "%s",
 				 why);
-			_exit(1);
+			return 1;
 		}
 		last = case_geometry(nr);
 	}
-	_exit(0);
+	return 0;
 }
 
 #define NO_END	0x10000		/* no status that waitpid() knows */
@@ -719,13 +704,8 @@ static unsigned int run_all(const struct cases *cases)
 	int status;
 	pid_t pid;
 
-	fflush(stdout);
 	for (;;) {
-		pid = fork();
-		if (pid < 0)
-			dax_die("fork: %s", strerror(errno));
-		if (!pid)
-			run_cases(cases);
+		pid = dax_spawn(run_cases(cases));
 		status = join(pid, cases->progress);
 		if (!status)
 			return failed;
@@ -744,7 +724,7 @@ static void all_cases(struct __test_metadata *_metadata,
 
 	if (setting->scenery == ALL_SHARED)
 		NEED_XFS();
-	cases.progress = progress_new();
+	cases.progress = dax_shared(sizeof(struct progress));
 	EXPECT_EQ(0, run_all(&cases));
 }
 
@@ -822,7 +802,7 @@ static void beside_zero(const struct scene *s)
 
 static void beside_punch(const struct scene *s)
 {
-	dax_falloc(s->fd, PUNCH, BESIDE, SZ_4K);
+	dax_punch_hole(s->fd, BESIDE, SZ_4K);
 }
 
 /*
@@ -919,8 +899,7 @@ static const char *copy_beside(const struct cases *cases,
 
 	scene_open(&s, cases->setting->scenery);
 	scene_reset(&s, cases->setting->scenery, &g, &g);
-	s.map = dax_map_shifted(s.fd, 0, LEN, PROT_READ | PROT_WRITE,
-				MAP_SHARED, cases->setting->shift);
+	s.map = dax_map_by(s.fd, LEN, cases->setting->shift);
 	thread = dax_thread(beside_run, &beside);
 	why = copy_on(&s, &g);
 	beside.stop = true;
@@ -935,7 +914,7 @@ static const char *copy_beside(const struct cases *cases,
 	return why;
 }
 
-static void __attribute__((noreturn)) run_beside(const struct cases *cases)
+static int run_beside(const struct cases *cases)
 {
 	struct progress *progress = cases->progress;
 	const char *why;
@@ -943,7 +922,7 @@ static void __attribute__((noreturn)) run_beside(const struct cases *cases)
 	make_pattern();
 	why = copy_beside(cases, &others[progress->next++]);
 	snprintf(progress->text, sizeof(progress->text), "%s", why ?: "");
-	_exit(!!why);
+	return !!why;
 }
 
 TEST_F(dax, beside_others)
@@ -955,12 +934,9 @@ TEST_F(dax, beside_others)
 
 	if (variant->setting.scenery == ALL_SHARED)
 		NEED_XFS();
-	cases.progress = progress_new();
+	cases.progress = dax_shared(sizeof(struct progress));
 	for (unsigned int i = 0; i < ARRAY_LEN(others); i++) {
-		pid = fork();
-		ASSERT_LE(0, pid);
-		if (!pid)
-			run_beside(&cases);
+		pid = dax_spawn(run_beside(&cases));
 		status = join(pid, cases.progress);
 		if (!status)
 			continue;

@@ -9,16 +9,14 @@
  */
 #include "dax_harness.h"
 
-#define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
-
-#define COLLAPSES()	dax_count("dax_collapse", "%s", "")
+#define COLLAPSES()	dax_count_all("dax_collapse")
 #define COLLAPSED(pgoff) \
 	dax_count("dax_collapse", \
 		  "pgoff 0x%lx, order 9, result 0, reason none", pgoff)
 #define REFUSED(result)	dax_count("dax_collapse", "order 9, result %d", result)
-#define FLUSHES()	dax_count("dax_writeback_one", "%s", "")
-#define SMALL_FAULTS()	dax_count("dax_pte_fault", "%s", "")
-#define HUGE_FAULTS()	dax_count("dax_pmd_fault", "%s", "")
+#define FLUSHES()	dax_count_all("dax_writeback_one")
+#define SMALL_FAULTS()	dax_count_all("dax_pte_fault")
+#define HUGE_FAULTS()	dax_count_all("dax_pmd_fault")
 
 #define NEED_COLLAPSE() do {		\
 	NEED(dax_policy("off"));	\
@@ -180,7 +178,7 @@ TEST_F(dax, range_of_a_part)
 	dax_collapse(p + SZ_1M, SZ_2M);
 	dax_collapse(p, SZ_2M - SZ_4K);
 	EXPECT_EQ(0, COLLAPSES());
-	EXPECT_EQ(0, dax_count("dax_promote_entry", "%s", ""));
+	EXPECT_EQ(0, dax_count_all("dax_promote_entry"));
 	EXPECT_EQ(0, dax_looks_different(&view, p));
 }
 
@@ -283,7 +281,7 @@ TEST_F(dax, ptes_of_a_huge_entry)
 	}
 	dax_peek(later);
 	EXPECT_MAPPED("2M", later);
-	EXPECT_EQ(0, dax_count("dax_promote_entry", "%s", ""));
+	EXPECT_EQ(0, dax_count_all("dax_promote_entry"));
 }
 
 TEST_F(dax, read_only)
@@ -383,7 +381,7 @@ static void refuse(struct __test_metadata *_metadata, int fd, char *p, int err,
 	EXPECT_EQ(0, dax_count("dax_collapse", "result 0"));
 	EXPECT_EQ(COLLAPSES(), REFUSED(-err));
 	EXPECT_EQ(0, PROMOTE("done"));
-	EXPECT_EQ(0, dax_count("dax_pmd_fault", "%s", ""));
+	EXPECT_EQ(0, dax_count_all("dax_pmd_fault"));
 	EXPECT_EQ(0, dax_looks_different(&view, p));
 	EXPECT_EQ(0, memcmp(before, p, SZ_2M));
 	dax_trace_clear();
@@ -518,7 +516,7 @@ TEST_F(dax, hole_inside)
 
 	NEED_COLLAPSE();
 	fd = dax_file(SZ_2M, WRITTEN);
-	dax_falloc(fd, PUNCH, 7 * SZ_4K, SZ_4K);
+	dax_punch_hole(fd, 7 * SZ_4K, SZ_4K);
 	p = map_by_ptes(fd, SZ_2M, false);
 	dax_poke(p + 9 * SZ_4K, 'w');
 	refuse(_metadata, fd, p, EINVAL, 1);
@@ -548,7 +546,7 @@ TEST_F(dax, one_of_two)
 
 	NEED_COLLAPSE();
 	fd = dax_file(3 * SZ_2M, WRITTEN);
-	dax_falloc(fd, PUNCH, SZ_2M + 7 * SZ_4K, SZ_4K);
+	dax_punch_hole(fd, SZ_2M + 7 * SZ_4K, SZ_4K);
 	p = map_by_ptes(fd, 3 * SZ_2M, false);
 	EXPECT_EQ(EINVAL, dax_collapse(p, 3 * SZ_2M));
 	EXPECT_MAPPED("2M", p);
@@ -701,7 +699,7 @@ struct busy {
 	uint32_t tally[COUNTERS][BLOCKS * PAGES_2M];
 };
 
-static void count_up(struct busy *busy, unsigned int id)
+static int count_up(struct busy *busy, unsigned int id)
 {
 	uint32_t *tally = busy->tally[id];
 	unsigned int at = id * 331;
@@ -716,6 +714,7 @@ static void count_up(struct busy *busy, unsigned int id)
 		if (busy->processes)
 			back_to_ptes(busy->map + at % BLOCKS * SZ_2M);
 	}
+	return 0;
 }
 
 static void collapse_them(struct busy *busy)
@@ -752,18 +751,11 @@ static void in_processes(struct busy *busy)
 {
 	pid_t pid[COUNTERS];
 
-	for (unsigned int id = 0; id < COUNTERS; id++) {
-		pid[id] = fork();
-		if (pid[id] < 0)
-			dax_die("fork: %s", strerror(errno));
-		if (!pid[id]) {
-			count_up(busy, id);
-			_exit(0);
-		}
-	}
+	for (unsigned int id = 0; id < COUNTERS; id++)
+		pid[id] = dax_spawn(count_up(busy, id));
 	collapse_them(busy);
 	for (unsigned int id = 0; id < COUNTERS; id++)
-		waitpid(pid[id], NULL, 0);
+		dax_wait(pid[id]);
 }
 
 static void in_full_use(struct __test_metadata *_metadata, bool processes)
@@ -772,8 +764,7 @@ static void in_full_use(struct __test_metadata *_metadata, bool processes)
 	size_t len = BLOCKS * SZ_2M;
 	struct busy *busy;
 
-	busy = mmap(NULL, sizeof(*busy), PROT_READ | PROT_WRITE,
-		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	busy = dax_shared(sizeof(*busy));
 	for (unsigned int i = 0; i < rounds; i++) {
 		int fd = dax_file(len, WRITTEN);
 
@@ -1039,7 +1030,7 @@ TEST_F(dax, eager_is_not_for_few)
 	for (int trigger = 0; trigger < TRIGGERS; trigger++)
 		touch_pages(p, 100 + 128 * trigger, 128 + 128 * trigger, true);
 	EXPECT_MAPPED("4K", p + 128 * SZ_4K - SZ_4K);
-	EXPECT_EQ(0, dax_count("dax_promote_entry", "%s", ""));
+	EXPECT_EQ(0, dax_count_all("dax_promote_entry"));
 	EXPECT_EQ(0, dax_count("dax_collapse", "result 0"));
 }
 
@@ -1054,7 +1045,7 @@ TEST_F(dax, eager_is_not_for_holes)
 	p = start_with_ptes("eager", fd, SZ_2M);
 	touch_pages(p, 0, PAGES_2M, false);
 	EXPECT_MAPPED("4K zero", p);
-	EXPECT_EQ(0, dax_count("dax_promote_entry", "%s", ""));
+	EXPECT_EQ(0, dax_count_all("dax_promote_entry"));
 }
 
 /* What can never be costs a few looks, however often pages are touched. */
@@ -1093,7 +1084,7 @@ TEST_F(dax, eager_off_colour)
 	small = dax_map_small(fd, 2 * SZ_2M);
 	dax_trace(fd, NULL);
 	touch_pages(small, 0, 2 * PAGES_2M, true);
-	EXPECT_EQ(0, dax_count("dax_promote_entry", "%s", ""));
+	EXPECT_EQ(0, dax_count_all("dax_promote_entry"));
 	EXPECT_EQ(0, dax_count("dax_collapse", "result 0"));
 }
 

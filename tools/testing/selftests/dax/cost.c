@@ -11,8 +11,6 @@
 
 #include "dax_harness.h"
 
-#define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
-
 FIXTURE_VARIANT(dax) {
 	size_t shift;		/* off colour gives 4 KiB entries */
 	unsigned long entry;	/* pages of one */
@@ -63,8 +61,7 @@ static struct scene scene_open(size_t len, size_t shift, bool mapped)
 	dax_fill(s.fd, 0, len, FILL);
 	dax_fsync(s.fd);
 	dax_truncate(s.fd, len + SZ_2M);
-	s.map = dax_map_shifted(s.fd, 0, len, PROT_READ | PROT_WRITE,
-				MAP_SHARED, shift);
+	s.map = dax_map_by(s.fd, len, shift);
 	touch_all(s.map, len);
 	if (!shift && huge_pages(s.map, len) < len / SZ_2M / 2)
 		dax_die("less than a half of the file is huge");
@@ -101,12 +98,12 @@ static unsigned long mapped_pages(const struct scene *s)
 
 static void punch_page(const struct scene *s)
 {
-	dax_falloc(s->fd, PUNCH, s->len / 2, SZ_4K);
+	dax_punch_hole(s->fd, s->len / 2, SZ_4K);
 }
 
 static void punch_part_of_page(const struct scene *s)
 {
-	dax_falloc(s->fd, PUNCH, s->len / 2 + 2 * SZ_4K + 100, 200);
+	dax_punch_hole(s->fd, s->len / 2 + 2 * SZ_4K + 100, 200);
 }
 
 static void zero_page(const struct scene *s)
@@ -121,7 +118,7 @@ static void allocate_page(const struct scene *s)
 
 static void punch_hole(const struct scene *s)
 {
-	dax_falloc(s->fd, PUNCH, s->len + SZ_1M, SZ_4K);
+	dax_punch_hole(s->fd, s->len + SZ_1M, SZ_4K);
 }
 
 static void insert_page(const struct scene *s)

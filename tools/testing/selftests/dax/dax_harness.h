@@ -16,18 +16,23 @@
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT (DAX_HANG_SECONDS + 30)
 
+/* Makes a fresh folder for the test, or skips it. */
+#define DAX_SETUP() do {						\
+	if (!getenv("DAX_DIR"))						\
+		SKIP(return, "DAX_DIR names no DAX mount: use run_dax_tests.sh"); \
+	dax_enter();							\
+} while (0)
+
 /*
- * The fixture of every test: a fresh folder; what a test left behind, files,
- * mappings, mounts, goes when it ends.
+ * The fixture of most tests. dax_leave() removes the files, mappings and mounts
+ * that a test leaves behind.
  */
 FIXTURE(dax) {
 };
 
 FIXTURE_SETUP(dax)
 {
-	if (!getenv("DAX_DIR"))
-		SKIP(return, "DAX_DIR names no DAX mount: use run_dax_tests.sh");
-	dax_enter();
+	DAX_SETUP();
 }
 
 FIXTURE_TEARDOWN(dax)

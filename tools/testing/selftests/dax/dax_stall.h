@@ -69,8 +69,7 @@ static inline const char *dax_stall_file(int *fdp)
 	fd = dax_file(3 * SZ_2M, WRITTEN);
 	/* Each other page of the rest becomes a hole. */
 	for (off_t off = SZ_2M; off < (off_t)(2 * SZ_2M); off += 2 * SZ_4K)
-		dax_falloc(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off,
-			   SZ_4K);
+		dax_punch_hole(fd, off, SZ_4K);
 	dax_fsync(fd);
 	dax_name(fd, path, sizeof(path));
 	close(fd);
@@ -95,86 +94,37 @@ static inline void dax_stall_run_on(int cpu, int priority)
 		dax_die("no real time priority: %s", strerror(errno));
 }
 
+static inline int dax_stall_do_touch(char *p, bool write, int priority)
+{
+	if (priority)
+		dax_stall_run_on(0, priority);
+	return dax_touch_signal(p, write, NULL);
+}
+
 /* A process that touches @p. It exits with 0, or with the signal it got. */
 static inline pid_t dax_stall_touch(char *p, bool write, int priority)
 {
-	pid_t pid = fork();
-
-	if (pid < 0)
-		dax_die("fork: %s", strerror(errno));
-	if (pid)
-		return pid;
-	if (priority)
-		dax_stall_run_on(0, priority);
-	_exit(dax_touch_signal(p, write, NULL));
+	return dax_spawn(dax_stall_do_touch(p, write, priority));
 }
 
-/* How it ended: as dax_child() says it. */
-static inline int dax_stall_join(pid_t pid)
-{
-	int status;
-
-	if (waitpid(pid, &status, 0) != pid)
-		dax_die("waitpid: %s", strerror(errno));
-	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) :
-				     WEXITSTATUS(status);
-}
-
-static inline bool dax_stall_ended(pid_t pid)
-{
-	siginfo_t info = {};
-
-	if (waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT))
-		dax_die("waitid: %s", strerror(errno));
-	return info.si_pid == pid;
-}
-
-/* Does @pid sleep in the kernel, in a function with @name in its name? */
-static inline bool dax_stall_sleeps_in(pid_t pid, const char *name)
-{
-	char path[64], where[128];
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/wchan", pid);
-	fd = open(path, O_RDONLY);
-	if (fd < 0)
-		dax_die("%s: %s", path, strerror(errno));
-	n = read(fd, where, sizeof(where) - 1);
-	close(fd);
-	where[n > 0 ? n : 0] = '\0';
-	return strstr(where, name);
-}
-
-#define DAX_STALL_SECONDS	60
-
-/* The same as dax_stall_join(); or -1 if it does not end, and is killed then. */
+/* The same as dax_wait(); or -1 if it does not end, and is killed then. */
 static inline int dax_stall_ends(pid_t pid)
 {
-	/* A sleep may take much longer than it should. */
 	time_t end = time(NULL) + DAX_STALL_SECONDS;
 
 	while (time(NULL) < end) {
-		if (dax_stall_ended(pid))
-			return dax_stall_join(pid);
+		if (dax_ended(pid))
+			return dax_wait(pid);
 		usleep(10000);
 	}
 	dax_sh("cat /proc/%d/stack; kill -KILL %d; false", pid, pid);
 	return -1;
 }
 
-/* Sleeps in the kernel, or runs there and here (false)? */
 static inline bool dax_stall_asleep(pid_t pid)
 {
-	char path[64], state = 0;
-	FILE *file;
+	char state = dax_state(pid);
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	file = fopen(path, "r");
-	if (file && fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
-		state = 0;
-	if (file)
-		fclose(file);
 	return state == 'S' || state == 'D';
 }
 
@@ -185,7 +135,7 @@ static inline bool dax_stall_asleep(pid_t pid)
 static inline bool dax_stall_waits(pid_t pid)
 {
 	for (int i = 0, asleep = 0; i < DAX_STALL_SECONDS * 100; i++) {
-		if (dax_stall_ended(pid))
+		if (dax_ended(pid))
 			return false;
 		asleep = dax_stall_asleep(pid) ? asleep + 1 : 0;
 		if (asleep == 20)

@@ -297,6 +297,11 @@ void dax_falloc(int fd, int mode, off_t off, off_t len)
 			strerror(errno));
 }
 
+void dax_punch_hole(int fd, off_t off, off_t len)
+{
+	dax_falloc(fd, PUNCH_HOLE, off, len);
+}
+
 void dax_truncate(int fd, off_t len)
 {
 	if (ftruncate(fd, len))
@@ -463,10 +468,25 @@ char *dax_map_private(int fd, off_t off, size_t len)
 			       MAP_PRIVATE, 0);
 }
 
-char *dax_map_small(int fd, size_t len)
+char *dax_map_by(int fd, size_t len, size_t shift)
 {
 	return dax_map_shifted(fd, 0, len, PROT_READ | PROT_WRITE, MAP_SHARED,
-			       SZ_4K);
+			       shift);
+}
+
+char *dax_map_small(int fd, size_t len)
+{
+	return dax_map_by(fd, len, SZ_4K);
+}
+
+void *dax_shared(size_t len)
+{
+	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		dax_die("mmap: %s", strerror(errno));
+	return p;
 }
 
 void dax_unmap(void *addr, size_t len)
@@ -1025,20 +1045,78 @@ void dax_gang(unsigned int nr, void (*fn)(unsigned int id, void *arg),
 	pthread_barrier_destroy(&gang.start);
 }
 
-int dax_child(int (*fn)(void *arg), void *arg)
+pid_t dax_fork_process(void)
 {
-	int status;
 	pid_t pid;
 
+	fflush(NULL);
 	pid = fork();
 	if (pid < 0)
 		dax_die("fork: %s", strerror(errno));
-	if (!pid)
-		_exit(fn(arg));
+	return pid;
+}
+
+int dax_wait(pid_t pid)
+{
+	int status;
+
 	if (waitpid(pid, &status, 0) != pid)
 		dax_die("waitpid: %s", strerror(errno));
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) :
 				     WEXITSTATUS(status);
+}
+
+int dax_child(int (*fn)(void *arg), void *arg)
+{
+	return dax_wait(dax_spawn(fn(arg)));
+}
+
+bool dax_ended(pid_t pid)
+{
+	siginfo_t info = {};
+
+	if (waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT))
+		dax_die("waitid: %s", strerror(errno));
+	return info.si_pid == pid;
+}
+
+/* The text is empty if there is no such task. */
+static void read_proc(pid_t pid, const char *name, char *text, size_t size)
+{
+	char path[64];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+	fd = open(path, O_RDONLY);
+	n = fd < 0 ? 0 : read(fd, text, size - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+}
+
+char dax_state(pid_t pid)
+{
+	char text[256], state;
+
+	read_proc(pid, "stat", text, sizeof(text));
+	return sscanf(text, "%*d (%*[^)]) %c", &state) == 1 ? state : 0;
+}
+
+long dax_syscall(pid_t pid)
+{
+	char text[256];
+	long nr;
+
+	read_proc(pid, "syscall", text, sizeof(text));
+	return sscanf(text, "%ld", &nr) == 1 ? nr : -1;
+}
+
+bool dax_sleeps_in(pid_t pid, const char *name)
+{
+	char text[128];
+
+	read_proc(pid, "wchan", text, sizeof(text));
+	return strstr(text, name);
 }
 
 static void take_steps(int ask, int answer, int (*step)(int nr, void *arg),
@@ -1061,9 +1139,7 @@ void dax_peer_start(struct dax_peer *peer, int (*step)(int nr, void *arg),
 
 	if (pipe(ask) || pipe(answer))
 		dax_die("pipe: %s", strerror(errno));
-	peer->pid = fork();
-	if (peer->pid < 0)
-		dax_die("fork: %s", strerror(errno));
+	peer->pid = dax_fork_process();
 	if (!peer->pid) {
 		/* A later peer has copies of our pipes, too. */
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -1102,7 +1178,7 @@ const char *dax_scratch_device(void)
 	return getenv("DAX_SCRATCH");
 }
 
-static const char *scratch_missing(void)
+const char *dax_no_scratch(void)
 {
 	if (!dax_scratch_device())
 		return "needs a second device in DAX_SCRATCH";
@@ -1160,7 +1236,7 @@ static void scratch_on(const char *dev, unsigned int mib, const char *mkfs,
 
 const char *dax_scratch(unsigned int mib, const char *mkfs, const char *mount)
 {
-	const char *why = scratch_missing();
+	const char *why = dax_no_scratch();
 
 	if (!why)
 		scratch_on(dax_scratch_device(), mib, mkfs, mount);
@@ -1195,9 +1271,29 @@ int dax_fill_up(size_t leave)
 	return fd;
 }
 
+unsigned long dax_free_blocks(void)
+{
+	struct statfs st;
+
+	sync();
+	if (statfs(dax_dir(), &st))
+		dax_die("statfs: %s", strerror(errno));
+	return st.f_bfree;
+}
+
+bool dax_space_is_back(unsigned long blocks)
+{
+	for (int i = 0; i < DAX_STALL_SECONDS * 10; i++) {
+		if (dax_free_blocks() >= blocks)
+			return true;
+		usleep(100000);
+	}
+	return false;
+}
+
 static const char *make_dm(const char *name, const char *table)
 {
-	const char *why = scratch_missing();
+	const char *why = dax_no_scratch();
 	char path[] = "/tmp/dax-table-XXXXXX";
 	int fd;
 

@@ -34,6 +34,7 @@
 #define SZ_1M		0x100000UL
 #define SZ_2M		0x200000UL
 #define PAGES_2M	(SZ_2M / SZ_4K)
+#define PUNCH_HOLE	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 #define ARRAY_LEN(a)	(sizeof(a) / sizeof((a)[0]))
 
 #ifndef MADV_COLLAPSE
@@ -54,6 +55,8 @@ bool dax_is_xfs(void);
 unsigned int dax_scale(unsigned int rounds);
 /* After so many seconds a test tells where its tasks are. */
 #define DAX_HANG_SECONDS	210
+/* What takes so long does not end: a sleep may take much longer than it should. */
+#define DAX_STALL_SECONDS	60
 void dax_enter(void);
 void dax_leave(void);
 
@@ -79,6 +82,7 @@ void dax_unlink(int fd);
 void dax_fill(int fd, off_t off, size_t len, int byte);
 void dax_read(int fd, off_t off, void *buf, size_t len);
 void dax_falloc(int fd, int mode, off_t off, off_t len);
+void dax_punch_hole(int fd, off_t off, off_t len);
 void dax_truncate(int fd, off_t len);
 uint64_t dax_block(int fd, off_t off);
 bool dax_extent_huge(int fd, off_t off);
@@ -90,8 +94,10 @@ char *dax_map_shifted(int fd, off_t off, size_t len, int prot, int flags,
 		      size_t shift);
 char *dax_map(int fd, off_t off, size_t len);		/* shared, read/write */
 char *dax_map_private(int fd, off_t off, size_t len);
-/* Off colour, so that faults are small: from the start of the file, shared. */
-char *dax_map_small(int fd, size_t len);
+/* From the start of the file, shared, and off colour if @shift is not 0. */
+char *dax_map_by(int fd, size_t len, size_t shift);
+char *dax_map_small(int fd, size_t len);		/* faults are small */
+void *dax_shared(size_t len);				/* with children, zeros */
 void dax_unmap(void *addr, size_t len);
 void dax_zap(void *addr, size_t len);			/* MADV_DONTNEED */
 void dax_msync(void *addr, size_t len);
@@ -137,6 +143,7 @@ void dax_trace_clear(void);
 const char *dax_trace_text(void);
 unsigned int dax_count(const char *event, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+#define dax_count_all(event)	dax_count(event, "%s", "")
 
 /*
  * What the event dax_walk tells of the walks over a file: how many stretches
@@ -164,8 +171,26 @@ void dax_join(pthread_t thread);
 /* @nr threads, let go at the same time; returns when all have ended. */
 void dax_gang(unsigned int nr, void (*fn)(unsigned int id, void *arg),
 	      void *arg);
-/* Runs @fn in a child; returns its exit status, or 128 + signal. */
-int dax_child(int (*fn)(void *arg), void *arg);
+
+/* Processes. */
+pid_t dax_fork_process(void);
+/* Starts a process that exits with the value of @call. */
+#define dax_spawn(call) ({			\
+	pid_t __pid = dax_fork_process();	\
+						\
+	if (!__pid)				\
+		_exit(call);			\
+	__pid;					\
+})
+int dax_wait(pid_t pid);	/* the exit status, or 128 + the signal */
+bool dax_ended(pid_t pid);	/* without waiting for it */
+int dax_child(int (*fn)(void *arg), void *arg);	/* both in one */
+/* The state of a task as in ps(1), or 0 if there is no such task. */
+char dax_state(pid_t pid);
+/* The system call that a task sleeps in, or -1. */
+long dax_syscall(pid_t pid);
+/* Does a task sleep in a kernel function with @name in its name? */
+bool dax_sleeps_in(pid_t pid, const char *name);
 
 /* A child that takes steps when it is told to. */
 struct dax_peer {
@@ -186,12 +211,16 @@ void dax_peer_stop(struct dax_peer *peer);
 const char *dax_scratch(unsigned int mib, const char *mkfs, const char *mount);
 const char *dax_small_scratch(void);
 int dax_fill_up(size_t leave);
+unsigned long dax_free_blocks(void);
+/* Blocks come back in the background: waits until so many are free. */
+bool dax_space_is_back(unsigned long blocks);
 void dax_scratch_remount(const char *mount);
 const char *dax_scratch_dm(unsigned int mib, const char *table);
 /* XFS, where new files have their blocks on a device apart, by rt extents. */
 const char *dax_scratch_rt(unsigned int rt_mib, const char *extsize);
 int dax_scratch_check_rt(void);		/* leaves it mounted again; 0: clean */
 const char *dax_scratch_device(void);
+const char *dax_no_scratch(void);	/* a reason to skip */
 void dax_scratch_drop(void);
 
 /*

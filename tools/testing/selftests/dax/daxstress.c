@@ -36,7 +36,7 @@ static double now(void)
 
 static void print_replay(const struct place *place, struct shrunk *shrunk)
 {
-	struct report *report = shared_memory(sizeof(*report));
+	struct report *report = dax_shared(sizeof(*report));
 
 	if (shrunk->verdict == ROUND_CLEAN) {
 		dax_note("it does not happen again from empty files: no replay");
@@ -77,7 +77,7 @@ static bool one_round(const struct place *place, uint64_t seed,
 		      unsigned int round, unsigned int steps, bool tell,
 		      struct tally *tally)
 {
-	struct report *report = shared_memory(sizeof(*report));
+	struct report *report = dax_shared(sizeof(*report));
 	enum verdict verdict;
 	struct ops ops;
 
@@ -136,8 +136,7 @@ static void stream(struct __test_metadata *_metadata, struct place *place,
 	for (unsigned int round = 0; steps; round++) {
 		unsigned int part = min_size(steps, ROUND_STEPS);
 
-		ASSERT_TRUE(one_round(place, seed, round, part, false,
-				      &tally));
+		ASSERT_TRUE(one_round(place, seed, round, part, false, &tally));
 		steps -= part;
 	}
 	tally_print(&tally);
@@ -237,7 +236,7 @@ TEST_F(dax, threads_of_processes)
 static void notices(struct __test_metadata *_metadata, enum stress_break broken,
 		    unsigned int enough)
 {
-	struct report *report = shared_memory(sizeof(*report));
+	struct report *report = dax_shared(sizeof(*report));
 	struct place place = here();
 	struct shrunk shrunk;
 	struct ops ops;
@@ -464,8 +463,7 @@ static void run_stream(const struct options *o, struct tally *tally)
 
 		if (!o->seconds)
 			part = min_size(part, o->steps - done);
-		if (!one_round(&o->place, o->seed, round, part, o->tell,
-			       tally))
+		if (!one_round(&o->place, o->seed, round, part, o->tell, tally))
 			break;
 		done += part;
 		progress(o, tally->operations, start, false);
@@ -503,7 +501,7 @@ static void run_load(const struct options *o, struct tally *tally)
 
 static void run_replay(const struct options *o, struct tally *tally)
 {
-	struct report *report = shared_memory(sizeof(*report));
+	struct report *report = dax_shared(sizeof(*report));
 	FILE *from = fopen(o->replay, "r");
 	enum verdict verdict;
 	const char *error;

@@ -85,7 +85,6 @@ void place_remount(const struct place *place);
 void place_drop_caches(int what);
 bool place_leaves_out(const struct place *place, const char *operation);
 int place_break(const char *name);	/* enum stress_break, -1 if unknown */
-void *shared_memory(size_t len);
 /* Uniform in 64 bits, and the same for the same arguments. */
 uint64_t stress_random(uint64_t seed, uint64_t nr);
 

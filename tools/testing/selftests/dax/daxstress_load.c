@@ -774,7 +774,7 @@ static bool op_renew(struct worker *w)
 	int fd = w->stress->fd[file];
 
 	lock_range(w, file, off, off + SZ_2M);
-	if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off, SZ_2M) ||
+	if (fallocate(fd, PUNCH_HOLE, off, SZ_2M) ||
 	    fallocate(fd, FALLOC_FL_KEEP_SIZE, off, SZ_2M))
 		failed(w, "fallocate");
 	memset(model(w, file, off), 0, SZ_2M);
@@ -1109,7 +1109,7 @@ struct load_stress *load_new(const struct place *place,
 	if (workers(stress) > MAX_WORKERS)
 		dax_die("%u workers, and %u are all there can be",
 			workers(stress), MAX_WORKERS);
-	stress->shared = shared_memory(sizeof(*stress->shared));
+	stress->shared = dax_shared(sizeof(*stress->shared));
 	open_files(stress);
 	pthread_rwlockattr_init(&attr);
 	pthread_rwlockattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
@@ -1117,7 +1117,7 @@ struct load_stress *load_new(const struct place *place,
 		struct shared_file *f = &stress->shared->file[file];
 
 		f->size = STRESS_LEN;
-		stress->model[file] = shared_memory(STRESS_LEN);
+		stress->model[file] = dax_shared(STRESS_LEN);
 		dax_truncate(stress->fd[file], 0);
 		dax_falloc(stress->fd[file], 0, 0, STRESS_LEN);
 		pthread_rwlock_init(&f->resize, &attr);
@@ -1146,11 +1146,8 @@ const char *load_epoch(struct load_stress *stress, unsigned long *operations)
 		place_remount(stress->place);
 		open_files(stress);
 	}
-	fflush(stdout);
 	for (unsigned int i = 0; i < stress->load.processes; i++) {
-		pid[i] = fork();
-		if (pid[i] < 0)
-			dax_die("fork: %s", strerror(errno));
+		pid[i] = dax_fork_process();
 		if (!pid[i])
 			run_process(stress, i);
 	}

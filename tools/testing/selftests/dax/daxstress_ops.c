@@ -532,8 +532,7 @@ static bool op_dedupe(struct world *w, const struct op *op)
 	if (ioctl(from->fd, FIDEDUPERANGE, &arg) || arg.info.status < 0)
 		refused(w, "FIDEDUPERANGE: %s",
 			strerror(arg.info.status < 0 ? -arg.info.status : errno));
-	if (!arg.info.status != same ||
-	    (same && arg.info.bytes_deduped != len))
+	if (!arg.info.status != same || (same && arg.info.bytes_deduped != len))
 		diverged(w, "FIDEDUPERANGE says that %llu bytes are %s, and they are %s",
 			 (unsigned long long)arg.info.bytes_deduped,
 			 arg.info.status ? "different" : "equal",
@@ -1071,9 +1070,7 @@ static bool op_fork(struct world *w, const struct op *op)
 	len2 = some_place(other, op->arg[2], op->arg[1], &at2);
 	tell(w, "stores %zu bytes at %#zx of map %u, looks at map %u", len, at,
 	     map_nr(w, m), map_nr(w, other));
-	pid = fork();
-	if (pid < 0)
-		dax_die("fork: %s", strerror(errno));
+	pid = dax_fork_process();
 	if (!pid) {
 		store(w, m, at, some_bytes(op->arg[3]), len, false);
 		map_compare(w, m, at, len);

@@ -78,7 +78,7 @@ static unsigned int try_ranges(int fd)
 		int mode;
 		enum stress_need need;
 	} modes[] = {
-		{ FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, NEED_PUNCH },
+		{ PUNCH_HOLE, NEED_PUNCH },
 		{ FALLOC_FL_ZERO_RANGE, NEED_ZERO_RANGE },
 		{ FALLOC_FL_INSERT_RANGE, NEED_INSERT_RANGE },
 		{ FALLOC_FL_COLLAPSE_RANGE, NEED_COLLAPSE_RANGE },
@@ -189,16 +189,6 @@ void place_drop_caches(int what)
 
 	if (err)
 		dax_die(DROP_CACHES ": %s", strerror(-err));
-}
-
-void *shared_memory(size_t len)
-{
-	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
-		       MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	if (p == MAP_FAILED)
-		dax_die("no memory");
-	return p;
 }
 
 /* A counter that is scrambled: multiply and fold, twice. */

@@ -122,10 +122,7 @@ static enum verdict run_child(const struct place *place,
 	pid_t pid;
 
 	memset(report, 0, sizeof(*report));
-	fflush(stdout);
-	pid = fork();
-	if (pid < 0)
-		dax_die("fork: %s", strerror(errno));
+	pid = dax_fork_process();
 	if (!pid)
 		run_here(place, ops, report, tell);
 	if (wait_or_kill(pid, report, &status)) {
@@ -175,7 +172,7 @@ static struct ops without(const struct ops *ops, unsigned int from,
 static bool still_ends(const struct place *place, struct shrunk *shrunk,
 		       struct ops *candidate)
 {
-	struct report *report = shared_memory(sizeof(*report));
+	struct report *report = dax_shared(sizeof(*report));
 	bool same;
 
 	shrunk->tries++;

@@ -15,8 +15,6 @@
 #include "dax_harness.h"
 #include "dax_stall.h"
 
-#define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
-
 /*
  * The other end of the I/O: a loop device over memory. It takes a request,
  * pins its pages, and leaves the copying to a worker. Gone when closed.
@@ -84,8 +82,7 @@ TEST_F(dax, into_and_out_of_4k)
 {
 	char *p;
 
-	p = dax_map_shifted(dax_file(SZ_2M, HOLE), 0, SZ_1M,
-			    PROT_READ | PROT_WRITE, MAP_SHARED, SZ_4K);
+	p = dax_map_small(dax_file(SZ_2M, HOLE), SZ_1M);
 	into_and_out_of(_metadata, p, SZ_1M);
 	EXPECT_MAPPED("4K", p);
 }
@@ -166,7 +163,7 @@ static void storm(struct __test_metadata *_metadata, bool write)
 	thread = dax_thread(io_on, &storm);
 	for (unsigned int i = 0; i < rounds; i++) {
 		if (i % 2) {
-			dax_falloc(storm.fd, PUNCH, 0, SZ_1M);
+			dax_punch_hole(storm.fd, 0, SZ_1M);
 		} else {
 			dax_truncate(storm.fd, 0);
 			dax_truncate(storm.fd, SZ_2M);
@@ -274,7 +271,7 @@ static void cut_by_truncate(int fd)
 
 static void cut_by_punch(int fd)
 {
-	dax_falloc(fd, PUNCH, 0, SZ_2M);
+	dax_punch_hole(fd, 0, SZ_2M);
 }
 
 /*
@@ -482,13 +479,10 @@ static void swap_with_plain(struct __test_metadata *_metadata,
 	ASSERT_EQ(0, pipe(pipe_fd));
 	ASSERT_EQ((ssize_t)SZ_4K, vmsplice(pipe_fd[1], &iov, 1, 0));
 
-	pid = fork();
-	ASSERT_LE(0, pid);
-	if (!pid)
-		_exit(swap(*dax, *plain) ? errno : 0);
-	while (!dax_stall_ended(pid) && !dax_stall_sleeps_in(pid, "dax_"))
+	pid = dax_spawn(swap(*dax, *plain) ? errno : 0);
+	while (!dax_ended(pid) && !dax_sleeps_in(pid, "dax_"))
 		sched_yield();
-	early = dax_stall_ended(pid);
+	early = dax_ended(pid);
 	EXPECT_FALSE(early);
 	if (early) {
 		dax_fill(*plain, 0, SZ_2M, 'x');
@@ -496,7 +490,7 @@ static void swap_with_plain(struct __test_metadata *_metadata,
 	}
 	ASSERT_EQ((ssize_t)SZ_4K, read(pipe_fd[0], buf, SZ_4K));
 	EXPECT_BYTES('d', buf, SZ_4K);
-	EXPECT_EQ(0, dax_stall_join(pid));
+	EXPECT_EQ(0, dax_wait(pid));
 	EXPECT_BYTES('p', p, SZ_2M);
 	dax_read(*plain, 0, buf, SZ_2M);
 	EXPECT_BYTES(early ? 'x' : 'd', buf, SZ_2M);
@@ -750,7 +744,7 @@ TEST_F(dax, promotion_against_io)
 		unsigned long ios = transit.ios;
 
 		/* One page gives back its block, and gets it again. */
-		dax_falloc(fd, PUNCH, spare, SZ_4K);
+		dax_punch_hole(fd, spare, SZ_4K);
 		dax_fsync(fd);
 		dax_fill(fd, spare, SZ_4K, FILL);
 		dax_fsync(fd);

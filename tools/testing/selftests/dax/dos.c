@@ -9,13 +9,11 @@
  */
 #include <linux/falloc.h>
 #include <sys/mount.h>
-#include <sys/statvfs.h>
 #include <sys/uio.h>
 
 #include "dax_harness.h"
 #include "dax_stall.h"
 
-#define PUNCH		(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 #define NOBODY		65534
 #define AT_HELD		(3 * SZ_4K)	/* the page that is in the pipe */
 #define ELSEWHERE	(SZ_2M + SZ_1M)	/* one of another 2 MiB */
@@ -38,9 +36,7 @@ FIXTURE_VARIANT_ADD(dos, 2m) { .shift = 0 };
 
 FIXTURE_SETUP(dos)
 {
-	if (!getenv("DAX_DIR"))
-		SKIP(return, "DAX_DIR names no DAX mount: use run_dax_tests.sh");
-	dax_enter();
+	DAX_SETUP();
 }
 
 /* The user is gone by then, whatever became of the test. */
@@ -49,7 +45,7 @@ FIXTURE_TEARDOWN(dos)
 	struct dos *dos = &self->dos;
 
 	if (dos->user > 0 && !kill(dos->user, SIGKILL))
-		dax_stall_join(dos->user);
+		dax_wait(dos->user);
 	dax_leave();
 }
 
@@ -111,41 +107,24 @@ static const char *begin(struct dos *dos, size_t shift)
 	dax_name(dos->fd, path, sizeof(path));
 	if (pipe(dos->ready))
 		dax_die("pipe: %s", strerror(errno));
-	fflush(NULL);
-	dos->user = fork();
-	if (dos->user < 0)
-		dax_die("fork: %s", strerror(errno));
-	if (!dos->user) {
-		close(dos->fd);
-		close(dos->other);
-		_exit(hold_page(path, shift, dos->ready[1]));
-	}
+	dos->user = dax_spawn(close(dos->fd) || close(dos->other) ?
+			      errno : hold_page(path, shift, dos->ready[1]));
 	close(dos->ready[1]);
 	if (read(dos->ready[0], &c, 1) != 1)
-		dax_die("the user has no page: %d",
-			dax_stall_join(dos->user));
+		dax_die("the user has no page: %d", dax_wait(dos->user));
 	return NULL;
 }
 
 /* --- who is not to wait ------------------------------------------------------- */
 
-static pid_t call(int (*fn)(struct dos *dos),
-		  struct dos *dos)
+static pid_t call(int (*fn)(struct dos *dos), struct dos *dos)
 {
-	pid_t pid;
-
-	fflush(NULL);
-	pid = fork();
-	if (pid < 0)
-		dax_die("fork: %s", strerror(errno));
-	if (!pid)
-		_exit(fn(dos) ? errno : 0);
-	return pid;
+	return dax_spawn(fn(dos) ? errno : 0);
 }
 
 static bool still_held(struct dos *dos)
 {
-	return !dax_stall_ended(dos->user);
+	return !dax_ended(dos->user);
 }
 
 static int do_sync(struct dos *dos)
@@ -172,7 +151,7 @@ static int do_unmount(struct dos *dos)
 static int cut_other(struct dos *dos)
 {
 	return pwrite(dos->other, "w", 1, 0) < 0 ||
-		fallocate(dos->other, PUNCH, 0, SZ_4K) ||
+		fallocate(dos->other, PUNCH_HOLE, 0, SZ_4K) ||
 		ftruncate(dos->other, SZ_1M);
 }
 
@@ -196,19 +175,19 @@ static int write_file(struct dos *dos)
 /* Not in what may be one entry with the page. */
 static int punch_elsewhere(struct dos *dos)
 {
-	return fallocate(dos->fd, PUNCH, ELSEWHERE, SZ_4K);
+	return fallocate(dos->fd, PUNCH_HOLE, ELSEWHERE, SZ_4K);
 }
 
 /* An entry that loses a block goes as a whole. */
 static int punch_beside(struct dos *dos)
 {
-	return fallocate(dos->fd, PUNCH, AT_HELD - SZ_4K, SZ_4K) ||
-		fallocate(dos->fd, PUNCH, AT_HELD + SZ_4K, SZ_4K);
+	return fallocate(dos->fd, PUNCH_HOLE, AT_HELD - SZ_4K, SZ_4K) ||
+		fallocate(dos->fd, PUNCH_HOLE, AT_HELD + SZ_4K, SZ_4K);
 }
 
 static int punch_it(struct dos *dos)
 {
-	return fallocate(dos->fd, PUNCH, AT_HELD, SZ_4K);
+	return fallocate(dos->fd, PUNCH_HOLE, AT_HELD, SZ_4K);
 }
 
 static int truncate_it(struct dos *dos)
@@ -251,30 +230,18 @@ TEST_F(dos, unmount)
 	EXPECT_TRUE(still_held(dos));
 }
 
-static unsigned long free_blocks(void)
-{
-	struct statvfs st;
-
-	sync();
-	if (statvfs(dax_dir(), &st))
-		dax_die("statvfs: %s", strerror(errno));
-	return st.f_bfree;
-}
-
 TEST_F(dos, other_files)
 {
 	struct dos *dos = &self->dos;
 	unsigned long before;
 
 	NEED(begin(dos, variant->shift));
-	before = free_blocks();
+	before = dax_free_blocks();
 	EXPECT_ENDS(cut_other);
 	EXPECT_ENDS(remove_other);
 	close(dos->other);
 	/* Their space comes back, too. */
-	for (int i = 0; i < 300 && free_blocks() < before + PAGES_2M - 64; i++)
-		usleep(100000);
-	EXPECT_LE(before + PAGES_2M - 64, free_blocks());
+	EXPECT_TRUE(dax_space_is_back(before + PAGES_2M - 64));
 	EXPECT_TRUE(still_held(dos));
 }
 

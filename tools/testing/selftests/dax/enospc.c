@@ -31,8 +31,7 @@ static void store_until_full(struct __test_metadata *_metadata, size_t shift)
 	char *p;
 
 	fd = dax_file(len, HOLE);
-	p = dax_map_shifted(fd, 0, len, PROT_READ | PROT_WRITE, MAP_SHARED,
-			    shift);
+	p = dax_map_by(fd, len, shift);
 	dax_peek(p);
 	dax_peek(p + SZ_2M);
 	full = dax_fill_up(SZ_1M);
@@ -151,8 +150,7 @@ TEST_F(dax, blocks_freed_just_now)
 		no_reserve();
 	}
 	fd = dax_file(SZ_2M, HOLE);
-	p = dax_map_shifted(fd, 0, SZ_2M, PROT_READ | PROT_WRITE, MAP_SHARED,
-			    SZ_4K);
+	p = dax_map_small(fd, SZ_2M);
 	full = dax_fill_up(0);
 	if (!dax_is_xfs())
 		EXPECT_EQ(SIGBUS, dax_touch_signal(p, true, NULL));

@@ -11,7 +11,6 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
-#include <sys/statvfs.h>
 
 #include "dax_harness.h"
 #include "dax_stall.h"
@@ -60,27 +59,6 @@ static void look(struct held *held, char *page)
 		dax_die("read of a pipe: %s", strerror(errno));
 }
 
-static unsigned long free_blocks(void)
-{
-	struct statvfs st;
-
-	sync();
-	if (statvfs(dax_dir(), &st))
-		dax_die("statvfs: %s", strerror(errno));
-	return st.f_bfree;
-}
-
-/* Blocks come back in the background, but come they do. */
-static bool space_is_back(unsigned long blocks)
-{
-	for (int i = 0; i < DAX_STALL_SECONDS * 10; i++) {
-		if (free_blocks() >= blocks)
-			return true;
-		usleep(100000);
-	}
-	return false;
-}
-
 /*
  * The blocks of a file that was deleted are not for others yet. When they are,
  * the other file gets all of them.
@@ -94,7 +72,7 @@ TEST_F(dax, deleted)
 	int fd;
 
 	NEED(dax_small_scratch());
-	before = free_blocks();
+	before = dax_free_blocks();
 	hold(&held, "held", 'h');
 	EXPECT_MAPPED("2M", held.p);
 	dax_unlink(held.fd);
@@ -109,7 +87,7 @@ TEST_F(dax, deleted)
 
 	dax_truncate(fd, 0);
 	let_go(&held);
-	EXPECT_TRUE(space_is_back(before - 64));
+	EXPECT_TRUE(dax_space_is_back(before - 64));
 }
 
 /* One page after the other comes free: the last one counts. */
@@ -120,18 +98,18 @@ TEST_F(dax, deleted_by_and_by)
 	char page[SZ_4K];
 
 	NEED(dax_small_scratch());
-	before = free_blocks();
+	before = dax_free_blocks();
 	hold(&held, "held", 'h');
 	later = held;
 	put_into_pipe(&later, SZ_2M - SZ_4K);
 	dax_unlink(held.fd);
 	unmap_and_close(&held);
 	let_go(&held);
-	EXPECT_GT(before - 64, free_blocks());
+	EXPECT_GT(before - 64, dax_free_blocks());
 	look(&later, page);
 	EXPECT_BYTES('h', page, SZ_4K);
 	let_go(&later);
-	EXPECT_TRUE(space_is_back(before - 64));
+	EXPECT_TRUE(dax_space_is_back(before - 64));
 }
 
 /* Many files, of which each waits for a page of its own. */
@@ -143,20 +121,20 @@ TEST_F(dax, deleted_many)
 	unsigned long before;
 
 	NEED(dax_small_scratch());
-	before = free_blocks();
+	before = dax_free_blocks();
 	for (unsigned int i = 0; i < nr; i++) {
 		snprintf(name, sizeof(name), "held%u", i);
 		hold(&held[i], name, 'a' + i);
 		dax_unlink(held[i].fd);
 		unmap_and_close(&held[i]);
 	}
-	EXPECT_GT(before, free_blocks() + nr * PAGES_2M - 64);
+	EXPECT_GT(before, dax_free_blocks() + nr * PAGES_2M - 64);
 	for (unsigned int i = 0; i < nr; i++) {
 		look(&held[i], page);
 		EXPECT_BYTES('a' + i, page, SZ_4K);
 		let_go(&held[i]);
 	}
-	EXPECT_TRUE(space_is_back(before - 64));
+	EXPECT_TRUE(dax_space_is_back(before - 64));
 }
 
 /*
@@ -177,9 +155,9 @@ TEST_F(dax, exit_with_own_pipe)
 	unsigned long before;
 
 	NEED(dax_small_scratch());
-	before = free_blocks();
+	before = dax_free_blocks();
 	EXPECT_EQ(0, dax_child(exit_with_pipe, NULL));
-	EXPECT_TRUE(space_is_back(before - 64));
+	EXPECT_TRUE(dax_space_is_back(before - 64));
 }
 
 /*
@@ -207,7 +185,7 @@ static void shared_in_use(struct __test_metadata *_metadata, size_t shift)
 
 	NEED_XFS();
 	NEED(dax_small_scratch());
-	before = free_blocks();
+	before = dax_free_blocks();
 	fd = dax_file(BIG, WRITTEN);
 	other.fd = share_first_page(fd, "other");
 	a = dax_map_shifted(fd, 0, BIG, PROT_READ, MAP_SHARED, shift);
@@ -220,7 +198,7 @@ static void shared_in_use(struct __test_metadata *_metadata, size_t shift)
 	dax_unlink(fd);
 	dax_unmap(a, BIG);
 	close(fd);
-	EXPECT_TRUE(space_is_back(before - 64));
+	EXPECT_TRUE(dax_space_is_back(before - 64));
 	look(&other, page);
 	EXPECT_BYTES(FILL, page, SZ_4K);
 	EXPECT_BYTES(FILL, other.p, SZ_4K);
@@ -246,7 +224,7 @@ TEST_F(dax, shared_and_own_in_use)
 
 	NEED_XFS();
 	NEED(dax_small_scratch());
-	before = free_blocks();
+	before = dax_free_blocks();
 	own.fd = dax_file(SZ_2M, WRITTEN);
 	other.fd = share_first_page(own.fd, "other");
 	own.p = dax_map(own.fd, 0, SZ_2M);
@@ -257,11 +235,11 @@ TEST_F(dax, shared_and_own_in_use)
 	put_into_pipe(&other, 0);
 	dax_unlink(own.fd);
 	unmap_and_close(&own);
-	EXPECT_GT(before - PAGES_2M + 64, free_blocks());
+	EXPECT_GT(before - PAGES_2M + 64, dax_free_blocks());
 	look(&own, page);
 	EXPECT_BYTES(FILL, page, SZ_4K);
 	let_go(&own);
-	EXPECT_TRUE(space_is_back(before - 64));
+	EXPECT_TRUE(dax_space_is_back(before - 64));
 	look(&other, page);
 	EXPECT_BYTES(FILL, page, SZ_4K);
 	let_go(&other);
@@ -279,15 +257,7 @@ static void delete_held(struct held *held)
 /* A child that makes one call. */
 static pid_t begin(int (*call)(void))
 {
-	pid_t pid;
-
-	fflush(NULL);
-	pid = fork();
-	if (pid < 0)
-		dax_die("fork: %s", strerror(errno));
-	if (!pid)
-		_exit(call() ? errno : 0);
-	return pid;
+	return dax_spawn(call() ? errno : 0);
 }
 
 static int do_unmount(void)
@@ -405,7 +375,7 @@ TEST_F(dax, unmount_deleted)
 	pid_t unmount;
 
 	NEED(dax_small_scratch());
-	before = free_blocks();
+	before = dax_free_blocks();
 	delete_held(&held);
 	clear_log();
 	unmount = begin(do_unmount);
@@ -418,7 +388,7 @@ TEST_F(dax, unmount_deleted)
 	let_go(&held);
 	if (!mounted(dax_dir())) {
 		mount_again();
-		EXPECT_TRUE(space_is_back(before - 64));
+		EXPECT_TRUE(dax_space_is_back(before - 64));
 		ASSERT_EQ(0, umount2(dax_dir(), 0));
 		EXPECT_EQ(0, check());
 	}
@@ -432,16 +402,16 @@ TEST_F(dax, unmount_let_go)
 	pid_t unmount;
 
 	NEED(dax_small_scratch());
-	before = free_blocks();
+	before = dax_free_blocks();
 	delete_held(&held);
 	unmount = begin(do_unmount);
-	while (!dax_stall_ended(unmount) && !dax_stall_asleep(unmount))
+	while (!dax_ended(unmount) && !dax_stall_asleep(unmount))
 		sched_yield();
 	let_go(&held);
 	EXPECT_EQ(0, dax_stall_ends(unmount));
 	EXPECT_FALSE(mounted(dax_dir()));
 	mount_again();
-	EXPECT_TRUE(space_is_back(before - 64));
+	EXPECT_TRUE(dax_space_is_back(before - 64));
 	ASSERT_EQ(0, umount2(dax_dir(), 0));
 	EXPECT_EQ(0, check());
 }
@@ -500,8 +470,7 @@ static bool device_is_free(void)
 
 TEST_F(dax, exit_unmounts_with_own_pipe)
 {
-	NEED(dax_scratch_device() ? NULL :
-				    "needs a second device in DAX_SCRATCH");
+	NEED(dax_no_scratch());
 	for (int delete = 0; delete < 2; delete++) {
 		bool arg = delete;
 

@@ -120,8 +120,7 @@ static void fresh_range(struct __test_metadata *_metadata, size_t shift,
 
 	for (unsigned int i = 0; i < rounds; i++) {
 		int fd = dax_file(len, PREALLOC);
-		char *p = dax_map_shifted(fd, 0, len, PROT_READ | PROT_WRITE,
-					  MAP_SHARED, shift);
+		char *p = dax_map_by(fd, len, shift);
 		struct counts n = {};
 
 		failslab_arm(30 + 10 * i);
@@ -160,8 +159,7 @@ TEST_F(dax, over_zero_pages)
 	NEED(failslab_off());
 	fd = dax_file(len, HOLE);
 	huge = dax_map(fd, 0, len);
-	p = dax_map_shifted(fd, 0, len, PROT_READ | PROT_WRITE, MAP_SHARED,
-			    SZ_4K);
+	p = dax_map_small(fd, len);
 	for (size_t at = 0; at < len; at += SZ_2M)
 		dax_peek(huge + at);
 	failslab_arm(50);
@@ -205,8 +203,7 @@ TEST_F(dax, beside_another_thread)
 	NEED(failslab_off());
 	fd = dax_file(len, HOLE);
 	helper.p = dax_map(fd, 0, len);
-	p = dax_map_shifted(fd, 0, len, PROT_READ | PROT_WRITE, MAP_SHARED,
-			    SZ_4K);
+	p = dax_map_small(fd, len);
 	thread = dax_thread(fault_on, &helper);
 	failslab_arm(50);
 	store_failing(p, len, step, &n);
@@ -231,8 +228,7 @@ TEST_F(dax, fsync_and_truncate)
 		failslab_arm(20);
 		fail_me(true);
 		fsync(fd);
-		fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			  SZ_2M, SZ_2M);
+		fallocate(fd, PUNCH_HOLE, SZ_2M, SZ_2M);
 		fail_me(false);
 		failslab_disarm();
 		EXPECT_EQ('a' + i, dax_peek(p + i * SZ_4K));
@@ -295,13 +291,13 @@ static void expect_small(struct __test_metadata *_metadata, int fd,
 			 const struct dax_view *view, const char *small)
 {
 	EXPECT_EQ(0, dax_count("dax_promote_entry", "done"));
-	EXPECT_EQ(0, dax_count("dax_delete_entry", "%s", ""));
+	EXPECT_EQ(0, dax_count_all("dax_delete_entry"));
 	for (unsigned int i = 0; i < BLOCKS; i++)
 		EXPECT_EQ(0, dax_looks_different(&view[i], small + i * SZ_2M));
 	dax_trace_clear();
 	dax_fsync(fd);
 	EXPECT_EQ(nr_dirty(), dax_count("dax_writeback_one", "pglen 0x1"));
-	EXPECT_EQ(nr_dirty(), dax_count("dax_writeback_one", "%s", ""));
+	EXPECT_EQ(nr_dirty(), dax_count_all("dax_writeback_one"));
 }
 
 static void look_at_all(struct dax_view *view, const char *small)

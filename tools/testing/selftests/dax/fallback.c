@@ -33,7 +33,7 @@ static void count_handles(void)
 
 static unsigned int handles(void)
 {
-	return dax_is_xfs() ? 1 : dax_count("jbd2_handle_start", "%s", "");
+	return dax_is_xfs() ? 1 : dax_count_all("jbd2_handle_start");
 }
 
 static int start(size_t len, enum dax_layout layout)
@@ -53,8 +53,7 @@ TEST_F(dax, colour)
 
 	NEED_EVENT("dax_fault_fallback");
 	fd = start(2 * SZ_2M, WRITTEN);
-	p = dax_map_shifted(fd, 0, 2 * SZ_2M, PROT_READ | PROT_WRITE,
-			    MAP_SHARED, SZ_4K);
+	p = dax_map_small(fd, 2 * SZ_2M);
 	dax_poke(p + SZ_2M, 'w');
 	EXPECT_FALLBACKS(1, "colour");
 	EXPECT_EQ(1, handles());
@@ -131,7 +130,7 @@ TEST_F(dax, private_write)
 	EXPECT_EQ(0, dax_count("dax_grab_entry", "order 9"));
 	EXPECT_MAPPED("4K", p);
 	if (!dax_is_xfs())
-		EXPECT_EQ(0, dax_count("jbd2_handle_start", "%s", ""));
+		EXPECT_EQ(0, dax_count_all("jbd2_handle_start"));
 }
 
 /* Smaller entries, where they are not promoted, or cannot be. */
@@ -152,7 +151,7 @@ TEST_F(dax, small_entries)
 	EXPECT_FALLBACKS(1, "small-entries");
 	EXPECT_EQ(FALLBACKS("small-entries"),
 		  dax_count("dax_grab_entry", "order 9 write, action refuse"));
-	EXPECT_EQ(0, dax_count("dax_promote_entry", "%s", ""));
+	EXPECT_EQ(0, dax_count_all("dax_promote_entry"));
 	EXPECT_EQ(1, handles());
 	EXPECT_MAPPED("4K", p);
 }
@@ -210,8 +209,7 @@ TEST_F(dax, extent_short)
 
 	NEED_EVENT("dax_fault_fallback");
 	fd = start(SZ_2M, WRITTEN);
-	dax_falloc(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-		   7 * SZ_4K, SZ_4K);
+	dax_punch_hole(fd, 7 * SZ_4K, SZ_4K);
 	dax_trace_clear();
 	p = dax_map(fd, 0, SZ_2M);
 	dax_peek(p);
@@ -268,7 +266,7 @@ TEST_F(dax, device_short)
 	int fd;
 
 	NEED_EVENT("dax_fault_fallback");
-	NEED(dax_scratch_device() ? NULL : "needs a second device");
+	NEED(dax_no_scratch());
 	for (unsigned int seg = 0; seg < mib / 3; seg++)
 		at += sprintf(at, "%u %u linear %s %u\n", seg * sectors, sectors,
 			      dax_scratch_device(), seg * sectors);
@@ -323,17 +321,17 @@ TEST_F(dax, entry_locked)
 	dax_stall_until(1, "dax_wait_entry", "");
 	EXPECT_EQ(0, FALLBACKS("entry-locked"));
 	dax_resume();
-	EXPECT_EQ(0, dax_stall_join(huge));
+	EXPECT_EQ(0, dax_wait(huge));
 	for (unsigned int i = 0; i < HOLDERS; i++)
-		EXPECT_EQ(0, dax_stall_join(holders[i]));
+		EXPECT_EQ(0, dax_wait(holders[i]));
 
 	/* The holders are off colour, so that their faults are small. */
 	nr = FALLBACKS("entry-locked");
 	EXPECT_EQ(ALL_FALLBACKS(), nr + FALLBACKS("colour"));
 	EXPECT_EQ(nr, PROMOTE("refuse-locked"));
 	EXPECT_EQ(nr, dax_count("dax_grab_entry", "order 9, action refuse"));
-	EXPECT_LE(WAITS, dax_count("dax_wait_entry", "%s", ""));
-	EXPECT_EQ(0, dax_count("dax_delete_entry", "%s", ""));
+	EXPECT_LE(WAITS, dax_count_all("dax_wait_entry"));
+	EXPECT_EQ(0, dax_count_all("dax_delete_entry"));
 
 	/*
 	 * What was refused once is served when fewer are in the way: on ext4 mm
@@ -368,7 +366,7 @@ TEST_F(dax, none)
 	EXPECT_EQ(8, dax_count("dax_pmd_fault_done", "NOPAGE") +
 		     dax_count("dax_pmd_fault_done", "MAJOR|NOPAGE") +
 		     dax_count("dax_pmd_fault_done", "NOPAGE|MAJOR"));
-	EXPECT_EQ(0, dax_count("dax_pte_fault", "%s", ""));
+	EXPECT_EQ(0, dax_count_all("dax_pte_fault"));
 	EXPECT_EQ(0, dax_count("dax_fault_fallback", "order 9"));
 }
 
@@ -390,7 +388,7 @@ TEST_F(dax, none_with_small_entries)
 		EXPECT_MAPPED("2M", p + i * SZ_2M);
 	}
 	EXPECT_EQ(8, PROMOTE("done"));
-	EXPECT_EQ(0, dax_count("dax_pte_fault", "%s", ""));
+	EXPECT_EQ(0, dax_count_all("dax_pte_fault"));
 	EXPECT_EQ(0, dax_count("dax_fault_fallback", "order 9"));
 }
 

@@ -11,7 +11,6 @@
 #include "dax_harness.h"
 
 #define LEN	(3 * SZ_2M)
-#define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 
 struct fsx {
 	int fd, clone;
@@ -95,7 +94,7 @@ static void op_punch(struct fsx *fsx)
 
 	if (!r.len)
 		return;
-	dax_falloc(fsx->fd, PUNCH, r.off, r.len);
+	dax_punch_hole(fsx->fd, r.off, r.len);
 	memset(fsx->model + r.off, 0, r.len);
 }
 
@@ -242,8 +241,7 @@ static void fsx(struct __test_metadata *_metadata, bool mapped_only)
 	fsx.fd = dax_file(LEN, HOLE);
 	fsx.clone = dax_create("clone");
 	fsx.huge = dax_map(fsx.fd, 0, LEN);
-	fsx.small = dax_map_shifted(fsx.fd, 0, LEN, PROT_READ | PROT_WRITE,
-				    MAP_SHARED, SZ_4K);
+	fsx.small = dax_map_small(fsx.fd, LEN);
 	if (mapped_only)	/* keep huge entries huge */
 		fsx.small = fsx.huge;
 	dax_truncate(fsx.fd, 0);

@@ -9,7 +9,7 @@
 
 #include "dax_harness.h"
 
-/* Each test runs with entries of either size. */
+/* Each test runs with entries of either size: no fault exceeds its mapping. */
 FIXTURE_VARIANT(dax) {
 	size_t size;
 	const char *mapped;
@@ -18,16 +18,10 @@ FIXTURE_VARIANT(dax) {
 FIXTURE_VARIANT_ADD(dax, 4k) { .size = SZ_4K, .mapped = "4K" };
 FIXTURE_VARIANT_ADD(dax, 2m) { .size = SZ_2M, .mapped = "2M" };
 
-#define FLUSHES()	dax_count("dax_writeback_one", "%s", "")
+#define FLUSHES()	dax_count_all("dax_writeback_one")
 #define FLUSHED(off, len) \
 	dax_count("dax_writeback_one", "pgoff 0x%lx, pglen 0x%lx", \
 		  (off) / SZ_4K, (len) / SZ_4K)
-
-/* Mappings of @size, so that the fault cannot be larger. */
-static char *map_one(int fd, off_t off, size_t size)
-{
-	return dax_map(fd, off, size);
-}
 
 static int start(size_t len)
 {
@@ -39,8 +33,8 @@ static int start(size_t len)
 
 static unsigned int faults(void)
 {
-	return dax_count("dax_pte_fault", "%s", "") +
-	       dax_count("dax_pmd_fault", "%s", "");
+	return dax_count_all("dax_pte_fault") +
+	       dax_count_all("dax_pmd_fault");
 }
 
 /* The second fsync finds nothing: the first one cleared the marks. (F1) */
@@ -49,7 +43,7 @@ TEST_F(dax, second_fsync_flushes_nothing)
 	int fd = start(4 * SZ_2M);
 
 	for (off_t off = 0; off < 4 * SZ_2M; off += SZ_2M)
-		dax_poke(map_one(fd, off, variant->size), 'w');
+		dax_poke(dax_map(fd, off, variant->size), 'w');
 	dax_fsync(fd);
 	EXPECT_EQ(4, FLUSHES());
 	dax_trace_clear();
@@ -61,7 +55,7 @@ TEST_F(dax, second_fsync_flushes_nothing)
 TEST_F(dax, store_after_fsync_and_zap)
 {
 	int fd = start(SZ_2M);
-	char *p = map_one(fd, 0, variant->size);
+	char *p = dax_map(fd, 0, variant->size);
 
 	for (int i = 0; i < 3; i++) {
 		dax_trace_clear();
@@ -78,7 +72,7 @@ TEST_F(dax, store_after_fsync_and_zap)
 TEST_F(dax, reads_are_clean)
 {
 	int fd = start(SZ_2M);
-	char *p = map_one(fd, 0, variant->size);
+	char *p = dax_map(fd, 0, variant->size);
 
 	dax_peek(p);
 	ASSERT_MAPPED(variant->mapped, p);
@@ -90,7 +84,7 @@ TEST_F(dax, reads_are_clean)
 TEST_F(dax, store_fsync_store_fsync)
 {
 	int fd = start(SZ_2M);
-	char *p = map_one(fd, 0, variant->size);
+	char *p = dax_map(fd, 0, variant->size);
 
 	dax_poke(p, '1');
 	ASSERT_MAPPED(variant->mapped, p);
@@ -111,7 +105,7 @@ TEST_F(dax, msync_of_a_part)
 {
 	size_t size = variant->size, middle = size / 2 & -SZ_4K;
 	int fd = start(2 * SZ_2M);
-	char *p = map_one(fd, SZ_2M, size);
+	char *p = dax_map(fd, SZ_2M, size);
 
 	dax_poke(p, 'w');
 	dax_poke(p + size - 1, 'w');
@@ -127,7 +121,7 @@ TEST_F(dax, msync_of_one_of_two)
 {
 	size_t size = variant->size;
 	int fd = start(2 * SZ_2M);
-	char *a = map_one(fd, 0, size), *b = map_one(fd, SZ_2M, size);
+	char *a = dax_map(fd, 0, size), *b = dax_map(fd, SZ_2M, size);
 
 	dax_poke(a, 'w');
 	dax_poke(b, 'w');
@@ -147,7 +141,7 @@ TEST_F(dax, many_dirty)
 	int fd = start(12 * SZ_2M);
 
 	for (unsigned int i = 0; i < nr; i++)
-		dax_poke(map_one(fd, i * variant->size, variant->size), 'w');
+		dax_poke(dax_map(fd, i * variant->size, variant->size), 'w');
 	dax_fsync(fd);
 	EXPECT_EQ(nr, FLUSHES());
 	for (unsigned int i = 0; i < nr; i++)
@@ -187,7 +181,7 @@ TEST_F(dax, flush_is_of_all)
 			   getpid()))
 		SKIP(return, "needs CONFIG_KPROBE_EVENTS, and dax_flush() in it");
 	snprintf(event, sizeof(event), "dax_test/flush_%d", getpid());
-	p = map_one(fd, 0, variant->size);
+	p = dax_map(fd, 0, variant->size);
 	dax_poke(p + variant->size - 1, 'w');
 	dax_trace_thread(event, NULL);
 	dax_msync(p, SZ_4K);
@@ -204,77 +198,47 @@ TEST_F(dax, flush_is_of_all)
  * A second process maps one page out of the middle by a pte. Its mapping has
  * to be write-protected as well, or its next store is never flushed. (F5)
  */
-struct other_process {
+struct middle {
 	int fd;
 	off_t off;
-	int go[2], done[2];
-	pid_t pid;
 };
 
-static void other_store(struct other_process *other)
+static int store_in_middle(int c, void *arg)
 {
-	char *p = dax_map(other->fd, other->off, SZ_4K);
-	char c;
+	struct middle *middle = arg;
+	static char *p;
 
-	while (read(other->go[0], &c, 1) == 1) {
-		dax_poke(p, c);
-		if (write(other->done[1], &c, 1) != 1)
-			break;
-	}
-	_exit(0);
-}
-
-static void other_start(struct other_process *other)
-{
-	if (pipe(other->go) || pipe(other->done))
-		dax_die("pipe: %s", strerror(errno));
-	other->pid = fork();
-	if (!other->pid) {
-		close(other->go[1]);
-		other_store(other);
-	}
-	close(other->go[0]);
-	close(other->done[1]);
-}
-
-static void other_poke(struct other_process *other, char c)
-{
-	if (write(other->go[1], &c, 1) != 1 || read(other->done[0], &c, 1) != 1)
-		dax_die("the other process is gone");
-}
-
-static void other_stop(struct other_process *other)
-{
-	close(other->go[1]);
-	waitpid(other->pid, NULL, 0);
+	if (!p)
+		p = dax_map(middle->fd, middle->off, SZ_4K);
+	dax_poke(p, c);
+	return 0;
 }
 
 TEST_F(dax, other_process_maps_the_middle)
 {
 	size_t size = variant->size;
-	struct other_process other = { .off = size / 2 & -SZ_4K };
-	int fd = start(SZ_2M);
-	char *p = map_one(fd, 0, size);
+	struct middle middle = { start(SZ_2M), size / 2 & -SZ_4K };
+	char *p = dax_map(middle.fd, 0, size);
+	struct dax_peer other;
 
-	other.fd = fd;
 	dax_poke(p, 'w');
 	ASSERT_MAPPED(variant->mapped, p);
-	other_start(&other);
-	other_poke(&other, '1');
-	EXPECT_EQ('1', dax_peek(p + other.off));
-	dax_fsync(fd);
+	dax_peer_start(&other, store_in_middle, &middle);
+	dax_peer_step(&other, '1');
+	EXPECT_EQ('1', dax_peek(p + middle.off));
+	dax_fsync(middle.fd);
 	EXPECT_EQ(1, FLUSHED(0, size));
 
 	for (char c = '2'; c < '6'; c++) {
 		dax_trace_clear();
-		other_poke(&other, c);
-		EXPECT_EQ(1, dax_count("dax_pte_fault", "%s", ""));
-		EXPECT_EQ(c, dax_peek(p + other.off));
-		dax_fsync(fd);
+		dax_peer_step(&other, c);
+		EXPECT_EQ(1, dax_count_all("dax_pte_fault"));
+		EXPECT_EQ(c, dax_peek(p + middle.off));
+		dax_fsync(middle.fd);
 		EXPECT_EQ(1, FLUSHED(0, size));
 		EXPECT_EQ(1, FLUSHES());
 	}
-	other_stop(&other);
+	dax_peer_stop(&other);
 }
 
 /* The same in one process, where both mappings store in turn. */
@@ -282,7 +246,7 @@ TEST_F(dax, two_mappings_in_turn)
 {
 	size_t size = variant->size, middle = size / 2 & -SZ_4K;
 	int fd = start(SZ_2M);
-	char *whole = map_one(fd, 0, size);
+	char *whole = dax_map(fd, 0, size);
 	char *part = dax_map(fd, middle, SZ_4K);
 
 	for (int i = 0; i < 6; i++) {
@@ -298,7 +262,7 @@ TEST_F(dax, two_mappings_in_turn)
 TEST_F(dax, dirty_then_mprotect)
 {
 	int fd = start(SZ_2M);
-	char *p = map_one(fd, 0, variant->size);
+	char *p = dax_map(fd, 0, variant->size);
 
 	dax_poke(p, 'w');
 	ASSERT_MAPPED(variant->mapped, p);
@@ -310,7 +274,7 @@ TEST_F(dax, dirty_then_mprotect)
 TEST_F(dax, dirty_then_munmap)
 {
 	int fd = start(SZ_2M);
-	char *p = map_one(fd, 0, variant->size);
+	char *p = dax_map(fd, 0, variant->size);
 
 	dax_poke(p, 'w');
 	dax_unmap(p, SZ_4K);
@@ -321,7 +285,7 @@ TEST_F(dax, dirty_then_munmap)
 TEST_F(dax, dirty_then_zap)
 {
 	int fd = start(SZ_2M);
-	char *p = map_one(fd, 0, variant->size);
+	char *p = dax_map(fd, 0, variant->size);
 
 	dax_poke(p, 'w');
 	dax_zap(p, variant->size);
@@ -332,44 +296,32 @@ TEST_F(dax, dirty_then_zap)
 }
 
 /* While a file system is frozen, who would make something dirty waits. */
-static bool waits(pid_t pid)
+static int store_and_tell(char *p, volatile char *stored)
 {
-	char path[32], state = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	f = fopen(path, "r");
-	if (!f || fscanf(f, "%*d %*s %c", &state) != 1)
-		dax_die("%s: %s", path, strerror(errno));
-	fclose(f);
-	return state == 'D';
+	dax_poke(p, 'w');
+	*stored = 1;
+	return 0;
 }
 
 TEST_F(dax, store_while_frozen)
 {
-	volatile char *stored = mmap(NULL, SZ_4K, PROT_READ | PROT_WRITE,
-				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	volatile char *stored = dax_shared(SZ_4K);
 	pid_t pid;
 	char *p;
 	int fd;
 
 	NEED(dax_scratch(400, "", "dax=always"));
 	fd = dax_file(SZ_2M, WRITTEN);
-	p = map_one(fd, 0, variant->size);
+	p = dax_map(fd, 0, variant->size);
 	dax_peek(p);
 	ASSERT_MAPPED(variant->mapped, p);
 	ASSERT_EQ(0, ioctl(fd, FIFREEZE, 0));
-	pid = fork();
-	if (!pid) {
-		dax_poke(p, 'w');
-		*stored = 1;
-		_exit(0);
-	}
-	while (!*stored && !waits(pid))
+	pid = dax_spawn(store_and_tell(p, stored));
+	while (!*stored && dax_state(pid) != 'D')
 		sched_yield();
 	EXPECT_EQ(0, *stored);
 	EXPECT_EQ(0, ioctl(fd, FITHAW, 0));
-	waitpid(pid, NULL, 0);
+	EXPECT_EQ(0, dax_wait(pid));
 	EXPECT_EQ(1, *stored);
 	EXPECT_EQ('w', dax_peek(p));
 }
@@ -378,7 +330,7 @@ TEST_F(dax, store_while_frozen)
 TEST_F(dax, fdatasync_flushes)
 {
 	int fd = start(SZ_2M);
-	char *p = map_one(fd, 0, variant->size);
+	char *p = dax_map(fd, 0, variant->size);
 
 	dax_poke(p, 'w');
 	ASSERT_EQ(0, fdatasync(fd));
@@ -391,7 +343,7 @@ TEST_F(dax, fdatasync_flushes)
 TEST_F(dax, syncfs_flushes)
 {
 	int fd = start(SZ_2M);
-	char *p = map_one(fd, 0, variant->size);
+	char *p = dax_map(fd, 0, variant->size);
 
 	dax_poke(p, 'w');
 	ASSERT_EQ(0, syncfs(fd));

@@ -146,18 +146,14 @@ static void one_round(struct race *race, char byte)
 
 static char *map(const struct load *load, int fd)
 {
-	return dax_map_shifted(fd, 0, load->size * load->entries,
-			       PROT_READ | PROT_WRITE, MAP_SHARED,
-			       load->shift);
+	return dax_map_by(fd, load->size * load->entries, load->shift);
 }
 
 /* A process of its own shares neither the mmap lock nor the TLB with us. */
 static pid_t start_other(struct race *race, void (*other)(struct race *race))
 {
-	pid_t pid = fork();
+	pid_t pid = dax_fork_process();
 
-	if (pid < 0)
-		dax_die("fork: %s", strerror(errno));
 	if (!pid) {
 		other(race);
 		_exit(0);
@@ -173,8 +169,7 @@ static struct outcome run(const struct load *load,
 	struct race *race;
 	pid_t pid = 0;
 
-	race = mmap(NULL, sizeof(*race), PROT_READ | PROT_WRITE,
-		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	race = dax_shared(sizeof(*race));
 	race->size = load->size;
 	race->len = load->size * load->entries;
 	race->fd = dax_file(SZ_2M, WRITTEN);
@@ -194,7 +189,7 @@ static struct outcome run(const struct load *load,
 	}
 	race->stop = true;
 	if (other)
-		waitpid(pid, NULL, 0);
+		dax_wait(pid);
 	take_stock(&out, load);
 	out.laps = race->laps;
 	dax_note("%u msyncs of %u stores, %u stores not flushed; the other process did %lu laps",
@@ -286,10 +281,10 @@ TEST_F(dax, clean_after_the_race)
 		dax_msync(race.writer, race.size);
 		dax_trace_clear();
 		dax_poke(race.other, i);
-		ASSERT_LE(1, dax_count("dax_pte_fault", "%s", "") +
-			     dax_count("dax_pmd_fault", "%s", ""));
+		ASSERT_LE(1, dax_count_all("dax_pte_fault") +
+			     dax_count_all("dax_pmd_fault"));
 		dax_msync(race.writer, race.size);
-		ASSERT_EQ(1, dax_count("dax_writeback_one", "%s", ""));
+		ASSERT_EQ(1, dax_count_all("dax_writeback_one"));
 	}
 }
 

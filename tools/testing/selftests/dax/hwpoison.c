@@ -157,13 +157,11 @@ TEST_F(dax, small_entry)
 
 	NEED(poison_fs(reverse_map));
 	fd = dax_file(SZ_2M, WRITTEN);
-	p = dax_map_shifted(fd, 0, SZ_2M, PROT_READ | PROT_WRITE, MAP_SHARED,
-			    SZ_4K);
+	p = dax_map_small(fd, SZ_2M);
 	dax_peek(p + 33 * SZ_4K);
 	ASSERT_MAPPED("4K", p + 33 * SZ_4K);
 	EXPECT_EQ(SIGBUS, dax_poison(p + 33 * SZ_4K, &info));
-	EXPECT_EQ((uintptr_t)p + 33 * SZ_4K,
-		  (uintptr_t)info.si_addr & -SZ_4K);
+	EXPECT_EQ((uintptr_t)p + 33 * SZ_4K, (uintptr_t)info.si_addr & -SZ_4K);
 	rest_is_well(_metadata, fd, p, 33);
 }
 
@@ -186,9 +184,8 @@ TEST_F(dax, both_sizes)
 }
 
 /* One of two mappings is gone: the signal is SIGBUS, not SIGKILL. (M4) */
-static int one_of_two_gone(void *arg)
+static int one_of_two_gone(int fd)
 {
-	int fd = *(int *)arg;
 	char *a = dax_map(fd, 0, SZ_2M), *b = dax_map(fd, 0, SZ_2M);
 
 	dax_peek(a);
@@ -203,13 +200,12 @@ TEST_F(dax, one_mapping_gone)
 
 	NEED(poison_fs(reverse_map));
 	fd = dax_file(SZ_2M, WRITTEN);
-	EXPECT_EQ(SIGBUS, dax_child(one_of_two_gone, &fd));
+	EXPECT_EQ(SIGBUS, dax_wait(dax_spawn(one_of_two_gone(fd))));
 }
 
 /* Nor does a mapping count that has not been touched yet. (M4) */
-static int one_of_two_untouched(void *arg)
+static int one_of_two_untouched(int fd)
 {
-	int fd = *(int *)arg;
 	char *a = dax_map(fd, 0, SZ_2M), *b = dax_map(fd, 0, SZ_2M);
 
 	dax_peek(b);
@@ -224,7 +220,7 @@ TEST_F(dax, one_mapping_untouched)
 
 	NEED(poison_fs(reverse_map));
 	fd = dax_file(SZ_2M, WRITTEN);
-	EXPECT_EQ(SIGBUS, dax_child(one_of_two_untouched, &fd));
+	EXPECT_EQ(SIGBUS, dax_wait(dax_spawn(one_of_two_untouched(fd))));
 }
 
 /* A page that no file has any more: nobody to be told, nothing to follow. (W9) */
@@ -258,18 +254,24 @@ struct other {
 	int fd, ready[2];
 };
 
-static int wait_for_poison(void *arg)
+/* By default only the task that met the poison is told at once. */
+static sigset_t block_early_sigbus(void)
 {
-	struct other *other = arg;
-	char *p = dax_map(other->fd, 0, SZ_2M);
 	sigset_t bus;
-	int sig;
 
-	/* By default only the task that met the poison is told at once. */
 	prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_EARLY, 0, 0);
 	sigemptyset(&bus);
 	sigaddset(&bus, SIGBUS);
 	sigprocmask(SIG_BLOCK, &bus, NULL);
+	return bus;
+}
+
+static int wait_for_poison(struct other *other)
+{
+	char *p = dax_map(other->fd, 0, SZ_2M);
+	sigset_t bus = block_early_sigbus();
+	int sig;
+
 	dax_peek(p);
 	if (write(other->ready[1], "r", 1) != 1)
 		return 1;
@@ -279,7 +281,6 @@ static int wait_for_poison(void *arg)
 TEST_F(dax, other_process)
 {
 	struct other other = {};
-	int status;
 	pid_t pid;
 	char c, *p;
 
@@ -288,13 +289,10 @@ TEST_F(dax, other_process)
 	ASSERT_EQ(0, pipe(other.ready));
 	p = dax_map(other.fd, 0, SZ_2M);
 	dax_peek(p);
-	pid = fork();
-	if (!pid)
-		_exit(wait_for_poison(&other));
+	pid = dax_spawn(wait_for_poison(&other));
 	ASSERT_EQ(1, read(other.ready[0], &c, 1));
 	EXPECT_EQ(SIGBUS, dax_poison(p + 9 * SZ_4K, NULL));
-	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == SIGBUS);
+	EXPECT_EQ(SIGBUS, dax_wait(pid));
 }
 
 /*
@@ -383,13 +381,9 @@ struct owner {
 
 static int wait_for_own_poison(struct owner *owner)
 {
+	sigset_t bus = block_early_sigbus();
 	siginfo_t info = {};
-	sigset_t bus;
 
-	prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_EARLY, 0, 0);
-	sigemptyset(&bus);
-	sigaddset(&bus, SIGBUS);
-	sigprocmask(SIG_BLOCK, &bus, NULL);
 	dax_peek(owner->small + owner->page * SZ_4K);
 	if (write(owner->ready[1], "r", 1) != 1)
 		return 1;
@@ -403,7 +397,6 @@ TEST_F(dax, other_process_of_promoted)
 {
 	struct owner owner = { .page = 201 };
 	struct promoted promoted;
-	int status;
 	pid_t pid;
 	char c;
 
@@ -412,16 +405,11 @@ TEST_F(dax, other_process_of_promoted)
 	promote_one(_metadata, &promoted);
 	owner.small = promoted.small;
 	ASSERT_EQ(0, pipe(owner.ready));
-	pid = fork();
-	if (!pid)
-		_exit(wait_for_own_poison(&owner));
+	pid = dax_spawn(wait_for_own_poison(&owner));
 	ASSERT_EQ(1, read(owner.ready[0], &c, 1));
 	dax_unmap(promoted.small, SZ_2M);
-	EXPECT_EQ(SIGBUS, dax_poison(promoted.huge + owner.page * SZ_4K,
-				     NULL));
-	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_TRUE(WIFEXITED(status));
-	EXPECT_EQ(0, WEXITSTATUS(status));
+	EXPECT_EQ(SIGBUS, dax_poison(promoted.huge + owner.page * SZ_4K, NULL));
+	EXPECT_EQ(0, dax_wait(pid));
 }
 
 /*
@@ -487,10 +475,7 @@ static struct failure *failure_prepare(char *at)
 	struct failure *failure;
 	cpu_set_t set;
 
-	failure = mmap(NULL, sizeof(*failure), PROT_READ | PROT_WRITE,
-		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (failure == MAP_FAILED)
-		dax_die("mmap: %s", strerror(errno));
+	failure = dax_shared(sizeof(*failure));
 	failure->at = at;
 	if (mkdir(FAILURE, 0700) && errno != EEXIST)
 		dax_die(FAILURE ": %s", strerror(errno));
@@ -547,18 +532,6 @@ static int failure_happens(struct failure *failure)
 	return dax_poison(failure->at, NULL);
 }
 
-static pid_t failure_start(int (*fn)(struct failure *failure),
-			   struct failure *failure)
-{
-	pid_t pid = fork();
-
-	if (pid < 0)
-		dax_die("fork: %s", strerror(errno));
-	if (!pid)
-		_exit(fn(failure));
-	return pid;
-}
-
 TEST_F(dax, nobody_comes_to_share)
 {
 	pid_t holder, victim, sharer;
@@ -582,32 +555,31 @@ TEST_F(dax, nobody_comes_to_share)
 	ASSERT_EQ(dax_block(fd, 0), dax_block(clone, 0));
 
 	failure = failure_prepare(a + 77 * SZ_4K);
-	holder = failure_start(failure_hold, failure);
-	while (!failure->ready && !dax_stall_ended(holder))
+	holder = dax_spawn(failure_hold(failure));
+	while (!failure->ready && !dax_ended(holder))
 		usleep(1000);
 	EXPECT_TRUE(failure->ready);
-	victim = failure_start(failure_happens, failure);
-	while (!failure->held && !dax_stall_ended(victim))
+	victim = dax_spawn(failure_happens(failure));
+	while (!failure->held && !dax_ended(victim))
 		usleep(1000);
 	held = failure->held;
 	if (held) {
 		sharer = dax_stall_touch(b + 77 * SZ_4K, false, 0);
-		while (!dax_stall_ended(sharer) &&
-		       !dax_stall_sleeps_in(sharer, "dax_"))
+		while (!dax_ended(sharer) && !dax_sleeps_in(sharer, "dax_"))
 			usleep(1000);
-		EXPECT_FALSE(dax_stall_ended(sharer)) {
+		EXPECT_FALSE(dax_ended(sharer)) {
 			TH_LOG("the page became shared under memory failure");
 			/* This kernel is at its end: let it be read. */
 			sleep(1);
 		}
 		failure->go_on = true;
-		EXPECT_EQ(0, dax_stall_join(sharer));
+		EXPECT_EQ(0, dax_wait(sharer));
 	} else {
 		/* If no event came, it still waits for one. */
 		kill(holder, SIGKILL);
 	}
-	EXPECT_EQ(SIGBUS, dax_stall_join(victim));
-	dax_stall_join(holder);
+	EXPECT_EQ(SIGBUS, dax_wait(victim));
+	dax_wait(holder);
 	failure_forget(failure);
 	if (!held)
 		SKIP(return, "memory failure did not let others run");
@@ -616,9 +588,8 @@ TEST_F(dax, nobody_comes_to_share)
 }
 
 /* With one, both files are found. (M6) */
-static int poison_clone(void *arg)
+static int poison_clone(const int *fd)
 {
-	int *fd = arg;
 	char *a = dax_map(fd[0], 0, SZ_2M), *b = dax_map(fd[1], 0, SZ_2M);
 
 	dax_peek(a);
@@ -636,7 +607,7 @@ TEST_F(dax, shared_with_reverse_map)
 	NEED(poison_fs(reverse_map));
 	fd[0] = dax_file(SZ_2M, WRITTEN);
 	fd[1] = dax_clone(fd[0], "clone");
-	EXPECT_EQ(SIGBUS, dax_child(poison_clone, fd));
+	EXPECT_EQ(SIGBUS, dax_wait(dax_spawn(poison_clone(fd))));
 }
 
 /*
@@ -696,7 +667,7 @@ TEST_F(dax, against_truncate)
  * the memory away from who maps it, and shuts down; it can be unmounted, and the
  * device be had back. (M15, M10)
  */
-static int unbind(void *driver)
+static int unbind(const struct dax_driver *driver)
 {
 	dax_unbind(driver);
 	return 0;
@@ -718,7 +689,7 @@ TEST_F(dax, device_goes)
 	/* We are told of it at once, too, but not by an access of ours. */
 	signal(SIGBUS, SIG_IGN);
 	ASSERT_EQ(0, dax_sh("dmesg -C"));
-	ASSERT_EQ(0, dax_child(unbind, &driver));
+	ASSERT_EQ(0, dax_wait(dax_spawn(unbind(&driver))));
 	EXPECT_EQ(SIGBUS, dax_touch_signal(p, false, NULL));
 	EXPECT_EQ(SIGBUS, dax_touch_signal(p + SZ_4K, true, NULL));
 	dax_unmap(p, SZ_2M);

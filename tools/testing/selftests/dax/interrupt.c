@@ -24,9 +24,7 @@ FIXTURE(interrupt) {
 
 FIXTURE_SETUP(interrupt)
 {
-	if (!getenv("DAX_DIR"))
-		SKIP(return, "DAX_DIR names no DAX mount: use run_dax_tests.sh");
-	dax_enter();
+	DAX_SETUP();
 }
 
 /* A test that failed leaves a device that nobody could unmount. */
@@ -104,48 +102,19 @@ static int cut_by_truncate(int fd)
 
 static int cut_by_punch(int fd)
 {
-	return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-			 SZ_2M);
+	return fallocate(fd, PUNCH_HOLE, 0, SZ_2M);
 }
 
 static void ignore(int sig)
 {
 }
 
-/* A child that cuts; its exit status is the errno. */
-static pid_t start_cut(int (*cut)(int fd), int fd, int sa_flags)
+static int do_cut(int (*cut)(int fd), int fd, int sa_flags)
 {
 	struct sigaction action = { .sa_handler = ignore, .sa_flags = sa_flags };
-	pid_t pid = fork();
 
-	if (pid < 0)
-		dax_die("fork: %s", strerror(errno));
-	if (pid)
-		return pid;
 	sigaction(SIGUSR1, &action, NULL);
-	_exit(cut(fd) ? errno : 0);
-}
-
-/* In a system call, and asleep so that a signal can wake it. */
-static bool waits_in(pid_t pid, long nr)
-{
-	char path[64], state = 0;
-	long now = -1;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	file = fopen(path, "r");
-	if (file && fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
-		state = 0;
-	if (file)
-		fclose(file);
-	snprintf(path, sizeof(path), "/proc/%d/syscall", pid);
-	file = fopen(path, "r");
-	if (file && fscanf(file, "%ld", &now) != 1)
-		now = -1;
-	if (file)
-		fclose(file);
-	return state == 'S' && now == nr;
+	return cut(fd) ? errno : 0;
 }
 
 static const char *no_syscall_file(void)
@@ -155,10 +124,11 @@ static const char *no_syscall_file(void)
 	return NULL;
 }
 
+/* In a system call, and asleep so that a signal can wake it. */
 static bool wait_for_wait(pid_t pid, long nr)
 {
 	for (int i = 0; i < DAX_STALL_SECONDS * 100; i++) {
-		if (waits_in(pid, nr))
+		if (dax_state(pid) == 'S' && dax_syscall(pid) == nr)
 			return true;
 		usleep(10000);
 	}
@@ -182,10 +152,10 @@ static void signalled(struct __test_metadata *_metadata, const struct cut *cut,
 
 	NEED(no_syscall_file());
 	NEED(pin_page(&pinned));
-	pid = start_cut(cut->fn, pinned.fd, 0);
+	pid = dax_spawn(do_cut(cut->fn, pinned.fd, 0));
 	EXPECT_TRUE(wait_for_wait(pid, cut->nr));
 	kill(pid, sig);
-	EXPECT_EQ(want, dax_stall_join(pid));
+	EXPECT_EQ(want, dax_wait(pid));
 	expect_untouched(_metadata, &pinned);
 	let_go(_metadata, &pinned);
 	expect_untouched(_metadata, &pinned);
@@ -223,16 +193,16 @@ TEST_F(interrupt, truncate_restarts)
 
 	NEED(no_syscall_file());
 	NEED(pin_page(&pinned));
-	pid = start_cut(cut_by_truncate, pinned.fd, SA_RESTART);
+	pid = dax_spawn(do_cut(cut_by_truncate, pinned.fd, SA_RESTART));
 	EXPECT_TRUE(wait_for_wait(pid, __NR_ftruncate));
 	kill(pid, SIGUSR1);
 	usleep(100000);
 	EXPECT_TRUE(wait_for_wait(pid, __NR_ftruncate));
-	EXPECT_FALSE(dax_stall_ended(pid));
+	EXPECT_FALSE(dax_ended(pid));
 	ASSERT_EQ(0, fstat(pinned.fd, &st));
 	EXPECT_EQ(SZ_2M, st.st_size);
 	let_go(_metadata, &pinned);
-	EXPECT_EQ(0, dax_stall_join(pid));
+	EXPECT_EQ(0, dax_wait(pid));
 	ASSERT_EQ(0, fstat(pinned.fd, &st));
 	EXPECT_EQ(0, st.st_size);
 	close(pinned.source);
@@ -268,13 +238,13 @@ static void killed_in_queue(struct __test_metadata *_metadata, bool huge)
 	kill(holder, SIGKILL);
 	/* Neither the one who waits nor the one who holds can be ended. */
 	usleep(200000);
-	EXPECT_FALSE(dax_stall_ended(killed));
-	EXPECT_FALSE(dax_stall_ended(holder));
+	EXPECT_FALSE(dax_ended(killed));
+	EXPECT_FALSE(dax_ended(holder));
 	dax_resume();
-	EXPECT_EQ(128 + SIGKILL, dax_stall_join(killed));
-	EXPECT_EQ(128 + SIGKILL, dax_stall_join(holder));
-	EXPECT_EQ(0, dax_stall_join(others[0]));
-	EXPECT_EQ(0, dax_stall_join(others[1]));
+	EXPECT_EQ(128 + SIGKILL, dax_wait(killed));
+	EXPECT_EQ(128 + SIGKILL, dax_wait(holder));
+	EXPECT_EQ(0, dax_wait(others[0]));
+	EXPECT_EQ(0, dax_wait(others[1]));
 	EXPECT_BYTES(FILL, p, SZ_2M);
 	EXPECT_MAPPED(huge ? "2M" : "4K", p + SZ_4K);
 	dax_poke(p + SZ_4K, 'w');
@@ -313,10 +283,10 @@ TEST_F(interrupt, killed_in_promotion)
 	EXPECT_EQ(1, PROMOTE("try"));
 	kill(killed, SIGKILL);
 	usleep(200000);
-	EXPECT_FALSE(dax_stall_ended(killed));
+	EXPECT_FALSE(dax_ended(killed));
 	dax_resume();
-	EXPECT_EQ(0, dax_stall_join(holder));
-	EXPECT_EQ(128 + SIGKILL, dax_stall_join(killed));
+	EXPECT_EQ(0, dax_wait(holder));
+	EXPECT_EQ(128 + SIGKILL, dax_wait(killed));
 	EXPECT_EQ(PROMOTE("replace"), PROMOTE("done") + PROMOTE("rollback"));
 	dax_poke(p, 'w');
 	EXPECT_MAPPED("2M", p);

@@ -312,8 +312,7 @@ static void stale_blocks(struct __test_metadata *_metadata, size_t shift,
 	char *p;
 
 	leave_stale_blocks();
-	p = dax_map_shifted(dax_file(len, layout), 0, len,
-			    PROT_READ | PROT_WRITE, MAP_SHARED, shift);
+	p = dax_map_by(dax_file(len, layout), len, shift);
 	for (size_t off = 0; off < len; off += SZ_2M / 4) {
 		dax_poke(p + off + 99, 'w');
 		ASSERT_BYTES(0, p + off, 99);
@@ -367,8 +366,7 @@ TEST_F(dax, two_on_a_fresh_page)
 	unsigned int rounds = dax_scale(100);
 	struct pair pair = {};
 
-	pair.p = dax_map_shifted(dax_file(SZ_2M, HOLE), 0, SZ_2M,
-				 PROT_READ | PROT_WRITE, MAP_SHARED, SZ_4K);
+	pair.p = dax_map_small(dax_file(SZ_2M, HOLE), SZ_2M);
 	for (unsigned int i = 0; i < rounds; i++) {
 		pair.at = i % PAGES_2M * SZ_4K;
 		dax_gang(2, store_own_byte, &pair);

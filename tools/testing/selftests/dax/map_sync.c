@@ -42,14 +42,14 @@ TEST_F(dax, first_write_syncs)
 	dax_trace(fd, NULL);
 	dax_poke(p, 'w');
 	EXPECT_EQ(1, need_sync(variant->done));
-	EXPECT_EQ(1, dax_count("dax_insert_pfn_mkwrite", "%s", ""));
+	EXPECT_EQ(1, dax_count_all("dax_insert_pfn_mkwrite"));
 	EXPECT_MAPPED(variant->mapped, p);
 	EXPECT_EQ('w', dax_peek(p));
 
 	/* The rest of it needs no fault any more. */
 	dax_trace_clear();
 	dax_poke(p + variant->size - 1, 'w');
-	EXPECT_EQ(0, dax_count(variant->done, "%s", ""));
+	EXPECT_EQ(0, dax_count_all(variant->done));
 }
 
 /* The blocks are known to the media now: nothing to sync a second time. */
@@ -65,7 +65,7 @@ TEST_F(dax, second_write_does_not)
 	dax_trace_clear();
 	dax_poke(p, 'x');
 	EXPECT_EQ(0, need_sync(variant->done));
-	EXPECT_EQ(1, dax_count(variant->done, "%s", ""));
+	EXPECT_EQ(1, dax_count_all(variant->done));
 	EXPECT_MAPPED(variant->mapped, p);
 	EXPECT_EQ('x', dax_peek(p));
 }
@@ -81,7 +81,7 @@ TEST_F(dax, the_fault_has_synced)
 	dax_trace(fd, NULL);
 	dax_poke(p, 'x');
 	EXPECT_EQ(0, need_sync(variant->done));
-	EXPECT_EQ(1, dax_count(variant->done, "%s", ""));
+	EXPECT_EQ(1, dax_count_all(variant->done));
 	EXPECT_MAPPED(variant->mapped, p);
 }
 
@@ -112,7 +112,7 @@ TEST_F(dax, read_does_not)
 	dax_trace(fd, NULL);
 	dax_peek(p);
 	EXPECT_EQ(0, need_sync(variant->done));
-	EXPECT_EQ(1, dax_count(variant->done, "%s", ""));
+	EXPECT_EQ(1, dax_count_all(variant->done));
 	dax_poke(p, 'w');
 	EXPECT_EQ(1, need_sync(variant->done));
 	EXPECT_EQ('w', dax_peek(p));
@@ -146,7 +146,7 @@ TEST_F(dax, fsync_flushes)
 	dax_trace_clear();
 	dax_poke(p, 'x');
 	ASSERT_EQ(0, syncfs(fd));
-	EXPECT_EQ(1, dax_count("dax_writeback_one", "%s", ""));
+	EXPECT_EQ(1, dax_count_all("dax_writeback_one"));
 }
 
 /* Store right after the fault's own sync, then syncfs. (F12) */
@@ -159,7 +159,7 @@ TEST_F(dax, syncfs_flushes)
 	dax_poke(p, 'w');
 	dax_trace_clear();
 	ASSERT_EQ(0, syncfs(fd));
-	EXPECT_EQ(1, dax_count("dax_writeback_one", "%s", ""));
+	EXPECT_EQ(1, dax_count_all("dax_writeback_one"));
 }
 
 TEST_F(dax, private_is_no_business_of_it)

@@ -75,9 +75,7 @@ FIXTURE(ndctl) {
 
 FIXTURE_SETUP(ndctl)
 {
-	if (!getenv("DAX_DIR"))
-		SKIP(return, "DAX_DIR names no DAX mount: use run_dax_tests.sh");
-	dax_enter();
+	DAX_SETUP();
 }
 
 /* The other tests want the device as it was. */

@@ -63,7 +63,7 @@ TEST_F(dax, nothing_dirty)
 	dax_peek(p);
 	dax_poke(p, 'w');
 	dax_fsync(fd);
-	EXPECT_EQ(0, dax_count("dax_writeback_one", "%s", ""));
+	EXPECT_EQ(0, dax_count_all("dax_writeback_one"));
 }
 
 /* Stores to the file are seen until the page is private. */
@@ -142,15 +142,14 @@ TEST_F(dax, survives_punch)
 
 	dax_poke(p + SZ_4K, 'w');
 	dax_poke(p + SZ_2M, 'x');
-	dax_falloc(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-		   8 * SZ_4K, 8 * SZ_4K);
+	dax_punch_hole(fd, 8 * SZ_4K, 8 * SZ_4K);
 	EXPECT_EQ('w', dax_peek(p + SZ_4K));
 	EXPECT_EQ('x', dax_peek(p + SZ_2M));
 	EXPECT_EQ(0, dax_peek(p + 8 * SZ_4K));
 	dax_falloc(fd, FALLOC_FL_ZERO_RANGE, SZ_2M + 8 * SZ_4K, 8 * SZ_4K);
 	EXPECT_EQ('w', dax_peek(p + SZ_4K));
 	EXPECT_EQ('x', dax_peek(p + SZ_2M));
-	dax_falloc(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, SZ_2M);
+	dax_punch_hole(fd, 0, SZ_2M);
 	EXPECT_EQ('w', dax_peek(p + SZ_4K));
 	EXPECT_EQ(0, dax_peek(p));
 }
@@ -181,8 +180,7 @@ static void *punch_and_reuse(void *arg)
 	struct copy_race *race = arg;
 
 	while (!race->stop) {
-		dax_falloc(race->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			   0, 4 * SZ_4K);
+		dax_punch_hole(race->fd, 0, 4 * SZ_4K);
 		dax_fsync(race->fd);
 		dax_fill(race->other, 0, 4 * SZ_4K, 'X');
 		dax_truncate(race->other, 0);

@@ -12,11 +12,9 @@
 
 #include "dax_harness.h"
 
-#define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
-
 #define FALLBACK(why)	dax_count("dax_fault_fallback", "order 9, reason %s", why)
 #define ALL_FALLBACKS()	dax_count("dax_fault_fallback", "order %s", "9")
-#define FLUSHES()	dax_count("dax_writeback_one", "%s", "")
+#define FLUSHES()	dax_count_all("dax_writeback_one")
 #define FLUSHED(page, nr) \
 	dax_count("dax_writeback_one", "pgoff 0x%x, pglen 0x%lx", page, nr)
 
@@ -77,7 +75,7 @@ static void touch_block(struct tally *tally, char *p, size_t block, bool write)
 			tally->wrong += get(p + off) != tag(off);
 	}
 	tally->huge_faults += HUGE_FAULTS();
-	tally->small_faults += dax_count("dax_pte_fault_done", "%s", "");
+	tally->small_faults += dax_count_all("dax_pte_fault_done");
 }
 
 /* All of it through the older mapping, which is to take no fault for that. */
@@ -91,7 +89,7 @@ static void check_block(struct tally *tally, char *p, size_t block, bool wrote)
 			put(p + off + 16, off);
 	}
 	tally->huge_faults += HUGE_FAULTS();
-	tally->small_faults += dax_count("dax_pte_fault_done", "%s", "");
+	tally->small_faults += dax_count_all("dax_pte_fault_done");
 }
 
 static void off_colour_then_aligned(struct __test_metadata *_metadata,
@@ -209,7 +207,7 @@ TEST_F(dax, zero_pages_time_and_again)
 		for (size_t off = 0; off < SZ_2M; off += SZ_4K)
 			dax_poke(huge + off + 8, 'y');
 		ASSERT_EQ(0, others(small, 8, 'y'));
-		dax_falloc(fd, PUNCH, 0, SZ_2M);
+		dax_punch_hole(fd, 0, SZ_2M);
 		ASSERT_EQ(0, others(small, 8, 0));
 		dax_falloc(fd, 0, 0, SZ_2M);
 	}
@@ -370,7 +368,7 @@ TEST_F(dax, dirty_by_old_ptes)
 
 	dax_trace_clear();
 	dax_poke(small + 170 * SZ_4K, 'b');
-	EXPECT_EQ(0, dax_count("dax_pte_fault", "%s", ""));
+	EXPECT_EQ(0, dax_count_all("dax_pte_fault"));
 	dax_msync(huge + 400 * SZ_4K, SZ_4K);
 	EXPECT_EQ(1, FLUSHED(0, PAGES_2M));
 	EXPECT_EQ(1, FLUSHES());
@@ -434,7 +432,7 @@ TEST_F(dax, punch_of_promoted)
 	dax_poke(huge + 4 * SZ_4K, 'h');
 	ASSERT_MAPPED("2M", huge);
 	dax_trace(fd, NULL);
-	dax_falloc(fd, PUNCH, 100 * SZ_4K, SZ_4K);
+	dax_punch_hole(fd, 100 * SZ_4K, SZ_4K);
 	EXPECT_EQ(1, dax_count("dax_delete_entry", "pgoff 0x0, order 9, kind mapped"));
 	EXPECT_MAPPED("none", huge);
 	EXPECT_MAPPED("none", small + 3 * SZ_4K);
@@ -505,7 +503,7 @@ static void expect_fragmented(struct __test_metadata *_metadata, int fd,
 	EXPECT_EQ(PROMOTE("try"), FALLBACK("fragmented"));
 	EXPECT_EQ(PROMOTE("try"), ALL_FALLBACKS());
 	EXPECT_MAPPED("4K", huge + 300 * SZ_4K);
-	EXPECT_EQ(0, dax_count("dax_delete_entry", "%s", ""));
+	EXPECT_EQ(0, dax_count_all("dax_delete_entry"));
 	EXPECT_EQ(0, dax_looks_different(&view, small));
 
 	/* A page table is there now: no other page is tried again. */
@@ -631,7 +629,7 @@ TEST_F(dax, switched_off)
 	dax_poke(huge + SZ_4K, 'h');
 	ONCE_OR_TWICE(FALLBACK("small-entries"));
 	EXPECT_EQ(FALLBACK("small-entries"), ALL_FALLBACKS());
-	EXPECT_EQ(0, dax_count("dax_promote_entry", "%s", ""));
+	EXPECT_EQ(0, dax_count_all("dax_promote_entry"));
 	EXPECT_MAPPED("4K", huge + SZ_4K);
 
 	ASSERT_EQ(NULL, dax_policy("fault"));
@@ -688,8 +686,7 @@ TEST_F(dax, no_try_for_nothing)
 	small = dax_map_small(fd, 2 * SZ_2M);
 	dax_poke(small + SZ_2M, 's');
 	dax_trace(fd, NULL);
-	p = dax_map_shifted(fd, 0, 2 * SZ_2M, PROT_READ | PROT_WRITE,
-			    MAP_SHARED, 8 * SZ_4K);
+	p = dax_map_by(fd, 2 * SZ_2M, 8 * SZ_4K);
 	dax_poke(p + SZ_2M, 'x');
 	p = dax_map(fd, SZ_4K, 2 * SZ_2M - 2 * SZ_4K);
 	dax_poke(p, 'x');
@@ -697,7 +694,7 @@ TEST_F(dax, no_try_for_nothing)
 	p = dax_map_private(fd, 0, 2 * SZ_2M);
 	dax_poke(p + SZ_2M + 100 * SZ_4K, 'x');
 	EXPECT_EQ(FILL, dax_peek(small + SZ_2M + 100 * SZ_4K));
-	EXPECT_EQ(0, dax_count("dax_promote_entry", "%s", ""));
+	EXPECT_EQ(0, dax_count_all("dax_promote_entry"));
 }
 
 /* A private mapping may be huge as long as it is only read. */
@@ -738,7 +735,7 @@ TEST_F(dax, map_sync)
 			    MAP_SHARED_VALIDATE | MAP_SYNC, 0);
 	dax_poke(p, 'w');
 	EXPECT_EQ(1, PROMOTED(2, 1, 1, 1));
-	EXPECT_EQ(1, dax_count("dax_insert_pfn_mkwrite", "%s", ""));
+	EXPECT_EQ(1, dax_count_all("dax_insert_pfn_mkwrite"));
 	EXPECT_MAPPED("2M", p);
 	EXPECT_EQ('s', dax_peek(p + 3 * SZ_4K));
 	dax_poke(p + 400 * SZ_4K, 'x');

@@ -6,9 +6,7 @@
  */
 #include "dax_harness.h"
 
-#define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
-
-#define FLUSHES()	dax_count("dax_writeback_one", "%s", "")
+#define FLUSHES()	dax_count_all("dax_writeback_one")
 #define FALLBACK(why)	dax_count("dax_fault_fallback", "order 9, reason %s", why)
 /* mm asks for 1 GiB, too, where a mapping is the first one in it. */
 #define ALL_FALLBACKS()	dax_count("dax_fault_fallback", "order %s", "9")
@@ -193,7 +191,7 @@ static void make(const struct mix *mix, int fd, char *small)
 			else if (doing == STORE)
 				dax_poke(small + at + 1, 'a' + page % 26);
 			else
-				dax_falloc(fd, PUNCH, at, SZ_4K);
+				dax_punch_hole(fd, at, SZ_4K);
 		}
 	}
 }
@@ -241,8 +239,8 @@ static void expect_promoted(struct __test_metadata *_metadata,
 	EXPECT_EQ(1, PROMOTE("replace"));
 	EXPECT_EQ(1, PROMOTE("done"));
 	EXPECT_EQ(0, ALL_FALLBACKS());
-	EXPECT_EQ(0, dax_count("dax_pte_fault", "%s", ""));
-	EXPECT_EQ(1, dax_count("dax_pmd_fault", "%s", ""));
+	EXPECT_EQ(0, dax_count_all("dax_pte_fault"));
+	EXPECT_EQ(1, dax_count_all("dax_pmd_fault"));
 }
 
 static void expect_rolled_back(struct __test_metadata *_metadata)

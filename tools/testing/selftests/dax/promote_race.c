@@ -17,8 +17,6 @@
 
 #include "dax_harness.h"
 
-#define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
-
 #define STORES		16
 #define STORE_PAGE(i)	(3 + 31 * (i))
 #define SPARE_PAGE	(PAGES_2M - 1)	/* the one that is punched */
@@ -213,8 +211,10 @@ static void one_round(struct race *race, unsigned int round)
 	wait_for_rivals(race, before);
 }
 
-static void rival(struct race *race, unsigned int id, rival_fn run)
+static int rival(struct race *race, unsigned int id, rival_fn run)
 {
+	/* It would go on after a test that has given up. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (; !race->stop; race->laps[id]++) {
 		if (race->hold) {
 			race->held[id] = true;
@@ -224,24 +224,14 @@ static void rival(struct race *race, unsigned int id, rival_fn run)
 		}
 		run(race, race->laps[id]);
 	}
+	return 0;
 }
 
 /* A process of its own shares neither the mmap lock nor the TLB with us. */
 static pid_t start_rival(struct race *race, unsigned int id, rival_fn run)
 {
-	pid_t pid;
-
 	race->running[id] = true;
-	pid = fork();
-	if (pid < 0)
-		dax_die("fork: %s", strerror(errno));
-	if (!pid) {
-		/* It would go on after a test that has given up. */
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		rival(race, id, run);
-		_exit(0);
-	}
-	return pid;
+	return dax_spawn(rival(race, id, run));
 }
 
 static void hold_rivals(struct race *race, const struct load *load)
@@ -273,7 +263,7 @@ static bool make_small(struct race *race)
 {
 	off_t spare = race->range + SPARE_PAGE * SZ_4K;
 
-	dax_falloc(race->fd, PUNCH, spare, SZ_4K);
+	dax_punch_hole(race->fd, spare, SZ_4K);
 	dax_fsync(race->fd);
 	dax_fill(race->fd, spare, SZ_4K, FILL);
 	dax_fsync(race->fd);
@@ -291,8 +281,7 @@ static struct race *start_race(const struct load *load)
 {
 	struct race *race;
 
-	race = mmap(NULL, sizeof(*race), PROT_READ | PROT_WRITE,
-		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	race = dax_shared(sizeof(*race));
 	if (load->rolls_back)
 		race->fd = dax_file(SZ_2M, PREALLOC);
 	else
@@ -333,7 +322,7 @@ TEST_F(dax, every_store_is_flushed)
 	race->stop = true;
 	for (int id = 0; id < 2; id++)
 		if (load->rival[id])
-			waitpid(pid[id], NULL, 0);
+			dax_wait(pid[id]);
 	take_stock(&out);
 	dax_note("%u msyncs of %u stores, %u stores not flushed", out.rounds,
 		 out.stores, out.missed);
@@ -373,29 +362,29 @@ TEST_F(dax, clean_after_the_race)
 		for (int j = 0; j < 4; j++)
 			one_round(race, i + j);
 		race->stop = true;
-		waitpid(pid, NULL, 0);
+		dax_wait(pid);
 
 		dax_msync(race->small, SZ_2M);
 		dax_trace_clear();
 		dax_msync(race->small, SZ_2M);
-		ASSERT_EQ(0, dax_count("dax_writeback_one", "%s", ""));
+		ASSERT_EQ(0, dax_count_all("dax_writeback_one"));
 		dax_poke(store, i);
-		ASSERT_LE(1, dax_count("dax_pte_fault", "%s", ""));
+		ASSERT_LE(1, dax_count_all("dax_pte_fault"));
 		dax_msync(race->small, SZ_2M);
-		ASSERT_EQ(1, dax_count("dax_writeback_one", "%s", ""));
+		ASSERT_EQ(1, dax_count_all("dax_writeback_one"));
 		if (load->rolls_back)
 			continue;
 		dax_trace_clear();
 		fresh_map(race);
 		dax_poke(race->huge, i);
 		dax_msync(race->small, SZ_2M);
-		ASSERT_EQ(1, dax_count("dax_writeback_one", "%s", ""));
+		ASSERT_EQ(1, dax_count_all("dax_writeback_one"));
 		dax_trace_clear();
 		dax_poke(race->huge, i);
-		ASSERT_LE(1, dax_count("dax_pte_fault", "%s", "") +
-			     dax_count("dax_pmd_fault", "%s", ""));
+		ASSERT_LE(1, dax_count_all("dax_pte_fault") +
+			     dax_count_all("dax_pmd_fault"));
 		dax_msync(race->small, SZ_2M);
-		ASSERT_EQ(1, dax_count("dax_writeback_one", "%s", ""));
+		ASSERT_EQ(1, dax_count_all("dax_writeback_one"));
 	}
 }
 

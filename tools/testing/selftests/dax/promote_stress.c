@@ -331,7 +331,7 @@ static void zero_some(struct worker *w, int mode)
 
 static void op_punch(struct worker *w)
 {
-	zero_some(w, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
+	zero_some(w, PUNCH_HOLE);
 }
 
 static void op_zero(struct worker *w)
@@ -349,8 +349,7 @@ static void op_renew(struct worker *w)
 	size_t off = block * SZ_2M;
 
 	lock_chunks(w, block * PER_BLOCK, (block + 1) * PER_BLOCK);
-	dax_falloc(w->stress->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-		   off, SZ_2M);
+	dax_punch_hole(w->stress->fd, off, SZ_2M);
 	if (pick(w, 4))
 		dax_falloc(w->stress->fd, FALLOC_FL_KEEP_SIZE, off, SZ_2M);
 	memset(w->stress->model + off, 0, SZ_2M);
@@ -455,20 +454,16 @@ static void work_in_processes(struct __test_metadata *_metadata,
 			      struct worker *workers)
 {
 	pid_t pid[WORKERS];
-	int status;
 
 	for (unsigned int id = 0; id < WORKERS; id++) {
-		pid[id] = fork();
-		ASSERT_LE(0, pid[id]);
+		pid[id] = dax_fork_process();
 		if (!pid[id]) {
 			work(id, workers);
 			_exit(0);
 		}
 	}
-	for (unsigned int id = 0; id < WORKERS; id++) {
-		ASSERT_EQ(pid[id], waitpid(pid[id], &status, 0));
-		EXPECT_EQ(0, status);
-	}
+	for (unsigned int id = 0; id < WORKERS; id++)
+		EXPECT_EQ(0, dax_wait(pid[id]));
 }
 
 /* Which pages of a view are mapped: the others are no different from a new one. */
@@ -556,24 +551,14 @@ static unsigned int seed(void)
 	return env ? strtoul(env, NULL, 0) : 20261125;
 }
 
-static void *shared_memory(size_t len)
-{
-	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
-		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	if (p == MAP_FAILED)
-		dax_die("no memory");
-	return p;
-}
-
 static struct stress *set_up(const struct load *load, struct worker *workers)
 {
-	struct stress *stress = shared_memory(sizeof(*stress));
+	struct stress *stress = dax_shared(sizeof(*stress));
 	pthread_rwlockattr_t attr;
 
 	stress->load = load;
 	stress->seed = seed();
-	stress->model = shared_memory(LEN);
+	stress->model = dax_shared(LEN);
 	stress->fd = dax_file(LEN, PREALLOC);
 	stress->clone = dax_create("clone");
 	stress->huge = dax_map(stress->fd, 0, LEN);
@@ -604,7 +589,7 @@ TEST_F(dax, random_operations)
 	try = dax_promotions("try");
 	done = dax_promotions("done");
 	rollback = dax_promotions("rollback");
-	workers = shared_memory(WORKERS * sizeof(*workers));
+	workers = dax_shared(WORKERS * sizeof(*workers));
 	stress = set_up(load, workers);
 
 	for (unsigned int epoch = 0; epoch < EPOCHS; epoch++) {

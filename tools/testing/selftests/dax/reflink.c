@@ -13,8 +13,6 @@
 #include "dax_harness.h"
 #include "dax_stall.h"
 
-#define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
-
 FIXTURE_VARIANT(dax) {
 	size_t shift;	/* off colour gives 4 KiB faults */
 	const char *mapped;
@@ -22,12 +20,6 @@ FIXTURE_VARIANT(dax) {
 
 FIXTURE_VARIANT_ADD(dax, 4k) { .shift = SZ_4K, .mapped = "4K" };
 FIXTURE_VARIANT_ADD(dax, 2m) { .shift = 0, .mapped = "2M" };
-
-static char *map(int fd, size_t len, size_t shift)
-{
-	return dax_map_shifted(fd, 0, len, PROT_READ | PROT_WRITE, MAP_SHARED,
-			       shift);
-}
 
 TEST_F(dax, write_each_side)
 {
@@ -38,8 +30,8 @@ TEST_F(dax, write_each_side)
 	fd = dax_file(SZ_2M, WRITTEN);
 	clone = dax_clone(fd, "clone");
 	ASSERT_EQ(dax_block(fd, 0), dax_block(clone, 0));
-	a = map(fd, SZ_2M, variant->shift);
-	b = map(clone, SZ_2M, variant->shift);
+	a = dax_map_by(fd, SZ_2M, variant->shift);
+	b = dax_map_by(clone, SZ_2M, variant->shift);
 	EXPECT_EQ(FILL, dax_peek(a));
 	EXPECT_EQ(FILL, dax_peek(b));
 	EXPECT_EQ(dax_pfn(a), dax_pfn(b));
@@ -97,12 +89,12 @@ TEST_F(dax, dirty_beside_shared)
 	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
 	clone = dax_file(SZ_2M, HOLE);
-	a = map(fd, SZ_2M, variant->shift);
+	a = dax_map_by(fd, SZ_2M, variant->shift);
 	dax_poke(a + SZ_4K, 'a');
 	dax_fsync(fd);
 	range.src_fd = fd;
 	ASSERT_EQ(0, ioctl(clone, FICLONERANGE, &range));
-	b = map(clone, SZ_2M, variant->shift);
+	b = dax_map_by(clone, SZ_2M, variant->shift);
 	EXPECT_EQ(FILL, dax_peek(b));
 
 	/* Far away: XFS copies its neighbours, too. */
@@ -122,8 +114,8 @@ TEST_F(dax, write_first)
 	NEED_XFS();
 	fd = dax_file(2 * SZ_2M, WRITTEN);
 	clone = dax_clone(fd, "clone");
-	a = map(fd, 2 * SZ_2M, variant->shift);
-	b = map(clone, 2 * SZ_2M, variant->shift);
+	a = dax_map_by(fd, 2 * SZ_2M, variant->shift);
+	b = dax_map_by(clone, 2 * SZ_2M, variant->shift);
 	for (size_t at = 0; at < 2 * SZ_2M; at += SZ_2M / 2) {
 		dax_poke(a + at + 5, 'a');
 		ASSERT_BYTES(FILL, a + at + 6, SZ_4K - 6);
@@ -139,11 +131,11 @@ TEST_F(dax, writable_before_clone)
 
 	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
-	a = map(fd, SZ_2M, variant->shift);
+	a = dax_map_by(fd, SZ_2M, variant->shift);
 	dax_poke(a, '1');
 	EXPECT_MAPPED(variant->mapped, a);
 	clone = dax_clone(fd, "clone");
-	b = map(clone, SZ_2M, variant->shift);
+	b = dax_map_by(clone, SZ_2M, variant->shift);
 	EXPECT_EQ('1', dax_peek(b));
 	dax_poke(a, '2');
 	EXPECT_EQ('1', dax_peek(b));
@@ -159,8 +151,8 @@ TEST_F(dax, pwrite_one_side)
 	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
 	clone = dax_clone(fd, "clone");
-	a = map(fd, SZ_2M, variant->shift);
-	b = map(clone, SZ_2M, variant->shift);
+	a = dax_map_by(fd, SZ_2M, variant->shift);
+	b = dax_map_by(clone, SZ_2M, variant->shift);
 	dax_peek(a);
 	dax_peek(b);
 	dax_fill(fd, 1000, 10, 'w');
@@ -181,8 +173,8 @@ TEST_F(dax, pwrite_many_pages)
 
 	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
-	a = map(fd, SZ_2M, variant->shift);
-	b = map(dax_clone(fd, "clone"), SZ_2M, variant->shift);
+	a = dax_map_by(fd, SZ_2M, variant->shift);
+	b = dax_map_by(dax_clone(fd, "clone"), SZ_2M, variant->shift);
 	EXPECT_BYTES(FILL, a, len);
 	EXPECT_BYTES(FILL, b, len);
 	dax_fill(fd, 0, len, 'w');
@@ -201,8 +193,8 @@ TEST_F(dax, short_pwrite_one_side)
 	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
 	clone = dax_clone(fd, "clone");
-	a = map(fd, SZ_2M, variant->shift);
-	b = map(clone, SZ_2M, variant->shift);
+	a = dax_map_by(fd, SZ_2M, variant->shift);
+	b = dax_map_by(clone, SZ_2M, variant->shift);
 	dax_peek(a);
 	memset(good, 'w', sizeof(good));
 	bad = mmap(NULL, SZ_1M, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -225,10 +217,10 @@ TEST_F(dax, punch_part_of_a_page)
 	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
 	clone = dax_clone(fd, "clone");
-	a = map(fd, SZ_2M, variant->shift);
-	b = map(clone, SZ_2M, variant->shift);
+	a = dax_map_by(fd, SZ_2M, variant->shift);
+	b = dax_map_by(clone, SZ_2M, variant->shift);
 	dax_peek(a + at);
-	dax_falloc(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, len);
+	dax_punch_hole(fd, at, len);
 	EXPECT_NE(dax_block(fd, at), dax_block(clone, at));
 	EXPECT_BYTES(FILL, a, at);
 	EXPECT_BYTES(0, a + at, len);
@@ -246,8 +238,8 @@ TEST_F(dax, truncate_one_side)
 	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
 	clone = dax_clone(fd, "clone");
-	a = map(fd, SZ_2M, variant->shift);
-	b = map(clone, SZ_2M, variant->shift);
+	a = dax_map_by(fd, SZ_2M, variant->shift);
+	b = dax_map_by(clone, SZ_2M, variant->shift);
 	dax_peek(a + end);
 	dax_truncate(fd, end);
 	dax_truncate(fd, SZ_2M);
@@ -265,8 +257,8 @@ TEST_F(dax, dirty_then_pwrite)
 	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
 	clone = dax_clone(fd, "clone");
-	a = map(fd, SZ_2M, variant->shift);
-	b = map(clone, SZ_2M, variant->shift);
+	a = dax_map_by(fd, SZ_2M, variant->shift);
+	b = dax_map_by(clone, SZ_2M, variant->shift);
 	for (int i = 0; i < 8; i++) {
 		dax_poke(a + i * SZ_4K, 'a' + i);
 		dax_fill(fd, i * SZ_4K + 10, 5, 'w');
@@ -353,10 +345,10 @@ TEST_F(dax, hole_beside_copied)
 	dax_fill(fd, 0, 24 * SZ_4K, 'a');
 	share_page(fd, 14 * SZ_4K, dax_create("other"));
 	dax_fill(fd, 14 * SZ_4K, 44, 'b');
-	dax_falloc(fd, PUNCH, 0, SZ_2M);
-	p = map(fd, 3 * SZ_2M, variant->shift);
+	dax_punch_hole(fd, 0, SZ_2M);
+	p = dax_map_by(fd, 3 * SZ_2M, variant->shift);
 	dax_poke(p + 222 * SZ_4K, 'c');
-	dax_falloc(fd, PUNCH, 3 * SZ_4K, 209 * SZ_4K);
+	dax_punch_hole(fd, 3 * SZ_4K, 209 * SZ_4K);
 	for (unsigned int i = 0; i < 212; i++)
 		found += !!dax_block(fd, i * SZ_4K);
 	EXPECT_EQ(0, found);
@@ -389,7 +381,7 @@ TEST_F(dax, store_beside_copied)
 	share_page(fd, SZ_4K, dax_create("other"));
 	dax_fill(fd, SZ_4K + 10, 10, 'c');
 	dax_fill(fd, 3 * SZ_4K + 50, 10, 'c');
-	p = map(fd, SZ_2M, variant->shift);
+	p = dax_map_by(fd, SZ_2M, variant->shift);
 	dax_poke(p + 5 * SZ_4K + 60, 'c');
 	EXPECT_BYTES(0, p, SZ_4K);
 	EXPECT_BYTES('w', p + SZ_4K, 10);
@@ -410,16 +402,16 @@ TEST_F(dax, flush_of_the_copy)
 	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
 	clone = dax_clone(fd, "clone");
-	a = map(fd, SZ_2M, variant->shift);
+	a = dax_map_by(fd, SZ_2M, variant->shift);
 	dax_trace(fd, "dax_writeback_one");
 	dax_poke(a, '1');
 	dax_fsync(fd);
-	EXPECT_EQ(1, dax_count("dax_writeback_one", "%s", ""));
+	EXPECT_EQ(1, dax_count_all("dax_writeback_one"));
 	dax_trace_clear();
 	ASSERT_EQ(0, ioctl(clone, FICLONE, fd));
 	dax_poke(a, '2');
 	dax_fsync(fd);
-	EXPECT_EQ(1, dax_count("dax_writeback_one", "%s", ""));
+	EXPECT_EQ(1, dax_count_all("dax_writeback_one"));
 }
 
 /* Many files over the same pages come and go. (D3) */
@@ -435,7 +427,7 @@ TEST_F(dax, many_clones)
 		fd[i] = dax_clone(fd[0], name);
 	}
 	for (int i = 0; i < 6; i++) {
-		p[i] = map(fd[i], SZ_2M, variant->shift);
+		p[i] = dax_map_by(fd[i], SZ_2M, variant->shift);
 		EXPECT_EQ(FILL, dax_peek(p[i] + SZ_2M - 1));
 	}
 	for (int i = 0; i < 6; i++)
@@ -464,8 +456,8 @@ TEST_F(dax, pinned_for_reading)
 	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
 	clone = dax_clone(fd, "clone");
-	a = map(fd, SZ_2M, variant->shift);
-	b = map(clone, SZ_2M, variant->shift);
+	a = dax_map_by(fd, SZ_2M, variant->shift);
+	b = dax_map_by(clone, SZ_2M, variant->shift);
 	EXPECT_EQ(FILL, dax_peek(a));
 	EXPECT_EQ(FILL, dax_peek(b));
 
@@ -502,24 +494,21 @@ TEST_F(dax, used_while_the_other_is_truncated)
 	for (int i = 0; i < 2; i++) {
 		fd[i] = open(path[i], O_RDWR);
 		ASSERT_LE(0, fd[i]);
-		p[i] = map(fd[i], SZ_2M, variant->shift);
+		p[i] = dax_map_by(fd[i], SZ_2M, variant->shift);
 		for (size_t at = 0; at < SZ_2M; at += SZ_4K)
 			dax_peek(p[i] + at);
 	}
 	ASSERT_EQ(0, pipe(pipe_fd));
 
 	dax_suspend();
-	pid = fork();
-	ASSERT_LE(0, pid);
-	if (!pid)
-		_exit(ftruncate(fd[0], 100) ? errno : 0);
-	while (!dax_stall_ended(pid) && !dax_stall_sleeps_in(pid, "xfs_buf"))
+	pid = dax_spawn(ftruncate(fd[0], 100) ? errno : 0);
+	while (!dax_ended(pid) && !dax_sleeps_in(pid, "xfs_buf"))
 		sched_yield();
-	EXPECT_FALSE(dax_stall_ended(pid));
+	EXPECT_FALSE(dax_ended(pid));
 	iov.iov_base = p[1] + 37 * SZ_4K;
 	EXPECT_EQ((ssize_t)SZ_4K, vmsplice(pipe_fd[1], &iov, 1, 0));
 	dax_resume();
-	EXPECT_EQ(0, dax_stall_join(pid));
+	EXPECT_EQ(0, dax_wait(pid));
 	EXPECT_EQ((ssize_t)SZ_4K, read(pipe_fd[0], buf, SZ_4K));
 	EXPECT_BYTES(FILL, buf, SZ_4K);
 	EXPECT_BYTES(FILL, p[1], SZ_2M);
@@ -549,21 +538,8 @@ static int copy_all(struct in_pipe *held)
 
 static int drop_clone(struct in_pipe *held)
 {
-	dax_falloc(held->clone, PUNCH, 0, SZ_2M);
+	dax_punch_hole(held->clone, 0, SZ_2M);
 	return 0;
-}
-
-static pid_t begin(int (*call)(struct in_pipe *held), struct in_pipe *held)
-{
-	pid_t pid;
-
-	fflush(NULL);
-	pid = fork();
-	if (pid < 0)
-		dax_die("fork: %s", strerror(errno));
-	if (!pid)
-		_exit(call(held));
-	return pid;
 }
 
 /* All that is free now, full of 'o'. */
@@ -609,7 +585,7 @@ static void part(struct __test_metadata *_metadata, struct in_pipe *held,
 	if (how != GOES) {
 		/* Whoever copies may be the one who has the pipe. */
 		held->by_write = how == WRITES;
-		EXPECT_EQ(0, dax_stall_ends(begin(copy_all, held)));
+		EXPECT_EQ(0, dax_stall_ends(dax_spawn(copy_all(held))));
 		EXPECT_EQ('a', dax_peek(held->p + SZ_1M));
 		return;
 	}
@@ -634,7 +610,7 @@ static void left_in_use(struct __test_metadata *_metadata, size_t shift,
 	NEED(dax_small_scratch());
 	held.fd = dax_file(SZ_2M, WRITTEN);
 	held.clone = dax_clone(held.fd, "clone");
-	held.p = map(held.fd, SZ_2M, shift);
+	held.p = dax_map_by(held.fd, SZ_2M, shift);
 	dax_peek(held.p + SZ_1M);
 	block = dax_block(held.fd, SZ_1M);
 	ASSERT_EQ(block, dax_block(held.clone, SZ_1M));
@@ -647,7 +623,7 @@ static void left_in_use(struct __test_metadata *_metadata, size_t shift,
 
 	part(_metadata, &held, how);
 	if (punch) {
-		pid = begin(drop_clone, &held);
+		pid = dax_spawn(drop_clone(&held));
 		/* It may wait for the page, or not. */
 		dax_stall_waits(pid);
 	} else {
@@ -717,7 +693,7 @@ static unsigned int wake_at(char *p, pid_t pid)
 	for (int i = 0; i < FUTEX_SECONDS * 100; i++) {
 		long woken = syscall(SYS_futex, p, FUTEX_WAKE, 1, NULL, NULL, 0);
 
-		if (woken || dax_stall_ended(pid))
+		if (woken || dax_ended(pid))
 			return woken;
 		usleep(10000);
 	}
@@ -731,13 +707,9 @@ static void meet(struct __test_metadata *_metadata, char *p, char *other)
 
 	dax_peek(p);
 	dax_peek(other);
-	fflush(NULL);
-	pid = fork();
-	ASSERT_LE(0, pid);
-	if (!pid)
-		_exit(wait_at(other));
+	pid = dax_spawn(wait_at(other));
 	EXPECT_EQ(1, wake_at(p, pid));
-	EXPECT_EQ(0, dax_stall_join(pid));
+	EXPECT_EQ(0, dax_wait(pid));
 }
 
 static void store_word(int fd, off_t at)
@@ -758,9 +730,9 @@ TEST_F(dax, futex_after_clone_deleted)
 	store_word(fd, 0);
 	store_word(fd, 5 * SZ_4K);
 	clone = dax_clone(fd, "clone");
-	p = map(fd, SZ_2M, variant->shift);
-	other = map(fd, SZ_2M, variant->shift);
-	q = map(clone, SZ_2M, variant->shift);
+	p = dax_map_by(fd, SZ_2M, variant->shift);
+	other = dax_map_by(fd, SZ_2M, variant->shift);
+	q = dax_map_by(clone, SZ_2M, variant->shift);
 	EXPECT_EQ('w', dax_peek(p));
 	EXPECT_EQ('w', dax_peek(p + 5 * SZ_4K));
 	EXPECT_EQ('w', dax_peek(q));
@@ -785,9 +757,9 @@ TEST_F(dax, futex_after_truncate_of_clone)
 	fd = dax_file(SZ_2M, WRITTEN);
 	store_word(fd, 0);
 	clone = dax_clone(fd, "clone");
-	p = map(fd, SZ_2M, variant->shift);
-	other = map(fd, SZ_2M, variant->shift);
-	q = map(clone, SZ_2M, variant->shift);
+	p = dax_map_by(fd, SZ_2M, variant->shift);
+	other = dax_map_by(fd, SZ_2M, variant->shift);
+	q = dax_map_by(clone, SZ_2M, variant->shift);
 	EXPECT_EQ('w', dax_peek(q));
 	EXPECT_EQ('w', dax_peek(p));
 	dax_truncate(clone, 0);
@@ -803,10 +775,10 @@ TEST_F(dax, futex_after_copy)
 	fd = dax_file(SZ_2M, WRITTEN);
 	store_word(fd, 0);
 	clone = dax_clone(fd, "clone");
-	p = map(fd, SZ_2M, variant->shift);
-	other = map(fd, SZ_2M, variant->shift);
-	q = map(clone, SZ_2M, variant->shift);
-	theirs = map(clone, SZ_2M, variant->shift);
+	p = dax_map_by(fd, SZ_2M, variant->shift);
+	other = dax_map_by(fd, SZ_2M, variant->shift);
+	q = dax_map_by(clone, SZ_2M, variant->shift);
+	theirs = dax_map_by(clone, SZ_2M, variant->shift);
 	EXPECT_EQ('w', dax_peek(p));
 	EXPECT_EQ('w', dax_peek(q));
 	dax_poke(p + 8, 'a');
@@ -862,19 +834,6 @@ static int fault_on_held_cpu(struct answer *answer)
 	return dax_touch_signal(answer->at, false, NULL);
 }
 
-static pid_t fork_for(int (*fn)(struct answer *answer), struct answer *answer)
-{
-	pid_t pid;
-
-	fflush(NULL);
-	pid = fork();
-	if (pid < 0)
-		dax_die("fork: %s", strerror(errno));
-	if (!pid)
-		_exit(fn(answer));
-	return pid;
-}
-
 static const char *open_answer(struct answer *answer)
 {
 	cpu_set_t set;
@@ -920,31 +879,26 @@ static void told_not_shared(struct __test_metadata *_metadata, size_t shift,
 	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
 	clone = dax_create("clone");
-	a = map(fd, SZ_2M, shift);
-	answer = mmap(NULL, sizeof(*answer), PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, answer);
+	a = dax_map_by(fd, SZ_2M, shift);
+	answer = dax_shared(sizeof(*answer));
 	answer->at = a;
 	NEED(open_answer(answer));
 	ASSERT_EQ(0, system("dmesg -C"));
-	holder = fork_for(hold_cpu, answer);
-	while (!answer->ready && !dax_stall_ended(holder))
+	holder = dax_spawn(hold_cpu(answer));
+	while (!answer->ready && !dax_ended(holder))
 		usleep(1000);
-	victim = fork_for(fault_on_held_cpu, answer);
-	while (!answer->held && !dax_stall_ended(victim))
+	victim = dax_spawn(fault_on_held_cpu(answer));
+	while (!answer->held && !dax_ended(victim))
 		usleep(1000);
-	held = answer->held && !dax_stall_ended(victim);
+	held = answer->held && !dax_ended(victim);
 	if (held) {
 		/* The mapping is not in the fault's way; nor is the remap. */
-		pid_t pid = fork();
+		pid_t pid = dax_spawn(ioctl(clone, FICLONE, fd) ? errno : 0);
 
-		ASSERT_LE(0, pid);
-		if (!pid)
-			_exit(ioctl(clone, FICLONE, fd) ? errno : 0);
-		while (!dax_stall_ended(pid) && !dax_stall_waits(pid))
+		while (!dax_ended(pid) && !dax_stall_waits(pid))
 			usleep(1000);
-		if (dax_stall_ended(pid)) {
-			b = map(clone, SZ_2M, shift);
+		if (dax_ended(pid)) {
+			b = dax_map_by(clone, SZ_2M, shift);
 			EXPECT_EQ(FILL, dax_peek(b));
 		} else {
 			/* It is locked out, and all is well. */
@@ -956,12 +910,12 @@ static void told_not_shared(struct __test_metadata *_metadata, size_t shift,
 	answer->go_on = true;
 	EXPECT_EQ(0, dax_stall_ends(victim));
 	kill(holder, SIGKILL);
-	dax_stall_join(holder);
+	dax_wait(holder);
 	close_answer(answer);
 	if (!held)
 		SKIP(return, "the fault is not preempted: needs CONFIG_PREEMPT");
 
-	b = map(clone, SZ_2M, shift);
+	b = dax_map_by(clone, SZ_2M, shift);
 	EXPECT_EQ(FILL, dax_peek(a));
 	EXPECT_EQ(FILL, dax_peek(b));
 	EXPECT_EQ(dax_pfn(a), dax_pfn(b));
@@ -998,8 +952,8 @@ TEST_F(dax, clone_of_holes)
 	dax_falloc(fd, 0, 0, SZ_2M);
 	dax_fill(fd, SZ_4K, SZ_4K, 'w');
 	clone = dax_clone(fd, "clone");
-	a = map(fd, 2 * SZ_2M, variant->shift);
-	b = map(clone, 2 * SZ_2M, variant->shift);
+	a = dax_map_by(fd, 2 * SZ_2M, variant->shift);
+	b = dax_map_by(clone, 2 * SZ_2M, variant->shift);
 	EXPECT_EQ(0, dax_peek(a));
 	EXPECT_EQ('w', dax_peek(a + SZ_4K));
 	dax_poke(a, 'a');
@@ -1040,8 +994,8 @@ TEST_F(dax, both_sides_at_once)
 		struct pair pair = {};
 		int clone = dax_clone(fd, "clone");
 
-		pair.side[0] = map(fd, SZ_2M, variant->shift);
-		pair.side[1] = map(clone, SZ_2M, variant->shift);
+		pair.side[0] = dax_map_by(fd, SZ_2M, variant->shift);
+		pair.side[1] = dax_map_by(clone, SZ_2M, variant->shift);
 		dax_gang(4, store_all_pages, &pair);
 		for (unsigned int page = 0; page < 16; page++)
 			for (unsigned int id = 0; id < 4; id++) {
@@ -1094,12 +1048,11 @@ TEST_F(dax, clone_of_one_moment)
 		SKIP(return, "one extent is one moment");
 	fd = dax_file(SZ_2M, WRITTEN);
 	for (off_t off = SZ_4K; off < SZ_2M; off += 2 * SZ_4K)
-		dax_falloc(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off,
-			   SZ_4K);
+		dax_punch_hole(fd, off, SZ_4K);
 	dax_fill(fd, 0, sizeof(uint32_t), 0);
 	dax_fill(fd, last, sizeof(uint32_t), 0);
 	clone = dax_clone(fd, "clone");
-	p = map(fd, SZ_2M, variant->shift);
+	p = dax_map_by(fd, SZ_2M, variant->shift);
 	moment.first = (uint32_t *)p;
 	moment.last = (uint32_t *)(p + last);
 	thread = dax_thread(store_in_turn, &moment);
@@ -1128,11 +1081,10 @@ TEST_F(dax, unshare)
 	NEED_XFS();
 	fd = dax_file(2 * SZ_2M, WRITTEN);
 	dax_fill(fd, SZ_2M, SZ_2M, 'g');
-	dax_falloc(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 8 * SZ_4K,
-		   SZ_4K);
+	dax_punch_hole(fd, 8 * SZ_4K, SZ_4K);
 	clone = dax_clone(fd, "clone");
-	a = map(fd, 2 * SZ_2M, variant->shift);
-	b = map(clone, 2 * SZ_2M, variant->shift);
+	a = dax_map_by(fd, 2 * SZ_2M, variant->shift);
+	b = dax_map_by(clone, 2 * SZ_2M, variant->shift);
 	dax_peek(a);
 	dax_peek(b);
 	dax_falloc(fd, FALLOC_FL_UNSHARE_RANGE, 0, 2 * SZ_2M);
@@ -1162,8 +1114,8 @@ TEST_F(dax, unshare_odd_range)
 	for (size_t i = 0; i < 16; i++)
 		dax_fill(fd, i * SZ_4K, SZ_4K, 'A' + i);
 	clone = dax_clone(fd, "clone");
-	a = map(fd, SZ_2M, variant->shift);
-	b = map(clone, SZ_2M, variant->shift);
+	a = dax_map_by(fd, SZ_2M, variant->shift);
+	b = dax_map_by(clone, SZ_2M, variant->shift);
 	dax_peek(a + from);
 	dax_falloc(fd, FALLOC_FL_UNSHARE_RANGE, from, len);
 	EXPECT_EQ(dax_block(fd, 4 * SZ_4K), dax_block(clone, 4 * SZ_4K));
@@ -1204,7 +1156,7 @@ TEST_F(dax, unshare_across_segments)
 	int fd, clone;
 
 	NEED_XFS();
-	NEED(dax_scratch_device() ? NULL : "needs a second device");
+	NEED(dax_no_scratch());
 	for (unsigned int seg = 0; seg < mib / 3; seg++)
 		at += sprintf(at, "%u %u linear %s %u\n", seg * sectors, sectors,
 			      dax_scratch_device(), (seg ^ 1) * sectors);
@@ -1213,7 +1165,7 @@ TEST_F(dax, unshare_across_segments)
 	for (off_t off = 0; off < len; off += SZ_4K)
 		ASSERT_EQ(sizeof(off), pwrite(fd, &off, sizeof(off), off));
 	clone = dax_clone(fd, "clone");
-	dax_peek(map(clone, len, variant->shift));
+	dax_peek(dax_map_by(clone, len, variant->shift));
 	dax_falloc(clone, FALLOC_FL_UNSHARE_RANGE, 0, len);
 	EXPECT_NE(dax_block(fd, SZ_2M), dax_block(clone, SZ_2M));
 	EXPECT_EQ(0, wrong_pages(fd, len));
@@ -1248,8 +1200,8 @@ TEST_F(dax, dedupe_same)
 	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
 	other = dax_file(SZ_2M, WRITTEN);
-	a = map(fd, SZ_2M, variant->shift);
-	b = map(other, SZ_2M, variant->shift);
+	a = dax_map_by(fd, SZ_2M, variant->shift);
+	b = dax_map_by(other, SZ_2M, variant->shift);
 	dax_peek(a);
 	dax_peek(b);
 	EXPECT_EQ(FILE_DEDUPE_RANGE_SAME, dedupe(fd, 0, SZ_2M, other, 0, &done));
@@ -1297,7 +1249,7 @@ TEST_F(dax, dedupe_other_layout)
 	EXPECT_EQ(15 * SZ_4K, done);
 	EXPECT_EQ(dax_block(fd, 14 * SZ_4K), dax_block(other, 14 * SZ_4K));
 
-	p = map(fd, SZ_1M, variant->shift);
+	p = dax_map_by(fd, SZ_1M, variant->shift);
 	dax_poke(p + 9 * SZ_4K + 5, 'X');
 	EXPECT_EQ(FILE_DEDUPE_RANGE_DIFFERS,
 		  dedupe(fd, 0, 15 * SZ_4K, other, 0, &done));

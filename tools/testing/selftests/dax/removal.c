@@ -20,7 +20,6 @@
 #include "dax_stall.h"
 
 #define FILE_LEN	(2 * SZ_2M)
-#define PUNCH		(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 
 static struct dax_driver driver;
 static bool gone;
@@ -37,9 +36,7 @@ FIXTURE_VARIANT_ADD(removal, dm) { .below = true };
 
 FIXTURE_SETUP(removal)
 {
-	if (!getenv("DAX_DIR"))
-		SKIP(return, "DAX_DIR names no DAX mount: use run_dax_tests.sh");
-	dax_enter();
+	DAX_SETUP();
 }
 
 static void take_back(void)
@@ -88,19 +85,17 @@ static const char *mount_it(bool below)
 		       dax_scratch(driver.mib, "", "dax=always");
 }
 
+static int do_unbind(void)
+{
+	dax_unbind(&driver);
+	return 0;
+}
+
 /* 0, or -1 if it does not end. */
 static int unbind(void)
 {
-	pid_t pid;
+	pid_t pid = dax_spawn(do_unbind());
 
-	fflush(NULL);
-	pid = fork();
-	if (pid < 0)
-		dax_die("fork: %s", strerror(errno));
-	if (!pid) {
-		dax_unbind(&driver);
-		_exit(0);
-	}
 	gone = true;
 	return dax_stall_ends(pid);
 }
@@ -237,9 +232,9 @@ static int do_call(int nr)
 	case TRUNCATE:
 		return ftruncate(user.fd, 0);
 	case PUNCH_SMALL:
-		return fallocate(user.fd, PUNCH, SZ_2M, 8 * SZ_4K);
+		return fallocate(user.fd, PUNCH_HOLE, SZ_2M, 8 * SZ_4K);
 	case PUNCH_HUGE:
-		return fallocate(user.fd, PUNCH, SZ_4K, SZ_4K);
+		return fallocate(user.fd, PUNCH_HOLE, SZ_4K, SZ_4K);
 	case UNLINK:
 		return unlink_file();
 	case SPLICE:
@@ -292,18 +287,12 @@ static int step(struct dax_peer *peer, int nr)
 static bool waits(struct dax_peer *peer)
 {
 	return dax_stall_waits(peer->pid) &&
-		!dax_stall_sleeps_in(peer->pid, "pipe_read");
+		!dax_sleeps_in(peer->pid, "pipe_read");
 }
 
 static int unmount(void)
 {
-	pid_t pid = fork();
-
-	if (pid < 0)
-		dax_die("fork: %s", strerror(errno));
-	if (!pid)
-		_exit(umount2(dax_dir(), 0) ? errno : 0);
-	return dax_stall_ends(pid);
+	return dax_stall_ends(dax_spawn(umount2(dax_dir(), 0) ? errno : 0));
 }
 
 /*
@@ -536,9 +525,8 @@ TEST_F(removal, deleted_waits)
 }
 
 /* Faults without end: each but the last is served, and it gets SIGBUS. */
-static int fault_on(void *arg)
+static int fault_on(char *p)
 {
-	char *p = arg;
 	int sig;
 
 	do {
@@ -561,13 +549,8 @@ TEST_F(removal, faults_all_the_time)
 	p[0] = dax_map(fd, 0, SZ_2M);
 	p[1] = dax_map_shifted(fd, SZ_2M, SZ_2M, PROT_READ | PROT_WRITE,
 			       MAP_SHARED, SZ_4K);
-	fflush(NULL);
-	for (int i = 0; i < 2; i++) {
-		pid[i] = fork();
-		ASSERT_LE(0, pid[i]);
-		if (!pid[i])
-			_exit(fault_on(p[i]));
-	}
+	for (int i = 0; i < 2; i++)
+		pid[i] = dax_spawn(fault_on(p[i]));
 	usleep(100000);
 	EXPECT_EQ(0, unbind());
 	EXPECT_EQ(SIGBUS, dax_stall_ends(pid[0]));
@@ -616,7 +599,7 @@ static int cold_truncate(void)
 
 static int cold_punch(void)
 {
-	return fallocate(cold_fd, PUNCH, 0, SZ_2M) ? errno : 0;
+	return fallocate(cold_fd, PUNCH_HOLE, 0, SZ_2M) ? errno : 0;
 }
 
 static int cold_collapse(void)
@@ -628,19 +611,6 @@ static int cold_unlink(void)
 {
 	dax_unlink(cold_fd);
 	return syncfs(cold_fd) ? errno : 0;
-}
-
-static pid_t start(int (*call)(void))
-{
-	pid_t pid;
-
-	fflush(NULL);
-	pid = fork();
-	if (pid < 0)
-		dax_die("fork: %s", strerror(errno));
-	if (!pid)
-		_exit(call());
-	return pid;
 }
 
 /* The calls begin one after the other, each when the one before it waits. */
@@ -657,7 +627,7 @@ static void stalled(struct __test_metadata *_metadata, bool below,
 	cold = dax_map(cold_fd, 0, SZ_2M);
 	dax_suspend();
 	for (unsigned int i = 0; i < nr; i++) {
-		pid[i] = start(calls[i]);
+		pid[i] = dax_spawn(calls[i]());
 		EXPECT_TRUE(dax_stall_waits(pid[i]))
 			TH_LOG("call %u", i);
 	}
@@ -761,11 +731,7 @@ TEST_F(removal, stalled_unmount)
 	ASSERT_EQ(0, dax_peer_step(&peer, APPEND));
 	dax_peer_stop(&peer);
 	dax_suspend();
-	fflush(NULL);
-	pid = fork();
-	ASSERT_LE(0, pid);
-	if (!pid)
-		_exit(umount2(dax_dir(), 0) ? errno : 0);
+	pid = dax_spawn(umount2(dax_dir(), 0) ? errno : 0);
 	EXPECT_TRUE(dax_stall_waits(pid));
 	EXPECT_EQ(0, unbind());
 	dax_resume();

@@ -11,7 +11,6 @@
 
 #include "dax_harness.h"
 
-#define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 #define RT_MIB	512	/* eight rt extents of the largest size */
 #define FILE_SIZE	(6 * SZ_2M)
 
@@ -218,9 +217,9 @@ static void punched(struct model *model, int fd)
 
 	dax_fill(fd, 0, FILE_SIZE, FILL);
 	model_fill(model, 0, FILE_SIZE, FILL);
-	dax_falloc(fd, PUNCH, 17 * SZ_4K, SZ_4K);
+	dax_punch_hole(fd, 17 * SZ_4K, SZ_4K);
 	memset(model->bytes + 17 * SZ_4K, 0, SZ_4K);
-	dax_falloc(fd, PUNCH, from, to - from);
+	dax_punch_hole(fd, from, to - from);
 	memset(model->bytes + from, 0, to - from);
 	for (size_t rt = from / model->rt_size + 1; rt < to / model->rt_size;
 	     rt++)
@@ -346,7 +345,7 @@ static void on_a_full_device(struct model *model, int fd)
 	if (rt > 1) {
 		if (dax_touch_signal(p + hole, true, NULL) != SIGBUS)
 			dax_die("there should be no space left");
-		dax_falloc(rest, PUNCH, 0, model->rt_size);
+		dax_punch_hole(rest, 0, model->rt_size);
 		if (dax_touch_signal(p + hole, true, NULL))
 			dax_die("no store though there is space");
 		dax_poke(p + hole, 's');

@@ -6,7 +6,7 @@
  */
 #include "dax_harness.h"
 
-#define COLLAPSES()	dax_count("dax_collapse", "%s", "")
+#define COLLAPSES()	dax_count_all("dax_collapse")
 #define STORED		7	/* a prime: what is stored to, every 7th page */
 
 #define NEED_TRACKING() do {		\

@@ -123,9 +123,7 @@ FIXTURE(trace_lines) {
 
 FIXTURE_SETUP(trace_lines)
 {
-	if (!getenv("DAX_DIR"))
-		SKIP(return, "DAX_DIR names no DAX mount: use run_dax_tests.sh");
-	dax_enter();
+	DAX_SETUP();
 	start_tracing();
 }
 

@@ -10,8 +10,6 @@
 #include "dax_harness.h"
 #include "dax_stall.h"
 
-#define PUNCH	(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
-
 FIXTURE_VARIANT(dax) {
 	size_t shift;	/* of the mapping: off colour gives 4 KiB entries */
 };
@@ -19,16 +17,10 @@ FIXTURE_VARIANT(dax) {
 FIXTURE_VARIANT_ADD(dax, 4k) { .shift = SZ_4K };
 FIXTURE_VARIANT_ADD(dax, 2m) { .shift = 0 };
 
-static char *map(int fd, size_t len, size_t shift)
-{
-	return dax_map_shifted(fd, 0, len, PROT_READ | PROT_WRITE, MAP_SHARED,
-			       shift);
-}
-
 TEST_F(dax, beyond_the_end)
 {
 	int fd = dax_file(2 * SZ_2M, WRITTEN);
-	char *p = map(fd, 2 * SZ_2M, variant->shift);
+	char *p = dax_map_by(fd, 2 * SZ_2M, variant->shift);
 	size_t end = SZ_2M + 10 * SZ_4K;
 
 	dax_poke(p + SZ_2M, 'w');
@@ -48,7 +40,7 @@ TEST_F(dax, beyond_the_end)
 TEST_F(dax, rest_of_the_page)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = map(fd, SZ_2M, variant->shift);
+	char *p = dax_map_by(fd, SZ_2M, variant->shift);
 	size_t end = 5 * SZ_4K + 1001;
 
 	dax_poke(p, 'w');
@@ -162,7 +154,7 @@ static const struct growth {
 static int stored_behind(size_t shift)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = map(fd, SZ_2M, shift);
+	char *p = dax_map_by(fd, SZ_2M, shift);
 
 	dax_poke(p, FILL);
 	dax_truncate(fd, OLD_END);
@@ -232,7 +224,7 @@ TEST_F(dax, hole_behind_the_end)
 	int fd = dax_file(OLD_END, HOLE);
 	char *buf = malloc(SZ_2M), *p;
 
-	p = map(fd, SZ_2M, variant->shift);
+	p = dax_map_by(fd, SZ_2M, variant->shift);
 	EXPECT_BYTES(0, p, 6 * SZ_4K);
 	dax_fill(fd, 100 * SZ_4K, GROWN, 'g');
 	EXPECT_EQ(0, dax_block(fd, OLD_END));
@@ -252,7 +244,7 @@ TEST_F(dax, hole_behind_the_end)
 TEST_F(dax, inside_the_only_entry)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = map(fd, SZ_2M, variant->shift);
+	char *p = dax_map_by(fd, SZ_2M, variant->shift);
 
 	dax_poke(p + 100 * SZ_4K, 'w');
 	dax_truncate(fd, 99 * SZ_4K);
@@ -266,7 +258,7 @@ TEST_F(dax, inside_the_only_entry)
 TEST_F(dax, down_and_up)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = map(fd, SZ_2M, variant->shift);
+	char *p = dax_map_by(fd, SZ_2M, variant->shift);
 
 	for (int i = 0; i < 5; i++) {
 		dax_poke(p + i * SZ_4K, 'w');
@@ -282,13 +274,13 @@ TEST_F(dax, down_and_up)
 TEST_F(dax, punch_inside)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = map(fd, SZ_2M, variant->shift), *page;
+	char *p = dax_map_by(fd, SZ_2M, variant->shift), *page;
 	size_t at = 40 * SZ_4K;
 
 	page = dax_map(fd, at, SZ_4K);
 	dax_poke(p + at, 'w');
 	EXPECT_EQ('w', dax_peek(page));
-	dax_falloc(fd, PUNCH, at, SZ_4K);
+	dax_punch_hole(fd, at, SZ_4K);
 	EXPECT_BYTES(0, page, SZ_4K);
 	EXPECT_BYTES(0, p + at, SZ_4K);
 	EXPECT_BYTES(FILL, p, at);
@@ -301,11 +293,11 @@ TEST_F(dax, punch_inside)
 TEST_F(dax, punch_odd_bytes)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = map(fd, SZ_2M, variant->shift);
+	char *p = dax_map_by(fd, SZ_2M, variant->shift);
 	size_t from = 3 * SZ_4K + 77, to = 9 * SZ_4K + 5;
 
 	dax_peek(p);
-	dax_falloc(fd, PUNCH, from, to - from);
+	dax_punch_hole(fd, from, to - from);
 	EXPECT_BYTES(FILL, p, from);
 	EXPECT_BYTES(0, p + from, to - from);
 	EXPECT_BYTES(FILL, p + to, SZ_2M - to);
@@ -320,14 +312,14 @@ TEST_F(dax, punch_odd_bytes)
 TEST_F(dax, punched_is_not_dirty)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = map(fd, SZ_2M, variant->shift);
+	char *p = dax_map_by(fd, SZ_2M, variant->shift);
 
 	dax_trace(fd, "dax_writeback_one");
 	dax_poke(p, 'w');
-	dax_falloc(fd, PUNCH, 0, SZ_2M);
+	dax_punch_hole(fd, 0, SZ_2M);
 	dax_trace_clear();
 	dax_fsync(fd);
-	EXPECT_EQ(0, dax_count("dax_writeback_one", "%s", ""));
+	EXPECT_EQ(0, dax_count_all("dax_writeback_one"));
 }
 
 /*
@@ -338,7 +330,7 @@ static void part_of_dirty_goes(struct __test_metadata *_metadata, size_t shift,
 			       void (*cut)(int fd))
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = map(fd, SZ_2M, shift);
+	char *p = dax_map_by(fd, SZ_2M, shift);
 
 	dax_trace(fd, "dax_writeback_one");
 	dax_poke(p, 'w');
@@ -354,7 +346,7 @@ static void cut_second_half(int fd)
 
 static void cut_one_page(int fd)
 {
-	dax_falloc(fd, PUNCH, SZ_1M, SZ_4K);
+	dax_punch_hole(fd, SZ_1M, SZ_4K);
 }
 
 TEST_F(dax, truncated_beside_dirty)
@@ -371,7 +363,7 @@ TEST_F(dax, punched_beside_dirty)
 TEST_F(dax, collapse_and_insert)
 {
 	int fd = dax_file(2 * SZ_2M, WRITTEN);
-	char *p = map(fd, SZ_2M, variant->shift);
+	char *p = dax_map_by(fd, SZ_2M, variant->shift);
 
 	for (int i = 0; i < 16; i++)
 		dax_poke(p + i * SZ_4K, 'A' + i);
@@ -439,7 +431,7 @@ static void punch_and_watch(struct __test_metadata *_metadata,
 
 static void release_by_punch(int fd)
 {
-	dax_falloc(fd, PUNCH, 0, SZ_2M);
+	dax_punch_hole(fd, 0, SZ_2M);
 }
 
 TEST_F(dax, punch_against_stores)
@@ -448,13 +440,13 @@ TEST_F(dax, punch_against_stores)
 
 	NEED(dax_small_scratch());
 	reuse.fd = dax_file(SZ_2M, WRITTEN);
-	reuse.p = map(reuse.fd, SZ_2M, variant->shift);
+	reuse.p = dax_map_by(reuse.fd, SZ_2M, variant->shift);
 	punch_and_watch(_metadata, &reuse, release_by_punch);
 }
 
 static void release_by_zero(int fd)
 {
-	dax_falloc(fd, PUNCH, 0, SZ_1M);
+	dax_punch_hole(fd, 0, SZ_1M);
 	dax_falloc(fd, FALLOC_FL_ZERO_RANGE, 0, SZ_2M);
 }
 
@@ -464,7 +456,7 @@ TEST_F(dax, zero_range_against_stores)
 
 	NEED(dax_small_scratch());
 	reuse.fd = dax_file(SZ_2M, WRITTEN);
-	reuse.p = map(reuse.fd, SZ_2M, variant->shift);
+	reuse.p = dax_map_by(reuse.fd, SZ_2M, variant->shift);
 	punch_and_watch(_metadata, &reuse, release_by_zero);
 }
 
@@ -496,7 +488,7 @@ static void *punch_what_is_read(void *arg)
 	struct slow_read *slow = arg;
 
 	slow->puncher = gettid();
-	dax_falloc(slow->fd, PUNCH, 0, READ_LEN);
+	dax_punch_hole(slow->fd, 0, READ_LEN);
 	slow->punched = true;
 	return NULL;
 }
@@ -516,23 +508,6 @@ static int hold_back(void *page)
 	if (ioctl(uffd, UFFDIO_API, &api) || ioctl(uffd, UFFDIO_REGISTER, &reg))
 		dax_die("userfaultfd: %s", strerror(errno));
 	return uffd;
-}
-
-/* A task that is awake is in no system call, says the file. */
-static bool sleeps_in(pid_t tid, long nr)
-{
-	char path[64];
-	long now = -1;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", tid);
-	f = fopen(path, "r");
-	if (!f)
-		return false;
-	if (fscanf(f, "%ld", &now) != 1)
-		now = -1;
-	fclose(f);
-	return now == nr;
 }
 
 TEST_F(dax, read_against_punch)
@@ -558,7 +533,7 @@ TEST_F(dax, read_against_punch)
 	if (read(uffd, &msg, sizeof(msg)) != sizeof(msg))
 		dax_die("userfaultfd: %s", strerror(errno));
 	puncher = dax_thread(punch_what_is_read, &slow);
-	while (!slow.punched && !sleeps_in(slow.puncher, SYS_fallocate))
+	while (!slow.punched && dax_syscall(slow.puncher) != SYS_fallocate)
 		sched_yield();
 	if (slow.punched) {
 		/* ext4 keeps less than 2 MiB back that were free before. */
@@ -592,7 +567,7 @@ TEST_F(dax, truncate_against_faults)
 	unsigned int rounds = dax_scale(300), other = 0;
 	pthread_t thread;
 
-	reuse.p = map(reuse.fd, SZ_2M, variant->shift);
+	reuse.p = dax_map_by(reuse.fd, SZ_2M, variant->shift);
 	thread = dax_thread(truncate_on, &reuse);
 	for (unsigned int i = 0; i < rounds; i++) {
 		int sig = dax_touch_signal(reuse.p + i % PAGES_2M * SZ_4K,

@@ -165,8 +165,7 @@ static void comes_to_an_end(struct __test_metadata *_metadata,
 
 	NEED_ASYNC(uffd);
 	close(uffd);
-	attempt.p = dax_map_shifted(dax_file(2 * SZ_2M, WRITTEN), 0, SZ_2M,
-				    PROT_READ | PROT_WRITE, MAP_SHARED, shift);
+	attempt.p = dax_map_by(dax_file(2 * SZ_2M, WRITTEN), SZ_2M, shift);
 	EXPECT_EQ(0, dax_child(protect_and_touch, &attempt));
 }
 

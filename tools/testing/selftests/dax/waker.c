@@ -13,14 +13,12 @@
 #include <linux/fs.h>
 #include <linux/futex.h>
 #include <sys/ioctl.h>
-#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
 #include "dax_harness.h"
 #include "dax_stall.h"
 
-#define PUNCH		(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 #define FILE_LEN	(4 * SZ_4K)
 
 /* How long a round may take: hundreds of times what a slow machine takes. */
@@ -161,9 +159,7 @@ FIXTURE_VARIANT_ADD(waker, pipe_close) {
 
 FIXTURE_SETUP(waker)
 {
-	if (!getenv("DAX_DIR"))
-		SKIP(return, "DAX_DIR names no DAX mount: use run_dax_tests.sh");
-	dax_enter();
+	DAX_SETUP();
 }
 
 FIXTURE_TEARDOWN(waker)
@@ -191,7 +187,7 @@ static bool by_truncate(struct job *job)
 
 static bool by_punch(struct job *job)
 {
-	return !fallocate(job->fd, PUNCH, 0, SZ_4K) && refill(job);
+	return !fallocate(job->fd, PUNCH_HOLE, 0, SZ_4K) && refill(job);
 }
 
 static bool by_zero_range(struct job *job)
@@ -262,18 +258,18 @@ static int watch(struct job *job, pid_t pid)
 {
 	unsigned int seen = 0, still = 0;
 
-	while (!dax_stall_ended(pid)) {
+	while (!dax_ended(pid)) {
 		usleep(10000);
 		still = job->round == seen ? still + 1 : 0;
 		seen = job->round;
 		if (still > ROUND_SECONDS * 100) {
 			dax_sh("cat /proc/%d/stack; false", pid);
 			kill(pid, SIGKILL);
-			dax_stall_join(pid);
+			dax_wait(pid);
 			return STANDS_STILL;
 		}
 	}
-	return dax_stall_join(pid);
+	return dax_wait(pid);
 }
 
 static void against(struct __test_metadata *_metadata,
@@ -282,11 +278,8 @@ static void against(struct __test_metadata *_metadata,
 	struct job *job;
 	pid_t pid;
 
-	NEED(waker->device && !dax_scratch_device() ?
-	     "needs a second device in DAX_SCRATCH" : NULL);
-	job = mmap(NULL, sizeof(*job), PROT_READ | PROT_WRITE,
-		   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, job);
+	NEED(waker->device ? dax_no_scratch() : NULL);
+	job = dax_shared(sizeof(*job));
 	job->waker = waker;
 	job->rounds = dax_scale(waker->rounds);
 	job->fd = dax_create("file");
@@ -295,11 +288,7 @@ static void against(struct __test_metadata *_metadata,
 	dax_fill(job->source, 0, FILE_LEN, FILL);
 	dax_fsync(job->fd);
 	job->p = dax_map(job->fd, 0, FILE_LEN);
-	fflush(NULL);
-	pid = fork();
-	ASSERT_LE(0, pid);
-	if (!pid)
-		_exit(run_job(job, wait));
+	pid = dax_spawn(run_job(job, wait));
 	EXPECT_EQ(0, watch(job, pid))
 		TH_LOG("round %u of %u", job->round, job->rounds);
 	EXPECT_LT(0, job->uses);

@@ -19,9 +19,7 @@ static void map_both(struct crowd *crowd, int fd)
 {
 	crowd->fd = fd;
 	crowd->aligned = dax_map(fd, 0, FILE_LEN);
-	crowd->shifted = dax_map_shifted(fd, 0, FILE_LEN,
-					 PROT_READ | PROT_WRITE, MAP_SHARED,
-					 SZ_4K);
+	crowd->shifted = dax_map_small(fd, FILE_LEN);
 }
 
 static void unmap_both(struct crowd *crowd)
@@ -102,11 +100,9 @@ TEST_F(dax, first_touch_of_prealloc)
 }
 
 /* The same from processes, which share no mmap lock. */
-static struct crowd *process_crowd;
-
-static int touch_in_process(void *arg)
+static int touch_in_process(unsigned int id, struct crowd *crowd)
 {
-	first_touch((uintptr_t)arg, process_crowd);
+	first_touch(id, crowd);
 	return 0;
 }
 
@@ -116,17 +112,13 @@ TEST_F(dax, first_touch_by_processes)
 
 	for (unsigned int i = 0; i < rounds; i++) {
 		struct crowd crowd = {};
-		int status;
+		pid_t pid[8];
 
 		map_both(&crowd, dax_file(FILE_LEN, i % 2 ? HOLE : PREALLOC));
-		process_crowd = &crowd;
-		for (uintptr_t id = 0; id < nr; id++)
-			if (!fork())
-				_exit(touch_in_process((void *)id));
-		for (unsigned int id = 0; id < nr; id++) {
-			ASSERT_LT(0, wait(&status));
-			ASSERT_EQ(0, status);
-		}
+		for (unsigned int id = 0; id < nr; id++)
+			pid[id] = dax_spawn(touch_in_process(id, &crowd));
+		for (unsigned int id = 0; id < nr; id++)
+			ASSERT_EQ(0, dax_wait(pid[id]));
 		check_first_touch(&crowd, nr);
 		ASSERT_EQ(0, crowd.wrong);
 		forget(&crowd);
@@ -157,11 +149,9 @@ TEST_F(dax, demotion_wakes_all)
 		for (unsigned int id = 0; id < nr; id++)
 			ASSERT_EQ(id + 1,
 				  dax_peek(crowd.aligned + (id + 2) * SZ_4K));
-		dax_falloc(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-			   SZ_2M);
+		dax_punch_hole(fd, 0, SZ_2M);
 		ASSERT_EQ(0, dax_peek(crowd.shifted + 2 * SZ_4K));
-		dax_falloc(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-			   SZ_2M);
+		dax_punch_hole(fd, 0, SZ_2M);
 	}
 }
 
@@ -174,9 +164,7 @@ static void with_truncate(unsigned int id, void *arg)
 		size_t at = (i * 37 + id * 5) % PAGES_2M * SZ_4K;
 
 		if (id == 0) {
-			dax_falloc(crowd->fd,
-				   FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-				   0, SZ_2M);
+			dax_punch_hole(crowd->fd, 0, SZ_2M);
 		} else if (id % 2) {
 			dax_zap(crowd->aligned, SZ_2M);
 			dax_peek(crowd->aligned + at);
@@ -268,9 +256,7 @@ static void everything(unsigned int id, void *arg)
 				crowd->wrong++;
 			break;
 		case 4:
-			dax_falloc(crowd->fd,
-				   FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-				   at & -SZ_2M, 64 * SZ_4K);
+			dax_punch_hole(crowd->fd, at & -SZ_2M, 64 * SZ_4K);
 			break;
 		case 5:
 			dax_zap(crowd->aligned, FILE_LEN);
