@@ -9,12 +9,12 @@ compile_bench()
 	local program=$1 selftests=$top/tools/testing/selftests/dax sources f
 	need gcc
 	mkdir -p "${program%/*}"
-	sources=("$top"/vm/guest/bench/*.c "$selftests/dax_test.c")
+	sources=("$top"/vm/guest/bench/*.c "$selftests"/lib/*.c)
 	for f in "${sources[@]}" "$top/vm/guest/bench/bench.h" \
-		 "$selftests/dax_test.h"; do
+		 "$selftests"/lib/*.h; do
 		if [[ $program -nt $f ]]; then continue; fi
 		step CC "vm/guest/bench"
-		gcc -D_GNU_SOURCE -O2 -Wall -pthread -I"$selftests" \
+		gcc -D_GNU_SOURCE -O2 -Wall -pthread -I"$selftests/lib" \
 		    -isystem "$src/hugedax/tools/include/uapi" "${@:2}" \
 		    -o "$program.new" "${sources[@]}" ||
 			die "vm/guest/bench does not compile; the errors are above"

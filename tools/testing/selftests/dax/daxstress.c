@@ -19,7 +19,7 @@
 #include <time.h>
 
 #include "dax_harness.h"
-#include "daxstress.h"
+#include "stress.h"
 
 #define EPOCH_STEPS	5000	/* of each worker, from one look at the clock on */
 #define TEST_STEPS	20000	/* of all workers of a test */

@@ -30,7 +30,7 @@ FIXTURE_SETUP(interrupt)
 /* A test that failed leaves a device that nobody could unmount. */
 FIXTURE_TEARDOWN(interrupt)
 {
-	if (access("/dev/mapper/" DAX_STALL_DM, F_OK) == 0)
+	if (access("/dev/mapper/" DAX_SCRATCH_DM, F_OK) == 0)
 		dax_resume();
 	dax_leave();
 }
@@ -52,7 +52,7 @@ static const char *pin_page(struct pinned *pinned)
 
 	if (why)
 		return why;
-	pinned->source = open("/dev/mapper/" DAX_STALL_DM, O_RDONLY | O_DIRECT);
+	pinned->source = open("/dev/mapper/" DAX_SCRATCH_DM, O_RDONLY | O_DIRECT);
 	if (pinned->source < 0)
 		dax_die("the source device: %s", strerror(errno));
 	pinned->fd = dax_file(SZ_2M, WRITTEN);

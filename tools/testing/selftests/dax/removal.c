@@ -67,7 +67,7 @@ static void close_pipe(void)
 
 FIXTURE_TEARDOWN(removal)
 {
-	if (access("/dev/mapper/" DAX_STALL_DM, F_OK) == 0)
+	if (access("/dev/mapper/" DAX_SCRATCH_DM, F_OK) == 0)
 		dax_resume();
 	close_pipe();
 	dax_leave();

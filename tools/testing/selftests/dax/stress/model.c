@@ -21,7 +21,7 @@
  */
 #include <stdarg.h>
 
-#include "daxstress.h"
+#include "stress.h"
 
 #define WINDOW	(STRESS_LEN + 2 * SZ_2M)
 

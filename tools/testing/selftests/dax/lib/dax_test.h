@@ -203,6 +203,8 @@ void dax_peer_start(struct dax_peer *peer, int (*step)(int nr, void *arg),
 int dax_peer_step(struct dax_peer *peer, int nr);	/* what @step returns */
 void dax_peer_stop(struct dax_peer *peer);
 
+#define DAX_SCRATCH_DM	"dax-scratch"	/* what dax_scratch_dm() makes */
+
 /*
  * A second file system on DAX_SCRATCH for what would disturb the first one:
  * no space, read-only, poison. Device-mapper targets go on top of it. The

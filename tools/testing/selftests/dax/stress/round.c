@@ -14,7 +14,7 @@
  *
  * and that is also the format in which a replay is read, without the comments.
  */
-#include "daxstress.h"
+#include "stress.h"
 
 #define MAX_TRIES	3000
 

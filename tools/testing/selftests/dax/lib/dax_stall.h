@@ -21,18 +21,16 @@
 
 #include "dax_test.h"
 
-#define DAX_STALL_DM	"dax-scratch"	/* what dax_scratch_dm() makes */
-
 /* Where the device stands still; undone when a test dies, or it would hang. */
 static inline void dax_suspend(void)
 {
-	if (dax_sh("dmsetup suspend --nolockfs --noflush " DAX_STALL_DM))
+	if (dax_sh("dmsetup suspend --nolockfs --noflush " DAX_SCRATCH_DM))
 		dax_die("the device cannot be suspended");
 }
 
 static inline void dax_resume(void)
 {
-	if (dax_sh("dmsetup resume " DAX_STALL_DM))
+	if (dax_sh("dmsetup resume " DAX_SCRATCH_DM))
 		dax_die("the device cannot be resumed");
 }
 
@@ -50,7 +48,7 @@ static inline const char *dax_stall_device(unsigned int mib)
 static inline void dax_stall_remount(void)
 {
 	if (dax_sh("umount %s && mount -o dax=always /dev/mapper/%s %s",
-		   dax_dir(), DAX_STALL_DM, dax_dir()))
+		   dax_dir(), DAX_SCRATCH_DM, dax_dir()))
 		dax_die("cannot mount the scratch file system again");
 }
 

@@ -2,18 +2,18 @@
 /*
  * daxstress: what its parts know of each other.
  *
- *	daxstress.c		the tests, the command line
- *	daxstress_round.c	one stream of operations: rounds, replays, and how
- *				a replay is cut down
- *	daxstress_ops.c		the operations of that stream
- *	daxstress_model.c	files and mappings, and what each byte of them is
- *	daxstress_load.c	many workers at once, with a model of its own
- *	daxstress_place.c	where it runs, and what can be done there
+ *	../daxstress.c	the tests, the command line
+ *	round.c		one stream of operations: rounds, replays, and how a
+ *			replay is cut down
+ *	ops.c		the operations of that stream
+ *	model.c		files and mappings, and what each byte of them is
+ *	load.c		many workers at once, with a model of its own
+ *	place.c		where it runs, and what can be done there
  *
  * Calls go down this list; the load does not know the model.
  */
-#ifndef DAXSTRESS_H
-#define DAXSTRESS_H
+#ifndef DAX_STRESS_H
+#define DAX_STRESS_H
 
 #include <setjmp.h>
 
@@ -40,7 +40,7 @@ static inline size_t min_size(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
-/* The place: daxstress_place.c. */
+/* The place: place.c. */
 
 enum stress_need {
 	NEED_COLLAPSE_RANGE	= 1 << 0,
@@ -102,7 +102,7 @@ void guard_arm(void (*stray)(const siginfo_t *info));
 int guard_copy(void *to, const void *from, size_t len, siginfo_t *info);
 int guard_poison(char *addr, siginfo_t *info);
 
-/* The model: daxstress_model.c. */
+/* The model: model.c. */
 
 struct file {
 	int fd, direct;
@@ -205,7 +205,7 @@ void map_compare(struct world *w, struct map *m, size_t at, size_t len);
 void file_compare(struct world *w, struct file *f, size_t off, size_t len);
 void world_compare(struct world *w);
 
-/* Operations: daxstress_ops.c. */
+/* Operations: ops.c. */
 
 struct op {
 	unsigned int kind;
@@ -219,7 +219,7 @@ void ops_choose(struct op *op, const struct ops_weights *weights, uint64_t seed,
 		uint64_t nr);
 void ops_run(struct world *w, const struct op *op);
 
-/* Rounds: daxstress_round.c. */
+/* Rounds: round.c. */
 
 #define ROUND_STEPS	20000
 
@@ -254,7 +254,7 @@ void tally_add(struct tally *tally, const struct report *report);
 void tally_print(const struct tally *tally);
 const char *verdict_name(enum verdict verdict);
 
-/* Many workers: daxstress_load.c. */
+/* Many workers: load.c. */
 
 struct load {
 	unsigned int threads, processes;

@@ -29,7 +29,7 @@
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 
-#include "daxstress.h"
+#include "stress.h"
 
 #define FILES		2
 #define CHUNK		(64 * SZ_4K)

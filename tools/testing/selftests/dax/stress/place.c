@@ -8,7 +8,7 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 
-#include "daxstress.h"
+#include "stress.h"
 
 #define DROP_CACHES	"/proc/sys/vm/drop_caches"
 

@@ -14,7 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 
-#include "daxstress.h"
+#include "stress.h"
 
 #define KEEP	FALLOC_FL_KEEP_SIZE
 

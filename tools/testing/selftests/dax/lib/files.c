@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Files of a known layout, in a folder of the test's own.
+ */
+#include <dirent.h>
+#include <sys/ioctl.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
+
+#include "internal.h"
+
+static char work_dir[PATH_MAX];		/* this test's folder */
+
+bool is_dax(int fd)
+{
+	struct statx stx;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &stx))
+		dax_die("statx: %s", strerror(errno));
+	return stx.stx_attributes & STATX_ATTR_DAX;
+}
+
+void enter_work_dir(void)
+{
+	snprintf(work_dir, sizeof(work_dir), "%s/test-%d", dax_dir(), getpid());
+	if (mkdir(work_dir, 0700) && errno != EEXIST)
+		dax_die("%s: %s", work_dir, strerror(errno));
+}
+
+void remove_work_dir(void)
+{
+	char path[PATH_MAX + NAME_MAX + 2];
+	struct dirent *entry;
+	DIR *dir;
+
+	dir = opendir(work_dir);
+	if (!dir)
+		return;
+	while ((entry = readdir(dir))) {
+		snprintf(path, sizeof(path), "%s/%s", work_dir, entry->d_name);
+		unlink(path);
+	}
+	closedir(dir);
+	rmdir(work_dir);
+}
+
+int dax_create(const char *name)
+{
+	char path[PATH_MAX + NAME_MAX + 2];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", work_dir, name);
+	fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	if (fd < 0)
+		dax_die("%s: %s", path, strerror(errno));
+	return fd;
+}
+
+/* A file is of the kind that its folder says when it is made. */
+int dax_create_as(const char *name, bool dax)
+{
+	struct fsxattr attr;
+	int dir, fd;
+
+	dir = open(work_dir, O_RDONLY | O_DIRECTORY);
+	if (dir < 0 || ioctl(dir, FS_IOC_FSGETXATTR, &attr))
+		dax_die("%s: %s", work_dir, strerror(errno));
+	attr.fsx_xflags &= ~FS_XFLAG_DAX;
+	attr.fsx_xflags |= dax ? FS_XFLAG_DAX : 0;
+	if (ioctl(dir, FS_IOC_FSSETXATTR, &attr))
+		dax_die("FS_IOC_FSSETXATTR: %s", strerror(errno));
+	close(dir);
+	fd = dax_create(name);
+	if (is_dax(fd) != dax)
+		dax_die("%s %s DAX", name, dax ? "is not" : "is");
+	return fd;
+}
+
+int dax_clone(int fd, const char *name)
+{
+	int clone = dax_create(name);
+
+	if (ioctl(clone, FICLONE, fd))
+		dax_die("FICLONE: %s", strerror(errno));
+	return clone;
+}
+
+void dax_name(int fd, char *path, size_t size)
+{
+	char link[64];
+	ssize_t len;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	len = readlink(link, path, size - 1);
+	if (len < 0)
+		dax_die("%s: %s", link, strerror(errno));
+	path[len] = '\0';
+}
+
+void dax_unlink(int fd)
+{
+	char path[PATH_MAX];
+
+	dax_name(fd, path, sizeof(path));
+	if (unlink(path))
+		dax_die("unlink %s: %s", path, strerror(errno));
+}
+
+void dax_fill(int fd, off_t off, size_t len, int byte)
+{
+	size_t chunk = len < SZ_2M ? len : SZ_2M;
+	char *buf = malloc(chunk);
+
+	if (!buf)
+		dax_die("no memory");
+	memset(buf, byte, chunk);
+	while (len) {
+		ssize_t n = pwrite(fd, buf, len < chunk ? len : chunk, off);
+
+		if (n <= 0)
+			dax_die("pwrite at %#lx: %s", off, strerror(errno));
+		off += n;
+		len -= n;
+	}
+	free(buf);
+}
+
+void dax_read(int fd, off_t off, void *buf, size_t len)
+{
+	ssize_t n = pread(fd, buf, len, off);
+
+	if (n < 0)
+		dax_die("pread at %#lx: %s", off, strerror(errno));
+	if ((size_t)n != len)
+		dax_die("pread at %#lx: %zd of %zu bytes", off, n, len);
+}
+
+void dax_falloc(int fd, int mode, off_t off, off_t len)
+{
+	if (fallocate(fd, mode, off, len))
+		dax_die("fallocate mode %#x at %#lx+%#lx: %s", mode, off, len,
+			strerror(errno));
+}
+
+void dax_punch_hole(int fd, off_t off, off_t len)
+{
+	dax_falloc(fd, PUNCH_HOLE, off, len);
+}
+
+void dax_truncate(int fd, off_t len)
+{
+	if (ftruncate(fd, len))
+		dax_die("ftruncate to %#lx: %s", len, strerror(errno));
+}
+
+ssize_t dax_differs(const char *buf, size_t len, int byte)
+{
+	for (size_t i = 0; i < len; i++)
+		if (buf[i] != (char)byte)
+			return i;
+	return -1;
+}
+
+static bool first_extent(int fd, off_t off, struct fiemap_extent *extent)
+{
+	char space[sizeof(struct fiemap) + sizeof(*extent)] = {};
+	struct fiemap *map = (struct fiemap *)space;
+
+	map->fm_start = off;
+	map->fm_length = SZ_2M;
+	map->fm_extent_count = 1;
+	if (ioctl(fd, FS_IOC_FIEMAP, map))
+		dax_die("FIEMAP: %s", strerror(errno));
+	*extent = map->fm_extents[0];
+	return map->fm_mapped_extents == 1 &&
+	       extent->fe_logical <= (uint64_t)off;
+}
+
+/* The byte on the device that @off lies at, 0 for a hole. */
+uint64_t dax_block(int fd, off_t off)
+{
+	struct fiemap_extent extent;
+
+	if (!first_extent(fd, off, &extent))
+		return 0;
+	return extent.fe_physical + off - extent.fe_logical;
+}
+
+/* Is [@off, @off + 2 MiB) one extent, at a 2 MiB border of the device? */
+bool dax_extent_huge(int fd, off_t off)
+{
+	struct fiemap_extent extent;
+
+	if (!first_extent(fd, off, &extent))
+		return false;
+	if (extent.fe_logical + extent.fe_length < off + SZ_2M)
+		return false;
+	return (extent.fe_physical + off - extent.fe_logical) % SZ_2M == 0;
+}
+
+static bool all_extents_huge(int fd, size_t len)
+{
+	for (off_t off = 0; off + SZ_2M <= len; off += SZ_2M)
+		if (!dax_extent_huge(fd, off))
+			return false;
+	return true;
+}
+
+/*
+ * A new file. The allocator gives aligned blocks when it likes: files that it
+ * gave others stay, so that it has to look elsewhere, until the test ends.
+ */
+int dax_file(size_t len, enum dax_layout layout)
+{
+	static unsigned int serial;
+	char name[32];
+	int fd;
+
+	for (int tries = 0; tries < 16; tries++) {
+		snprintf(name, sizeof(name), "file-%u", serial++);
+		fd = dax_create(name);
+		if (layout == HOLE) {
+			dax_truncate(fd, len);
+			return fd;
+		}
+		dax_falloc(fd, 0, 0, len);
+		if (layout == WRITTEN)
+			dax_fill(fd, 0, len, FILL);
+		if (all_extents_huge(fd, len)) {
+			dax_fsync(fd);
+			return fd;
+		}
+		close(fd);
+	}
+	dax_die("no file of %zu bytes got 2 MiB aligned blocks", len);
+}
+
+int dax_file_growing(size_t len)
+{
+	char name[32];
+	int fd;
+
+	for (int tries = 0; tries < 16; tries++) {
+		snprintf(name, sizeof(name), "growing-%d", tries);
+		fd = dax_create(name);
+		dax_falloc(fd, FALLOC_FL_KEEP_SIZE, 0, len);
+		if (all_extents_huge(fd, len)) {
+			dax_fsync(fd);
+			return fd;
+		}
+		close(fd);
+	}
+	dax_die("no file of %zu bytes got 2 MiB aligned blocks", len);
+}
+
+int dax_file_fragmented(void)
+{
+	int fd = dax_file(2 * SZ_2M, WRITTEN);
+
+	/* What was behind the gap moves on by a page, off its border. */
+	dax_falloc(fd, FALLOC_FL_INSERT_RANGE, DAX_GAP * SZ_4K, SZ_4K);
+	dax_fsync(fd);
+	return fd;
+}

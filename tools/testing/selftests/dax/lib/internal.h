@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the parts of the library call of each other.
+ */
+#ifndef DAX_INTERNAL_H
+#define DAX_INTERNAL_H
+
+#include "dax_test.h"
+
+bool is_dax(int fd);
+void enter_work_dir(void);
+void remove_work_dir(void);
+void unmap_all(void);
+void trace_close(void);
+void restore_policy(void);
+
+#endif

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Mappings of a known alignment, what is mapped there, and accesses that may fail.
+ */
+#include <setjmp.h>
+#include <sys/ioctl.h>
+#include <linux/fs.h>
+
+#include "internal.h"
+
+/* What is mapped keeps a file system busy: all of it goes before an unmount. */
+static struct {
+	void *addr;
+	size_t len;
+} reserved[4096];
+static unsigned int nr_reserved;
+
+void unmap_all(void)
+{
+	while (nr_reserved--)
+		munmap(reserved[nr_reserved].addr, reserved[nr_reserved].len);
+	nr_reserved = 0;
+}
+
+char *dax_map_shifted(int fd, off_t off, size_t len, int prot, int flags,
+		      size_t shift)
+{
+	size_t room = len + 2 * SZ_2M;
+	char *addr, *p;
+
+	addr = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (addr == MAP_FAILED)
+		dax_die("no address space for %zu bytes", room);
+	if (nr_reserved < ARRAY_LEN(reserved)) {
+		reserved[nr_reserved].addr = addr;
+		reserved[nr_reserved++].len = room;
+	}
+	p = (char *)(((uintptr_t)addr + SZ_2M - 1) & -SZ_2M);
+	p += (off + shift) % SZ_2M;
+	p = mmap(p, len, prot, flags | MAP_FIXED, fd, off);
+	if (p == MAP_FAILED)
+		dax_die("mmap of %zu bytes at %#lx: %s", len, off,
+			strerror(errno));
+	return p;
+}
+
+char *dax_map(int fd, off_t off, size_t len)
+{
+	return dax_map_shifted(fd, off, len, PROT_READ | PROT_WRITE,
+			       MAP_SHARED, 0);
+}
+
+char *dax_map_private(int fd, off_t off, size_t len)
+{
+	return dax_map_shifted(fd, off, len, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE, 0);
+}
+
+char *dax_map_by(int fd, size_t len, size_t shift)
+{
+	return dax_map_shifted(fd, 0, len, PROT_READ | PROT_WRITE, MAP_SHARED,
+			       shift);
+}
+
+char *dax_map_small(int fd, size_t len)
+{
+	return dax_map_by(fd, len, SZ_4K);
+}
+
+void *dax_shared(size_t len)
+{
+	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		dax_die("mmap: %s", strerror(errno));
+	return p;
+}
+
+void dax_unmap(void *addr, size_t len)
+{
+	if (munmap(addr, len))
+		dax_die("munmap: %s", strerror(errno));
+}
+
+void dax_zap(void *addr, size_t len)
+{
+	if (madvise(addr, len, MADV_DONTNEED))
+		dax_die("MADV_DONTNEED: %s", strerror(errno));
+}
+
+void dax_msync(void *addr, size_t len)
+{
+	if (msync(addr, len, MS_SYNC))
+		dax_die("msync: %s", strerror(errno));
+}
+
+void dax_fsync(int fd)
+{
+	if (fsync(fd))
+		dax_die("fsync: %s", strerror(errno));
+}
+
+static int open_pagemap(void)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+
+	if (fd < 0)
+		dax_die("/proc/self/pagemap: %s", strerror(errno));
+	return fd;
+}
+
+/* PAGEMAP_SCAN is the one interface that tells the size of a DAX mapping. */
+static unsigned int pagemap_scan(int fd, uint64_t start, size_t len,
+				 struct page_region *regions, unsigned int nr)
+{
+	struct pm_scan_arg arg = {
+		.size = sizeof(arg),
+		.start = start,
+		.end = start + len,
+		.vec = (uintptr_t)regions,
+		.vec_len = nr,
+		.category_mask = PAGE_IS_PRESENT,
+		.return_mask = PAGE_IS_HUGE | PAGE_IS_PFNZERO,
+	};
+	int ret = ioctl(fd, PAGEMAP_SCAN, &arg);
+
+	if (ret < 0)
+		dax_die("PAGEMAP_SCAN: %s", strerror(errno));
+	return ret;
+}
+
+static const char *region_name(const struct page_region *region)
+{
+	bool zero = region->categories & PAGE_IS_PFNZERO;
+
+	if (region->categories & PAGE_IS_HUGE)
+		return zero ? "2M zero" : "2M";
+	return zero ? "4K zero" : "4K";
+}
+
+const char *dax_mapped(const void *addr)
+{
+	struct page_region region = {};
+	int fd = open_pagemap();
+	unsigned int nr;
+
+	nr = pagemap_scan(fd, (uintptr_t)addr & -SZ_4K, SZ_4K, &region, 1);
+	close(fd);
+	return nr ? region_name(&region) : "none";
+}
+
+static void pagemap_pfns(int fd, const void *addr, uint64_t *pfns,
+			 unsigned int nr)
+{
+	off_t off = (uintptr_t)addr / SZ_4K * sizeof(*pfns);
+	ssize_t len = nr * sizeof(*pfns);
+
+	if (pread(fd, pfns, len, off) != len)
+		dax_die("/proc/self/pagemap: %s", strerror(errno));
+	for (unsigned int i = 0; i < nr; i++)
+		pfns[i] = pfns[i] >> 63 ? pfns[i] & ((1ULL << 55) - 1) : 0;
+}
+
+uint64_t dax_pfn(const void *addr)
+{
+	int fd = open_pagemap();
+	uint64_t pfn;
+
+	pagemap_pfns(fd, addr, &pfn, 1);
+	close(fd);
+	return pfn;
+}
+
+void dax_look(struct dax_view *view, const char *addr)
+{
+	uint64_t start = (uintptr_t)addr & -SZ_4K;
+	struct page_region regions[PAGES_2M];
+	int fd = open_pagemap();
+	unsigned int nr;
+
+	for (unsigned int i = 0; i < PAGES_2M; i++)
+		view->mapped[i] = "none";
+	nr = pagemap_scan(fd, start, SZ_2M, regions, PAGES_2M);
+	for (unsigned int i = 0; i < nr; i++)
+		for (uint64_t at = regions[i].start; at < regions[i].end; at += SZ_4K)
+			view->mapped[(at - start) / SZ_4K] =
+				region_name(&regions[i]);
+	pagemap_pfns(fd, addr, view->pfn, PAGES_2M);
+	close(fd);
+}
+
+unsigned int dax_looks_different(const struct dax_view *view, const char *addr)
+{
+	struct dax_view now;
+	unsigned int nr = 0;
+
+	dax_look(&now, addr);
+	for (unsigned int i = 0; i < PAGES_2M; i++)
+		nr += strcmp(view->mapped[i], now.mapped[i]) ||
+		      view->pfn[i] != now.pfn[i];
+	return nr;
+}
+
+static sigjmp_buf touch_env;
+static siginfo_t touch_info;
+
+static void touch_handler(int sig, siginfo_t *info, void *context)
+{
+	touch_info = *info;
+	siglongjmp(touch_env, sig);
+}
+
+/* What @fn returns, or the signal that it raises. */
+static int catch_signal(int (*fn)(volatile char *addr), volatile char *addr,
+			siginfo_t *info)
+{
+	struct sigaction action = {
+		.sa_sigaction = touch_handler,
+		.sa_flags = SA_SIGINFO | SA_NODEFER,
+	}, old_bus, old_segv;
+	int ret;
+
+	sigaction(SIGBUS, &action, &old_bus);
+	sigaction(SIGSEGV, &action, &old_segv);
+	ret = sigsetjmp(touch_env, 1);
+	if (!ret)
+		ret = fn(addr);
+	else if (info)
+		*info = touch_info;
+	sigaction(SIGBUS, &old_bus, NULL);
+	sigaction(SIGSEGV, &old_segv, NULL);
+	return ret;
+}
+
+static int load(volatile char *addr)
+{
+	(void)*addr;
+	return 0;
+}
+
+static int store(volatile char *addr)
+{
+	*addr = 'w';
+	return 0;
+}
+
+int dax_touch_signal(volatile char *addr, bool write, siginfo_t *info)
+{
+	return catch_signal(write ? store : load, addr, info);
+}
+
+static int poison(volatile char *addr)
+{
+	return madvise((void *)addr, SZ_4K, MADV_HWPOISON) ? -errno : 0;
+}
+
+int dax_poison(char *addr, siginfo_t *info)
+{
+	return catch_signal(poison, addr, info);
+}

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The filesystem under test, a second one for what would disturb it, and the device
+ * below that one.
+ */
+#include <sys/mount.h>
+#include <sys/vfs.h>
+#include <linux/magic.h>
+
+#include "internal.h"
+
+#define SCRATCH_RT	"dax-scratch-rt"
+
+static char scratch_dir[64];		/* where the scratch fs is mounted */
+static char scratch_dev[PATH_MAX];	/* what is mounted there */
+
+const char *dax_dir(void)
+{
+	return scratch_dir[0] ? scratch_dir : getenv("DAX_DIR");
+}
+
+bool dax_is_xfs(void)
+{
+	struct statfs st;
+
+	if (statfs(getenv("DAX_DIR"), &st))
+		dax_die("DAX_DIR=%s: %s", getenv("DAX_DIR"), strerror(errno));
+	return st.f_type == XFS_SUPER_MAGIC;
+}
+
+const char *dax_scratch_device(void)
+{
+	return getenv("DAX_SCRATCH");
+}
+
+const char *dax_no_scratch(void)
+{
+	if (!dax_scratch_device())
+		return "needs a second device in DAX_SCRATCH";
+	return NULL;
+}
+
+void dax_scratch_remount(const char *mount)
+{
+	if (dax_sh("mount -o remount,%s %s", mount, scratch_dir))
+		dax_die("cannot remount with %s", mount);
+}
+
+static void scratch_mkfs(const char *dev, unsigned int mib, const char *mkfs)
+{
+	int err;
+
+	if (dax_is_xfs())
+		err = dax_sh("mkfs.xfs -q -f -d size=%um,%s %s %s", mib,
+			     "su=2m,sw=1,agcount=2 -l size=64m,su=32k",
+			     mkfs, dev);
+	else
+		err = dax_sh("mkfs.ext4 -q -F -b 4096 %s %s %s %uk",
+			     "-E stride=512,stripe_width=512", mkfs, dev,
+			     mib * 1024);
+	if (err)
+		dax_die("no scratch file system on %s", dev);
+}
+
+static void scratch_mount(const char *dev, const char *mount)
+{
+	char dir[sizeof(scratch_dir)];
+
+	snprintf(dir, sizeof(dir), "/tmp/dax-scratch-%d", getpid());
+	if (mkdir(dir, 0700) && errno != EEXIST)
+		dax_die("%s: %s", dir, strerror(errno));
+	if (dax_sh("mount -o %s %s %s", mount, dev, dir))
+		dax_die("cannot mount %s with %s", dev, mount);
+	snprintf(scratch_dev, sizeof(scratch_dev), "%s", dev);
+	strcpy(scratch_dir, dir);
+	if (!strstr(mount, "dax=never"))
+		enter_work_dir();
+}
+
+/*
+ * Makes and mounts a file system of @mib MiB; from now on files are made
+ * there. Its own folder on the first file system goes away here.
+ */
+static void scratch_on(const char *dev, unsigned int mib, const char *mkfs,
+		       const char *mount)
+{
+	scratch_mkfs(dev, mib, mkfs);
+	remove_work_dir();
+	scratch_mount(dev, mount);
+}
+
+const char *dax_scratch(unsigned int mib, const char *mkfs, const char *mount)
+{
+	const char *why = dax_no_scratch();
+
+	if (!why)
+		scratch_on(dax_scratch_device(), mib, mkfs, mount);
+	return why;
+}
+
+/* A small one, for what happens when it is nearly full. */
+const char *dax_small_scratch(void)
+{
+	return dax_scratch(dax_is_xfs() ? 320 : 96, "", "dax=always");
+}
+
+/* Takes all blocks but @leave bytes. Returns the file that has them. */
+int dax_fill_up(size_t leave)
+{
+	int fd = dax_create("fill");
+	size_t len = 0, step = 8 * SZ_2M;
+
+	while (step >= SZ_4K) {
+		if (fallocate(fd, 0, len, step) == 0)
+			len += step;
+		else if (errno == ENOSPC)
+			step /= 2;
+		else
+			dax_die("fallocate: %s", strerror(errno));
+	}
+	dax_fsync(fd);
+	if (leave) {
+		dax_truncate(fd, len > leave ? len - leave : 0);
+		dax_fsync(fd);
+	}
+	return fd;
+}
+
+unsigned long dax_free_blocks(void)
+{
+	struct statfs st;
+
+	sync();
+	if (statfs(dax_dir(), &st))
+		dax_die("statfs: %s", strerror(errno));
+	return st.f_bfree;
+}
+
+bool dax_space_is_back(unsigned long blocks)
+{
+	for (int i = 0; i < DAX_STALL_SECONDS * 10; i++) {
+		if (dax_free_blocks() >= blocks)
+			return true;
+		usleep(100000);
+	}
+	return false;
+}
+
+static const char *make_dm(const char *name, const char *table)
+{
+	const char *why = dax_no_scratch();
+	char path[] = "/tmp/dax-table-XXXXXX";
+	int fd;
+
+	if (why)
+		return why;
+	if (system("dmsetup version >/dev/null 2>&1"))
+		return "no device-mapper here (dmsetup, CONFIG_BLK_DEV_DM)";
+	fd = mkstemp(path);
+	if (fd < 0 || write(fd, table, strlen(table)) != (ssize_t)strlen(table))
+		dax_die("%s: %s", path, strerror(errno));
+	close(fd);
+	/* Nobody may run udev here: let dmsetup make the node itself. */
+	setenv("DM_DISABLE_UDEV", "1", 1);
+	if (dax_sh("dmsetup create %s %s", name, path))
+		why = "device-mapper lacks this target";
+	unlink(path);
+	return why;
+}
+
+/* A device-mapper device over the scratch device; see dmsetup(8) for @table. */
+const char *dax_scratch_dm(unsigned int mib, const char *table)
+{
+	const char *why = make_dm(DAX_SCRATCH_DM, table);
+
+	if (!why && mib)
+		scratch_on("/dev/mapper/" DAX_SCRATCH_DM, mib, "", "dax=always");
+	return why;
+}
+
+/* The scratch device is split in two: 1 GiB for what is not in rt extents. */
+#define RT_DEVICE	"/dev/mapper/" SCRATCH_RT
+#define RT_MOUNT	"dax=always,rtdev=" RT_DEVICE
+
+const char *dax_scratch_rt(unsigned int rt_mib, const char *extsize)
+{
+	const char *dev = dax_scratch_device() ?: "", *why;
+	unsigned int mib = 1024;
+	char options[256];
+
+	snprintf(options, sizeof(options), "0 %u linear %s 0\n", mib * 2048,
+		 dev);
+	why = make_dm(DAX_SCRATCH_DM, options);
+	if (why)
+		return why;
+	snprintf(options, sizeof(options), "0 %u linear %s %u\n",
+		 rt_mib * 2048, dev, mib * 2048);
+	why = make_dm(SCRATCH_RT, options);
+	if (why)
+		return why;
+	snprintf(options, sizeof(options),
+		 "-m reflink=0,rmapbt=0 -d rtinherit=1 -r rtdev=%s,extsize=%s",
+		 RT_DEVICE, extsize);
+	scratch_on("/dev/mapper/" DAX_SCRATCH_DM, mib, options, RT_MOUNT);
+	return NULL;
+}
+
+int dax_scratch_check_rt(void)
+{
+	int err;
+
+	if (dax_sh("umount %s", scratch_dir))
+		dax_die("cannot unmount %s", scratch_dir);
+	err = dax_sh("xfs_repair -n -r %s %s", RT_DEVICE, scratch_dev);
+	if (dax_sh("mount -o %s %s %s", RT_MOUNT, scratch_dev, scratch_dir))
+		dax_die("cannot mount %s again", scratch_dev);
+	return err;
+}
+
+void dax_scratch_drop(void)
+{
+	if (scratch_dir[0]) {
+		if (umount2(scratch_dir, 0))
+			umount2(scratch_dir, MNT_DETACH);
+		rmdir(scratch_dir);
+		scratch_dir[0] = '\0';
+	}
+	setenv("DM_DISABLE_UDEV", "1", 1);
+	if (access("/dev/mapper/" DAX_SCRATCH_DM, F_OK) == 0)
+		dax_sh("dmsetup remove --retry " DAX_SCRATCH_DM);
+	if (access("/dev/mapper/" SCRATCH_RT, F_OK) == 0)
+		dax_sh("dmsetup remove --retry " SCRATCH_RT);
+}
+
+const char *dax_scratch_driver(struct dax_driver *driver)
+{
+	char path[PATH_MAX], target[PATH_MAX];
+	const char *small = getenv("DAX_REMOVABLE");
+	const char *why;
+	int fd;
+
+	if (small && small[0])
+		setenv("DAX_SCRATCH", small, 1);
+	why = dax_no_scratch();
+	if (why)
+		return why;
+	snprintf(path, sizeof(path), "/sys/block/%s/device",
+		 strrchr(dax_scratch_device(), '/') + 1);
+	if (!realpath(path, target))
+		dax_die("%s: %s", path, strerror(errno));
+	snprintf(driver->device, sizeof(driver->device), "%s",
+		 strrchr(target, '/') + 1);
+	strcat(path, "/driver");
+	if (!realpath(path, driver->path))
+		dax_die("%s: %s", path, strerror(errno));
+	fd = open(dax_scratch_device(), O_RDONLY);
+	if (fd < 0)
+		dax_die("%s: %s", dax_scratch_device(), strerror(errno));
+	driver->mib = lseek(fd, 0, SEEK_END) / SZ_1M;
+	close(fd);
+	return NULL;
+}
+
+static void driver_do(const struct dax_driver *driver, const char *what)
+{
+	char path[PATH_MAX + 8];
+	int err;
+
+	snprintf(path, sizeof(path), "%s/%s", driver->path, what);
+	err = dax_write_file(path, "%s", driver->device);
+	if (err)
+		dax_die("%s of %s: %s", path, driver->device, strerror(-err));
+}
+
+void dax_unbind(const struct dax_driver *driver)
+{
+	driver_do(driver, "unbind");
+}
+
+void dax_bind(const struct dax_driver *driver)
+{
+	driver_do(driver, "bind");
+}

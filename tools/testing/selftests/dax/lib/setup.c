@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The begin and the end of a test, and its messages.
+ *
+ * Every test runs in a process of its own, so state is plain static data and
+ * what a test leaves open ends with it.
+ */
+#include <stdarg.h>
+#include <sys/prctl.h>
+
+#include "internal.h"
+
+void dax_die(const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "# cannot go on: ");
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "\n");
+	dax_leave();
+	abort();
+}
+
+void dax_note(const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "# ");
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "\n");
+}
+
+int dax_write_file(const char *path, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+	int fd, len, ret = 0;
+
+	va_start(ap, fmt);
+	len = vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+
+	fd = open(path, O_WRONLY | O_TRUNC);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, len) != len)
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+/* Runs a shell command, whose output only a failure shows. */
+int dax_sh(const char *fmt, ...)
+{
+	char command[1024], wrapped[1200];
+	va_list ap;
+	int status;
+
+	va_start(ap, fmt);
+	vsnprintf(command, sizeof(command), fmt, ap);
+	va_end(ap);
+
+	snprintf(wrapped, sizeof(wrapped),
+		 "out=$( { %s ; } 2>&1 ) || { echo \"$out\" | sed 's/^/# /' >&2; exit 1; }",
+		 command);
+	status = system(wrapped);
+	if (status)
+		dax_note("failed: %s", command);
+	return status;
+}
+
+unsigned int dax_scale(unsigned int rounds)
+{
+	const char *scale = getenv("DAX_TEST_SCALE");
+	unsigned int scaled = scale ? rounds * atoi(scale) / 100 : rounds;
+
+	return scaled ? scaled : 1;
+}
+
+/*
+ * A child that sleeps through the test, and if it lasts that long tells the
+ * kernel stacks of all tasks of it: they are gone when the harness kills it.
+ */
+static pid_t watchdog;
+
+static void start_watchdog(void)
+{
+	char group[16];
+
+	snprintf(group, sizeof(group), "%d", getpgrp());
+	watchdog = fork();
+	if (watchdog)
+		return;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	sleep(DAX_HANG_SECONDS);
+	execl("/bin/sh", "sh", "-c",
+	      "for task in $(pgrep -g $0 | sed 's,.*,/proc/&/task/*,'); do\n"
+	      "	[ -e $task/stack ] || continue\n"
+	      "	echo \"# ${task##*/} $(cat $task/comm) $(grep State $task/status)\"\n"
+	      "	sed 's/^/#   /' $task/stack\n"
+	      "done >&2", group, NULL);
+	_exit(1);
+}
+
+static void stop_watchdog(void)
+{
+	if (watchdog <= 0)
+		return;
+	kill(watchdog, SIGKILL);
+	waitpid(watchdog, NULL, 0);
+	watchdog = 0;
+}
+
+void dax_enter(void)
+{
+	int fd;
+
+	start_watchdog();
+	enter_work_dir();
+	fd = dax_create("is-it-dax");
+	if (!is_dax(fd))
+		dax_die("%s is not mounted with dax=always", dax_dir());
+	dax_unlink(fd);
+	close(fd);
+}
+
+void dax_leave(void)
+{
+	stop_watchdog();
+	restore_policy();
+	trace_close();
+	unmap_all();
+	close_range(STDERR_FILENO + 1, ~0U, 0);
+	remove_work_dir();
+	dax_scratch_drop();
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Threads, processes, and where they are.
+ */
+#include <sys/prctl.h>
+
+#include "internal.h"
+
+pthread_t dax_thread(void *(*fn)(void *), void *arg)
+{
+	pthread_t thread;
+	int err = pthread_create(&thread, NULL, fn, arg);
+
+	if (err)
+		dax_die("pthread_create: %s", strerror(err));
+	return thread;
+}
+
+void dax_join(pthread_t thread)
+{
+	int err = pthread_join(thread, NULL);
+
+	if (err)
+		dax_die("pthread_join: %s", strerror(err));
+}
+
+struct gang {
+	void (*fn)(unsigned int id, void *arg);
+	void *arg;
+	pthread_barrier_t start;
+};
+
+struct gang_member {
+	struct gang *gang;
+	unsigned int id;
+	pthread_t thread;
+};
+
+static void *gang_run(void *arg)
+{
+	struct gang_member *member = arg;
+	struct gang *gang = member->gang;
+
+	pthread_barrier_wait(&gang->start);
+	gang->fn(member->id, gang->arg);
+	return NULL;
+}
+
+void dax_gang(unsigned int nr, void (*fn)(unsigned int id, void *arg),
+	      void *arg)
+{
+	struct gang gang = { .fn = fn, .arg = arg };
+	struct gang_member member[64];
+
+	if (nr > ARRAY_LEN(member))
+		dax_die("a gang of %u threads", nr);
+	pthread_barrier_init(&gang.start, NULL, nr);
+	for (unsigned int i = 0; i < nr; i++) {
+		member[i].gang = &gang;
+		member[i].id = i;
+		member[i].thread = dax_thread(gang_run, &member[i]);
+	}
+	for (unsigned int i = 0; i < nr; i++)
+		dax_join(member[i].thread);
+	pthread_barrier_destroy(&gang.start);
+}
+
+pid_t dax_fork_process(void)
+{
+	pid_t pid;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid < 0)
+		dax_die("fork: %s", strerror(errno));
+	return pid;
+}
+
+int dax_wait(pid_t pid)
+{
+	int status;
+
+	if (waitpid(pid, &status, 0) != pid)
+		dax_die("waitpid: %s", strerror(errno));
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) :
+				     WEXITSTATUS(status);
+}
+
+int dax_child(int (*fn)(void *arg), void *arg)
+{
+	return dax_wait(dax_spawn(fn(arg)));
+}
+
+bool dax_ended(pid_t pid)
+{
+	siginfo_t info = {};
+
+	if (waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT))
+		dax_die("waitid: %s", strerror(errno));
+	return info.si_pid == pid;
+}
+
+/* The text is empty if there is no such task. */
+static void read_proc(pid_t pid, const char *name, char *text, size_t size)
+{
+	char path[64];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+	fd = open(path, O_RDONLY);
+	n = fd < 0 ? 0 : read(fd, text, size - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+}
+
+char dax_state(pid_t pid)
+{
+	char text[256], state;
+
+	read_proc(pid, "stat", text, sizeof(text));
+	return sscanf(text, "%*d (%*[^)]) %c", &state) == 1 ? state : 0;
+}
+
+long dax_syscall(pid_t pid)
+{
+	char text[256];
+	long nr;
+
+	read_proc(pid, "syscall", text, sizeof(text));
+	return sscanf(text, "%ld", &nr) == 1 ? nr : -1;
+}
+
+bool dax_sleeps_in(pid_t pid, const char *name)
+{
+	char text[128];
+
+	read_proc(pid, "wchan", text, sizeof(text));
+	return strstr(text, name);
+}
+
+static void take_steps(int ask, int answer, int (*step)(int nr, void *arg),
+		       void *arg)
+{
+	int nr, ret;
+
+	while (read(ask, &nr, sizeof(nr)) == sizeof(nr)) {
+		ret = step(nr, arg);
+		if (write(answer, &ret, sizeof(ret)) != sizeof(ret))
+			break;
+	}
+	_exit(0);
+}
+
+void dax_peer_start(struct dax_peer *peer, int (*step)(int nr, void *arg),
+		    void *arg)
+{
+	int ask[2], answer[2];
+
+	if (pipe(ask) || pipe(answer))
+		dax_die("pipe: %s", strerror(errno));
+	peer->pid = dax_fork_process();
+	if (!peer->pid) {
+		/* A later peer has copies of our pipes, too. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(ask[1]);
+		close(answer[0]);
+		take_steps(ask[0], answer[1], step, arg);
+	}
+	close(ask[0]);
+	close(answer[1]);
+	peer->ask = ask[1];
+	peer->answer = answer[0];
+}
+
+int dax_peer_step(struct dax_peer *peer, int nr)
+{
+	int ret;
+
+	if (write(peer->ask, &nr, sizeof(nr)) != sizeof(nr) ||
+	    read(peer->answer, &ret, sizeof(ret)) != sizeof(ret))
+		dax_die("the other process is gone at step %d", nr);
+	return ret;
+}
+
+void dax_peer_stop(struct dax_peer *peer)
+{
+	kill(peer->pid, SIGKILL);
+	waitpid(peer->pid, NULL, 0);
+	close(peer->ask);
+	close(peer->answer);
+}

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Trace events: an instance of our own, so that nobody else's events are in
+ * it, with the "counter" clock, which orders the events of all CPUs exactly.
+ */
+#include <stdarg.h>
+#include <sys/sysmacros.h>
+
+#include "internal.h"
+
+#define TRACEFS		"/sys/kernel/tracing"
+
+static char trace_dir[128];
+static int trace_pipe = -1;
+static char *trace_text;
+static size_t trace_len, trace_room;
+
+bool dax_has_event(const char *event)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), TRACEFS "/events/fs_dax/%s", event);
+	return access(path, F_OK) == 0;
+}
+
+const char *dax_no_event(const char *event)
+{
+	static char reason[64];
+
+	if (dax_has_event(event))
+		return NULL;
+	snprintf(reason, sizeof(reason), "this kernel has no event %s", event);
+	return reason;
+}
+
+static void trace_write(const char *file, const char *text)
+{
+	char path[PATH_MAX];
+	int err;
+
+	snprintf(path, sizeof(path), "%s/%s", trace_dir, file);
+	err = dax_write_file(path, "%s", text);
+	if (err)
+		dax_die("\"%s\" to %s: %s", text, path, strerror(-err));
+}
+
+static void trace_open(void)
+{
+	char path[PATH_MAX];
+
+	if (trace_pipe >= 0)
+		return;
+	snprintf(trace_dir, sizeof(trace_dir), TRACEFS "/instances/dax-%d",
+		 getpid());
+	if (mkdir(trace_dir, 0700))
+		dax_die("%s: %s", trace_dir, strerror(errno));
+	trace_write("trace_clock", "counter");
+	trace_write("trace_options", "nocontext-info");
+	trace_write("buffer_size_kb", "4096");
+	snprintf(path, sizeof(path), "%s/trace_pipe", trace_dir);
+	trace_pipe = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (trace_pipe < 0)
+		dax_die("%s: %s", path, strerror(errno));
+}
+
+void trace_close(void)
+{
+	if (trace_pipe < 0)
+		return;
+	trace_write("tracing_on", "0");
+	close(trace_pipe);
+	trace_pipe = -1;
+	rmdir(trace_dir);
+}
+
+/* The kernel keeps a device number with 20 bits of minor. */
+static unsigned int kernel_dev(dev_t dev)
+{
+	return major(dev) << 20 | minor(dev);
+}
+
+void dax_trace(int fd, const char *events)
+{
+	char filter[128], path[128];
+	char *list, *name, *save;
+	struct stat st;
+
+	if (fstat(fd, &st))
+		dax_die("fstat: %s", strerror(errno));
+	snprintf(filter, sizeof(filter), "dev == %u && ino == %lu",
+		 kernel_dev(st.st_dev), st.st_ino);
+
+	trace_open();
+	if (!events) {
+		trace_write("events/fs_dax/filter", filter);
+		trace_write("events/fs_dax/enable", "1");
+		return;
+	}
+	list = strdup(events);
+	for (name = strtok_r(list, " ", &save); name;
+	     name = strtok_r(NULL, " ", &save)) {
+		snprintf(path, sizeof(path), "events/fs_dax/%s/filter", name);
+		trace_write(path, filter);
+		snprintf(path, sizeof(path), "events/fs_dax/%s/enable", name);
+		trace_write(path, "1");
+	}
+	free(list);
+}
+
+/* An event of another system, for example jbd2/jbd2_handle_start. */
+void dax_trace_thread(const char *event, const char *filter)
+{
+	char path[128], text[256];
+
+	trace_open();
+	snprintf(text, sizeof(text), "common_pid == %d%s%s", gettid(),
+		 filter ? " && " : "", filter ? filter : "");
+	snprintf(path, sizeof(path), "events/%s/filter", event);
+	trace_write(path, text);
+	snprintf(path, sizeof(path), "events/%s/enable", event);
+	trace_write(path, "1");
+}
+
+void dax_trace_stop(const char *event)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "events/%s/enable", event);
+	trace_write(path, "0");
+}
+
+/* Puts a line of ours between the events. */
+void dax_trace_mark(const char *text)
+{
+	static int marker = -1;
+	char path[PATH_MAX];
+
+	if (marker < 0) {
+		snprintf(path, sizeof(path), "%s/trace_marker", trace_dir);
+		marker = open(path, O_WRONLY | O_CLOEXEC);
+	}
+	if (write(marker, text, strlen(text)) < 0)
+		dax_die("trace_marker: %s", strerror(errno));
+}
+
+static void trace_drain(void)
+{
+	ssize_t n;
+
+	for (;;) {
+		if (trace_room - trace_len < SZ_4K * 2) {
+			trace_room = trace_room * 2 + SZ_4K * 16;
+			trace_text = realloc(trace_text, trace_room);
+			if (!trace_text)
+				dax_die("no memory for the trace");
+		}
+		n = read(trace_pipe, trace_text + trace_len,
+			 trace_room - trace_len - 1);
+		if (n <= 0)
+			break;
+		trace_len += n;
+	}
+	if (n < 0 && errno != EAGAIN)
+		dax_die("trace_pipe: %s", strerror(errno));
+	trace_text[trace_len] = '\0';
+	if (strstr(trace_text, "LOST"))
+		dax_die("the trace buffer overflowed: counts are not exact");
+}
+
+void dax_trace_clear(void)
+{
+	trace_drain();
+	trace_len = 0;
+	trace_text[0] = '\0';
+}
+
+const char *dax_trace_text(void)
+{
+	trace_drain();
+	return trace_text;
+}
+
+static bool has_words(const char *line, const char *words, size_t len)
+{
+	for (const char *p = line; (p = strstr(p, words)); p++)
+		if (p[-1] == ' ' && (!p[len] || p[len] == ' '))
+			return true;
+	return false;
+}
+
+static bool matches(const char *line, const char *pattern)
+{
+	char words[256];
+	const char *end;
+
+	for (; *pattern; pattern = *end ? end + 2 : end) {
+		end = strstr(pattern, ", ");
+		if (!end)
+			end = pattern + strlen(pattern);
+		snprintf(words, sizeof(words), "%.*s", (int)(end - pattern),
+			 pattern);
+		if (!has_words(line, words, end - pattern))
+			return false;
+	}
+	return true;
+}
+
+unsigned int dax_count(const char *event, const char *fmt, ...)
+{
+	char pattern[256], line[1024];
+	unsigned int count = 0;
+	size_t name = strlen(event);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(pattern, sizeof(pattern), fmt, ap);
+	va_end(ap);
+
+	trace_drain();
+	for (const char *p = trace_text; *p; ) {
+		const char *end = strchrnul(p, '\n');
+
+		if (!strncmp(p, event, name) && p[name] == ':') {
+			snprintf(line, sizeof(line), "%.*s", (int)(end - p), p);
+			count += matches(line + name, pattern);
+		}
+		p = *end ? end + 1 : end;
+	}
+	return count;
+}
+
+static void add_walk(struct dax_walks *walks, const char *line,
+		     const char *what)
+{
+	unsigned long entries, pages;
+	char word[16];
+
+	if (sscanf(line, " dev %*s ino %*s %15s entries %lu pages %lu", word,
+		   &entries, &pages) != 3)
+		dax_die("dax_walk has another text than expected: %.80s", line);
+	if (what && strcmp(what, word))
+		return;
+	walks->nr++;
+	walks->entries += entries;
+	walks->pages += pages;
+	if (walks->longest < pages)
+		walks->longest = pages;
+}
+
+struct dax_walks dax_walks(const char *what)
+{
+	static const char event[] = "dax_walk:";
+	struct dax_walks walks = {};
+
+	trace_drain();
+	for (const char *p = trace_text; *p; ) {
+		const char *end = strchrnul(p, '\n');
+
+		if (!strncmp(p, event, strlen(event)))
+			add_walk(&walks, p + strlen(event), what);
+		p = *end ? end + 1 : end;
+	}
+	return walks;
+}
+
+/* Promotion. */
+
+#define POLICY	"/sys/module/fs_dax/parameters/promote"
+#define COUNTERS	"/sys/kernel/debug/fs_dax/promote"
+
+static char policy_before[16];
+
+const char *dax_policy(const char *policy)
+{
+	int err, fd;
+
+	fd = open(POLICY, O_RDONLY);
+	if (fd < 0)
+		return "this kernel does not promote";
+	if (!policy_before[0] &&
+	    read(fd, policy_before, sizeof(policy_before) - 1) <= 0)
+		dax_die(POLICY ": %s", strerror(errno));
+	close(fd);
+	err = dax_write_file(POLICY, "%s", policy);
+	if (err)
+		dax_die("\"%s\" to " POLICY ": %s", policy, strerror(-err));
+	return NULL;
+}
+
+void restore_policy(void)
+{
+	if (policy_before[0])
+		dax_write_file(POLICY, "%s", policy_before);
+	policy_before[0] = '\0';
+}
+
+unsigned long dax_promotions(const char *action)
+{
+	unsigned long count;
+	char name[32];
+	FILE *file;
+
+	file = fopen(COUNTERS, "r");
+	if (!file)
+		dax_die(COUNTERS ": %s", strerror(errno));
+	while (fscanf(file, "%31s %lu", name, &count) == 2) {
+		if (!strcmp(name, action)) {
+			fclose(file);
+			return count;
+		}
+	}
+	dax_die(COUNTERS " has no \"%s\"", action);
+}
+
+int dax_collapse(void *addr, size_t len)
+{
+	return madvise(addr, len, MADV_COLLAPSE) ? errno : 0;
+}
