@@ -3,11 +3,12 @@
 #
 # run_dax_tests.sh [NAME...]: run the DAX selftests on ext4 and XFS.
 #
-# NAME is a test program (fsync_race), or one on one file system
-# (xfs/fsync_race), or a file system (xfs); all of them on both if none is named. Everything on the
-# device is lost: it is formatted for each file system. The output is KTAP, a
-# result line for each program on each file system with its own tests below,
-# and closes with "N passed, N failed, N skipped", which counts those.
+# NAME is a test program (fsync_race), a program on one filesystem
+# (xfs/fsync_race), or a filesystem (xfs). Without a NAME, all programs run on
+# all filesystems. Everything on the device is lost: it is formatted for each
+# filesystem. The output is KTAP: a result line for each program on each
+# filesystem, with its own tests below. The last line is "N passed, N failed,
+# N skipped", which counts the tests.
 #
 # Environment:
 #   DAX_DEV           the device to format (/dev/pmem0)
@@ -32,13 +33,8 @@ tracing=/sys/kernel/tracing
 promote=/sys/module/fs_dax/parameters/promote
 skip_code=4	# kselftest's
 
-programs=(table fallback zero fsync fsync_race page_table private poke wakeup
-	  truncate dma waker evict dos removal map_sync io fsx reflink aliasing
-	  cost hold enospc hwpoison failslab inject interrupt badblocks
-	  trace_lines ndctl rt softdirty uffd cachestat
-	  promote promote_mix collapse promote_race promote_stress
-	  daxstress)
 filesystems=(ext4 xfs)
+last=(promote_stress daxstress)	# they take longest, and find what no other does
 
 tmp="" mnt="" hung="" policy=""
 passed=0 failed=0 skipped=0
@@ -47,7 +43,28 @@ die() { echo "run_dax_tests: $1" >&2; exit "${2:-1}"; }
 
 # --- what to run -----------------------------------------------------------
 
-# Prints "fs program" for each name, in the order of the lists above.
+# Each .c file beside this script is a program; where only programs were installed,
+# each executable without an extension is one.
+list_programs() {
+	local file
+	local -A names=()
+
+	for file in "$here"/*.c; do
+		[[ ! -e $file ]] || names[$(basename "$file" .c)]=1
+	done
+	if (( ! ${#names[@]} )); then
+		for file in "$bin"/*; do
+			[[ ! -f $file || ! -x $file || ${file##*/} == *.* ]] || names[${file##*/}]=1
+		done
+	fi
+	for file in "${last[@]}"; do
+		unset "names[$file]"
+	done
+	(( ! ${#names[@]} )) || printf '%s\n' "${!names[@]}" | LC_ALL=C sort
+	printf '%s\n' "${last[@]}"
+}
+
+# Prints "fs program" for each name, in the order of both lists.
 select_tests() {
 	local fs name want
 
@@ -241,6 +258,7 @@ if [[ ${1:-} == -h || ${1:-} == --help ]]; then
 	exit 0
 fi
 
+mapfile -t programs < <(list_programs)
 check_names "$@"
 mapfile -t list < <(select_tests "$@")
 echo "KTAP version 1"
