@@ -213,15 +213,14 @@ static void misaligned_file(struct scene *s)
 		}
 		close(fd);
 	}
-	dax_die("no file of %zu bytes got blocks in one piece",
-		STAGE_SIZE + SZ_2M);
+	dax_exit_fail("no file of %zu bytes got blocks in one piece",
+		      STAGE_SIZE + SZ_2M);
 }
 
 /* The whole file by default, as large pages as can be. */
 static char *map_shifted(struct scene *s, size_t len, int flags, size_t shift)
 {
-	char *p = dax_map_shifted(s->fd, 0, len, PROT_READ | PROT_WRITE, flags,
-				  shift);
+	char *p = dax_mmap(s->fd, 0, len, PROT_READ | PROT_WRITE, flags, shift);
 
 	return s->view[s->nr_views++] = p;
 }
@@ -298,7 +297,8 @@ static void fill_filesystem(int fd)
 		while (!fallocate(fd, 0, at, chunk))
 			at += chunk;
 	if (errno != ENOSPC)
-		dax_die("cannot fill the filesystem: %s", strerror(errno));
+		dax_exit_fail("cannot fill the filesystem: %s",
+			      strerror(errno));
 }
 
 /*
@@ -546,7 +546,7 @@ static void play_locked(struct scene *s)
 
 	other = fork();
 	if (other < 0)
-		dax_die("fork: %s", strerror(errno));
+		dax_exit_fail("fork: %s", strerror(errno));
 	if (!other)
 		fault_until_killed(map);
 	for (int i = 0; i < ROUNDS && !s->faults; i++) {
@@ -1077,12 +1077,12 @@ static int play_act(void *arg)
 	const struct act *act = arg;
 	struct scene s = { .fd = -1, .verdict = "seen" };
 
-	dax_enter();
+	dax_test_setup();
 	if (act->rule)
 		play_rule(&s, act->rule);
 	else
 		act->play(&s);
-	dax_leave();
+	dax_test_teardown();
 	print_row(act, &s);
 	return 0;
 }

@@ -49,7 +49,7 @@ int file_hole(size_t len);
 int file_falloc(size_t len);
 int file_falloc_keep_size(size_t len);
 int file_fragmented(size_t len);
-/* Mappings, shared; @shift as in dax_map_shifted(). */
+/* Mappings, shared; @shift as in dax_mmap(). */
 char *map_file(int fd, size_t len, size_t shift);
 void fill_at_random(unsigned int seed);
 unsigned long random_next(unsigned long *state);

@@ -97,12 +97,13 @@ static unsigned long zeroing_2m(void)
 	int fd = open(dev ?: "", O_RDWR);
 
 	if (fd < 0)
-		dax_die("BENCH_SPARE=%s: %s", dev ?: "", strerror(errno));
+		dax_exit_fail("BENCH_SPARE=%s: %s", dev ?: "", strerror(errno));
 	for (int i = 0; i < 9; i++, range[0] += SZ_2M) {
 		unsigned long t = ticks();
 
 		if (ioctl(fd, BLKZEROOUT, range))
-			dax_die("BLKZEROOUT on %s: %s", dev, strerror(errno));
+			dax_exit_fail("BLKZEROOUT on %s: %s", dev,
+				      strerror(errno));
 		samples_add(&s, ticks() - t);
 	}
 	close(fd);

@@ -16,7 +16,7 @@ static int new_file(const char *name)
 	snprintf(path, sizeof(path), "%s/%s", dax_dir(), name);
 	fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
 	if (fd < 0)
-		dax_die("%s: %s", path, strerror(errno));
+		dax_exit_fail("%s: %s", path, strerror(errno));
 	return fd;
 }
 
@@ -76,8 +76,7 @@ int file_fragmented(size_t len)
 
 char *map_file(int fd, size_t len, size_t shift)
 {
-	return dax_map_shifted(fd, 0, len, PROT_READ | PROT_WRITE, MAP_SHARED,
-			       shift);
+	return dax_mmap(fd, 0, len, PROT_READ | PROT_WRITE, MAP_SHARED, shift);
 }
 
 /* Good enough for shuffling, and the same everywhere (xorshift64). */
@@ -108,7 +107,7 @@ void fill_at_random(unsigned int seed)
 		fd = new_file(name);
 		err = fallocate(fd, 0, 0, (pages + 1) * SZ_4K);
 		if (err && errno != ENOSPC)
-			dax_die("fallocate: %s", strerror(errno));
+			dax_exit_fail("fallocate: %s", strerror(errno));
 		close(fd);
 		nr++;
 	}
@@ -118,7 +117,7 @@ void fill_at_random(unsigned int seed)
 			continue;
 		snprintf(path, sizeof(path), "%s/old-%u", dax_dir(), i);
 		if (unlink(path))
-			dax_die("%s: %s", path, strerror(errno));
+			dax_exit_fail("%s: %s", path, strerror(errno));
 	}
 	settle();
 }
@@ -140,11 +139,11 @@ unsigned int share_huge(const char *map, size_t len)
 	int nr;
 
 	if (fd < 0)
-		dax_die("/proc/self/pagemap: %s", strerror(errno));
+		dax_exit_fail("/proc/self/pagemap: %s", strerror(errno));
 	while (arg.start < arg.end) {
 		nr = ioctl(fd, PAGEMAP_SCAN, &arg);
 		if (nr < 0)
-			dax_die("PAGEMAP_SCAN: %s", strerror(errno));
+			dax_exit_fail("PAGEMAP_SCAN: %s", strerror(errno));
 		for (int i = 0; i < nr; i++)
 			huge += region[i].end - region[i].start;
 		if (!arg.walk_end || arg.walk_end == arg.start)
@@ -162,6 +161,6 @@ bool set_policy(const char *policy)
 	err = dax_write_file("/sys/module/fs_dax/parameters/promote", "%s",
 			     policy);
 	if (err && err != -ENOENT)
-		dax_die("promote=%s: %s", policy, strerror(-err));
+		dax_exit_fail("promote=%s: %s", policy, strerror(-err));
 	return !err;
 }

@@ -29,7 +29,7 @@ static void io_request(int fd, size_t len, char *buf, const struct request *rq,
 
 		t = ticks() - t;
 		if (n != (ssize_t)rq->len)
-			dax_die("%s: %zd", what, n);
+			dax_exit_fail("%s: %zd", what, n);
 		samples_add(&s, t);
 	}
 	profile_end();
@@ -45,7 +45,7 @@ void bench_io(void)
 	char *buf = malloc(len);
 
 	if (!buf)
-		dax_die("no memory");
+		dax_exit_fail("no memory");
 	memset(buf, 5, len);
 	dax_fill(fd, 0, len, 5);
 	for (size_t i = 0; i < ARRAY_LEN(requests); i++) {

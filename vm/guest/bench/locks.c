@@ -25,8 +25,8 @@ static void probes_on(void)
 		int fd = open(TRACEFS "kprobe_events", O_WRONLY | O_APPEND);
 
 		if (fd < 0 || write(fd, line, strlen(line)) < 0)
-			dax_note("no probe on %s: %s", lock_functions[i],
-				 strerror(errno));
+			dax_print_msg("no probe on %s: %s", lock_functions[i],
+				      strerror(errno));
 		close(fd);
 	}
 	dax_write_file(TRACEFS "events/bench/enable", "1");

@@ -78,8 +78,8 @@ int main(int argc, char **argv)
 				mkfs_name, argv[arg], status);
 			return 1;
 		}
-		dax_note("%s %s %s: %lu M ticks", fs_name, mkfs_name, argv[arg],
-			 (ticks() - start) / 1000000);
+		dax_print_msg("%s %s %s: %lu M ticks", fs_name, mkfs_name,
+			      argv[arg], (ticks() - start) / 1000000);
 	}
 	return 0;
 }

@@ -43,8 +43,8 @@ void check_ticks(void)
 			least = t;
 	}
 	if (least < 20000 || least > 20020)
-		dax_die("%lu ticks for 20000 instructions: not under -icount shift=0",
-			least);
+		dax_exit_fail("%lu ticks for 20000 instructions: not under -icount shift=0",
+			      least);
 }
 
 /*
@@ -104,7 +104,7 @@ void samples_add(struct samples *s, unsigned long value)
 		s->room = s->room ? s->room * 2 : 4096;
 		s->value = realloc(s->value, s->room * sizeof(*s->value));
 		if (!s->value)
-			dax_die("no memory for samples");
+			dax_exit_fail("no memory for samples");
 	}
 	s->value[s->nr++] = value;
 }
@@ -133,7 +133,7 @@ static int compare(const void *a, const void *b)
 static unsigned long percentile(struct samples *s, unsigned int percent)
 {
 	if (!s->nr)
-		dax_die("no samples");
+		dax_exit_fail("no samples");
 	qsort(s->value, s->nr, sizeof(*s->value), compare);
 	return s->value[(s->nr - 1) * percent / 100];
 }

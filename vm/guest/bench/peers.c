@@ -24,7 +24,7 @@ static int open_peer(const char *where, bool device, size_t len)
 	snprintf(path, sizeof(path), device ? "%s" : "%s/file", where);
 	fd = open(path, device ? O_RDWR : O_RDWR | O_CREAT | O_TRUNC, 0600);
 	if (fd < 0)
-		dax_die("%s: %s", path, strerror(errno));
+		dax_exit_fail("%s: %s", path, strerror(errno));
 	if (!device) {
 		dax_unlink(fd);
 		dax_truncate(fd, len);

@@ -74,7 +74,7 @@ static void touch_at_random(const char *what)
 	struct touch touch;
 
 	if (!page)
-		dax_die("no memory");
+		dax_exit_fail("no memory");
 	for (size_t i = 0; i < nr; i++) {
 		size_t k = random_next(&seed) % (i + 1);
 

@@ -31,7 +31,7 @@ static int page_table_kib(void)
 		if (sscanf(line, "VmPTE: %d kB", &kib) == 1)
 			break;
 	if (kib < 0)
-		dax_die("no VmPTE in /proc/self/status");
+		dax_exit_fail("no VmPTE in /proc/self/status");
 	fclose(file);
 	return kib;
 }
@@ -59,7 +59,7 @@ static int take_step(int step, void *arg)
 static void run_processes(const char *history, unsigned int nr,
 			  struct shared_map *m)
 {
-	struct dax_peer peer[64];
+	struct dax_helper peer[64];
 	double instr = 0, kib = 0, share = 0;
 	char what[64];
 
@@ -67,15 +67,15 @@ static void run_processes(const char *history, unsigned int nr,
 	m->what = what;
 	settle();
 	for (unsigned int i = 0; i < nr; i++)
-		dax_peer_start(&peer[i], take_step, m);
+		dax_helper_start(&peer[i], take_step, m);
 	for (unsigned int i = 0; i < nr; i++)
-		instr += dax_peer_step(&peer[i], TOUCH);
+		instr += dax_helper_step(&peer[i], TOUCH);
 	for (unsigned int i = 0; i < nr; i++)
-		share += dax_peer_step(&peer[i], SHARE);
+		share += dax_helper_step(&peer[i], SHARE);
 	for (unsigned int i = 0; i < nr; i++)
-		kib += dax_peer_step(&peer[i], PAGE_TABLES);
+		kib += dax_helper_step(&peer[i], PAGE_TABLES);
 	for (unsigned int i = 0; i < nr; i++)
-		dax_peer_stop(&peer[i]);
+		dax_helper_stop(&peer[i]);
 
 	report(what, "instr", instr / nr);
 	report(what, "kib", kib);

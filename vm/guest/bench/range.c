@@ -95,7 +95,8 @@ static void heap(const char *what)
 		t = ticks();
 		for (size_t at = 0; at < len; at += SZ_4K) {
 			if (madvise(map + at, SZ_4K, MADV_REMOVE))
-				dax_die("MADV_REMOVE: %s", strerror(errno));
+				dax_exit_fail("MADV_REMOVE: %s",
+					      strerror(errno));
 			for (size_t i = at + SZ_4K; i < len; i += SZ_4K)
 				dax_peek(map + i);
 		}

@@ -17,13 +17,13 @@ static void trace_set(const char *file, const char *value)
 	snprintf(path, sizeof(path), INSTANCE "/%s", file);
 	err = dax_write_file(path, "%s", value);
 	if (err)
-		dax_die("\"%s\" to %s: %s", value, path, strerror(-err));
+		dax_exit_fail("\"%s\" to %s: %s", value, path, strerror(-err));
 }
 
 static void trace_begin(void)
 {
 	if (mkdir(INSTANCE, 0700))
-		dax_die(INSTANCE ": %s", strerror(errno));
+		dax_exit_fail(INSTANCE ": %s", strerror(errno));
 	trace_set("buffer_size_kb", "32768");
 	trace_set("events/fs_dax/dax_writeback_one/enable", "1");
 }
@@ -36,7 +36,7 @@ static unsigned long trace_end(void)
 	char line[512];
 
 	if (!file)
-		dax_die(INSTANCE "/trace: %s", strerror(errno));
+		dax_exit_fail(INSTANCE "/trace: %s", strerror(errno));
 	trace_set("events/fs_dax/dax_writeback_one/enable", "0");
 	while (fgets(line, sizeof(line), file)) {
 		const char *len = strstr(line, " pglen ");

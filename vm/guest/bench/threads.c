@@ -58,7 +58,7 @@ static void play_threads(const char *what, const struct work *w, int sync_fd)
 		if (sync_fd >= 0)
 			thread = dax_thread(sync_all_the_while, &syncer);
 		t = ticks();
-		dax_gang(NR_THREADS, fault_all, (void *)w);
+		dax_run_threads(NR_THREADS, fault_all, (void *)w);
 		t = ticks() - t;
 		syncer.stop = true;
 		if (sync_fd >= 0)

@@ -356,7 +356,7 @@ static void make_pattern(void)
 static void write_pattern(int fd, size_t off, size_t len)
 {
 	if (pwrite(fd, pattern + off, len, off) != (ssize_t)len)
-		dax_die("pwrite: %s", strerror(errno));
+		dax_exit_fail("pwrite: %s", strerror(errno));
 }
 
 static void scene_open(struct scene *s, enum scenery scenery)
@@ -365,7 +365,7 @@ static void scene_open(struct scene *s, enum scenery scenery)
 
 	s->model = malloc(LEN);
 	if (!s->model || pipe(s->pipe))
-		dax_die("no memory, or no pipe");
+		dax_exit_fail("no memory, or no pipe");
 	memcpy(s->model, pattern, LEN);
 	s->other = dax_file(LEN, WRITTEN);
 	write_pattern(s->other, 0, LEN);
@@ -373,7 +373,7 @@ static void scene_open(struct scene *s, enum scenery scenery)
 	dax_name(s->fd, path, sizeof(path));
 	s->direct = open(path, O_RDWR | O_DIRECT);
 	if (s->direct < 0)
-		dax_die("%s, O_DIRECT: %s", path, strerror(errno));
+		dax_exit_fail("%s, O_DIRECT: %s", path, strerror(errno));
 }
 
 /* Where only one of the two ranges is written, the other has what both have. */
@@ -394,7 +394,7 @@ static void scene_reset(const struct scene *s, enum scenery below,
 {
 	if (below == ALL_SHARED) {
 		if (ioctl(s->fd, FICLONE, s->other))
-			dax_die("FICLONE: %s", strerror(errno));
+			dax_exit_fail("FICLONE: %s", strerror(errno));
 		return;
 	}
 	if (below == ALL_WRITTEN) {
@@ -607,8 +607,8 @@ static const char *one_case(const struct cases *cases, struct scene *s,
 	const struct view *view = case_view(nr);
 	const char *why = NULL;
 
-	s->map = dax_map_shifted(s->fd, 0, LEN, PROT_READ | PROT_WRITE,
-				 view->flags, cases->setting->shift);
+	s->map = dax_mmap(s->fd, 0, LEN, PROT_READ | PROT_WRITE, view->flags,
+			  cases->setting->shift);
 	if (view->touched)
 		why = touch_both(cases, s, g);
 	if (!why)
@@ -690,9 +690,9 @@ static void tell_failure(const struct cases *cases, int status)
 	struct progress *progress = cases->progress;
 	unsigned int nr = progress->next - 1;
 
-	dax_note("%s, %s, %s: %s", case_call(cases, nr)->name,
-		 case_geometry(nr)->name, case_view(nr)->name,
-		 how_it_ended(progress, status));
+	dax_print_msg("%s, %s, %s: %s", case_call(cases, nr)->name,
+		      case_geometry(nr)->name, case_view(nr)->name,
+		      how_it_ended(progress, status));
 	if (status == NO_END || WIFSIGNALED(status))
 		progress->next = (nr / OF_ONE_CALL + 1) * OF_ONE_CALL;
 }
@@ -829,7 +829,7 @@ static void beside_share(const struct scene *s)
 		return;
 	fd = dax_create("beside");
 	if (ioctl(fd, FICLONERANGE, &range))
-		dax_die("FICLONERANGE: %s", strerror(errno));
+		dax_exit_fail("FICLONERANGE: %s", strerror(errno));
 	close(fd);
 }
 
@@ -899,7 +899,7 @@ static const char *copy_beside(const struct cases *cases,
 
 	scene_open(&s, cases->setting->scenery);
 	scene_reset(&s, cases->setting->scenery, &g, &g);
-	s.map = dax_map_by(s.fd, LEN, cases->setting->shift);
+	s.map = dax_map_shift(s.fd, LEN, cases->setting->shift);
 	thread = dax_thread(beside_run, &beside);
 	why = copy_on(&s, &g);
 	beside.stop = true;
@@ -940,8 +940,8 @@ TEST_F(dax, beside_others)
 		status = join(pid, cases.progress);
 		if (!status)
 			continue;
-		dax_note("beside %s: %s", others[i].name,
-			 how_it_ended(cases.progress, status));
+		dax_print_msg("beside %s: %s", others[i].name,
+			      how_it_ended(cases.progress, status));
 		failed++;
 	}
 	EXPECT_EQ(0, failed);

@@ -58,12 +58,12 @@ static void make_good(void)
 		return;
 	fd = open(dax_scratch_device(), O_WRONLY | O_DIRECT);
 	if (fd < 0 || posix_memalign(&buf, SZ_4K, SZ_4K))
-		dax_die("%s: %s", dax_scratch_device(), strerror(errno));
+		dax_exit_fail("%s: %s", dax_scratch_device(), strerror(errno));
 	memset(buf, 0, SZ_4K);
 	while (bad_sectors(&first))
 		if (pwrite(fd, buf, SZ_4K, first * SECTOR & -SZ_4K) != SZ_4K)
-			dax_die("%s: cannot write over bad sector %lu",
-				dax_scratch_device(), first);
+			dax_exit_fail("%s: cannot write over bad sector %lu",
+				      dax_scratch_device(), first);
 	free(buf);
 	close(fd);
 }
@@ -82,10 +82,11 @@ static void make_bad(int fd)
 	uint64_t sector = dax_block(fd, AT_BAD) / SECTOR + 3;
 
 	if (dax_write_file(list_path(), "%lu 1\n", sector))
-		dax_die("\"%lu 1\" to %s: %s", sector, list_path(),
-			strerror(errno));
+		dax_exit_fail("\"%lu 1\" to %s: %s", sector, list_path(),
+			      strerror(errno));
 	if (bad_sectors(NULL) != 1)
-		dax_die("%s does not take sector %lu", list_path(), sector);
+		dax_exit_fail("%s does not take sector %lu", list_path(),
+			      sector);
 }
 
 FIXTURE(badblocks) {
@@ -99,7 +100,7 @@ FIXTURE_SETUP(badblocks)
 /* A mounted device cannot be written to. */
 FIXTURE_TEARDOWN(badblocks)
 {
-	dax_leave();
+	dax_test_teardown();
 	if (dax_scratch_device())
 		make_good();
 }
@@ -365,7 +366,7 @@ TEST_F(badblocks, below_entry_of_others)
 /* Entries were small when the block turned bad: so they stay. */
 TEST_F(badblocks, promotion)
 {
-	struct dax_view *view = malloc(sizeof(*view));
+	struct dax_ptes *view = malloc(sizeof(*view));
 	unsigned int nr, dirty = 0;
 	char *small, *p;
 	int fd;
@@ -381,7 +382,7 @@ TEST_F(badblocks, promotion)
 			dax_peek(small + i * SZ_4K);
 		dirty += i % 2;
 	}
-	dax_look(view, small);
+	dax_snapshot_ptes(view, small);
 	make_bad(fd);
 	p = dax_map(fd, 0, SZ_2M);
 	dax_trace(fd, NULL);
@@ -392,7 +393,7 @@ TEST_F(badblocks, promotion)
 	EXPECT_EQ(nr, PROMOTE("rollback"));
 	EXPECT_EQ(0, PROMOTE("done"));
 	EXPECT_MAPPED("4K", p);
-	EXPECT_EQ(0, dax_looks_different(view, small));
+	EXPECT_EQ(0, dax_ptes_changed(view, small));
 	dax_trace_clear();
 	dax_fsync(fd);
 	EXPECT_EQ(dirty, dax_count("dax_writeback_one", "pglen 0x1"));

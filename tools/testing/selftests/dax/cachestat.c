@@ -39,7 +39,7 @@ static const char *cannot_count(void)
 	if (err)
 		return "needs CONFIG_CACHESTAT_SYSCALL";
 	if (counts.cached != 2)
-		dax_die("of two pages, %lu are cached", counts.cached);
+		dax_exit_fail("of two pages, %lu are cached", counts.cached);
 	return NULL;
 }
 

@@ -57,11 +57,11 @@ static void back_to_ptes(char *p)
 	char *half = p + SZ_1M;
 
 	if (mprotect(half, SZ_1M, PROT_READ | PROT_WRITE | PROT_EXEC))
-		dax_die("mprotect: %s", strerror(errno));
+		dax_exit_fail("mprotect: %s", strerror(errno));
 	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
 		dax_peek(p + at);
 	if (mprotect(half, SZ_1M, PROT_READ | PROT_WRITE))
-		dax_die("mprotect: %s", strerror(errno));
+		dax_exit_fail("mprotect: %s", strerror(errno));
 }
 
 static unsigned int wrong_bytes(const char *p, size_t len, char first)
@@ -166,20 +166,20 @@ TEST_F(dax, odd_range)
 /* None is in it whole: whatever the answer, nothing was done. */
 TEST_F(dax, range_of_a_part)
 {
-	struct dax_view view;
+	struct dax_ptes view;
 	char *p;
 	int fd;
 
 	NEED_COLLAPSE();
 	fd = dax_file(2 * SZ_2M, WRITTEN);
 	p = map_by_ptes(fd, 2 * SZ_2M, false);
-	dax_look(&view, p);
+	dax_snapshot_ptes(&view, p);
 	dax_trace(fd, NULL);
 	dax_collapse(p + SZ_1M, SZ_2M);
 	dax_collapse(p, SZ_2M - SZ_4K);
 	EXPECT_EQ(0, COLLAPSES());
 	EXPECT_EQ(0, dax_count_all("dax_promote_entry"));
-	EXPECT_EQ(0, dax_looks_different(&view, p));
+	EXPECT_EQ(0, dax_ptes_changed(&view, p));
 }
 
 TEST_F(dax, huge_already)
@@ -291,7 +291,7 @@ TEST_F(dax, read_only)
 
 	NEED_COLLAPSE();
 	fd = dax_file(SZ_2M, WRITTEN);
-	p = dax_map_shifted(fd, 0, SZ_2M, PROT_READ, MAP_SHARED, 0);
+	p = dax_mmap(fd, 0, SZ_2M, PROT_READ, MAP_SHARED, 0);
 	touch_by_ptes(fd, p, SZ_2M, false);
 	ASSERT_MAPPED("4K", p);
 	EXPECT_EQ(0, dax_collapse(p, SZ_2M));
@@ -349,8 +349,8 @@ TEST_F(dax, map_sync)
 
 	NEED_COLLAPSE();
 	fd = dax_file(SZ_2M, WRITTEN);
-	p = dax_map_shifted(fd, 0, SZ_2M, PROT_READ | PROT_WRITE,
-			    MAP_SHARED_VALIDATE | MAP_SYNC, 0);
+	p = dax_mmap(fd, 0, SZ_2M, PROT_READ | PROT_WRITE,
+		     MAP_SHARED_VALIDATE | MAP_SYNC, 0);
 	touch_by_ptes(fd, p, SZ_2M, true);
 	ASSERT_MAPPED("4K", p);
 	EXPECT_EQ(0, dax_collapse(p, SZ_2M));
@@ -372,17 +372,17 @@ static void refuse(struct __test_metadata *_metadata, int fd, char *p, int err,
 		   unsigned int dirty)
 {
 	char *before = malloc(SZ_2M);
-	struct dax_view view;
+	struct dax_ptes view;
 
 	memcpy(before, p, SZ_2M);
-	dax_look(&view, p);
+	dax_snapshot_ptes(&view, p);
 	dax_trace(fd, NULL);
 	EXPECT_EQ(err, dax_collapse(p, SZ_2M));
 	EXPECT_EQ(0, dax_count("dax_collapse", "result 0"));
 	EXPECT_EQ(COLLAPSES(), REFUSED(-err));
 	EXPECT_EQ(0, PROMOTE("done"));
 	EXPECT_EQ(0, dax_count_all("dax_pmd_fault"));
-	EXPECT_EQ(0, dax_looks_different(&view, p));
+	EXPECT_EQ(0, dax_ptes_changed(&view, p));
 	EXPECT_EQ(0, memcmp(before, p, SZ_2M));
 	dax_trace_clear();
 	dax_fsync(fd);
@@ -424,7 +424,7 @@ TEST_F(dax, colour)
 /* The VMA ends before the 2 MiB do, or begins after them. */
 TEST_F(dax, vma_too_small)
 {
-	struct dax_view view;
+	struct dax_ptes view;
 	char *p;
 	int fd;
 
@@ -432,21 +432,21 @@ TEST_F(dax, vma_too_small)
 	fd = dax_file(SZ_2M, WRITTEN);
 	p = map_by_ptes(fd, SZ_2M, false);
 	dax_unmap(p + SZ_2M - SZ_4K, SZ_4K);
-	dax_look(&view, p);
+	dax_snapshot_ptes(&view, p);
 	EXPECT_EQ(EINVAL, dax_collapse(p, SZ_2M - SZ_4K));
-	EXPECT_EQ(0, dax_looks_different(&view, p));
+	EXPECT_EQ(0, dax_ptes_changed(&view, p));
 
 	p = map_by_ptes(fd, SZ_2M, false);
 	dax_unmap(p, SZ_4K);
-	dax_look(&view, p);
+	dax_snapshot_ptes(&view, p);
 	EXPECT_EQ(EINVAL, dax_collapse(p + SZ_4K, SZ_2M - SZ_4K));
-	EXPECT_EQ(0, dax_looks_different(&view, p));
+	EXPECT_EQ(0, dax_ptes_changed(&view, p));
 }
 
 /* One mapping, but two VMAs, by an mprotect() of the half. */
 TEST_F(dax, vma_split)
 {
-	struct dax_view view;
+	struct dax_ptes view;
 	char *p;
 	int fd;
 
@@ -454,9 +454,9 @@ TEST_F(dax, vma_split)
 	fd = dax_file(SZ_2M, WRITTEN);
 	p = map_by_ptes(fd, SZ_2M, false);
 	ASSERT_EQ(0, mprotect(p + SZ_1M, SZ_1M, PROT_READ));
-	dax_look(&view, p);
+	dax_snapshot_ptes(&view, p);
 	EXPECT_EQ(EINVAL, dax_collapse(p, SZ_2M));
-	EXPECT_EQ(0, dax_looks_different(&view, p));
+	EXPECT_EQ(0, dax_ptes_changed(&view, p));
 }
 
 /* To truncate unmaps all of the file, but leaves the page table. */
@@ -582,31 +582,31 @@ static int other_process(int step, void *arg)
 /* The next touch of another process is huge, and that costs it one fault. */
 TEST_F(dax, another_process)
 {
-	struct dax_peer peer;
+	struct dax_helper peer;
 	char *p;
 	int fd;
 
 	NEED_COLLAPSE();
 	fd = dax_file(SZ_2M, WRITTEN);
 	p = map_by_ptes(fd, SZ_2M, true);
-	dax_peer_start(&peer, other_process, p);
-	ASSERT_EQ(4, dax_peer_step(&peer, TOUCH));
+	dax_helper_start(&peer, other_process, p);
+	ASSERT_EQ(4, dax_helper_step(&peer, TOUCH));
 	dax_trace(fd, NULL);
 	ASSERT_EQ(0, dax_collapse(p, SZ_2M));
 	EXPECT_MAPPED("2M", p);
-	EXPECT_NE(4, dax_peer_step(&peer, LOOK));
+	EXPECT_NE(4, dax_helper_step(&peer, LOOK));
 	dax_trace_clear();
-	EXPECT_EQ(2, dax_peer_step(&peer, TOUCH));
+	EXPECT_EQ(2, dax_helper_step(&peer, TOUCH));
 	EXPECT_GE(1, HUGE_FAULTS());
 	EXPECT_EQ(0, SMALL_FAULTS());
-	EXPECT_EQ(2, dax_peer_step(&peer, STORE));
+	EXPECT_EQ(2, dax_helper_step(&peer, STORE));
 	EXPECT_GE(2, HUGE_FAULTS());
 	EXPECT_EQ(0, SMALL_FAULTS());
 	EXPECT_EQ('c', dax_peek(p + 8 * SZ_4K));
 	dax_trace_clear();
 	dax_fsync(fd);
 	EXPECT_EQ(1, FLUSHES());
-	dax_peer_stop(&peer);
+	dax_helper_stop(&peer);
 }
 
 /* In the same process: one that can be huge, too, and one that never can. */
@@ -776,7 +776,7 @@ static void in_full_use(struct __test_metadata *_metadata, bool processes)
 		if (processes)
 			in_processes(busy);
 		else
-			dax_gang(COUNTERS + 1, collapse_or_count, busy);
+			dax_run_threads(COUNTERS + 1, collapse_or_count, busy);
 		ASSERT_EQ(0, busy->odd);
 		again += busy->again;
 		for (unsigned int id = 0; id < COUNTERS; id++)
@@ -790,7 +790,7 @@ static void in_full_use(struct __test_metadata *_metadata, bool processes)
 		dax_unlink(fd);
 		close(fd);
 	}
-	dax_note("%u times EAGAIN in %u rounds", again, rounds);
+	dax_print_msg("%u times EAGAIN in %u rounds", again, rounds);
 }
 
 TEST_F(dax, threads_store)
@@ -859,12 +859,12 @@ TEST_F(dax, rivals)
 	r.p = map_by_ptes(r.fd, SZ_2M, true);
 	r.small = dax_map_small(r.fd, SZ_2M);
 	dax_trace(r.fd, "dax_collapse");
-	dax_gang(4, rival, &r);
+	dax_run_threads(4, rival, &r);
 	EXPECT_EQ(0, r.odd);
 	if (r.odd)
-		dax_note("%s", dax_trace_text());
+		dax_print_msg("%s", dax_trace_text());
 	EXPECT_LT(0, r.done);
-	dax_note("%u times done, %u times EAGAIN", r.done, r.again);
+	dax_print_msg("%u times done, %u times EAGAIN", r.done, r.again);
 	EXPECT_EQ(0, dax_collapse(r.p, SZ_2M));
 	EXPECT_MAPPED("2M", r.p);
 	EXPECT_EQ(0, memcmp(r.p, r.small, SZ_2M));
@@ -1135,7 +1135,7 @@ TEST_F(dax, eager_in_full_use)
 		memset(busy, 0, sizeof(*busy));
 		dax_fill(fd, 0, SZ_2M, 0);
 		busy->map = start_with_ptes("eager", fd, SZ_2M);
-		dax_gang(COUNTERS, count_up_pages, busy);
+		dax_run_threads(COUNTERS, count_up_pages, busy);
 		for (unsigned int id = 0; id < COUNTERS; id++)
 			for (unsigned int page = 0; page < PAGES_2M; page++)
 				ASSERT_EQ(busy->tally[id][page],
@@ -1147,7 +1147,7 @@ TEST_F(dax, eager_in_full_use)
 		close(fd);
 		dax_trace_clear();
 	}
-	dax_note("%u of %u became huge", huge, rounds);
+	dax_print_msg("%u of %u became huge", huge, rounds);
 	EXPECT_LT(0, huge);
 	free(busy);
 }

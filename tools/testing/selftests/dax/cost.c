@@ -40,7 +40,7 @@ struct scene {
 static void touch_all(const char *map, size_t len)
 {
 	if (madvise((void *)map, len, MADV_POPULATE_READ))
-		dax_die("MADV_POPULATE_READ: %s", strerror(errno));
+		dax_exit_fail("MADV_POPULATE_READ: %s", strerror(errno));
 }
 
 static unsigned int huge_pages(const char *map, size_t len)
@@ -61,10 +61,10 @@ static struct scene scene_open(size_t len, size_t shift, bool mapped)
 	dax_fill(s.fd, 0, len, FILL);
 	dax_fsync(s.fd);
 	dax_truncate(s.fd, len + SZ_2M);
-	s.map = dax_map_by(s.fd, len, shift);
+	s.map = dax_map_shift(s.fd, len, shift);
 	touch_all(s.map, len);
 	if (!shift && huge_pages(s.map, len) < len / SZ_2M / 2)
-		dax_die("less than a half of the file is huge");
+		dax_exit_fail("less than a half of the file is huge");
 	if (!mapped) {
 		dax_unmap(s.map, len);
 		s.map = NULL;
@@ -87,7 +87,7 @@ static unsigned long mapped_pages(const struct scene *s)
 	unsigned long nr = 0;
 
 	if (!there || mincore(s->map, s->len, there))
-		dax_die("mincore: %s", strerror(errno));
+		dax_exit_fail("mincore: %s", strerror(errno));
 	for (size_t i = 0; i < s->len / SZ_4K; i++)
 		nr += there[i] & 1;
 	free(there);
@@ -299,7 +299,7 @@ static unsigned long faults(void)
 	struct rusage usage;
 
 	if (getrusage(RUSAGE_SELF, &usage))
-		dax_die("getrusage: %s", strerror(errno));
+		dax_exit_fail("getrusage: %s", strerror(errno));
 	return usage.ru_minflt;
 }
 
@@ -311,13 +311,13 @@ static unsigned long heap_faults(size_t len, size_t shift, size_t step)
 
 	for (size_t at = 0; at < len; at += step) {
 		if (madvise(s.map + at, SZ_4K, MADV_REMOVE))
-			dax_die("MADV_REMOVE: %s", strerror(errno));
+			dax_exit_fail("MADV_REMOVE: %s", strerror(errno));
 		for (size_t i = 0; i < len; i += SZ_4K)
 			if (i > at || i % step)
 				dax_peek(s.map + i);
 	}
 	before = faults() - before;
-	dax_note("%zu pages, %lu faults", len / SZ_4K, before);
+	dax_print_msg("%zu pages, %lu faults", len / SZ_4K, before);
 	scene_close(&s);
 	return before;
 }

@@ -39,15 +39,15 @@ static void print_replay(const struct place *place, struct shrunk *shrunk)
 	struct report *report = dax_shared(sizeof(*report));
 
 	if (shrunk->verdict == ROUND_CLEAN) {
-		dax_note("it does not happen again from empty files: no replay");
+		dax_print_msg("it does not happen again from empty files: no replay");
 		return;
 	}
-	dax_note("%u operations are left after %u tries:", shrunk->ops.nr,
-		 shrunk->tries);
+	dax_print_msg("%u operations are left after %u tries:", shrunk->ops.nr,
+		      shrunk->tries);
 	fflush(stderr);
 	round_tell(place, &shrunk->ops, report);
-	dax_note("%s", report->text);
-	dax_note("the lines above are for --replay");
+	dax_print_msg("%s", report->text);
+	dax_print_msg("the lines above are for --replay");
 	munmap(report, sizeof(*report));
 }
 
@@ -57,13 +57,13 @@ static void tell_divergence(const struct place *place, const struct ops *ops,
 {
 	struct shrunk shrunk;
 
-	dax_note("seed %llu round %u step %u: %s: %s",
-		 (unsigned long long)seed, round, report->step,
-		 verdict_name(verdict), report->text);
-	dax_note("all of the round: --seed %llu --from-round %u --steps %u",
-		 (unsigned long long)seed, round, ops->nr);
+	dax_print_msg("seed %llu round %u step %u: %s: %s",
+		      (unsigned long long)seed, round, report->step,
+		      verdict_name(verdict), report->text);
+	dax_print_msg("all of the round: --seed %llu --from-round %u --steps %u",
+		      (unsigned long long)seed, round, ops->nr);
 	if (verdict == ROUND_HUNG)
-		dax_note("a hang is not cut down: --tell prints each operation before it runs");
+		dax_print_msg("a hang is not cut down: --tell prints each operation before it runs");
 	if (verdict == ROUND_NOT_RUN || verdict == ROUND_HUNG)
 		return;
 	round_shrink(place, ops, verdict, &shrunk);
@@ -211,7 +211,7 @@ static void workers(struct __test_metadata *_metadata, unsigned int threads,
 		why = load_epoch(stress, &operations);
 	load_print(stress);
 	if (why)
-		dax_note("%s", why);
+		dax_print_msg("%s", why);
 	EXPECT_EQ(broken != BREAK_NOTHING, !!why);
 	EXPECT_LT(0, operations);
 	load_end(stress);
@@ -247,11 +247,11 @@ static void notices(struct __test_metadata *_metadata, enum stress_break broken,
 	place_look(&place, false);
 	round_choose(&ops, &place, 6, 0, 5000);
 	ASSERT_EQ(ROUND_DIVERGED, round_run(&place, &ops, report));
-	dax_note("step %u: %s", report->step, report->text);
+	dax_print_msg("step %u: %s", report->step, report->text);
 	round_shrink(&place, &ops, ROUND_DIVERGED, &shrunk);
 	EXPECT_EQ(ROUND_DIVERGED, shrunk.verdict);
-	dax_note("%u operations are left after %u tries", shrunk.ops.nr,
-		 shrunk.tries);
+	dax_print_msg("%u operations are left after %u tries", shrunk.ops.nr,
+		      shrunk.tries);
 	EXPECT_GE(enough, shrunk.ops.nr);
 
 	text = tmpfile();
@@ -429,7 +429,7 @@ static void enter_folder(struct place *place, char *folder, size_t size)
 	place->mount = place->dir;
 	snprintf(folder, size, "%s/daxstress", place->dir);
 	if (mkdir(folder, 0700) && errno != EEXIST)
-		dax_die("%s: %s", folder, strerror(errno));
+		dax_exit_fail("%s: %s", folder, strerror(errno));
 	place->dir = folder;
 }
 
@@ -442,9 +442,9 @@ static void progress(const struct options *o, unsigned long operations,
 	if (!always && t - last < 10)
 		return;
 	last = t;
-	dax_note("seed %llu: %lu operations in %.0f seconds, %.0f per second",
-		 (unsigned long long)o->seed, operations, t - start,
-		 operations / (t - start));
+	dax_print_msg("seed %llu: %lu operations in %.0f seconds, %.0f per second",
+		      (unsigned long long)o->seed, operations, t - start,
+		      operations / (t - start));
 }
 
 /* More to do? @done steps are behind us. */
@@ -495,7 +495,7 @@ static void run_load(const struct options *o, struct tally *tally)
 	progress(o, tally->operations, start, true);
 	load_print(stress);
 	if (why)
-		dax_note("diverged: %s", why);
+		dax_print_msg("diverged: %s", why);
 	load_end(stress);
 }
 
@@ -508,13 +508,14 @@ static void run_replay(const struct options *o, struct tally *tally)
 	struct ops ops;
 
 	if (!from)
-		dax_die("%s: %s", o->replay, strerror(errno));
+		dax_exit_fail("%s: %s", o->replay, strerror(errno));
 	error = round_parse(&ops, from);
 	if (error)
-		dax_die("%s: %s", o->replay, error);
+		dax_exit_fail("%s: %s", o->replay, error);
 	fclose(from);
 	verdict = round_tell(&o->place, &ops, report);
-	dax_note("%s: %s %s", o->replay, verdict_name(verdict), report->text);
+	dax_print_msg("%s: %s %s", o->replay, verdict_name(verdict),
+		      report->text);
 	tally_add(tally, report);
 	if (verdict == ROUND_CLEAN)
 		tally->passed++;

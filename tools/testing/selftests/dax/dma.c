@@ -34,7 +34,7 @@ static const char *open_source(int *source)
 		 ioctl(control, LOOP_CTL_GET_FREE));
 	*source = open(path, O_RDWR | O_DIRECT);
 	if (*source < 0 || ioctl(*source, LOOP_CONFIGURE, &config))
-		dax_die("%s: %s", path, strerror(errno));
+		dax_exit_fail("%s: %s", path, strerror(errno));
 	close(config.fd);
 	close(control);
 	return NULL;
@@ -45,10 +45,10 @@ static void fill_source(int fd, size_t len, int byte)
 	void *buf;
 
 	if (posix_memalign(&buf, SZ_4K, len))
-		dax_die("no memory");
+		dax_exit_fail("no memory");
 	memset(buf, byte, len);
 	if (pwrite(fd, buf, len, 0) != (ssize_t)len)
-		dax_die("write to the source: %s", strerror(errno));
+		dax_exit_fail("write to the source: %s", strerror(errno));
 	free(buf);
 }
 
@@ -94,7 +94,7 @@ TEST_F(dax, into_read_only)
 	char *p;
 
 	NEED(open_source(&source));
-	p = dax_map_shifted(fd, 0, SZ_2M, PROT_READ, MAP_SHARED, 0);
+	p = dax_mmap(fd, 0, SZ_2M, PROT_READ, MAP_SHARED, 0);
 	dax_peek(p);
 	EXPECT_EQ(-1, pread(source, p, SZ_4K, 0));
 	EXPECT_EQ(EFAULT, errno);
@@ -141,7 +141,7 @@ static void *io_on(void *arg)
 
 		/* EFAULT is what truncate leaves of the buffer. */
 		if (n < 0 && errno != EFAULT)
-			dax_die("I/O: %s", strerror(errno));
+			dax_exit_fail("I/O: %s", strerror(errno));
 	}
 	return NULL;
 }
@@ -213,7 +213,7 @@ static const char *slow_source(int *fd)
 		return why;
 	*fd = open("/dev/mapper/dax-scratch", O_RDONLY | O_DIRECT);
 	if (*fd < 0)
-		dax_die("the slow device: %s", strerror(errno));
+		dax_exit_fail("the slow device: %s", strerror(errno));
 	return NULL;
 }
 
@@ -228,9 +228,9 @@ static void submit_read(aio_context_t *ctx, int source, void *buf, size_t len)
 
 	*ctx = 0;
 	if (syscall(__NR_io_setup, 8, ctx))
-		dax_die("io_setup: %s", strerror(errno));
+		dax_exit_fail("io_setup: %s", strerror(errno));
 	if (syscall(__NR_io_submit, *ctx, 1, &list) != 1)
-		dax_die("io_submit: %s", strerror(errno));
+		dax_exit_fail("io_submit: %s", strerror(errno));
 }
 
 static long completed(aio_context_t ctx, long at_least)
@@ -409,7 +409,8 @@ static void cut_by_swap(int fd)
 {
 	if (dax_is_xfs() ? swap_on_xfs(fd, dax_file(SZ_2M, PREALLOC)) :
 			   ioctl(fd, SWAP_BOOT))
-		dax_die("the blocks cannot be swapped: %s", strerror(errno));
+		dax_exit_fail("the blocks cannot be swapped: %s",
+			      strerror(errno));
 }
 
 TEST_F(dax, swap_waits_for_unmapped_io)
@@ -449,7 +450,7 @@ static void allow_exchange(void)
 	    dax_sh("xfs_db -x -c 'sb 0' -c \"%s $(($(cut -d= -f2 %s) | 0x40))\" %s",
 		   "write -d features_incompat", file, dev) ||
 	    dax_sh("mount -o dax=inode %s %s", dev, dax_dir()))
-		dax_die("no file system that exchanges ranges");
+		dax_exit_fail("no file system that exchanges ranges");
 }
 
 static void swap_with_plain(struct __test_metadata *_metadata,
@@ -586,7 +587,7 @@ TEST_F(dax, pinned_for_good)
 	void *plain;
 
 	if (posix_memalign(&plain, SZ_4K, SZ_4K))
-		dax_die("no memory");
+		dax_exit_fail("no memory");
 	err = register_buffer(plain, SZ_4K);
 	free(plain);
 	NEED(err ? "needs CONFIG_IO_URING, and kernel.io_uring_disabled=0" :
@@ -651,7 +652,7 @@ static void read_into_promoted(struct __test_metadata *_metadata, bool collapse)
 
 	NEED(slow_source(&source));
 	if (posix_memalign((void **)&want, SZ_4K, SZ_4K))
-		dax_die("no memory");
+		dax_exit_fail("no memory");
 	ASSERT_EQ(SZ_4K, pread(source, want, SZ_4K, 0));
 	fd = dax_file(SZ_2M, WRITTEN);
 	ASSERT_EQ(NULL, dax_policy("off"));
@@ -717,10 +718,10 @@ static void *io_through(void *arg)
 
 		memset(p, byte, len);
 		if (pwrite(transit->source, p, len, at) != (ssize_t)len)
-			dax_die("I/O: %s", strerror(errno));
+			dax_exit_fail("I/O: %s", strerror(errno));
 		memset(p, '-', len);
 		if (pread(transit->source, p, len, at) != (ssize_t)len)
-			dax_die("I/O: %s", strerror(errno));
+			dax_exit_fail("I/O: %s", strerror(errno));
 		transit->wrong += dax_differs(p, len, byte) >= 0;
 	}
 	return NULL;
@@ -761,8 +762,8 @@ TEST_F(dax, promotion_against_io)
 	}
 	transit.stop = true;
 	dax_join(thread);
-	dax_note("%u rounds, %u times huge, %lu times written and read back",
-		 rounds, promoted, transit.ios);
+	dax_print_msg("%u rounds, %u times huge, %lu times written and read back",
+		      rounds, promoted, transit.ios);
 	EXPECT_EQ(0, transit.wrong);
 	EXPECT_LT(0, promoted);
 }

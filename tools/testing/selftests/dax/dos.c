@@ -46,7 +46,7 @@ FIXTURE_TEARDOWN(dos)
 
 	if (dos->user > 0 && !kill(dos->user, SIGKILL))
 		dax_wait(dos->user);
-	dax_leave();
+	dax_test_teardown();
 }
 
 /* --- the user ----------------------------------------------------------------- */
@@ -65,7 +65,7 @@ static int hold_page(const char *path, size_t shift, int ready)
 	fd = open(path, O_RDONLY);
 	if (fd < 0 || pipe(pipe_fd))
 		return 3;
-	p = dax_map_shifted(fd, 0, SZ_2M, PROT_READ, MAP_SHARED, shift);
+	p = dax_mmap(fd, 0, SZ_2M, PROT_READ, MAP_SHARED, shift);
 	iov = (struct iovec){ p + AT_HELD, SZ_4K };
 	if (vmsplice(pipe_fd[1], &iov, 1, 0) != (ssize_t)SZ_4K)
 		return 4;
@@ -83,12 +83,12 @@ static void let_read(int fd)
 	char path[PATH_MAX], *slash;
 
 	if (fchmod(fd, 0644))
-		dax_die("fchmod: %s", strerror(errno));
+		dax_exit_fail("fchmod: %s", strerror(errno));
 	dax_name(fd, path, sizeof(path));
 	while ((slash = strrchr(path, '/')) && slash != path) {
 		*slash = '\0';
 		if (strcmp(path, "/tmp") && chmod(path, 0755))
-			dax_die("chmod %s: %s", path, strerror(errno));
+			dax_exit_fail("chmod %s: %s", path, strerror(errno));
 	}
 }
 
@@ -106,12 +106,12 @@ static const char *begin(struct dos *dos, size_t shift)
 	let_read(dos->fd);
 	dax_name(dos->fd, path, sizeof(path));
 	if (pipe(dos->ready))
-		dax_die("pipe: %s", strerror(errno));
+		dax_exit_fail("pipe: %s", strerror(errno));
 	dos->user = dax_spawn(close(dos->fd) || close(dos->other) ?
 			      errno : hold_page(path, shift, dos->ready[1]));
 	close(dos->ready[1]);
 	if (read(dos->ready[0], &c, 1) != 1)
-		dax_die("the user has no page: %d", dax_wait(dos->user));
+		dax_exit_fail("the user has no page: %d", dax_wait(dos->user));
 	return NULL;
 }
 

@@ -31,7 +31,7 @@ static void store_until_full(struct __test_metadata *_metadata, size_t shift)
 	char *p;
 
 	fd = dax_file(len, HOLE);
-	p = dax_map_by(fd, len, shift);
+	p = dax_map_shift(fd, len, shift);
 	dax_peek(p);
 	dax_peek(p + SZ_2M);
 	full = dax_fill_up(SZ_1M);
@@ -42,7 +42,7 @@ static void store_until_full(struct __test_metadata *_metadata, size_t shift)
 		refused += sig == SIGBUS;
 		odd += sig && sig != SIGBUS;
 	}
-	dax_note("%u stores got a block, %u got SIGBUS", stored, refused);
+	dax_print_msg("%u stores got a block, %u got SIGBUS", stored, refused);
 	EXPECT_EQ(0, odd);
 	EXPECT_LT(0, refused);
 
@@ -127,11 +127,11 @@ static void no_reserve(void)
 	char dev[PATH_MAX], path[PATH_MAX + 64];
 
 	if (!realpath(dax_scratch_device(), dev))
-		dax_die("%s: %s", dax_scratch_device(), strerror(errno));
+		dax_exit_fail("%s: %s", dax_scratch_device(), strerror(errno));
 	snprintf(path, sizeof(path), "/sys/fs/ext4/%s/reserved_clusters",
 		 strrchr(dev, '/') + 1);
 	if (dax_write_file(path, "0"))
-		dax_die("%s: %s", path, strerror(errno));
+		dax_exit_fail("%s: %s", path, strerror(errno));
 }
 
 /*

@@ -26,9 +26,9 @@ static void put_into_pipe(struct held *held, size_t at)
 	struct iovec iov = { held->p + at, SZ_4K };
 
 	if (pipe(held->pipe))
-		dax_die("pipe: %s", strerror(errno));
+		dax_exit_fail("pipe: %s", strerror(errno));
 	if (vmsplice(held->pipe[1], &iov, 1, 0) != (ssize_t)SZ_4K)
-		dax_die("vmsplice: %s", strerror(errno));
+		dax_exit_fail("vmsplice: %s", strerror(errno));
 }
 
 static void hold(struct held *held, const char *name, int byte)
@@ -56,7 +56,7 @@ static void let_go(struct held *held)
 static void look(struct held *held, char *page)
 {
 	if (read(held->pipe[0], page, SZ_4K) != (ssize_t)SZ_4K)
-		dax_die("read of a pipe: %s", strerror(errno));
+		dax_exit_fail("read of a pipe: %s", strerror(errno));
 }
 
 /*
@@ -170,7 +170,7 @@ static int share_first_page(int fd, const char *name)
 	int clone = dax_create(name);
 
 	if (ioctl(clone, FICLONERANGE, &range))
-		dax_die("FICLONERANGE: %s", strerror(errno));
+		dax_exit_fail("FICLONERANGE: %s", strerror(errno));
 	return clone;
 }
 
@@ -188,7 +188,7 @@ static void shared_in_use(struct __test_metadata *_metadata, size_t shift)
 	before = dax_free_blocks();
 	fd = dax_file(BIG, WRITTEN);
 	other.fd = share_first_page(fd, "other");
-	a = dax_map_shifted(fd, 0, BIG, PROT_READ, MAP_SHARED, shift);
+	a = dax_mmap(fd, 0, BIG, PROT_READ, MAP_SHARED, shift);
 	other.p = dax_map(other.fd, 0, SZ_4K);
 	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
 		dax_peek(a + at);
@@ -318,7 +318,7 @@ static bool log_tells(void)
 static void clear_log(void)
 {
 	if (system("dmesg -C"))
-		dax_die("dmesg -C fails");
+		dax_exit_fail("dmesg -C fails");
 }
 
 static bool mounted(const char *dir)
@@ -328,7 +328,7 @@ static bool mounted(const char *dir)
 
 	snprintf(path, sizeof(path), "%s/..", dir);
 	if (stat(dir, &st) || stat(path, &above))
-		dax_die("%s: %s", dir, strerror(errno));
+		dax_exit_fail("%s: %s", dir, strerror(errno));
 	return st.st_dev != above.st_dev;
 }
 
@@ -354,7 +354,7 @@ static void mount_again(void)
 {
 	if (dax_sh("mount -o dax=always %s %s", dax_scratch_device(),
 		   dax_dir()))
-		dax_die("cannot mount the scratch file system again");
+		dax_exit_fail("cannot mount the scratch file system again");
 }
 
 static int check(void)
@@ -441,7 +441,7 @@ static int exit_unmounts(void *arg)
 
 	if (unshare(CLONE_NEWNS) ||
 	    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL))
-		dax_die("a mount namespace: %s", strerror(errno));
+		dax_exit_fail("a mount namespace: %s", strerror(errno));
 	if (dax_small_scratch())
 		return 1;
 	hold(&held, "held", 'h');
@@ -494,13 +494,13 @@ static void close_in_queue(int fd)
 	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_DGRAM, 0, pair))
-		dax_die("socketpair: %s", strerror(errno));
+		dax_exit_fail("socketpair: %s", strerror(errno));
 	cmsg->cmsg_level = SOL_SOCKET;
 	cmsg->cmsg_type = SCM_RIGHTS;
 	cmsg->cmsg_len = CMSG_LEN(2 * sizeof(int));
 	memcpy(CMSG_DATA(cmsg), (int[]){ fd, pair[1] }, 2 * sizeof(int));
 	if (sendmsg(pair[0], &msg, 0) != (ssize_t)sizeof(byte))
-		dax_die("sendmsg: %s", strerror(errno));
+		dax_exit_fail("sendmsg: %s", strerror(errno));
 	close(fd);
 	close(pair[1]);
 	/* A socket that goes has the others looked at. */
@@ -542,7 +542,7 @@ static void drop_inodes(void)
 {
 	sync();
 	if (dax_write_file("/proc/sys/vm/drop_caches", "2"))
-		dax_die("cannot drop caches");
+		dax_exit_fail("cannot drop caches");
 }
 
 static int count_inodes(void)
@@ -551,7 +551,7 @@ static int count_inodes(void)
 	int nr;
 
 	if (!file || fscanf(file, "%d", &nr) != 1)
-		dax_die("/proc/sys/fs/inode-nr: %s", strerror(errno));
+		dax_exit_fail("/proc/sys/fs/inode-nr: %s", strerror(errno));
 	fclose(file);
 	return nr;
 }

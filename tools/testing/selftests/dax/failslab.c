@@ -39,7 +39,7 @@ static void failslab_arm_cache(const char *cache, unsigned int percent)
 	err |= dax_write_file(FAILSLAB "times", "-1");
 	err |= dax_write_file(FAILSLAB "probability", "%u", percent);
 	if (err)
-		dax_die("failslab cannot be set up");
+		dax_exit_fail("failslab cannot be set up");
 }
 
 static void failslab_arm(unsigned int percent)
@@ -62,7 +62,7 @@ static void fail_me(bool on)
 	snprintf(path, sizeof(path), "/proc/self/task/%d/make-it-fail",
 		 gettid());
 	if (dax_write_file(path, "%d", on))
-		dax_die("%s: %s", path, strerror(errno));
+		dax_exit_fail("%s: %s", path, strerror(errno));
 }
 
 struct counts {
@@ -95,7 +95,7 @@ static void check(struct __test_metadata *_metadata, char *p, size_t len,
 {
 	unsigned int stored = 0, odd = 0;
 
-	dax_note("%u stores, %u SIGBUS", n->stored, n->refused);
+	dax_print_msg("%u stores, %u SIGBUS", n->stored, n->refused);
 	EXPECT_EQ(0, n->odd);
 	EXPECT_EQ(len / step, n->stored + n->refused);
 	for (size_t at = 0; at < len; at += step) {
@@ -120,7 +120,7 @@ static void fresh_range(struct __test_metadata *_metadata, size_t shift,
 
 	for (unsigned int i = 0; i < rounds; i++) {
 		int fd = dax_file(len, PREALLOC);
-		char *p = dax_map_by(fd, len, shift);
+		char *p = dax_map_shift(fd, len, shift);
 		struct counts n = {};
 
 		failslab_arm(30 + 10 * i);
@@ -288,29 +288,29 @@ static unsigned int wrong_bytes(const char *p)
 
 /* All of them are there, and so are their marks. */
 static void expect_small(struct __test_metadata *_metadata, int fd,
-			 const struct dax_view *view, const char *small)
+			 const struct dax_ptes *view, const char *small)
 {
 	EXPECT_EQ(0, dax_count("dax_promote_entry", "done"));
 	EXPECT_EQ(0, dax_count_all("dax_delete_entry"));
 	for (unsigned int i = 0; i < BLOCKS; i++)
-		EXPECT_EQ(0, dax_looks_different(&view[i], small + i * SZ_2M));
+		EXPECT_EQ(0, dax_ptes_changed(&view[i], small + i * SZ_2M));
 	dax_trace_clear();
 	dax_fsync(fd);
 	EXPECT_EQ(nr_dirty(), dax_count("dax_writeback_one", "pglen 0x1"));
 	EXPECT_EQ(nr_dirty(), dax_count_all("dax_writeback_one"));
 }
 
-static void look_at_all(struct dax_view *view, const char *small)
+static void look_at_all(struct dax_ptes *view, const char *small)
 {
 	for (unsigned int i = 0; i < BLOCKS; i++)
-		dax_look(&view[i], small + i * SZ_2M);
+		dax_snapshot_ptes(&view[i], small + i * SZ_2M);
 }
 
 /* Where nothing can be had, a fault is a small one, and says why. */
 static void promote_without(struct __test_metadata *_metadata,
 			    const char *cache)
 {
-	struct dax_view *view = calloc(BLOCKS, sizeof(*view));
+	struct dax_ptes *view = calloc(BLOCKS, sizeof(*view));
 	unsigned int nr, signals = 0;
 	char *small, *p;
 	int fd;
@@ -366,7 +366,7 @@ TEST_F(dax, promotion_without_record)
 static void collapse_without(struct __test_metadata *_metadata,
 			     const char *cache)
 {
-	struct dax_view *view = calloc(BLOCKS, sizeof(*view));
+	struct dax_ptes *view = calloc(BLOCKS, sizeof(*view));
 	char *small, *p;
 	int fd;
 
@@ -455,8 +455,8 @@ static void promote_with_failures(struct __test_metadata *_metadata,
 		close(fd);
 		expect_balance(_metadata);
 	}
-	dax_note("%u rounds: %u times huge, %u times small", rounds, huge,
-		 small_ones);
+	dax_print_msg("%u rounds: %u times huge, %u times small", rounds, huge,
+		      small_ones);
 	EXPECT_EQ(0, odd);
 	EXPECT_EQ(rounds * BLOCKS, huge + small_ones);
 	EXPECT_LT(0, huge);
@@ -492,7 +492,7 @@ static unsigned long active_objects(const char *cache)
 	dax_write_file(line, "1");
 	file = fopen("/proc/slabinfo", "r");
 	if (!file)
-		dax_die("/proc/slabinfo: %s", strerror(errno));
+		dax_exit_fail("/proc/slabinfo: %s", strerror(errno));
 	while (fgets(line, sizeof(line), file))
 		if (sscanf(line, "%63s %lu", name, &nr) == 2 &&
 		    !strcmp(name, cache))
@@ -529,8 +529,8 @@ TEST_F(dax, no_leak)
 	failslab_disarm();
 	nodes = active_objects("radix_tree_node") - nodes;
 	records = active_objects("kmalloc-512") - records;
-	dax_note("%u of %u refused: %ld nodes and %ld records more", refused,
-		 tries, (long)nodes, (long)records);
+	dax_print_msg("%u of %u refused: %ld nodes and %ld records more",
+		      refused, tries, (long)nodes, (long)records);
 	EXPECT_EQ(tries, refused);
 	EXPECT_GT((long)tries / 2, (long)nodes);
 	EXPECT_GT((long)tries / 2, (long)records);

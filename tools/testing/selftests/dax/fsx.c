@@ -166,7 +166,7 @@ static void op_clone(struct fsx *fsx)
 		return;
 	dax_truncate(fsx->clone, 0);
 	if (ioctl(fsx->clone, FICLONE, fsx->fd))
-		dax_die("FICLONE: %s", strerror(errno));
+		dax_exit_fail("FICLONE: %s", strerror(errno));
 }
 
 static void op_unshare(struct fsx *fsx)
@@ -194,7 +194,7 @@ static void op_clone_range(struct fsx *fsx)
 		.dest_offset = to,
 	};
 	if (ioctl(fsx->fd, FICLONERANGE, &arg))
-		dax_die("FICLONERANGE: %s", strerror(errno));
+		dax_exit_fail("FICLONERANGE: %s", strerror(errno));
 	memmove(fsx->model + to, fsx->model + r.off, r.len);
 }
 
@@ -258,8 +258,9 @@ static void fsx(struct __test_metadata *_metadata, bool mapped_only)
 			bad = first_difference(fsx.model, buf, fsx.size);
 		}
 		if (bad >= 0)
-			dax_note("seed %u step %u: after %s byte %#zx of %#zx differs",
-				 from, fsx.step, ops[op].name, bad, fsx.size);
+			dax_print_msg("seed %u step %u: after %s byte %#zx of %#zx differs",
+				      from, fsx.step, ops[op].name, bad,
+				      fsx.size);
 		ASSERT_EQ(-1, bad);
 	}
 	free(buf);

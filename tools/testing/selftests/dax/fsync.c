@@ -219,26 +219,26 @@ TEST_F(dax, other_process_maps_the_middle)
 	size_t size = variant->size;
 	struct middle middle = { start(SZ_2M), size / 2 & -SZ_4K };
 	char *p = dax_map(middle.fd, 0, size);
-	struct dax_peer other;
+	struct dax_helper other;
 
 	dax_poke(p, 'w');
 	ASSERT_MAPPED(variant->mapped, p);
-	dax_peer_start(&other, store_in_middle, &middle);
-	dax_peer_step(&other, '1');
+	dax_helper_start(&other, store_in_middle, &middle);
+	dax_helper_step(&other, '1');
 	EXPECT_EQ('1', dax_peek(p + middle.off));
 	dax_fsync(middle.fd);
 	EXPECT_EQ(1, FLUSHED(0, size));
 
 	for (char c = '2'; c < '6'; c++) {
 		dax_trace_clear();
-		dax_peer_step(&other, c);
+		dax_helper_step(&other, c);
 		EXPECT_EQ(1, dax_count_all("dax_pte_fault"));
 		EXPECT_EQ(c, dax_peek(p + middle.off));
 		dax_fsync(middle.fd);
 		EXPECT_EQ(1, FLUSHED(0, size));
 		EXPECT_EQ(1, FLUSHES());
 	}
-	dax_peer_stop(&other);
+	dax_helper_stop(&other);
 }
 
 /* The same in one process, where both mappings store in turn. */

@@ -103,7 +103,7 @@ static void show_round(const char *begin, const char *end)
 	for (int lines = 0; *begin && lines < 60 && (begin < end || lines < 40); lines++) {
 		const char *eol = strchrnul(begin, '\n');
 
-		dax_note("  %.*s", (int)(eol - begin), begin);
+		dax_print_msg("  %.*s", (int)(eol - begin), begin);
 		begin = *eol ? eol + 1 : eol;
 	}
 }
@@ -146,7 +146,7 @@ static void one_round(struct race *race, char byte)
 
 static char *map(const struct load *load, int fd)
 {
-	return dax_map_by(fd, load->size * load->entries, load->shift);
+	return dax_map_shift(fd, load->size * load->entries, load->shift);
 }
 
 /* A process of its own shares neither the mmap lock nor the TLB with us. */
@@ -192,8 +192,8 @@ static struct outcome run(const struct load *load,
 		dax_wait(pid);
 	take_stock(&out, load);
 	out.laps = race->laps;
-	dax_note("%u msyncs of %u stores, %u stores not flushed; the other process did %lu laps",
-		 out.rounds, out.stores, out.missed, out.laps);
+	dax_print_msg("%u msyncs of %u stores, %u stores not flushed; the other process did %lu laps",
+		      out.rounds, out.stores, out.missed, out.laps);
 	return out;
 }
 

@@ -53,10 +53,10 @@ static const char *other_fs(char *dir, size_t size)
 	if (!dax_scratch_device() || !dax_scratch_device()[0])
 		return "needs a second device in DAX_SCRATCH";
 	if (mkdir(dir, 0700) && errno != EEXIST)
-		dax_die("%s: %s", dir, strerror(errno));
+		dax_exit_fail("%s: %s", dir, strerror(errno));
 	if (dax_sh("mkfs.ext4 -q -F -b 4096 %s 64m && mount -o dax=always %s %s",
 		   dax_scratch_device(), dax_scratch_device(), dir))
-		dax_die("no other file system");
+		dax_exit_fail("no other file system");
 	return NULL;
 }
 
@@ -80,7 +80,7 @@ static int open_there(const char *dir)
 	int fd = open(dir, O_TMPFILE | O_RDWR, 0600);
 
 	if (fd < 0)
-		dax_die("a file in %s: %s", dir, strerror(errno));
+		dax_exit_fail("a file in %s: %s", dir, strerror(errno));
 	return fd;
 }
 
@@ -227,10 +227,10 @@ static void write_all(const struct scene *s)
 	ssize_t n;
 
 	if (buf == MAP_FAILED)
-		dax_die("no memory");
+		dax_exit_fail("no memory");
 	n = pwrite(s->fd, buf, s->len, 0);
 	if (n != (ssize_t)s->len)
-		dax_die("pwrite: %zd, %s", n, strerror(errno));
+		dax_exit_fail("pwrite: %zd, %s", n, strerror(errno));
 	munmap(buf, s->len);
 }
 
@@ -336,7 +336,7 @@ static void make_small_entries(struct scene *s)
 	}
 	p = dax_map_small(s->fd, s->len);
 	if (madvise(p, s->len, MADV_POPULATE_READ))
-		dax_die("MADV_POPULATE_READ: %s", strerror(errno));
+		dax_exit_fail("MADV_POPULATE_READ: %s", strerror(errno));
 	dax_unmap(p, s->len);
 	s->map = dax_map(s->fd, 0, s->len);
 }
@@ -346,7 +346,7 @@ static void collapse_all(const struct scene *s)
 	int err = dax_collapse(s->map, s->len);
 
 	if (err)
-		dax_die("MADV_COLLAPSE: %s", strerror(err));
+		dax_exit_fail("MADV_COLLAPSE: %s", strerror(err));
 }
 
 TEST_F(dax, madvise_collapse)
@@ -374,7 +374,7 @@ static void rests_of(struct __test_metadata *_metadata, size_t shift,
 		     void (*call)(const struct scene *s))
 {
 	struct scene s = { .fd = dax_file(LONG, WRITTEN), .len = LONG };
-	char *p = dax_map_shifted(s.fd, 0, s.len, PROT_READ, MAP_SHARED, shift);
+	char *p = dax_mmap(s.fd, 0, s.len, PROT_READ, MAP_SHARED, shift);
 
 	ASSERT_EQ(0, madvise(p, s.len, MADV_POPULATE_READ));
 	dax_trace(s.fd, "dax_walk");
@@ -469,8 +469,8 @@ static void dedupe_all(const struct scene *s)
 		arg.info.dest_offset = done;
 		if (ioctl(s->fd, FIDEDUPERANGE, &arg) || arg.info.status ||
 		    !arg.info.bytes_deduped)
-			dax_die("FIDEDUPERANGE: %s, status %d", strerror(errno),
-				arg.info.status);
+			dax_exit_fail("FIDEDUPERANGE: %s, status %d",
+				      strerror(errno), arg.info.status);
 		done += arg.info.bytes_deduped;
 	}
 	close(dedupe_with);

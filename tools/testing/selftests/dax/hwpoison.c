@@ -88,7 +88,7 @@ static void poison_one(struct __test_metadata *_metadata, char *p,
 		  (uintptr_t)info.si_addr & -SZ_4K);
 
 	if (!readable) {
-		dax_note("page flags not seen: no kprobe events here");
+		dax_print_msg("page flags not seen: no kprobe events here");
 		return;
 	}
 	page_flags(pfn, &after[0]);
@@ -478,15 +478,15 @@ static struct failure *failure_prepare(char *at)
 	failure = dax_shared(sizeof(*failure));
 	failure->at = at;
 	if (mkdir(FAILURE, 0700) && errno != EEXIST)
-		dax_die(FAILURE ": %s", strerror(errno));
+		dax_exit_fail(FAILURE ": %s", strerror(errno));
 	failure->pipe = open(FAILURE "/trace_pipe", O_RDONLY);
 	if (failure->pipe < 0)
-		dax_die(FAILURE "/trace_pipe: %s", strerror(errno));
+		dax_exit_fail(FAILURE "/trace_pipe: %s", strerror(errno));
 	/* We, and who comes to share, do without the CPU that is kept. */
 	CPU_ZERO(&set);
 	CPU_SET(OTHERS_CPU, &set);
 	if (sched_setaffinity(0, sizeof(set), &set))
-		dax_die("sched_setaffinity: %s", strerror(errno));
+		dax_exit_fail("sched_setaffinity: %s", strerror(errno));
 	return failure;
 }
 

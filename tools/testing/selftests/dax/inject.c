@@ -83,8 +83,8 @@ static void inject(enum hook hook, int err, int skip, int times)
 	ret |= dax_write_file(FAIL_FUNCTION "times", "%d", hits_left);
 	ret |= dax_write_file(FAIL_FUNCTION "probability", "100");
 	if (ret)
-		dax_die("fail_function cannot be set up for %s",
-			hook_name(hook));
+		dax_exit_fail("fail_function cannot be set up for %s",
+			      hook_name(hook));
 }
 
 static int read_number(const char *path)
@@ -93,7 +93,7 @@ static int read_number(const char *path)
 	int nr;
 
 	if (!file || fscanf(file, "%d", &nr) != 1)
-		dax_die("%s: %s", path, strerror(errno));
+		dax_exit_fail("%s: %s", path, strerror(errno));
 	fclose(file);
 	return nr;
 }
@@ -139,7 +139,7 @@ static void fail_pages(int nr)
 		 gettid());
 	err |= dax_write_file(path, "1");
 	if (err)
-		dax_die("fail_page_alloc cannot be set up");
+		dax_exit_fail("fail_page_alloc cannot be set up");
 	hits_left = nr;
 }
 
@@ -174,7 +174,7 @@ FIXTURE_TEARDOWN(inject)
 {
 	inject_off();
 	fail_pages_off();
-	dax_leave();
+	dax_test_teardown();
 }
 
 /* Another thread stores and loads at @off, by both sizes of a fault. */
@@ -190,8 +190,8 @@ static void *visit(void *arg)
 	off_t start = v->off & -SZ_2M;
 	char *small, *huge;
 
-	small = dax_map_shifted(v->fd, start, SZ_2M, PROT_READ | PROT_WRITE,
-				MAP_SHARED, SZ_4K);
+	small = dax_mmap(v->fd, start, SZ_2M, PROT_READ | PROT_WRITE,
+			 MAP_SHARED, SZ_4K);
 	huge = dax_map(v->fd, start, SZ_2M);
 	v->odd += !!dax_touch_signal(small + (v->off - start), false, NULL);
 	v->odd += !!dax_touch_signal(huge + (v->off - start), false, NULL);
@@ -477,14 +477,14 @@ static void expect_small_dirty(struct __test_metadata *_metadata, int fd)
 
 static void promotion(struct __test_metadata *_metadata, bool write, int err)
 {
-	struct dax_view *view = malloc(sizeof(*view));
+	struct dax_ptes *view = malloc(sizeof(*view));
 	unsigned int tries;
 	char *small, *p;
 	int fd;
 
 	fd = dax_file(SZ_2M, PREALLOC);
 	small = small_entries(fd);
-	dax_look(view, small);
+	dax_snapshot_ptes(view, small);
 	p = dax_map(fd, 0, SZ_2M);
 	dax_trace(fd, NULL);
 	dax_trace_clear();
@@ -504,7 +504,7 @@ static void promotion(struct __test_metadata *_metadata, bool write, int err)
 		view->mapped[i] = "none";
 		view->pfn[i] = 0;
 	}
-	EXPECT_EQ(0, dax_looks_different(view, small));
+	EXPECT_EQ(0, dax_ptes_changed(view, small));
 	expect_small_dirty(_metadata, fd);
 	EXPECT_EQ(0, wrong_bytes(small));
 
@@ -575,7 +575,7 @@ TEST_F(inject, second_extent_of_huge)
 static void collapse(struct __test_metadata *_metadata, int inject_err,
 		     int want)
 {
-	struct dax_view *view = malloc(sizeof(*view));
+	struct dax_ptes *view = malloc(sizeof(*view));
 	char *p;
 	int fd;
 
@@ -586,7 +586,7 @@ static void collapse(struct __test_metadata *_metadata, int inject_err,
 	for (unsigned int i = 0; i < PAGES_2M; i += 3)
 		dax_poke(p + i * SZ_4K, 'c');
 	ASSERT_MAPPED("4K", p);
-	dax_look(view, p);
+	dax_snapshot_ptes(view, p);
 	dax_trace(fd, NULL);
 	dax_trace_clear();
 	inject(BEGIN_READ, inject_err, 0, ALWAYS);
@@ -594,7 +594,7 @@ static void collapse(struct __test_metadata *_metadata, int inject_err,
 	EXPECT_EQ(1, inject_off());
 	expect_rollbacks(_metadata, 1);
 	EXPECT_EQ(1, dax_count("dax_collapse", "result %d", -want));
-	EXPECT_EQ(0, dax_looks_different(view, p));
+	EXPECT_EQ(0, dax_ptes_changed(view, p));
 	dax_trace_clear();
 	dax_fsync(fd);
 	EXPECT_EQ((PAGES_2M + 2) / 3,
@@ -1042,7 +1042,7 @@ static char *map_afar(int fd, int flags, size_t shift, unsigned int nr)
 
 	p = mmap(p, SZ_2M, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, 0);
 	if (p == MAP_FAILED)
-		dax_die("mmap at %p: %s", p, strerror(errno));
+		dax_exit_fail("mmap at %p: %s", p, strerror(errno));
 	return p;
 }
 
@@ -1143,8 +1143,8 @@ TEST_F(inject, no_page_table_beside_another)
 	}
 	rival.stop = true;
 	dax_join(thread);
-	dax_note("%u faults, %d pages refused, %lu faults of the other",
-		 rounds, hits, rival.touched);
+	dax_print_msg("%u faults, %d pages refused, %lu faults of the other",
+		      rounds, hits, rival.touched);
 	EXPECT_EQ(3 * rounds, hits);
 	EXPECT_LT(0, rival.touched);
 	EXPECT_EQ(0, others_fail_at(fd, 0));
@@ -1160,7 +1160,7 @@ static unsigned long nodes(void)
 	dax_write_file("/sys/kernel/slab/radix_tree_node/shrink", "1");
 	file = fopen("/proc/slabinfo", "r");
 	if (!file)
-		dax_die("/proc/slabinfo: %s", strerror(errno));
+		dax_exit_fail("/proc/slabinfo: %s", strerror(errno));
 	while (fgets(line, sizeof(line), file))
 		if (sscanf(line, "%63s %lu", name, &nr) == 2 &&
 		    !strcmp(name, "radix_tree_node"))
@@ -1188,8 +1188,8 @@ TEST_F(inject, no_leak)
 		failed += dax_touch_signal(p, false, NULL) == SIGBUS;
 	EXPECT_LE(2 * tries, inject_off());
 	after = nodes();
-	dax_note("%u promotions undone, %ld nodes more", tries,
-		 (long)(after - before));
+	dax_print_msg("%u promotions undone, %ld nodes more", tries,
+		      (long)(after - before));
 	EXPECT_EQ(tries, failed);
 	EXPECT_GT((long)tries, (long)(after - before));
 	EXPECT_EQ(0, wrong_bytes(small));

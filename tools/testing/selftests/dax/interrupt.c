@@ -32,7 +32,7 @@ FIXTURE_TEARDOWN(interrupt)
 {
 	if (access("/dev/mapper/" DAX_SCRATCH_DM, F_OK) == 0)
 		dax_resume();
-	dax_leave();
+	dax_test_teardown();
 }
 
 /* --- waits for a device ------------------------------------------------------ */
@@ -54,7 +54,7 @@ static const char *pin_page(struct pinned *pinned)
 		return why;
 	pinned->source = open("/dev/mapper/" DAX_SCRATCH_DM, O_RDONLY | O_DIRECT);
 	if (pinned->source < 0)
-		dax_die("the source device: %s", strerror(errno));
+		dax_exit_fail("the source device: %s", strerror(errno));
 	pinned->fd = dax_file(SZ_2M, WRITTEN);
 	pinned->p = dax_map(pinned->fd, 0, SZ_2M);
 	dax_poke(pinned->p, FILL);
@@ -63,7 +63,7 @@ static const char *pin_page(struct pinned *pinned)
 	cb.aio_buf = (uintptr_t)pinned->p + 7 * SZ_4K;
 	if (syscall(__NR_io_setup, 8, &pinned->ctx) ||
 	    syscall(__NR_io_submit, pinned->ctx, 1, &list) != 1)
-		dax_die("aio: %s", strerror(errno));
+		dax_exit_fail("aio: %s", strerror(errno));
 	return NULL;
 }
 

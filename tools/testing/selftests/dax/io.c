@@ -27,7 +27,7 @@ static int nowait_file(enum dax_layout layout)
 	int fd = dax_file(SZ_2M, layout);
 
 	if (fcntl(fd, F_SETFL, O_DIRECT))
-		dax_die("O_DIRECT: %s", strerror(errno));
+		dax_exit_fail("O_DIRECT: %s", strerror(errno));
 	return fd;
 }
 
@@ -46,7 +46,7 @@ TEST_F(dax, nowait_into_hole)
 	fd = nowait_file(HOLE);
 	for (int i = 0; i < 200; i++) {
 		if (pwrite(fd, "-", 1, SZ_1M) != 1)
-			dax_die("pwrite: %s", strerror(errno));
+			dax_exit_fail("pwrite: %s", strerror(errno));
 		refused += write_flags(fd, "x", 1, 0, RWF_NOWAIT) < 0 &&
 			   errno == EAGAIN;
 	}
@@ -67,7 +67,7 @@ TEST_F(dax, nowait_over_blocks)
 
 	for (int i = 0; i < 200; i++) {
 		if (pwrite(fd, "-", 1, 5) != 1)
-			dax_die("pwrite: %s", strerror(errno));
+			dax_exit_fail("pwrite: %s", strerror(errno));
 		if (write_flags(fd, "x", 1, 5, RWF_NOWAIT) == 1)
 			written++;
 		else
@@ -124,7 +124,7 @@ static bool file_is_dax(int fd)
 	struct statx st;
 
 	if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &st))
-		dax_die("statx: %s", strerror(errno));
+		dax_exit_fail("statx: %s", strerror(errno));
 	return st.stx_attributes & STATX_ATTR_DAX;
 }
 
@@ -133,7 +133,7 @@ static int journal_data(int fd)
 	unsigned int flags;
 
 	if (ioctl(fd, FS_IOC_GETFLAGS, &flags))
-		dax_die("FS_IOC_GETFLAGS: %s", strerror(errno));
+		dax_exit_fail("FS_IOC_GETFLAGS: %s", strerror(errno));
 	flags |= FS_JOURNAL_DATA_FL;
 	return ioctl(fd, FS_IOC_SETFLAGS, &flags) ? errno : 0;
 }
@@ -312,7 +312,7 @@ static void stale_blocks(struct __test_metadata *_metadata, size_t shift,
 	char *p;
 
 	leave_stale_blocks();
-	p = dax_map_by(dax_file(len, layout), len, shift);
+	p = dax_map_shift(dax_file(len, layout), len, shift);
 	for (size_t off = 0; off < len; off += SZ_2M / 4) {
 		dax_poke(p + off + 99, 'w');
 		ASSERT_BYTES(0, p + off, 99);
@@ -369,7 +369,7 @@ TEST_F(dax, two_on_a_fresh_page)
 	pair.p = dax_map_small(dax_file(SZ_2M, HOLE), SZ_2M);
 	for (unsigned int i = 0; i < rounds; i++) {
 		pair.at = i % PAGES_2M * SZ_4K;
-		dax_gang(2, store_own_byte, &pair);
+		dax_run_threads(2, store_own_byte, &pair);
 		ASSERT_EQ(1, dax_peek(pair.p + pair.at));
 		ASSERT_EQ(2, dax_peek(pair.p + pair.at + 1));
 		ASSERT_BYTES(0, pair.p + pair.at + 2, SZ_4K - 2);

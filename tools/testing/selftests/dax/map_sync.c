@@ -22,8 +22,8 @@ FIXTURE_VARIANT_ADD(dax, 2m) {
 
 static char *map_sync(int fd, size_t size)
 {
-	return dax_map_shifted(fd, 0, size, PROT_READ | PROT_WRITE,
-			       MAP_SHARED_VALIDATE | MAP_SYNC, 0);
+	return dax_mmap(fd, 0, size, PROT_READ | PROT_WRITE,
+			MAP_SHARED_VALIDATE | MAP_SYNC, 0);
 }
 
 /* Results may be joined by '|' in any order. */
@@ -197,7 +197,7 @@ TEST_F(dax, faults_together)
 
 	race.p = map_sync(race.fd, variant->size);
 	for (unsigned int i = 0; i < rounds; i++) {
-		dax_gang(3, store_and_sync, &race);
+		dax_run_threads(3, store_and_sync, &race);
 		ASSERT_EQ('w', dax_peek(race.p));
 		ASSERT_EQ('w', dax_peek(race.p + 64));
 		dax_falloc(race.fd, FALLOC_FL_ZERO_RANGE, 0, SZ_2M);

@@ -81,7 +81,7 @@ FIXTURE_SETUP(ndctl)
 /* The other tests want the device as it was. */
 FIXTURE_TEARDOWN(ndctl)
 {
-	dax_leave();
+	dax_test_teardown();
 	if (namespace[0] && !says("map", "mem"))
 		make_mode("raw");
 }

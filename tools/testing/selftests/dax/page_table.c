@@ -14,7 +14,7 @@ static int numbered_file(size_t len)
 
 	for (off_t off = 0; off < len; off += SZ_4K)
 		if (pwrite(fd, &off, sizeof(off), off) != sizeof(off))
-			dax_die("pwrite: %s", strerror(errno));
+			dax_exit_fail("pwrite: %s", strerror(errno));
 	return fd;
 }
 
@@ -71,8 +71,7 @@ TEST_F(dax, mremap_by_4k)
 {
 	int fd = numbered_file(2 * SZ_2M);
 	char *p = dax_map(fd, 0, 2 * SZ_2M);
-	char *to = dax_map_shifted(fd, 0, 2 * SZ_2M, PROT_READ, MAP_SHARED,
-				   SZ_4K);
+	char *to = dax_mmap(fd, 0, 2 * SZ_2M, PROT_READ, MAP_SHARED, SZ_4K);
 
 	dax_poke(p + 100, 'w');
 	dax_poke(p + SZ_2M + 100, 'x');
@@ -236,7 +235,7 @@ static void collide_private(struct __test_metadata *_metadata, int fd, int byte)
 	for (unsigned int i = 0; i < rounds; i++) {
 		race.write_at = race.p + i % PAGES_2M * SZ_4K + 8;
 		race.read_at = race.p + (i * 7 + 1) % PAGES_2M * SZ_4K + 8;
-		dax_gang(2, read_and_write, &race);
+		dax_run_threads(2, read_and_write, &race);
 		ASSERT_EQ('w', dax_peek(race.write_at));
 		ASSERT_EQ(byte, dax_peek(race.write_at + 1));
 		if (race.read_at != race.write_at)
@@ -299,7 +298,7 @@ TEST_F(dax, private_collision_late_read)
 	race.p = dax_map_private(fd, 0, LATE_RANGES * SZ_2M);
 	for (unsigned int i = 0; i < rounds; i++) {
 		race.arrived = 0;
-		dax_gang(2, write_or_read_late, &race);
+		dax_run_threads(2, write_or_read_late, &race);
 		for (size_t at = 0; at < LATE_RANGES * SZ_2M; at += SZ_2M)
 			lost += dax_peek(race.p + at) != 'w';
 		dax_zap(race.p, LATE_RANGES * SZ_2M);
@@ -340,11 +339,11 @@ TEST_F(dax, private_collision_one_page)
 	unsigned int rounds = dax_scale(10), lost = 0;
 	struct page_by_page race = {};
 
-	race.p = dax_map_shifted(fd, 0, SZ_2M, PROT_READ | PROT_WRITE,
-				 MAP_PRIVATE, SZ_4K);
+	race.p = dax_mmap(fd, 0, SZ_2M, PROT_READ | PROT_WRITE, MAP_PRIVATE,
+			  SZ_4K);
 	for (unsigned int i = 0; i < rounds; i++) {
 		race.arrived = 0;
-		dax_gang(2, read_or_write_each, &race);
+		dax_run_threads(2, read_or_write_each, &race);
 		for (size_t at = 0; at < SZ_2M; at += SZ_4K)
 			lost += dax_peek(race.p + at) != 'w';
 		dax_zap(race.p, SZ_2M);
@@ -376,7 +375,7 @@ static void collide_shared(struct __test_metadata *_metadata, int fd,
 
 	for (unsigned int i = 0; i < rounds; i++) {
 		race.at = (i * 4099) % len;
-		dax_gang(2, read_and_write_shared, &race);
+		dax_run_threads(2, read_and_write_shared, &race);
 		ASSERT_EQ('w', dax_peek(a + race.at));
 		ASSERT_EQ('w', dax_peek(b + race.at));
 		ASSERT_EQ(dax_pfn(a + race.at), dax_pfn(b + race.at));
@@ -430,9 +429,9 @@ TEST_F(dax, off_colour_window)
 		struct windows w = { .len = 2 * SZ_2M };
 
 		w.map[0] = dax_map(fd, 0, w.len);
-		w.map[1] = dax_map_shifted(fd, 0, w.len, PROT_READ, MAP_SHARED,
-					   i % 2 ? SZ_4K : SZ_2M - SZ_4K);
-		dax_gang(2, touch_all, &w);
+		w.map[1] = dax_mmap(fd, 0, w.len, PROT_READ, MAP_SHARED,
+				    i % 2 ? SZ_4K : SZ_2M - SZ_4K);
+		dax_run_threads(2, touch_all, &w);
 		ASSERT_EQ(-1, wrong_page(w.map[0], 0, w.len));
 		ASSERT_EQ(-1, wrong_page(w.map[1], 0, w.len));
 		ASSERT_MAPPED("4K", w.map[1]);
@@ -479,7 +478,7 @@ TEST_F(dax, fsync_against_zap)
 		dax_poke(race.p + 8, i);
 		race.looks = i % 2 ? UINT_MAX : i;
 		race.synced = false;
-		dax_gang(2, fsync_or_zap, &race);
+		dax_run_threads(2, fsync_or_zap, &race);
 		stayed += !!strcmp("none", dax_mapped(race.p));
 	}
 	EXPECT_EQ(0, stayed);
@@ -562,8 +561,7 @@ static void one_table(struct __test_metadata *_metadata, int flags, bool write)
 	char *p;
 
 	/* Off colour; and the tables above the page table are there. */
-	p = dax_map_shifted(fd, 0, 2 * SZ_2M, PROT_READ | PROT_WRITE, flags,
-			    SZ_4K);
+	p = dax_mmap(fd, 0, 2 * SZ_2M, PROT_READ | PROT_WRITE, flags, SZ_4K);
 	dax_peek(p);
 	dax_trace_thread("kmem/mm_page_alloc", NULL);
 	if (write)
@@ -602,7 +600,7 @@ static void falls_back_once(struct __test_metadata *_metadata, int flags,
 	char *p;
 
 	NEED_EVENT("dax_fault_fallback");
-	p = dax_map_shifted(fd, 0, SZ_2M, PROT_READ | PROT_WRITE, flags, SZ_4K);
+	p = dax_mmap(fd, 0, SZ_2M, PROT_READ | PROT_WRITE, flags, SZ_4K);
 	dax_trace(fd, "dax_fault_fallback");
 	if (write)
 		dax_poke(p + SZ_4K, 'w');

@@ -23,8 +23,8 @@ enum here {
 /* Off colour for small pages. */
 static char *map_file(int fd, int prot, const char *size)
 {
-	return dax_map_shifted(fd, 0, SZ_2M, prot, MAP_PRIVATE,
-			       *size == '4' ? SZ_4K : 0);
+	return dax_mmap(fd, 0, SZ_2M, prot, MAP_PRIVATE,
+			*size == '4' ? SZ_4K : 0);
 }
 
 /* Who is poked. */
@@ -111,7 +111,7 @@ static void have_here(enum here here, char *p)
 		q = mmap(p, SZ_2M, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 		if (q == MAP_FAILED)
-			dax_die("mmap: %s", strerror(errno));
+			dax_exit_fail("mmap: %s", strerror(errno));
 		memset(q, 'x', SZ_2M);
 		return;
 	case NOTHING:
@@ -126,16 +126,16 @@ static void poke(struct __test_metadata *_metadata, const char *size, int prot,
 {
 	int fd = dax_file(2 * SZ_2M, WRITTEN);
 	char *p = map_file(fd, prot, size), *file;
-	struct dax_peer peer;
+	struct dax_helper peer;
 
-	dax_peer_start(&peer, poked, p);
+	dax_helper_start(&peer, poked, p);
 	have_here(here, p);
 	if (*size != 'n')
-		dax_peer_step(&peer, TOUCH);
-	ASSERT_EQ(*size, dax_peer_step(&peer, SIZE));
+		dax_helper_step(&peer, TOUCH);
+	ASSERT_EQ(*size, dax_helper_step(&peer, SIZE));
 	EXPECT_EQ(0, by(peer.pid, p + AT));
-	EXPECT_EQ(0, dax_peer_step(&peer, CHECK));
-	dax_peer_stop(&peer);
+	EXPECT_EQ(0, dax_helper_step(&peer, CHECK));
+	dax_helper_stop(&peer);
 	file = dax_map(fd, 0, SZ_2M);
 	EXPECT_BYTES(FILL, file, SZ_2M);
 }

@@ -241,7 +241,7 @@ TEST_F(dax, read_only_mount)
 	dax_poke(p + SZ_2M, 'w');
 	EXPECT_EQ('w', dax_peek(p + SZ_2M));
 
-	q = dax_map_shifted(fd, 0, SZ_2M, PROT_READ, MAP_SHARED, 0);
+	q = dax_mmap(fd, 0, SZ_2M, PROT_READ, MAP_SHARED, 0);
 	EXPECT_BYTES(FILL, q, SZ_2M);
 	EXPECT_MAPPED("2M", q);
 	dax_unmap(p, 2 * SZ_2M);

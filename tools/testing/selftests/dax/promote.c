@@ -110,13 +110,12 @@ static void off_colour_then_aligned(struct __test_metadata *_metadata,
 		ASSERT_TRUE(dax_extent_huge(fd, off));
 
 	dax_trace(fd, "dax_pmd_fault_done dax_pte_fault_done");
-	huge = dax_map_shifted(fd, 0, len,
-			       PROT_READ | (write ? PROT_WRITE : 0),
-			       MAP_SHARED, 0);
+	huge = dax_mmap(fd, 0, len, PROT_READ | (write ? PROT_WRITE : 0),
+			MAP_SHARED, 0);
 	for (size_t off = 0; off < len; off += SZ_2M)
 		touch_block(&first, huge, off, write);
-	dax_note("%u blocks of 2 MiB: %u faults of 2 MiB and %u of 4 KiB",
-		 blocks, first.huge_faults, first.small_faults);
+	dax_print_msg("%u blocks of 2 MiB: %u faults of 2 MiB and %u of 4 KiB",
+		      blocks, first.huge_faults, first.small_faults);
 	EXPECT_EQ(blocks, first.huge_faults);
 	EXPECT_EQ(0, first.small_faults);
 	EXPECT_EQ(0, first.wrong);
@@ -169,14 +168,14 @@ static int count_others(int byte, void *arg)
 TEST_F(dax, zero_page_of_another_process)
 {
 	char *small, *huge;
-	struct dax_peer peer;
+	struct dax_helper peer;
 	int fd;
 
 	NEED_PROMOTION();
 	fd = dax_file(SZ_2M, PREALLOC);
 	small = dax_map_small(fd, SZ_2M);
-	dax_peer_start(&peer, count_others, small);
-	EXPECT_EQ(0, dax_peer_step(&peer, 0));
+	dax_helper_start(&peer, count_others, small);
+	EXPECT_EQ(0, dax_helper_step(&peer, 0));
 	dax_trace(fd, NULL);
 	huge = dax_map(fd, 0, SZ_2M);
 	dax_poke(huge + 8, '1');
@@ -185,9 +184,9 @@ TEST_F(dax, zero_page_of_another_process)
 	for (char c = '1'; c <= '3'; c++) {
 		for (size_t off = 0; off < SZ_2M; off += SZ_4K)
 			dax_poke(huge + off + 8, c);
-		EXPECT_EQ(0, dax_peer_step(&peer, c));
+		EXPECT_EQ(0, dax_helper_step(&peer, c));
 	}
-	dax_peer_stop(&peer);
+	dax_helper_stop(&peer);
 }
 
 /* Zero pages of two mappings, and blocks that come in by promotion and go. */
@@ -255,7 +254,7 @@ static int store_and_look(int nr, void *arg)
 
 TEST_F(dax, fork)
 {
-	struct dax_peer before, after;
+	struct dax_helper before, after;
 	char *map[2];
 	int fd;
 
@@ -264,20 +263,20 @@ TEST_F(dax, fork)
 	map[0] = dax_map_small(fd, SZ_2M);
 	map[1] = dax_map(fd, 0, SZ_2M);
 	dax_poke(map[0], 'p');
-	dax_peer_start(&before, store_and_look, map);
+	dax_helper_start(&before, store_and_look, map);
 	dax_poke(map[1] + 1, 'P');
 	EXPECT_MAPPED("2M", map[1]);
-	dax_peer_start(&after, store_and_look, map);
+	dax_helper_start(&after, store_and_look, map);
 	for (int i = 1; i < 10; i++)
-		EXPECT_EQ(0, dax_peer_step(i % 2 ? &before : &after, i));
+		EXPECT_EQ(0, dax_helper_step(i % 2 ? &before : &after, i));
 	for (int i = 1; i < 10; i++) {
 		EXPECT_EQ('c', dax_peek(map[1] + i * SZ_4K));
 		EXPECT_EQ('C', dax_peek(map[0] + i * SZ_4K + 1));
 	}
 	EXPECT_MAPPED("2M", map[1]);
 	EXPECT_MAPPED("4K", map[0]);
-	dax_peer_stop(&before);
-	dax_peer_stop(&after);
+	dax_helper_stop(&before);
+	dax_helper_stop(&after);
 }
 
 /* Many fault on the same ranges at the same time: each is promoted once. */
@@ -323,7 +322,7 @@ TEST_F(dax, crowd)
 		dax_trace_clear();
 		for (unsigned int id = 0; id < CROWD; id++)
 			crowd.map[id] = dax_map(fd, 0, len);
-		dax_gang(CROWD, touch_ranges, &crowd);
+		dax_run_threads(CROWD, touch_ranges, &crowd);
 		EXPECT_EQ(CROWD_RANGES, PROMOTE("done"));
 		EXPECT_EQ(0, PROMOTE("rollback"));
 		EXPECT_EQ(0, ALL_FALLBACKS());
@@ -486,16 +485,16 @@ static void expect_fragmented(struct __test_metadata *_metadata, int fd,
 			      const int page[], unsigned int nr)
 {
 	char *small = dax_map_small(fd, SZ_2M), *huge;
-	struct dax_peer peer;
-	struct dax_view view;
+	struct dax_helper peer;
+	struct dax_ptes view;
 
 	for (unsigned int i = 0; i < nr; i++)
 		dax_poke(small + page[i] * SZ_4K, 's');
 	dax_peek(small + 499 * SZ_4K);
-	dax_look(&view, small);
+	dax_snapshot_ptes(&view, small);
 	dax_trace(fd, NULL);
 	huge = dax_map(fd, 0, SZ_2M);
-	dax_peer_start(&peer, touch_all_pages, huge);
+	dax_helper_start(&peer, touch_all_pages, huge);
 	dax_poke(huge + 300 * SZ_4K, 'h');
 	ONCE_OR_TWICE(PROMOTE("try"));
 	EXPECT_EQ(PROMOTE("try"), PROMOTE("refuse-fragmented"));
@@ -504,17 +503,17 @@ static void expect_fragmented(struct __test_metadata *_metadata, int fd,
 	EXPECT_EQ(PROMOTE("try"), ALL_FALLBACKS());
 	EXPECT_MAPPED("4K", huge + 300 * SZ_4K);
 	EXPECT_EQ(0, dax_count_all("dax_delete_entry"));
-	EXPECT_EQ(0, dax_looks_different(&view, small));
+	EXPECT_EQ(0, dax_ptes_changed(&view, small));
 
 	/* A page table is there now: no other page is tried again. */
 	touch_all_pages(0, huge);
 	ONCE_OR_TWICE(PROMOTE("try"));
 	/* Another process has none, and tries once. */
 	dax_trace_clear();
-	dax_peer_step(&peer, 0);
+	dax_helper_step(&peer, 0);
 	ONCE_OR_TWICE(PROMOTE("try"));
 	EXPECT_EQ(PROMOTE("try"), PROMOTE("refuse-fragmented"));
-	dax_peer_stop(&peer);
+	dax_helper_stop(&peer);
 
 	dax_trace_clear();
 	dax_fsync(fd);
@@ -564,7 +563,7 @@ TEST_F(dax, all_misaligned)
 TEST_F(dax, fragmented_elsewhere)
 {
 	char *small, *huge;
-	struct dax_view view;
+	struct dax_ptes view;
 	int fd;
 
 	NEED_PROMOTION();
@@ -572,7 +571,7 @@ TEST_F(dax, fragmented_elsewhere)
 	small = dax_map_small(fd, SZ_2M);
 	dax_poke(small + 5 * SZ_4K, 's');
 	dax_peek(small + 6 * SZ_4K);
-	dax_look(&view, small);
+	dax_snapshot_ptes(&view, small);
 	dax_trace(fd, NULL);
 	huge = dax_map(fd, 0, SZ_2M);
 	dax_peek(huge + 300 * SZ_4K);
@@ -581,7 +580,7 @@ TEST_F(dax, fragmented_elsewhere)
 	EXPECT_EQ(PROMOTE("replace"), PROMOTE("rollback"));
 	EXPECT_EQ(PROMOTE("try"), FALLBACK("extent-short"));
 	EXPECT_MAPPED("4K", huge + 300 * SZ_4K);
-	EXPECT_EQ(0, dax_looks_different(&view, small));
+	EXPECT_EQ(0, dax_ptes_changed(&view, small));
 	touch_all_pages(0, huge);
 	ONCE_OR_TWICE(PROMOTE("try"));
 	dax_trace_clear();
@@ -686,7 +685,7 @@ TEST_F(dax, no_try_for_nothing)
 	small = dax_map_small(fd, 2 * SZ_2M);
 	dax_poke(small + SZ_2M, 's');
 	dax_trace(fd, NULL);
-	p = dax_map_by(fd, 2 * SZ_2M, 8 * SZ_4K);
+	p = dax_map_shift(fd, 2 * SZ_2M, 8 * SZ_4K);
 	dax_poke(p + SZ_2M, 'x');
 	p = dax_map(fd, SZ_4K, 2 * SZ_2M - 2 * SZ_4K);
 	dax_poke(p, 'x');
@@ -731,8 +730,8 @@ TEST_F(dax, map_sync)
 	dax_poke(small + 3 * SZ_4K, 's');
 	dax_peek(small + 400 * SZ_4K);
 	dax_trace(fd, NULL);
-	p = dax_map_shifted(fd, 0, SZ_2M, PROT_READ | PROT_WRITE,
-			    MAP_SHARED_VALIDATE | MAP_SYNC, 0);
+	p = dax_mmap(fd, 0, SZ_2M, PROT_READ | PROT_WRITE,
+		     MAP_SHARED_VALIDATE | MAP_SYNC, 0);
 	dax_poke(p, 'w');
 	EXPECT_EQ(1, PROMOTED(2, 1, 1, 1));
 	EXPECT_EQ(1, dax_count_all("dax_insert_pfn_mkwrite"));
@@ -832,8 +831,8 @@ static void store_to_shared(struct __test_metadata *_metadata, bool read_first,
 		EXPECT_EQ(dax_pfn(huge[w]), dax_pfn(small[o]));
 	}
 	dax_poke(huge[w] + at, model[at] = 'w');
-	dax_note("after the store %s; %u promotions done", dax_mapped(huge[w] + at),
-		 PROMOTE("done"));
+	dax_print_msg("after the store %s; %u promotions done",
+		      dax_mapped(huge[w] + at), PROMOTE("done"));
 	expect_file(_metadata, fd[w], model, small[w], huge[w]);
 	expect_file(_metadata, fd[o], old, small[o], huge[o]);
 	EXPECT_NE(dax_block(fd[0], at), dax_block(fd[1], at));

@@ -202,10 +202,10 @@ static void make(const struct mix *mix, int fd, char *small)
  */
 static unsigned int wrong_pages(const char *view, const char *model)
 {
-	struct dax_view now;
+	struct dax_ptes now;
 	unsigned int nr = 0;
 
-	dax_look(&now, view);
+	dax_snapshot_ptes(&now, view);
 	for (unsigned int i = 0; i < PAGES_2M; i++)
 		if (i % 32 == 0 || strcmp(now.mapped[i], "none"))
 			nr += !!memcmp(view + i * SZ_4K, model + i * SZ_4K,
@@ -257,7 +257,7 @@ static void expect_rolled_back(struct __test_metadata *_metadata)
 
 /* The zero pages among those of @view are no longer what is mapped. */
 static void expect_no_zero_page(struct __test_metadata *_metadata,
-				const struct dax_view *view, const char *small)
+				const struct dax_ptes *view, const char *small)
 {
 	unsigned int stale = 0;
 
@@ -313,14 +313,14 @@ static void promote(struct __test_metadata *_metadata, const struct mix *mix,
 	const char *want = write ? mix->write : mix->read;
 	bool promoted = want && !strncmp(want, "2M", 2);
 	char *small, *huge, *model = malloc(SZ_2M);
-	struct dax_view view;
+	struct dax_ptes view;
 	int fd;
 
 	fd = dax_file(SZ_2M, mix->layout);
 	small = dax_map_small(fd, SZ_2M);
 	make(mix, fd, small);
 	dax_read(fd, 0, model, SZ_2M);
-	dax_look(&view, small);
+	dax_snapshot_ptes(&view, small);
 
 	dax_trace(fd, NULL);
 	huge = dax_map(fd, 0, SZ_2M);
@@ -338,7 +338,7 @@ static void promote(struct __test_metadata *_metadata, const struct mix *mix,
 	if (promoted && mix->zero && write)
 		expect_no_zero_page(_metadata, &view, small);
 	else if (promoted ? !mix->zero : !write)
-		EXPECT_EQ(0, dax_looks_different(&view, small));
+		EXPECT_EQ(0, dax_ptes_changed(&view, small));
 	expect_flushes(_metadata, fd, mix, promoted, write);
 	expect_bytes(_metadata, fd, model, small, huge);
 	expect_alive(_metadata, fd, model, small, huge);

@@ -36,7 +36,7 @@ static void fresh_map(struct race *race)
 {
 	if (mmap(race->huge, SZ_2M, PROT_READ | PROT_WRITE,
 		 MAP_SHARED | MAP_FIXED, race->fd, race->range) == MAP_FAILED)
-		dax_die("mmap: %s", strerror(errno));
+		dax_exit_fail("mmap: %s", strerror(errno));
 }
 
 static void read_fault(struct race *race, unsigned long lap)
@@ -148,7 +148,7 @@ static void show_round(const char *begin, const char *end)
 	for (int lines = 0; *begin && begin < end && lines < 80; lines++) {
 		const char *eol = strchrnul(begin, '\n');
 
-		dax_note("  %.*s", (int)(eol - begin), begin);
+		dax_print_msg("  %.*s", (int)(eol - begin), begin);
 		begin = *eol ? eol + 1 : eol;
 	}
 }
@@ -255,7 +255,7 @@ static void writer_window(struct race *race)
 {
 	if (mmap(race->small, SZ_2M, PROT_READ | PROT_WRITE,
 		 MAP_SHARED | MAP_FIXED, race->fd, race->range) == MAP_FAILED)
-		dax_die("mmap: %s", strerror(errno));
+		dax_exit_fail("mmap: %s", strerror(errno));
 }
 
 /* Makes the entries small again; false if there are no 2 MiB left for it. */
@@ -324,11 +324,11 @@ TEST_F(dax, every_store_is_flushed)
 		if (load->rival[id])
 			dax_wait(pid[id]);
 	take_stock(&out);
-	dax_note("%u msyncs of %u stores, %u stores not flushed", out.rounds,
-		 out.stores, out.missed);
-	dax_note("small again %u times, %u promotions, %u rolled back; others did %lu and %lu laps",
-		 resets, out.promotions, out.rollbacks, race->laps[0],
-		 race->laps[1]);
+	dax_print_msg("%u msyncs of %u stores, %u stores not flushed",
+		      out.rounds, out.stores, out.missed);
+	dax_print_msg("small again %u times, %u promotions, %u rolled back; others did %lu and %lu laps",
+		      resets, out.promotions, out.rollbacks, race->laps[0],
+		      race->laps[1]);
 	EXPECT_EQ(rounds, out.rounds);
 	EXPECT_EQ(0, out.missed);
 	for (int id = 0; id < 2; id++)

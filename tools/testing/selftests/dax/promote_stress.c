@@ -97,7 +97,7 @@ static void lock(struct worker *w, unsigned int chunk, bool exclusive)
 			      pthread_rwlock_rdlock(lock);
 
 	if (err)
-		dax_die("lock: %s", strerror(err));
+		dax_exit_fail("lock: %s", strerror(err));
 }
 
 static void unlock(struct worker *w, unsigned int chunk)
@@ -151,9 +151,9 @@ static void diverged(struct worker *w, size_t off, const char *got,
 		i++;
 	if (__sync_lock_test_and_set(&w->stress->diverged, true))
 		return;
-	dax_note("seed %u worker %u step %u: %s %s byte %#zx is %#x, not %#x",
-		 w->stress->seed, w->id, w->step, w->op, view, off + i,
-		 got[i] & 255, want[i] & 255);
+	dax_print_msg("seed %u worker %u step %u: %s %s byte %#zx is %#x, not %#x",
+		      w->stress->seed, w->id, w->step, w->op, view, off + i,
+		      got[i] & 255, want[i] & 255);
 }
 
 /*
@@ -207,7 +207,7 @@ static void write_line(struct worker *w, size_t off)
 
 	memset(w->stress->model + off, byte, LINE);
 	if (pwrite(w->stress->fd, w->stress->model + off, LINE, off) != LINE)
-		dax_die("pwrite at %#zx: %s", off, strerror(errno));
+		dax_exit_fail("pwrite at %#zx: %s", off, strerror(errno));
 }
 
 static void op_write(struct worker *w)
@@ -236,7 +236,7 @@ static void op_remap(struct worker *w)
 
 	if (mmap(w->huge + block, SZ_2M, PROT_READ | PROT_WRITE,
 		 MAP_SHARED | MAP_FIXED, w->stress->fd, block) == MAP_FAILED)
-		dax_die("mmap: %s", strerror(errno));
+		dax_exit_fail("mmap: %s", strerror(errno));
 }
 
 /* Faults that nobody looks at; behind the end of file they fail. */
@@ -247,7 +247,8 @@ static void op_fault(struct worker *w)
 	if (madvise(some_view(w) + off, SZ_4K,
 		    pick(w, 2) ? MADV_POPULATE_READ : MADV_POPULATE_WRITE) &&
 	    errno != EFAULT)
-		dax_die("MADV_POPULATE at %#zx: %s", off, strerror(errno));
+		dax_exit_fail("MADV_POPULATE at %#zx: %s", off,
+			      strerror(errno));
 }
 
 static void op_remap_and_fault(struct worker *w)
@@ -279,7 +280,7 @@ static void op_collapse(struct worker *w)
 		w->stress->refused++;
 		break;
 	default:
-		dax_die("MADV_COLLAPSE: %s", strerror(err));
+		dax_exit_fail("MADV_COLLAPSE: %s", strerror(err));
 	}
 }
 
@@ -290,12 +291,12 @@ static void op_split(struct worker *w)
 	char *half = w->huge + off + SZ_1M;
 
 	if (mprotect(half, SZ_1M, PROT_READ | PROT_WRITE | PROT_EXEC))
-		dax_die("mprotect: %s", strerror(errno));
+		dax_exit_fail("mprotect: %s", strerror(errno));
 	for (int i = 0; i < 8; i++)
 		madvise(w->huge + off + pick(w, PAGES_2M) * SZ_4K, SZ_4K,
 			MADV_POPULATE_READ);
 	if (mprotect(half, SZ_1M, PROT_READ | PROT_WRITE))
-		dax_die("mprotect: %s", strerror(errno));
+		dax_exit_fail("mprotect: %s", strerror(errno));
 }
 
 static void op_fsync(struct worker *w)
@@ -395,7 +396,7 @@ static void op_clone(struct worker *w)
 	if (!w->stress->load->clones)
 		return;
 	if (ioctl(w->stress->clone, FICLONE, w->stress->fd))
-		dax_die("FICLONE: %s", strerror(errno));
+		dax_exit_fail("FICLONE: %s", strerror(errno));
 	if (pick(w, 2))
 		dax_truncate(w->stress->clone, 0);
 }
@@ -474,7 +475,7 @@ static void find_mapped(const char *view, uint64_t *words)
 	int fd = open("/proc/self/pagemap", O_RDONLY);
 
 	if (fd < 0 || pread(fd, words, len, off) != len)
-		dax_die("/proc/self/pagemap: %s", strerror(errno));
+		dax_exit_fail("/proc/self/pagemap: %s", strerror(errno));
 	close(fd);
 }
 
@@ -519,9 +520,10 @@ static void compare_all(struct __test_metadata *_metadata,
 		bad = first_difference(stress->model, view[i],
 				       i > 1 ? words : NULL);
 		if (bad >= 0)
-			dax_note("seed %u epoch %u: view %u differs at %#zx: %#x, not %#x",
-				 stress->seed, epoch, i, bad,
-				 view[i][bad] & 255, stress->model[bad] & 255);
+			dax_print_msg("seed %u epoch %u: view %u differs at %#zx: %#x, not %#x",
+				      stress->seed, epoch, i, bad,
+				      view[i][bad] & 255,
+				      stress->model[bad] & 255);
 		ASSERT_EQ(-1, bad);
 	}
 	dax_unmap(fresh, LEN);
@@ -596,7 +598,7 @@ TEST_F(dax, random_operations)
 		if (load->processes)
 			work_in_processes(_metadata, workers);
 		else
-			dax_gang(WORKERS, work, workers);
+			dax_run_threads(WORKERS, work, workers);
 		ASSERT_FALSE(stress->diverged);
 		compare_all(_metadata, stress, workers, epoch);
 	}
@@ -604,10 +606,10 @@ TEST_F(dax, random_operations)
 	try = dax_promotions("try") - try;
 	done = dax_promotions("done") - done;
 	rollback = dax_promotions("rollback") - rollback;
-	dax_note("seed %u, %u workers of %u steps", stress->seed, WORKERS,
-		 workers[0].step);
-	dax_note("of %lu tries %lu promoted, %lu rolled back; collapses: %u done, %u not",
-		 try, done, rollback, stress->collapsed, stress->refused);
+	dax_print_msg("seed %u, %u workers of %u steps", stress->seed, WORKERS,
+		      workers[0].step);
+	dax_print_msg("of %lu tries %lu promoted, %lu rolled back; collapses: %u done, %u not",
+		      try, done, rollback, stress->collapsed, stress->refused);
 	EXPECT_LT(0, done);
 }
 

@@ -30,8 +30,8 @@ TEST_F(dax, write_each_side)
 	fd = dax_file(SZ_2M, WRITTEN);
 	clone = dax_clone(fd, "clone");
 	ASSERT_EQ(dax_block(fd, 0), dax_block(clone, 0));
-	a = dax_map_by(fd, SZ_2M, variant->shift);
-	b = dax_map_by(clone, SZ_2M, variant->shift);
+	a = dax_map_shift(fd, SZ_2M, variant->shift);
+	b = dax_map_shift(clone, SZ_2M, variant->shift);
 	EXPECT_EQ(FILL, dax_peek(a));
 	EXPECT_EQ(FILL, dax_peek(b));
 	EXPECT_EQ(dax_pfn(a), dax_pfn(b));
@@ -89,12 +89,12 @@ TEST_F(dax, dirty_beside_shared)
 	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
 	clone = dax_file(SZ_2M, HOLE);
-	a = dax_map_by(fd, SZ_2M, variant->shift);
+	a = dax_map_shift(fd, SZ_2M, variant->shift);
 	dax_poke(a + SZ_4K, 'a');
 	dax_fsync(fd);
 	range.src_fd = fd;
 	ASSERT_EQ(0, ioctl(clone, FICLONERANGE, &range));
-	b = dax_map_by(clone, SZ_2M, variant->shift);
+	b = dax_map_shift(clone, SZ_2M, variant->shift);
 	EXPECT_EQ(FILL, dax_peek(b));
 
 	/* Far away: XFS copies its neighbours, too. */
@@ -114,8 +114,8 @@ TEST_F(dax, write_first)
 	NEED_XFS();
 	fd = dax_file(2 * SZ_2M, WRITTEN);
 	clone = dax_clone(fd, "clone");
-	a = dax_map_by(fd, 2 * SZ_2M, variant->shift);
-	b = dax_map_by(clone, 2 * SZ_2M, variant->shift);
+	a = dax_map_shift(fd, 2 * SZ_2M, variant->shift);
+	b = dax_map_shift(clone, 2 * SZ_2M, variant->shift);
 	for (size_t at = 0; at < 2 * SZ_2M; at += SZ_2M / 2) {
 		dax_poke(a + at + 5, 'a');
 		ASSERT_BYTES(FILL, a + at + 6, SZ_4K - 6);
@@ -131,11 +131,11 @@ TEST_F(dax, writable_before_clone)
 
 	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
-	a = dax_map_by(fd, SZ_2M, variant->shift);
+	a = dax_map_shift(fd, SZ_2M, variant->shift);
 	dax_poke(a, '1');
 	EXPECT_MAPPED(variant->mapped, a);
 	clone = dax_clone(fd, "clone");
-	b = dax_map_by(clone, SZ_2M, variant->shift);
+	b = dax_map_shift(clone, SZ_2M, variant->shift);
 	EXPECT_EQ('1', dax_peek(b));
 	dax_poke(a, '2');
 	EXPECT_EQ('1', dax_peek(b));
@@ -151,8 +151,8 @@ TEST_F(dax, pwrite_one_side)
 	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
 	clone = dax_clone(fd, "clone");
-	a = dax_map_by(fd, SZ_2M, variant->shift);
-	b = dax_map_by(clone, SZ_2M, variant->shift);
+	a = dax_map_shift(fd, SZ_2M, variant->shift);
+	b = dax_map_shift(clone, SZ_2M, variant->shift);
 	dax_peek(a);
 	dax_peek(b);
 	dax_fill(fd, 1000, 10, 'w');
@@ -173,8 +173,8 @@ TEST_F(dax, pwrite_many_pages)
 
 	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
-	a = dax_map_by(fd, SZ_2M, variant->shift);
-	b = dax_map_by(dax_clone(fd, "clone"), SZ_2M, variant->shift);
+	a = dax_map_shift(fd, SZ_2M, variant->shift);
+	b = dax_map_shift(dax_clone(fd, "clone"), SZ_2M, variant->shift);
 	EXPECT_BYTES(FILL, a, len);
 	EXPECT_BYTES(FILL, b, len);
 	dax_fill(fd, 0, len, 'w');
@@ -193,8 +193,8 @@ TEST_F(dax, short_pwrite_one_side)
 	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
 	clone = dax_clone(fd, "clone");
-	a = dax_map_by(fd, SZ_2M, variant->shift);
-	b = dax_map_by(clone, SZ_2M, variant->shift);
+	a = dax_map_shift(fd, SZ_2M, variant->shift);
+	b = dax_map_shift(clone, SZ_2M, variant->shift);
 	dax_peek(a);
 	memset(good, 'w', sizeof(good));
 	bad = mmap(NULL, SZ_1M, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -217,8 +217,8 @@ TEST_F(dax, punch_part_of_a_page)
 	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
 	clone = dax_clone(fd, "clone");
-	a = dax_map_by(fd, SZ_2M, variant->shift);
-	b = dax_map_by(clone, SZ_2M, variant->shift);
+	a = dax_map_shift(fd, SZ_2M, variant->shift);
+	b = dax_map_shift(clone, SZ_2M, variant->shift);
 	dax_peek(a + at);
 	dax_punch_hole(fd, at, len);
 	EXPECT_NE(dax_block(fd, at), dax_block(clone, at));
@@ -238,8 +238,8 @@ TEST_F(dax, truncate_one_side)
 	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
 	clone = dax_clone(fd, "clone");
-	a = dax_map_by(fd, SZ_2M, variant->shift);
-	b = dax_map_by(clone, SZ_2M, variant->shift);
+	a = dax_map_shift(fd, SZ_2M, variant->shift);
+	b = dax_map_shift(clone, SZ_2M, variant->shift);
 	dax_peek(a + end);
 	dax_truncate(fd, end);
 	dax_truncate(fd, SZ_2M);
@@ -257,8 +257,8 @@ TEST_F(dax, dirty_then_pwrite)
 	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
 	clone = dax_clone(fd, "clone");
-	a = dax_map_by(fd, SZ_2M, variant->shift);
-	b = dax_map_by(clone, SZ_2M, variant->shift);
+	a = dax_map_shift(fd, SZ_2M, variant->shift);
+	b = dax_map_shift(clone, SZ_2M, variant->shift);
 	for (int i = 0; i < 8; i++) {
 		dax_poke(a + i * SZ_4K, 'a' + i);
 		dax_fill(fd, i * SZ_4K + 10, 5, 'w');
@@ -298,7 +298,7 @@ static void share_page(int fd, off_t at, int with)
 	};
 
 	if (ioctl(with, FICLONERANGE, &range))
-		dax_die("FICLONERANGE: %s", strerror(errno));
+		dax_exit_fail("FICLONERANGE: %s", strerror(errno));
 }
 
 TEST_F(dax, pwrite_beside_fsync)
@@ -320,7 +320,7 @@ TEST_F(dax, pwrite_beside_fsync)
 		ASSERT_MAPPED("2M", p);
 		share_page(race.fd, race.at, other);
 		dax_poke(p, '2');
-		dax_gang(2, fsync_and_pwrite, &race);
+		dax_run_threads(2, fsync_and_pwrite, &race);
 		stale += dax_peek(p + race.at) != 'w';
 		stale += dax_peek(p) != '2';
 		dax_unmap(p, SZ_2M);
@@ -346,7 +346,7 @@ TEST_F(dax, hole_beside_copied)
 	share_page(fd, 14 * SZ_4K, dax_create("other"));
 	dax_fill(fd, 14 * SZ_4K, 44, 'b');
 	dax_punch_hole(fd, 0, SZ_2M);
-	p = dax_map_by(fd, 3 * SZ_2M, variant->shift);
+	p = dax_map_shift(fd, 3 * SZ_2M, variant->shift);
 	dax_poke(p + 222 * SZ_4K, 'c');
 	dax_punch_hole(fd, 3 * SZ_4K, 209 * SZ_4K);
 	for (unsigned int i = 0; i < 212; i++)
@@ -381,7 +381,7 @@ TEST_F(dax, store_beside_copied)
 	share_page(fd, SZ_4K, dax_create("other"));
 	dax_fill(fd, SZ_4K + 10, 10, 'c');
 	dax_fill(fd, 3 * SZ_4K + 50, 10, 'c');
-	p = dax_map_by(fd, SZ_2M, variant->shift);
+	p = dax_map_shift(fd, SZ_2M, variant->shift);
 	dax_poke(p + 5 * SZ_4K + 60, 'c');
 	EXPECT_BYTES(0, p, SZ_4K);
 	EXPECT_BYTES('w', p + SZ_4K, 10);
@@ -402,7 +402,7 @@ TEST_F(dax, flush_of_the_copy)
 	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
 	clone = dax_clone(fd, "clone");
-	a = dax_map_by(fd, SZ_2M, variant->shift);
+	a = dax_map_shift(fd, SZ_2M, variant->shift);
 	dax_trace(fd, "dax_writeback_one");
 	dax_poke(a, '1');
 	dax_fsync(fd);
@@ -427,7 +427,7 @@ TEST_F(dax, many_clones)
 		fd[i] = dax_clone(fd[0], name);
 	}
 	for (int i = 0; i < 6; i++) {
-		p[i] = dax_map_by(fd[i], SZ_2M, variant->shift);
+		p[i] = dax_map_shift(fd[i], SZ_2M, variant->shift);
 		EXPECT_EQ(FILL, dax_peek(p[i] + SZ_2M - 1));
 	}
 	for (int i = 0; i < 6; i++)
@@ -456,8 +456,8 @@ TEST_F(dax, pinned_for_reading)
 	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
 	clone = dax_clone(fd, "clone");
-	a = dax_map_by(fd, SZ_2M, variant->shift);
-	b = dax_map_by(clone, SZ_2M, variant->shift);
+	a = dax_map_shift(fd, SZ_2M, variant->shift);
+	b = dax_map_shift(clone, SZ_2M, variant->shift);
 	EXPECT_EQ(FILL, dax_peek(a));
 	EXPECT_EQ(FILL, dax_peek(b));
 
@@ -494,7 +494,7 @@ TEST_F(dax, used_while_the_other_is_truncated)
 	for (int i = 0; i < 2; i++) {
 		fd[i] = open(path[i], O_RDWR);
 		ASSERT_LE(0, fd[i]);
-		p[i] = dax_map_by(fd[i], SZ_2M, variant->shift);
+		p[i] = dax_map_shift(fd[i], SZ_2M, variant->shift);
 		for (size_t at = 0; at < SZ_2M; at += SZ_4K)
 			dax_peek(p[i] + at);
 	}
@@ -610,7 +610,7 @@ static void left_in_use(struct __test_metadata *_metadata, size_t shift,
 	NEED(dax_small_scratch());
 	held.fd = dax_file(SZ_2M, WRITTEN);
 	held.clone = dax_clone(held.fd, "clone");
-	held.p = dax_map_by(held.fd, SZ_2M, shift);
+	held.p = dax_map_shift(held.fd, SZ_2M, shift);
 	dax_peek(held.p + SZ_1M);
 	block = dax_block(held.fd, SZ_1M);
 	ASSERT_EQ(block, dax_block(held.clone, SZ_1M));
@@ -631,8 +631,8 @@ static void left_in_use(struct __test_metadata *_metadata, size_t shift,
 	}
 	close(held.clone);
 	taker = take_space();
-	dax_note("the next file has %s block",
-		 has_block(taker, block) ? "that very" : "another");
+	dax_print_msg("the next file has %s block",
+		      has_block(taker, block) ? "that very" : "another");
 	ASSERT_EQ((ssize_t)SZ_4K, read(held.pipe[0], page, SZ_4K));
 	EXPECT_BYTES(FILL, page, SZ_4K);
 	close(held.pipe[0]);
@@ -717,7 +717,7 @@ static void store_word(int fd, off_t at)
 	uint32_t word = 'w';
 
 	if (pwrite(fd, &word, sizeof(word), at) != sizeof(word))
-		dax_die("pwrite: %s", strerror(errno));
+		dax_exit_fail("pwrite: %s", strerror(errno));
 }
 
 TEST_F(dax, futex_after_clone_deleted)
@@ -730,9 +730,9 @@ TEST_F(dax, futex_after_clone_deleted)
 	store_word(fd, 0);
 	store_word(fd, 5 * SZ_4K);
 	clone = dax_clone(fd, "clone");
-	p = dax_map_by(fd, SZ_2M, variant->shift);
-	other = dax_map_by(fd, SZ_2M, variant->shift);
-	q = dax_map_by(clone, SZ_2M, variant->shift);
+	p = dax_map_shift(fd, SZ_2M, variant->shift);
+	other = dax_map_shift(fd, SZ_2M, variant->shift);
+	q = dax_map_shift(clone, SZ_2M, variant->shift);
 	EXPECT_EQ('w', dax_peek(p));
 	EXPECT_EQ('w', dax_peek(p + 5 * SZ_4K));
 	EXPECT_EQ('w', dax_peek(q));
@@ -757,9 +757,9 @@ TEST_F(dax, futex_after_truncate_of_clone)
 	fd = dax_file(SZ_2M, WRITTEN);
 	store_word(fd, 0);
 	clone = dax_clone(fd, "clone");
-	p = dax_map_by(fd, SZ_2M, variant->shift);
-	other = dax_map_by(fd, SZ_2M, variant->shift);
-	q = dax_map_by(clone, SZ_2M, variant->shift);
+	p = dax_map_shift(fd, SZ_2M, variant->shift);
+	other = dax_map_shift(fd, SZ_2M, variant->shift);
+	q = dax_map_shift(clone, SZ_2M, variant->shift);
 	EXPECT_EQ('w', dax_peek(q));
 	EXPECT_EQ('w', dax_peek(p));
 	dax_truncate(clone, 0);
@@ -775,10 +775,10 @@ TEST_F(dax, futex_after_copy)
 	fd = dax_file(SZ_2M, WRITTEN);
 	store_word(fd, 0);
 	clone = dax_clone(fd, "clone");
-	p = dax_map_by(fd, SZ_2M, variant->shift);
-	other = dax_map_by(fd, SZ_2M, variant->shift);
-	q = dax_map_by(clone, SZ_2M, variant->shift);
-	theirs = dax_map_by(clone, SZ_2M, variant->shift);
+	p = dax_map_shift(fd, SZ_2M, variant->shift);
+	other = dax_map_shift(fd, SZ_2M, variant->shift);
+	q = dax_map_shift(clone, SZ_2M, variant->shift);
+	theirs = dax_map_shift(clone, SZ_2M, variant->shift);
 	EXPECT_EQ('w', dax_peek(p));
 	EXPECT_EQ('w', dax_peek(q));
 	dax_poke(p + 8, 'a');
@@ -841,16 +841,16 @@ static const char *open_answer(struct answer *answer)
 	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
 		return "needs two CPUs";
 	if (mkdir(ANSWER, 0700) && errno != EEXIST)
-		dax_die(ANSWER ": %s", strerror(errno));
+		dax_exit_fail(ANSWER ": %s", strerror(errno));
 	if (access(ANSWER_EVENT, F_OK))
 		return "needs the events of XFS";
 	answer->pipe = open(ANSWER "/trace_pipe", O_RDONLY);
 	if (answer->pipe < 0)
-		dax_die(ANSWER "/trace_pipe: %s", strerror(errno));
+		dax_exit_fail(ANSWER "/trace_pipe: %s", strerror(errno));
 	CPU_ZERO(&set);
 	CPU_SET(1, &set);
 	if (sched_setaffinity(0, sizeof(set), &set))
-		dax_die("sched_setaffinity: %s", strerror(errno));
+		dax_exit_fail("sched_setaffinity: %s", strerror(errno));
 	return NULL;
 }
 
@@ -879,7 +879,7 @@ static void told_not_shared(struct __test_metadata *_metadata, size_t shift,
 	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
 	clone = dax_create("clone");
-	a = dax_map_by(fd, SZ_2M, shift);
+	a = dax_map_shift(fd, SZ_2M, shift);
 	answer = dax_shared(sizeof(*answer));
 	answer->at = a;
 	NEED(open_answer(answer));
@@ -898,11 +898,11 @@ static void told_not_shared(struct __test_metadata *_metadata, size_t shift,
 		while (!dax_ended(pid) && !dax_stall_waits(pid))
 			usleep(1000);
 		if (dax_ended(pid)) {
-			b = dax_map_by(clone, SZ_2M, shift);
+			b = dax_map_shift(clone, SZ_2M, shift);
 			EXPECT_EQ(FILL, dax_peek(b));
 		} else {
 			/* It is locked out, and all is well. */
-			dax_note("the remap waits for the fault");
+			dax_print_msg("the remap waits for the fault");
 		}
 		answer->go_on = true;
 		EXPECT_EQ(0, dax_stall_ends(pid));
@@ -915,7 +915,7 @@ static void told_not_shared(struct __test_metadata *_metadata, size_t shift,
 	if (!held)
 		SKIP(return, "the fault is not preempted: needs CONFIG_PREEMPT");
 
-	b = dax_map_by(clone, SZ_2M, shift);
+	b = dax_map_shift(clone, SZ_2M, shift);
 	EXPECT_EQ(FILL, dax_peek(a));
 	EXPECT_EQ(FILL, dax_peek(b));
 	EXPECT_EQ(dax_pfn(a), dax_pfn(b));
@@ -952,8 +952,8 @@ TEST_F(dax, clone_of_holes)
 	dax_falloc(fd, 0, 0, SZ_2M);
 	dax_fill(fd, SZ_4K, SZ_4K, 'w');
 	clone = dax_clone(fd, "clone");
-	a = dax_map_by(fd, 2 * SZ_2M, variant->shift);
-	b = dax_map_by(clone, 2 * SZ_2M, variant->shift);
+	a = dax_map_shift(fd, 2 * SZ_2M, variant->shift);
+	b = dax_map_shift(clone, 2 * SZ_2M, variant->shift);
 	EXPECT_EQ(0, dax_peek(a));
 	EXPECT_EQ('w', dax_peek(a + SZ_4K));
 	dax_poke(a, 'a');
@@ -994,9 +994,9 @@ TEST_F(dax, both_sides_at_once)
 		struct pair pair = {};
 		int clone = dax_clone(fd, "clone");
 
-		pair.side[0] = dax_map_by(fd, SZ_2M, variant->shift);
-		pair.side[1] = dax_map_by(clone, SZ_2M, variant->shift);
-		dax_gang(4, store_all_pages, &pair);
+		pair.side[0] = dax_map_shift(fd, SZ_2M, variant->shift);
+		pair.side[1] = dax_map_shift(clone, SZ_2M, variant->shift);
+		dax_run_threads(4, store_all_pages, &pair);
 		for (unsigned int page = 0; page < 16; page++)
 			for (unsigned int id = 0; id < 4; id++) {
 				size_t at = page * SZ_4K + id * 64;
@@ -1052,7 +1052,7 @@ TEST_F(dax, clone_of_one_moment)
 	dax_fill(fd, 0, sizeof(uint32_t), 0);
 	dax_fill(fd, last, sizeof(uint32_t), 0);
 	clone = dax_clone(fd, "clone");
-	p = dax_map_by(fd, SZ_2M, variant->shift);
+	p = dax_map_shift(fd, SZ_2M, variant->shift);
 	moment.first = (uint32_t *)p;
 	moment.last = (uint32_t *)(p + last);
 	thread = dax_thread(store_in_turn, &moment);
@@ -1060,7 +1060,7 @@ TEST_F(dax, clone_of_one_moment)
 		uint32_t a, b, seen = *moment.last;
 
 		if (ioctl(clone, FICLONE, fd))
-			dax_die("FICLONE: %s", strerror(errno));
+			dax_exit_fail("FICLONE: %s", strerror(errno));
 		dax_read(clone, 0, &a, sizeof(a));
 		dax_read(clone, last, &b, sizeof(b));
 		torn += b > a;
@@ -1083,8 +1083,8 @@ TEST_F(dax, unshare)
 	dax_fill(fd, SZ_2M, SZ_2M, 'g');
 	dax_punch_hole(fd, 8 * SZ_4K, SZ_4K);
 	clone = dax_clone(fd, "clone");
-	a = dax_map_by(fd, 2 * SZ_2M, variant->shift);
-	b = dax_map_by(clone, 2 * SZ_2M, variant->shift);
+	a = dax_map_shift(fd, 2 * SZ_2M, variant->shift);
+	b = dax_map_shift(clone, 2 * SZ_2M, variant->shift);
 	dax_peek(a);
 	dax_peek(b);
 	dax_falloc(fd, FALLOC_FL_UNSHARE_RANGE, 0, 2 * SZ_2M);
@@ -1114,8 +1114,8 @@ TEST_F(dax, unshare_odd_range)
 	for (size_t i = 0; i < 16; i++)
 		dax_fill(fd, i * SZ_4K, SZ_4K, 'A' + i);
 	clone = dax_clone(fd, "clone");
-	a = dax_map_by(fd, SZ_2M, variant->shift);
-	b = dax_map_by(clone, SZ_2M, variant->shift);
+	a = dax_map_shift(fd, SZ_2M, variant->shift);
+	b = dax_map_shift(clone, SZ_2M, variant->shift);
 	dax_peek(a + from);
 	dax_falloc(fd, FALLOC_FL_UNSHARE_RANGE, from, len);
 	EXPECT_EQ(dax_block(fd, 4 * SZ_4K), dax_block(clone, 4 * SZ_4K));
@@ -1165,7 +1165,7 @@ TEST_F(dax, unshare_across_segments)
 	for (off_t off = 0; off < len; off += SZ_4K)
 		ASSERT_EQ(sizeof(off), pwrite(fd, &off, sizeof(off), off));
 	clone = dax_clone(fd, "clone");
-	dax_peek(dax_map_by(clone, len, variant->shift));
+	dax_peek(dax_map_shift(clone, len, variant->shift));
 	dax_falloc(clone, FALLOC_FL_UNSHARE_RANGE, 0, len);
 	EXPECT_NE(dax_block(fd, SZ_2M), dax_block(clone, SZ_2M));
 	EXPECT_EQ(0, wrong_pages(fd, len));
@@ -1200,8 +1200,8 @@ TEST_F(dax, dedupe_same)
 	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
 	other = dax_file(SZ_2M, WRITTEN);
-	a = dax_map_by(fd, SZ_2M, variant->shift);
-	b = dax_map_by(other, SZ_2M, variant->shift);
+	a = dax_map_shift(fd, SZ_2M, variant->shift);
+	b = dax_map_shift(other, SZ_2M, variant->shift);
 	dax_peek(a);
 	dax_peek(b);
 	EXPECT_EQ(FILE_DEDUPE_RANGE_SAME, dedupe(fd, 0, SZ_2M, other, 0, &done));
@@ -1249,7 +1249,7 @@ TEST_F(dax, dedupe_other_layout)
 	EXPECT_EQ(15 * SZ_4K, done);
 	EXPECT_EQ(dax_block(fd, 14 * SZ_4K), dax_block(other, 14 * SZ_4K));
 
-	p = dax_map_by(fd, SZ_1M, variant->shift);
+	p = dax_map_shift(fd, SZ_1M, variant->shift);
 	dax_poke(p + 9 * SZ_4K + 5, 'X');
 	EXPECT_EQ(FILE_DEDUPE_RANGE_DIFFERS,
 		  dedupe(fd, 0, 15 * SZ_4K, other, 0, &done));

@@ -70,7 +70,7 @@ FIXTURE_TEARDOWN(removal)
 	if (access("/dev/mapper/" DAX_SCRATCH_DM, F_OK) == 0)
 		dax_resume();
 	close_pipe();
-	dax_leave();
+	dax_test_teardown();
 	take_back();
 }
 
@@ -143,8 +143,8 @@ static struct {
 
 static char *map_small(off_t off)
 {
-	return dax_map_shifted(user.fd, off, SZ_2M, PROT_READ | PROT_WRITE,
-			       MAP_SHARED, SZ_4K);
+	return dax_mmap(user.fd, off, SZ_2M, PROT_READ | PROT_WRITE, MAP_SHARED,
+			SZ_4K);
 }
 
 static void nothing(int sig)
@@ -260,13 +260,13 @@ static int take(int nr, void *arg)
 #define KILLED	(-1)
 #define HANGS	(-2)
 
-static int begin(struct dax_peer *peer, int nr)
+static int begin(struct dax_helper *peer, int nr)
 {
 	return write(peer->ask, &nr, sizeof(nr)) == sizeof(nr) ? 0 : KILLED;
 }
 
 /* What take() returns; or the step kills the process, or does not end. */
-static int finish(struct dax_peer *peer, unsigned int seconds)
+static int finish(struct dax_helper *peer, unsigned int seconds)
 {
 	struct pollfd answer = { .fd = peer->answer, .events = POLLIN };
 	int ret;
@@ -278,13 +278,13 @@ static int finish(struct dax_peer *peer, unsigned int seconds)
 	return ret;
 }
 
-static int step(struct dax_peer *peer, int nr)
+static int step(struct dax_helper *peer, int nr)
 {
 	return begin(peer, nr) ?: finish(peer, DAX_STALL_SECONDS);
 }
 
 /* Has the step that was begun come to where it waits? */
-static bool waits(struct dax_peer *peer)
+static bool waits(struct dax_helper *peer)
 {
 	return dax_stall_waits(peer->pid) &&
 		!dax_sleeps_in(peer->pid, "pipe_read");
@@ -310,15 +310,15 @@ struct after {
 static void goes(struct __test_metadata *_metadata, bool below,
 		 const int *before, const struct after *after, unsigned int nr)
 {
-	struct dax_peer peer;
+	struct dax_helper peer;
 	int ret;
 
 	NEED(mount_it(below));
 	signal(SIGPIPE, SIG_IGN);
-	dax_peer_start(&peer, take, NULL);
-	ASSERT_EQ(0, dax_peer_step(&peer, PREPARE));
+	dax_helper_start(&peer, take, NULL);
+	ASSERT_EQ(0, dax_helper_step(&peer, PREPARE));
 	for (; before && *before; before++)
-		ASSERT_EQ(0, dax_peer_step(&peer, *before));
+		ASSERT_EQ(0, dax_helper_step(&peer, *before));
 	ASSERT_EQ(0, unbind());
 	for (unsigned int i = 0; i < nr; i++) {
 		ret = step(&peer, after[i].step);
@@ -333,11 +333,11 @@ static void goes(struct __test_metadata *_metadata, bool below,
 				TH_LOG("step %d", after[i].step);
 		}
 		if (getenv("DAX_TEST_SHOW"))
-			dax_note("step %d: %d", after[i].step, ret);
+			dax_print_msg("step %d: %d", after[i].step, ret);
 		if (ret == KILLED || ret == HANGS)
 			break;
 	}
-	dax_peer_stop(&peer);
+	dax_helper_stop(&peer);
 	EXPECT_EQ(0, unmount());
 }
 
@@ -466,16 +466,16 @@ TEST_F(removal, exit_with_deleted)
 static void cut_waits(struct __test_metadata *_metadata, bool below, int cut,
 		      unsigned int patience)
 {
-	struct dax_peer peer;
+	struct dax_helper peer;
 	int ret;
 
 	NEED(mount_it(below));
 	ASSERT_EQ(0, pipe(pipe_fd));
-	dax_peer_start(&peer, take, NULL);
-	ASSERT_EQ(0, dax_peer_step(&peer, PREPARE));
-	ASSERT_EQ(0, dax_peer_step(&peer, SPLICE));
-	ASSERT_EQ(0, dax_peer_step(&peer, UNMAP));
-	ASSERT_EQ(0, dax_peer_step(&peer, UNMAP_ALL));
+	dax_helper_start(&peer, take, NULL);
+	ASSERT_EQ(0, dax_helper_step(&peer, PREPARE));
+	ASSERT_EQ(0, dax_helper_step(&peer, SPLICE));
+	ASSERT_EQ(0, dax_helper_step(&peer, UNMAP));
+	ASSERT_EQ(0, dax_helper_step(&peer, UNMAP_ALL));
 	ASSERT_EQ(0, begin(&peer, cut));
 	EXPECT_TRUE(waits(&peer));
 	EXPECT_EQ(0, unbind());
@@ -486,7 +486,7 @@ static void cut_waits(struct __test_metadata *_metadata, bool below, int cut,
 	}
 	EXPECT_LE(0, ret);
 	EXPECT_EQ(0, step(&peer, CLOSE));
-	dax_peer_stop(&peer);
+	dax_helper_stop(&peer);
 	EXPECT_EQ(0, unmount());
 }
 
@@ -511,15 +511,15 @@ TEST_F(removal, truncate_interrupted)
  */
 TEST_F(removal, deleted_waits)
 {
-	struct dax_peer peer;
+	struct dax_helper peer;
 
 	NEED(mount_it(variant->below));
 	ASSERT_EQ(0, pipe(pipe_fd));
-	dax_peer_start(&peer, take, NULL);
-	ASSERT_EQ(0, dax_peer_step(&peer, PREPARE));
-	ASSERT_EQ(0, dax_peer_step(&peer, SPLICE));
-	ASSERT_EQ(0, dax_peer_step(&peer, UNLINK));
-	dax_peer_stop(&peer);
+	dax_helper_start(&peer, take, NULL);
+	ASSERT_EQ(0, dax_helper_step(&peer, PREPARE));
+	ASSERT_EQ(0, dax_helper_step(&peer, SPLICE));
+	ASSERT_EQ(0, dax_helper_step(&peer, UNLINK));
+	dax_helper_stop(&peer);
 	EXPECT_EQ(0, unbind());
 	EXPECT_EQ(0, unmount());
 }
@@ -547,8 +547,8 @@ TEST_F(removal, faults_all_the_time)
 	signal(SIGBUS, SIG_IGN);
 	fd = dax_file(2 * SZ_2M, WRITTEN);
 	p[0] = dax_map(fd, 0, SZ_2M);
-	p[1] = dax_map_shifted(fd, SZ_2M, SZ_2M, PROT_READ | PROT_WRITE,
-			       MAP_SHARED, SZ_4K);
+	p[1] = dax_mmap(fd, SZ_2M, SZ_2M, PROT_READ | PROT_WRITE, MAP_SHARED,
+			SZ_4K);
 	for (int i = 0; i < 2; i++)
 		pid[i] = dax_spawn(fault_on(p[i]));
 	usleep(100000);
@@ -688,14 +688,14 @@ TEST_F(removal, stalled_collapse)
 static void stalled_sync(struct __test_metadata *_metadata, bool below,
 			 int sync)
 {
-	struct dax_peer peer;
+	struct dax_helper peer;
 
 	if (!below)
 		SKIP(return, "nothing stands still without device-mapper");
 	NEED(mount_it(below));
-	dax_peer_start(&peer, take, NULL);
-	ASSERT_EQ(0, dax_peer_step(&peer, PREPARE));
-	ASSERT_EQ(0, dax_peer_step(&peer, APPEND));
+	dax_helper_start(&peer, take, NULL);
+	ASSERT_EQ(0, dax_helper_step(&peer, PREPARE));
+	ASSERT_EQ(0, dax_helper_step(&peer, APPEND));
 	dax_suspend();
 	ASSERT_EQ(0, begin(&peer, sync));
 	EXPECT_TRUE(waits(&peer));
@@ -704,7 +704,7 @@ static void stalled_sync(struct __test_metadata *_metadata, bool below,
 	EXPECT_LT(0, finish(&peer, DAX_STALL_SECONDS));
 	EXPECT_EQ(0, step(&peer, UNMAP));
 	EXPECT_EQ(0, step(&peer, CLOSE));
-	dax_peer_stop(&peer);
+	dax_helper_stop(&peer);
 	EXPECT_EQ(0, unmount());
 }
 
@@ -720,16 +720,16 @@ TEST_F(removal, stalled_syncfs)
 
 TEST_F(removal, stalled_unmount)
 {
-	struct dax_peer peer;
+	struct dax_helper peer;
 	pid_t pid;
 
 	if (!variant->below)
 		SKIP(return, "nothing stands still without device-mapper");
 	NEED(mount_it(true));
-	dax_peer_start(&peer, take, NULL);
-	ASSERT_EQ(0, dax_peer_step(&peer, PREPARE));
-	ASSERT_EQ(0, dax_peer_step(&peer, APPEND));
-	dax_peer_stop(&peer);
+	dax_helper_start(&peer, take, NULL);
+	ASSERT_EQ(0, dax_helper_step(&peer, PREPARE));
+	ASSERT_EQ(0, dax_helper_step(&peer, APPEND));
+	dax_helper_stop(&peer);
 	dax_suspend();
 	pid = dax_spawn(umount2(dax_dir(), 0) ? errno : 0);
 	EXPECT_TRUE(dax_stall_waits(pid));
@@ -744,14 +744,14 @@ TEST_F(removal, stalled_unmount)
  */
 static void frozen(struct __test_metadata *_metadata, bool below, int call)
 {
-	struct dax_peer peer;
+	struct dax_helper peer;
 	int dir;
 
 	if (below)
 		SKIP(return, "the device below has the others wait");
 	NEED(mount_it(below));
-	dax_peer_start(&peer, take, NULL);
-	ASSERT_EQ(0, dax_peer_step(&peer, PREPARE));
+	dax_helper_start(&peer, take, NULL);
+	ASSERT_EQ(0, dax_helper_step(&peer, PREPARE));
 	dir = open(dax_dir(), O_RDONLY | O_DIRECTORY);
 	ASSERT_EQ(0, ioctl(dir, FIFREEZE, 0));
 	ASSERT_EQ(0, begin(&peer, call));
@@ -762,7 +762,7 @@ static void frozen(struct __test_metadata *_metadata, bool below, int call)
 	EXPECT_LT(0, finish(&peer, DAX_STALL_SECONDS));
 	EXPECT_EQ(0, step(&peer, UNMAP));
 	EXPECT_EQ(0, step(&peer, CLOSE));
-	dax_peer_stop(&peer);
+	dax_helper_stop(&peer);
 	EXPECT_EQ(0, unmount());
 }
 

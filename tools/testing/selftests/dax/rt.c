@@ -37,7 +37,7 @@ static void model_init(struct model *model, size_t rt_size)
 	model->bytes = calloc(1, FILE_SIZE);
 	model->rt = calloc(FILE_SIZE / rt_size + 1, sizeof(bool));
 	if (!model->bytes || !model->rt)
-		dax_die("no memory");
+		dax_exit_fail("no memory");
 }
 
 static void model_touch(struct model *model, size_t at, size_t len)
@@ -68,7 +68,7 @@ static size_t file_blocks(int fd, size_t rt_size)
 	struct stat st;
 
 	if (fstat(fd, &st))
-		dax_die("fstat: %s", strerror(errno));
+		dax_exit_fail("fstat: %s", strerror(errno));
 	return st.st_blocks * 512UL / rt_size * rt_size;
 }
 
@@ -173,11 +173,11 @@ static void into_mapped_holes(struct model *model, int fd)
 	huge = dax_map(fd, 0, FILE_SIZE);
 	for (size_t at = 0; at < FILE_SIZE; at += SZ_4K)
 		if (dax_peek(huge + at) || dax_peek(p + at))
-			dax_die("a hole is not zero");
+			dax_exit_fail("a hole is not zero");
 	touch_odd_places(model, fd, p);
 	if (memcmp(model->bytes, huge, FILE_SIZE) ||
 	    memcmp(model->bytes, p, FILE_SIZE))
-		dax_die("a mapping shows what was there before");
+		dax_exit_fail("a mapping shows what was there before");
 	dax_unmap(huge, FILE_SIZE);
 	dax_unmap(p, FILE_SIZE);
 }
@@ -203,7 +203,7 @@ static void huge_faults(struct model *model, int fd)
 		model_touch(model, where[i], SZ_2M);
 		if (model->rt_size >= SZ_2M &&
 		    strcmp("2M", dax_mapped(p + where[i])))
-			dax_die("an rt extent is not mapped huge");
+			dax_exit_fail("an rt extent is not mapped huge");
 	}
 	model->any_blocks = model->rt_size < SZ_2M;
 	dax_unmap(p, FILE_SIZE);
@@ -275,7 +275,7 @@ static size_t written(int fd)
 	map->fm_length = FIEMAP_MAX_OFFSET;
 	map->fm_extent_count = 64;
 	if (ioctl(fd, FS_IOC_FIEMAP, map))
-		dax_die("FIEMAP: %s", strerror(errno));
+		dax_exit_fail("FIEMAP: %s", strerror(errno));
 	for (unsigned int i = 0; i < map->fm_mapped_extents; i++)
 		if (!(map->fm_extents[i].fe_flags & FIEMAP_EXTENT_UNWRITTEN))
 			len += map->fm_extents[i].fe_length;
@@ -318,7 +318,7 @@ static void take_the_rest(int fd)
 		else if (errno == ENOSPC)
 			len /= 2;
 		else
-			dax_die("fallocate: %s", strerror(errno));
+			dax_exit_fail("fallocate: %s", strerror(errno));
 	}
 }
 
@@ -334,7 +334,7 @@ static void on_a_full_device(struct model *model, int fd)
 	take_the_rest(rest);
 	p = dax_map_small(fd, FILE_SIZE);
 	if (dax_touch_signal(p + 9 * SZ_4K, true, NULL))
-		dax_die("no store to what was allocated before");
+		dax_exit_fail("no store to what was allocated before");
 	dax_poke(p + 9 * SZ_4K, 's');
 	model_fill(model, 9 * SZ_4K, 1, 's');
 	dax_fill(fd, 19 * SZ_4K + 5, 10, 'w');
@@ -344,10 +344,10 @@ static void on_a_full_device(struct model *model, int fd)
 	hole = (rt - 1) * model->rt_size;
 	if (rt > 1) {
 		if (dax_touch_signal(p + hole, true, NULL) != SIGBUS)
-			dax_die("there should be no space left");
+			dax_exit_fail("there should be no space left");
 		dax_punch_hole(rest, 0, model->rt_size);
 		if (dax_touch_signal(p + hole, true, NULL))
-			dax_die("no store though there is space");
+			dax_exit_fail("no store though there is space");
 		dax_poke(p + hole, 's');
 		model_fill(model, hole, 1, 's');
 	}

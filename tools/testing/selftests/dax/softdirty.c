@@ -21,7 +21,7 @@ static void track(void)
 	int err = dax_write_file("/proc/self/clear_refs", "4");
 
 	if (err)
-		dax_die("/proc/self/clear_refs: %s", strerror(-err));
+		dax_exit_fail("/proc/self/clear_refs: %s", strerror(-err));
 }
 
 static bool told(const char *p)
@@ -31,7 +31,7 @@ static bool told(const char *p)
 	uint64_t entry;
 
 	if (fd < 0 || pread(fd, &entry, sizeof(entry), at) != sizeof(entry))
-		dax_die("/proc/self/pagemap: %s", strerror(errno));
+		dax_exit_fail("/proc/self/pagemap: %s", strerror(errno));
 	close(fd);
 	return entry >> 55 & 1;
 }
@@ -172,20 +172,20 @@ static int other_process(int step, void *arg)
 TEST_F(dax, collapse_by_another_process)
 {
 	struct other other = {};
-	struct dax_peer peer;
+	struct dax_helper peer;
 	char *p;
 
 	NEED_TRACKING();
 	other.fd = dax_file(SZ_2M, WRITTEN);
 	other.map = dax_map(other.fd, 0, SZ_2M);
-	dax_peer_start(&peer, other_process, &other);
+	dax_helper_start(&peer, other_process, &other);
 	p = tracked(_metadata, other.fd);
-	EXPECT_EQ(0, dax_peer_step(&peer, COLLAPSE));
+	EXPECT_EQ(0, dax_helper_step(&peer, COLLAPSE));
 	EXPECT_EQ(0, told_wrong(p));
 	next_checkpoint(_metadata, p);
 	EXPECT_EQ('y', dax_peek(p + 3 * SZ_4K));
 	EXPECT_EQ('w', dax_peek(p + 4 * SZ_4K));
-	dax_peer_stop(&peer);
+	dax_helper_stop(&peer);
 }
 
 /* Each store is a fault that makes a small entry, and some of them look. */
@@ -214,22 +214,22 @@ TEST_F(dax, eager)
 TEST_F(dax, eager_in_another_process)
 {
 	struct other other = {};
-	struct dax_peer peer;
+	struct dax_helper peer;
 	char *p;
 
 	NEED_TRACKING();
 	other.fd = dax_file(SZ_2M, WRITTEN);
 	other.map = dax_map(other.fd, 0, SZ_2M);
-	dax_peer_start(&peer, other_process, &other);
+	dax_helper_start(&peer, other_process, &other);
 	p = tracked(_metadata, other.fd);
-	ASSERT_EQ('4', dax_peer_step(&peer, FIRST));
+	ASSERT_EQ('4', dax_helper_step(&peer, FIRST));
 	NEED(dax_policy("eager"));
 	dax_trace(other.fd, "dax_collapse");
-	EXPECT_EQ('2', dax_peer_step(&peer, OTHERS));
+	EXPECT_EQ('2', dax_helper_step(&peer, OTHERS));
 	EXPECT_LE(1, dax_count("dax_collapse", "result 0"));
 	EXPECT_EQ(0, told_wrong(p));
 	next_checkpoint(_metadata, p);
-	dax_peer_stop(&peer);
+	dax_helper_stop(&peer);
 }
 
 TEST_HARNESS_MAIN

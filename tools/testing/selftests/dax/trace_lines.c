@@ -70,7 +70,7 @@ static void to_tracefs(const char *file, const char *text)
 	snprintf(path, sizeof(path), "%s/%s", instance, file);
 	err = dax_write_file(path, "%s", text);
 	if (err)
-		dax_die("\"%s\" to %s: %s", text, path, strerror(-err));
+		dax_exit_fail("\"%s\" to %s: %s", text, path, strerror(-err));
 }
 
 static void start_tracing(void)
@@ -80,7 +80,7 @@ static void start_tracing(void)
 	snprintf(instance, sizeof(instance), TRACEFS "/instances/dax-%d",
 		 getpid());
 	if (mkdir(instance, 0700))
-		dax_die("%s: %s", instance, strerror(errno));
+		dax_exit_fail("%s: %s", instance, strerror(errno));
 	to_tracefs("buffer_size_kb", "2048");
 	for (unsigned int i = 0; i < ARRAY_LEN(kinds); i++) {
 		snprintf(path, sizeof(path), "events/fs_dax/%s/enable",
@@ -97,7 +97,7 @@ static void read_lines(void)
 	snprintf(path, sizeof(path), "%s/trace", instance);
 	file = fopen(path, "r");
 	if (!file)
-		dax_die("%s: %s", path, strerror(errno));
+		dax_exit_fail("%s: %s", path, strerror(errno));
 	while (nr_lines)
 		free(lines[--nr_lines]);
 	while (fgets(line, sizeof(line), file)) {
@@ -133,7 +133,7 @@ FIXTURE_TEARDOWN(trace_lines)
 		to_tracefs("tracing_on", "0");
 		rmdir(instance);
 	}
-	dax_leave();
+	dax_test_teardown();
 }
 
 static bool is_event(const char *line, const char *event)
@@ -219,7 +219,7 @@ static void expect_form(struct __test_metadata *_metadata)
 			if (!regexec(&regex, lines[i], 0, NULL, 0))
 				continue;
 			odd++;
-			dax_note("not as it was: %s", lines[i]);
+			dax_print_msg("not as it was: %s", lines[i]);
 		}
 		regfree(&regex);
 	}

@@ -20,7 +20,7 @@ FIXTURE_VARIANT_ADD(dax, 2m) { .shift = 0 };
 TEST_F(dax, beyond_the_end)
 {
 	int fd = dax_file(2 * SZ_2M, WRITTEN);
-	char *p = dax_map_by(fd, 2 * SZ_2M, variant->shift);
+	char *p = dax_map_shift(fd, 2 * SZ_2M, variant->shift);
 	size_t end = SZ_2M + 10 * SZ_4K;
 
 	dax_poke(p + SZ_2M, 'w');
@@ -40,7 +40,7 @@ TEST_F(dax, beyond_the_end)
 TEST_F(dax, rest_of_the_page)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = dax_map_by(fd, SZ_2M, variant->shift);
+	char *p = dax_map_shift(fd, SZ_2M, variant->shift);
 	size_t end = 5 * SZ_4K + 1001;
 
 	dax_poke(p, 'w');
@@ -71,7 +71,7 @@ static void by_append(int fd, off_t at)
 	memset(buf, 'g', sizeof(buf));
 	if (fcntl(fd, F_SETFL, O_APPEND) ||
 	    write(fd, buf, sizeof(buf)) != sizeof(buf))
-		dax_die("append: %s", strerror(errno));
+		dax_exit_fail("append: %s", strerror(errno));
 }
 
 static void by_copy(int fd, off_t at)
@@ -81,7 +81,7 @@ static void by_copy(int fd, off_t at)
 
 	dax_fill(from, 0, GROWN, 'g');
 	if (copy_file_range(from, &off, fd, &at, GROWN, 0) != GROWN)
-		dax_die("copy_file_range: %s", strerror(errno));
+		dax_exit_fail("copy_file_range: %s", strerror(errno));
 	close(from);
 }
 
@@ -94,7 +94,7 @@ static void by_splice(int fd, off_t at)
 	if (pipe(pipe_fd) ||
 	    write(pipe_fd[1], buf, sizeof(buf)) != sizeof(buf) ||
 	    splice(pipe_fd[0], NULL, fd, &at, GROWN, 0) != GROWN)
-		dax_die("splice: %s", strerror(errno));
+		dax_exit_fail("splice: %s", strerror(errno));
 	close(pipe_fd[0]);
 	close(pipe_fd[1]);
 }
@@ -106,7 +106,7 @@ static void by_bad_write(int fd, off_t at)
 			 -1, 0);
 
 	if (pwrite(fd, bad, GROWN, at) >= 0 || errno != EFAULT)
-		dax_die("a write of what cannot be read did not fail");
+		dax_exit_fail("a write of what cannot be read did not fail");
 	munmap(bad, SZ_4K);
 	by_write(fd, at);
 }
@@ -154,7 +154,7 @@ static const struct growth {
 static int stored_behind(size_t shift)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = dax_map_by(fd, SZ_2M, shift);
+	char *p = dax_map_shift(fd, SZ_2M, shift);
 
 	dax_poke(p, FILL);
 	dax_truncate(fd, OLD_END);
@@ -224,7 +224,7 @@ TEST_F(dax, hole_behind_the_end)
 	int fd = dax_file(OLD_END, HOLE);
 	char *buf = malloc(SZ_2M), *p;
 
-	p = dax_map_by(fd, SZ_2M, variant->shift);
+	p = dax_map_shift(fd, SZ_2M, variant->shift);
 	EXPECT_BYTES(0, p, 6 * SZ_4K);
 	dax_fill(fd, 100 * SZ_4K, GROWN, 'g');
 	EXPECT_EQ(0, dax_block(fd, OLD_END));
@@ -244,7 +244,7 @@ TEST_F(dax, hole_behind_the_end)
 TEST_F(dax, inside_the_only_entry)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = dax_map_by(fd, SZ_2M, variant->shift);
+	char *p = dax_map_shift(fd, SZ_2M, variant->shift);
 
 	dax_poke(p + 100 * SZ_4K, 'w');
 	dax_truncate(fd, 99 * SZ_4K);
@@ -258,7 +258,7 @@ TEST_F(dax, inside_the_only_entry)
 TEST_F(dax, down_and_up)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = dax_map_by(fd, SZ_2M, variant->shift);
+	char *p = dax_map_shift(fd, SZ_2M, variant->shift);
 
 	for (int i = 0; i < 5; i++) {
 		dax_poke(p + i * SZ_4K, 'w');
@@ -274,7 +274,7 @@ TEST_F(dax, down_and_up)
 TEST_F(dax, punch_inside)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = dax_map_by(fd, SZ_2M, variant->shift), *page;
+	char *p = dax_map_shift(fd, SZ_2M, variant->shift), *page;
 	size_t at = 40 * SZ_4K;
 
 	page = dax_map(fd, at, SZ_4K);
@@ -293,7 +293,7 @@ TEST_F(dax, punch_inside)
 TEST_F(dax, punch_odd_bytes)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = dax_map_by(fd, SZ_2M, variant->shift);
+	char *p = dax_map_shift(fd, SZ_2M, variant->shift);
 	size_t from = 3 * SZ_4K + 77, to = 9 * SZ_4K + 5;
 
 	dax_peek(p);
@@ -312,7 +312,7 @@ TEST_F(dax, punch_odd_bytes)
 TEST_F(dax, punched_is_not_dirty)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = dax_map_by(fd, SZ_2M, variant->shift);
+	char *p = dax_map_shift(fd, SZ_2M, variant->shift);
 
 	dax_trace(fd, "dax_writeback_one");
 	dax_poke(p, 'w');
@@ -330,7 +330,7 @@ static void part_of_dirty_goes(struct __test_metadata *_metadata, size_t shift,
 			       void (*cut)(int fd))
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = dax_map_by(fd, SZ_2M, shift);
+	char *p = dax_map_shift(fd, SZ_2M, shift);
 
 	dax_trace(fd, "dax_writeback_one");
 	dax_poke(p, 'w');
@@ -363,7 +363,7 @@ TEST_F(dax, punched_beside_dirty)
 TEST_F(dax, collapse_and_insert)
 {
 	int fd = dax_file(2 * SZ_2M, WRITTEN);
-	char *p = dax_map_by(fd, SZ_2M, variant->shift);
+	char *p = dax_map_shift(fd, SZ_2M, variant->shift);
 
 	for (int i = 0; i < 16; i++)
 		dax_poke(p + i * SZ_4K, 'A' + i);
@@ -440,7 +440,7 @@ TEST_F(dax, punch_against_stores)
 
 	NEED(dax_small_scratch());
 	reuse.fd = dax_file(SZ_2M, WRITTEN);
-	reuse.p = dax_map_by(reuse.fd, SZ_2M, variant->shift);
+	reuse.p = dax_map_shift(reuse.fd, SZ_2M, variant->shift);
 	punch_and_watch(_metadata, &reuse, release_by_punch);
 }
 
@@ -456,7 +456,7 @@ TEST_F(dax, zero_range_against_stores)
 
 	NEED(dax_small_scratch());
 	reuse.fd = dax_file(SZ_2M, WRITTEN);
-	reuse.p = dax_map_by(reuse.fd, SZ_2M, variant->shift);
+	reuse.p = dax_map_shift(reuse.fd, SZ_2M, variant->shift);
 	punch_and_watch(_metadata, &reuse, release_by_zero);
 }
 
@@ -506,7 +506,7 @@ static int hold_back(void *page)
 	if (uffd < 0)
 		return -1;
 	if (ioctl(uffd, UFFDIO_API, &api) || ioctl(uffd, UFFDIO_REGISTER, &reg))
-		dax_die("userfaultfd: %s", strerror(errno));
+		dax_exit_fail("userfaultfd: %s", strerror(errno));
 	return uffd;
 }
 
@@ -531,7 +531,7 @@ TEST_F(dax, read_against_punch)
 
 	reader = dax_thread(read_slowly, &slow);
 	if (read(uffd, &msg, sizeof(msg)) != sizeof(msg))
-		dax_die("userfaultfd: %s", strerror(errno));
+		dax_exit_fail("userfaultfd: %s", strerror(errno));
 	puncher = dax_thread(punch_what_is_read, &slow);
 	while (!slow.punched && dax_syscall(slow.puncher) != SYS_fallocate)
 		sched_yield();
@@ -567,7 +567,7 @@ TEST_F(dax, truncate_against_faults)
 	unsigned int rounds = dax_scale(300), other = 0;
 	pthread_t thread;
 
-	reuse.p = dax_map_by(reuse.fd, SZ_2M, variant->shift);
+	reuse.p = dax_map_shift(reuse.fd, SZ_2M, variant->shift);
 	thread = dax_thread(truncate_on, &reuse);
 	for (unsigned int i = 0; i < rounds; i++) {
 		int sig = dax_touch_signal(reuse.p + i % PAGES_2M * SZ_4K,

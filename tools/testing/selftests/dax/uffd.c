@@ -63,7 +63,7 @@ static char *map_anonymous(size_t len)
 		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (p == MAP_FAILED)
-		dax_die("mmap: %s", strerror(errno));
+		dax_exit_fail("mmap: %s", strerror(errno));
 	return p;
 }
 
@@ -85,7 +85,7 @@ static void refused(struct __test_metadata *_metadata, int flags)
 	NEED_ASYNC(async);
 	ASSERT_LE(0, plain);
 	fd = dax_file(2 * SZ_2M, WRITTEN);
-	p = dax_map_shifted(fd, 0, 2 * SZ_2M, PROT_READ | PROT_WRITE, flags, 0);
+	p = dax_mmap(fd, 0, 2 * SZ_2M, PROT_READ | PROT_WRITE, flags, 0);
 	dax_peek(p);
 	for (unsigned int i = 0; i < ARRAY_LEN(modes); i++) {
 		EXPECT_EQ(EINVAL, try_register(async, p, SZ_2M, modes[i]));
@@ -122,7 +122,7 @@ TEST_F(dax, refused_beside_others)
 	if (mmap(p + SZ_2M, SZ_2M, PROT_READ | PROT_WRITE,
 		 MAP_SHARED | MAP_FIXED, dax_file(SZ_2M, WRITTEN), 0) !=
 	    p + SZ_2M)
-		dax_die("mmap: %s", strerror(errno));
+		dax_exit_fail("mmap: %s", strerror(errno));
 	EXPECT_EQ(EINVAL, try_register(uffd, p, 3 * SZ_2M,
 				       UFFDIO_REGISTER_MODE_WP));
 	EXPECT_NE(0, write_protect(uffd, p, SZ_2M));
@@ -165,7 +165,7 @@ static void comes_to_an_end(struct __test_metadata *_metadata,
 
 	NEED_ASYNC(uffd);
 	close(uffd);
-	attempt.p = dax_map_by(dax_file(2 * SZ_2M, WRITTEN), SZ_2M, shift);
+	attempt.p = dax_map_shift(dax_file(2 * SZ_2M, WRITTEN), SZ_2M, shift);
 	EXPECT_EQ(0, dax_child(protect_and_touch, &attempt));
 }
 

@@ -164,7 +164,7 @@ FIXTURE_SETUP(waker)
 
 FIXTURE_TEARDOWN(waker)
 {
-	dax_leave();
+	dax_test_teardown();
 }
 
 /* --- who waits for it --------------------------------------------------------- */

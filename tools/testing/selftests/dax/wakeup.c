@@ -82,7 +82,7 @@ static void crowd_on(struct __test_metadata *_metadata, enum dax_layout layout)
 		struct crowd crowd = {};
 
 		map_both(&crowd, dax_file(FILE_LEN, layout));
-		dax_gang(nr, first_touch, &crowd);
+		dax_run_threads(nr, first_touch, &crowd);
 		check_first_touch(&crowd, nr);
 		ASSERT_EQ(0, crowd.wrong);
 		forget(&crowd);
@@ -145,7 +145,7 @@ TEST_F(dax, demotion_wakes_all)
 	map_both(&crowd, fd);
 	for (unsigned int i = 0; i < rounds; i++) {
 		dax_peek(crowd.aligned);
-		dax_gang(nr, write_one_page, &crowd);
+		dax_run_threads(nr, write_one_page, &crowd);
 		for (unsigned int id = 0; id < nr; id++)
 			ASSERT_EQ(id + 1,
 				  dax_peek(crowd.aligned + (id + 2) * SZ_4K));
@@ -182,7 +182,7 @@ TEST_F(dax, faults_against_punch)
 
 	map_both(&crowd, fd);
 	for (unsigned int i = 0; i < rounds; i++)
-		dax_gang(7, with_truncate, &crowd);
+		dax_run_threads(7, with_truncate, &crowd);
 	for (size_t at = 0; at < SZ_2M; at += SZ_4K) {
 		ASSERT_EQ(dax_peek(crowd.shifted + at),
 			  dax_peek(crowd.aligned + at));
@@ -221,7 +221,7 @@ TEST_F(dax, writes_against_faults)
 		struct crowd crowd = {};
 
 		map_both(&crowd, dax_file(FILE_LEN, HOLE));
-		dax_gang(nr, write_and_fault, &crowd);
+		dax_run_threads(nr, write_and_fault, &crowd);
 		ASSERT_EQ(0, crowd.wrong);
 		for (size_t page = 0; page < 64; page++)
 			for (unsigned int id = 1; id < nr; id += 2)
@@ -274,7 +274,7 @@ TEST_F(dax, everything_at_once)
 
 	map_both(&crowd, dax_file(FILE_LEN, HOLE));
 	for (unsigned int i = 0; i < rounds; i++) {
-		dax_gang(12, everything, &crowd);
+		dax_run_threads(12, everything, &crowd);
 		ASSERT_EQ(0, crowd.wrong);
 		dax_read(crowd.fd, 0, buf, FILE_LEN);
 		ASSERT_EQ(0, memcmp(buf, crowd.aligned, FILE_LEN));

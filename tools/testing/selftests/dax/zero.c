@@ -197,10 +197,9 @@ TEST_F(dax, pwrite_against_read_faults)
 		};
 
 		race.fd = dax_file(race.len, HOLE);
-		race.map = dax_map_shifted(race.fd, 0, race.len, PROT_READ,
-					   MAP_SHARED,
-					   race.size == SZ_2M ? 0 : SZ_4K);
-		dax_gang(2, writer_and_reader, &race);
+		race.map = dax_mmap(race.fd, 0, race.len, PROT_READ, MAP_SHARED,
+				    race.size == SZ_2M ? 0 : SZ_4K);
+		dax_run_threads(2, writer_and_reader, &race);
 		for (off_t off = 0; off < race.len; off += race.size) {
 			off_t at = off + race.size / 2;
 

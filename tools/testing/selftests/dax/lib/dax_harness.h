@@ -20,12 +20,12 @@
 #define DAX_SETUP() do {						\
 	if (!getenv("DAX_DIR"))						\
 		SKIP(return, "DAX_DIR names no DAX mount: use run_dax_tests.sh"); \
-	dax_enter();							\
+	dax_test_setup();						\
 } while (0)
 
 /*
- * The fixture of most tests. dax_leave() removes the files, mappings and mounts
- * that a test leaves behind.
+ * The fixture of most tests. dax_test_teardown() removes the files, mappings
+ * and mounts that a test leaves behind.
  */
 FIXTURE(dax) {
 };
@@ -37,7 +37,7 @@ FIXTURE_SETUP(dax)
 
 FIXTURE_TEARDOWN(dax)
 {
-	dax_leave();
+	dax_test_teardown();
 }
 
 /* Skips the test if the expression gives a reason to. */

@@ -25,13 +25,13 @@
 static inline void dax_suspend(void)
 {
 	if (dax_sh("dmsetup suspend --nolockfs --noflush " DAX_SCRATCH_DM))
-		dax_die("the device cannot be suspended");
+		dax_exit_fail("the device cannot be suspended");
 }
 
 static inline void dax_resume(void)
 {
 	if (dax_sh("dmsetup resume " DAX_SCRATCH_DM))
-		dax_die("the device cannot be resumed");
+		dax_exit_fail("the device cannot be resumed");
 }
 
 /* A linear target over the scratch device, with no file system if @mib is 0. */
@@ -49,7 +49,7 @@ static inline void dax_stall_remount(void)
 {
 	if (dax_sh("umount %s && mount -o dax=always /dev/mapper/%s %s",
 		   dax_dir(), DAX_SCRATCH_DM, dax_dir()))
-		dax_die("cannot mount the scratch file system again");
+		dax_exit_fail("cannot mount the scratch file system again");
 }
 
 /*
@@ -74,7 +74,7 @@ static inline const char *dax_stall_file(int *fdp)
 	dax_stall_remount();
 	fd = open(path, O_RDWR);
 	if (fd < 0)
-		dax_die("%s: %s", path, strerror(errno));
+		dax_exit_fail("%s: %s", path, strerror(errno));
 	*fdp = fd;
 	return NULL;
 }
@@ -89,7 +89,7 @@ static inline void dax_stall_run_on(int cpu, int priority)
 	CPU_SET(cpu, &set);
 	if (sched_setaffinity(0, sizeof(set), &set) ||
 	    sched_setscheduler(0, SCHED_FIFO, &param))
-		dax_die("no real time priority: %s", strerror(errno));
+		dax_exit_fail("no real time priority: %s", strerror(errno));
 }
 
 static inline int dax_stall_do_touch(char *p, bool write, int priority)
@@ -153,8 +153,8 @@ static inline void dax_stall_until(unsigned int nr, const char *event,
 		usleep(10000);
 	if (dax_count(event, "%s", pattern) < nr) {
 		dax_resume();
-		dax_die("no %u events %s in %u seconds", nr, event,
-			DAX_STALL_SECONDS);
+		dax_exit_fail("no %u events %s in %u seconds", nr, event,
+			      DAX_STALL_SECONDS);
 	}
 }
 

@@ -41,9 +41,9 @@
 #define MADV_COLLAPSE	25
 #endif
 
-void dax_die(const char *fmt, ...)
+void dax_exit_fail(const char *fmt, ...)
 	__attribute__((noreturn, format(printf, 1, 2)));
-void dax_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void dax_print_msg(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int dax_write_file(const char *path, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 int dax_sh(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -57,8 +57,8 @@ unsigned int dax_scale(unsigned int rounds);
 #define DAX_HANG_SECONDS	210
 /* What takes so long does not end: a sleep may take much longer than it should. */
 #define DAX_STALL_SECONDS	60
-void dax_enter(void);
-void dax_leave(void);
+void dax_test_setup(void);
+void dax_test_teardown(void);
 
 /* Files. */
 enum dax_layout {
@@ -90,12 +90,12 @@ bool dax_extent_huge(int fd, off_t off);
 ssize_t dax_differs(const char *buf, size_t len, int byte);
 
 /* Mappings. Addresses are congruent to @off mod 2 MiB, plus @shift. */
-char *dax_map_shifted(int fd, off_t off, size_t len, int prot, int flags,
-		      size_t shift);
+char *dax_mmap(int fd, off_t off, size_t len, int prot, int flags,
+	       size_t shift);
 char *dax_map(int fd, off_t off, size_t len);		/* shared, read/write */
 char *dax_map_private(int fd, off_t off, size_t len);
 /* From the start of the file, shared, and off colour if @shift is not 0. */
-char *dax_map_by(int fd, size_t len, size_t shift);
+char *dax_map_shift(int fd, size_t len, size_t shift);
 char *dax_map_small(int fd, size_t len);		/* faults are small */
 void *dax_shared(size_t len);				/* with children, zeros */
 void dax_unmap(void *addr, size_t len);
@@ -106,13 +106,13 @@ void dax_fsync(int fd);
 const char *dax_mapped(const void *addr);
 uint64_t dax_pfn(const void *addr);
 /* The same for each page of 2 MiB, and how many pages it is no more so for. */
-struct dax_view {
+struct dax_ptes {
 	const char *mapped[PAGES_2M];
 	uint64_t pfn[PAGES_2M];
 };
 
-void dax_look(struct dax_view *view, const char *addr);
-unsigned int dax_looks_different(const struct dax_view *view, const char *addr);
+void dax_snapshot_ptes(struct dax_ptes *view, const char *addr);
+unsigned int dax_ptes_changed(const struct dax_ptes *view, const char *addr);
 
 static inline char dax_peek(const volatile char *p)
 {
@@ -169,8 +169,8 @@ int dax_collapse(void *addr, size_t len);	/* 0 or an errno */
 pthread_t dax_thread(void *(*fn)(void *), void *arg);
 void dax_join(pthread_t thread);
 /* @nr threads, let go at the same time; returns when all have ended. */
-void dax_gang(unsigned int nr, void (*fn)(unsigned int id, void *arg),
-	      void *arg);
+void dax_run_threads(unsigned int nr, void (*fn)(unsigned int id, void *arg),
+		     void *arg);
 
 /* Processes. */
 pid_t dax_fork_process(void);
@@ -193,15 +193,15 @@ long dax_syscall(pid_t pid);
 bool dax_sleeps_in(pid_t pid, const char *name);
 
 /* A child that takes steps when it is told to. */
-struct dax_peer {
+struct dax_helper {
 	pid_t pid;
 	int ask, answer;
 };
 
-void dax_peer_start(struct dax_peer *peer, int (*step)(int nr, void *arg),
-		    void *arg);
-int dax_peer_step(struct dax_peer *peer, int nr);	/* what @step returns */
-void dax_peer_stop(struct dax_peer *peer);
+void dax_helper_start(struct dax_helper *peer, int (*step)(int nr, void *arg),
+		      void *arg);
+int dax_helper_step(struct dax_helper *peer, int nr);	/* what @step returns */
+void dax_helper_stop(struct dax_helper *peer);
 
 #define DAX_SCRATCH_DM	"dax-scratch"	/* what dax_scratch_dm() makes */
 

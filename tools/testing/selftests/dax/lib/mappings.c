@@ -22,15 +22,14 @@ void unmap_all(void)
 	nr_reserved = 0;
 }
 
-char *dax_map_shifted(int fd, off_t off, size_t len, int prot, int flags,
-		      size_t shift)
+char *dax_mmap(int fd, off_t off, size_t len, int prot, int flags, size_t shift)
 {
 	size_t room = len + 2 * SZ_2M;
 	char *addr, *p;
 
 	addr = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (addr == MAP_FAILED)
-		dax_die("no address space for %zu bytes", room);
+		dax_exit_fail("no address space for %zu bytes", room);
 	if (nr_reserved < ARRAY_LEN(reserved)) {
 		reserved[nr_reserved].addr = addr;
 		reserved[nr_reserved++].len = room;
@@ -39,32 +38,29 @@ char *dax_map_shifted(int fd, off_t off, size_t len, int prot, int flags,
 	p += (off + shift) % SZ_2M;
 	p = mmap(p, len, prot, flags | MAP_FIXED, fd, off);
 	if (p == MAP_FAILED)
-		dax_die("mmap of %zu bytes at %#lx: %s", len, off,
-			strerror(errno));
+		dax_exit_fail("mmap of %zu bytes at %#lx: %s", len, off,
+			      strerror(errno));
 	return p;
 }
 
 char *dax_map(int fd, off_t off, size_t len)
 {
-	return dax_map_shifted(fd, off, len, PROT_READ | PROT_WRITE,
-			       MAP_SHARED, 0);
+	return dax_mmap(fd, off, len, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
 }
 
 char *dax_map_private(int fd, off_t off, size_t len)
 {
-	return dax_map_shifted(fd, off, len, PROT_READ | PROT_WRITE,
-			       MAP_PRIVATE, 0);
+	return dax_mmap(fd, off, len, PROT_READ | PROT_WRITE, MAP_PRIVATE, 0);
 }
 
-char *dax_map_by(int fd, size_t len, size_t shift)
+char *dax_map_shift(int fd, size_t len, size_t shift)
 {
-	return dax_map_shifted(fd, 0, len, PROT_READ | PROT_WRITE, MAP_SHARED,
-			       shift);
+	return dax_mmap(fd, 0, len, PROT_READ | PROT_WRITE, MAP_SHARED, shift);
 }
 
 char *dax_map_small(int fd, size_t len)
 {
-	return dax_map_by(fd, len, SZ_4K);
+	return dax_map_shift(fd, len, SZ_4K);
 }
 
 void *dax_shared(size_t len)
@@ -73,32 +69,32 @@ void *dax_shared(size_t len)
 		       MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (p == MAP_FAILED)
-		dax_die("mmap: %s", strerror(errno));
+		dax_exit_fail("mmap: %s", strerror(errno));
 	return p;
 }
 
 void dax_unmap(void *addr, size_t len)
 {
 	if (munmap(addr, len))
-		dax_die("munmap: %s", strerror(errno));
+		dax_exit_fail("munmap: %s", strerror(errno));
 }
 
 void dax_zap(void *addr, size_t len)
 {
 	if (madvise(addr, len, MADV_DONTNEED))
-		dax_die("MADV_DONTNEED: %s", strerror(errno));
+		dax_exit_fail("MADV_DONTNEED: %s", strerror(errno));
 }
 
 void dax_msync(void *addr, size_t len)
 {
 	if (msync(addr, len, MS_SYNC))
-		dax_die("msync: %s", strerror(errno));
+		dax_exit_fail("msync: %s", strerror(errno));
 }
 
 void dax_fsync(int fd)
 {
 	if (fsync(fd))
-		dax_die("fsync: %s", strerror(errno));
+		dax_exit_fail("fsync: %s", strerror(errno));
 }
 
 static int open_pagemap(void)
@@ -106,7 +102,7 @@ static int open_pagemap(void)
 	int fd = open("/proc/self/pagemap", O_RDONLY);
 
 	if (fd < 0)
-		dax_die("/proc/self/pagemap: %s", strerror(errno));
+		dax_exit_fail("/proc/self/pagemap: %s", strerror(errno));
 	return fd;
 }
 
@@ -126,7 +122,7 @@ static unsigned int pagemap_scan(int fd, uint64_t start, size_t len,
 	int ret = ioctl(fd, PAGEMAP_SCAN, &arg);
 
 	if (ret < 0)
-		dax_die("PAGEMAP_SCAN: %s", strerror(errno));
+		dax_exit_fail("PAGEMAP_SCAN: %s", strerror(errno));
 	return ret;
 }
 
@@ -157,7 +153,7 @@ static void pagemap_pfns(int fd, const void *addr, uint64_t *pfns,
 	ssize_t len = nr * sizeof(*pfns);
 
 	if (pread(fd, pfns, len, off) != len)
-		dax_die("/proc/self/pagemap: %s", strerror(errno));
+		dax_exit_fail("/proc/self/pagemap: %s", strerror(errno));
 	for (unsigned int i = 0; i < nr; i++)
 		pfns[i] = pfns[i] >> 63 ? pfns[i] & ((1ULL << 55) - 1) : 0;
 }
@@ -172,7 +168,7 @@ uint64_t dax_pfn(const void *addr)
 	return pfn;
 }
 
-void dax_look(struct dax_view *view, const char *addr)
+void dax_snapshot_ptes(struct dax_ptes *view, const char *addr)
 {
 	uint64_t start = (uintptr_t)addr & -SZ_4K;
 	struct page_region regions[PAGES_2M];
@@ -190,12 +186,12 @@ void dax_look(struct dax_view *view, const char *addr)
 	close(fd);
 }
 
-unsigned int dax_looks_different(const struct dax_view *view, const char *addr)
+unsigned int dax_ptes_changed(const struct dax_ptes *view, const char *addr)
 {
-	struct dax_view now;
+	struct dax_ptes now;
 	unsigned int nr = 0;
 
-	dax_look(&now, addr);
+	dax_snapshot_ptes(&now, addr);
 	for (unsigned int i = 0; i < PAGES_2M; i++)
 		nr += strcmp(view->mapped[i], now.mapped[i]) ||
 		      view->pfn[i] != now.pfn[i];

@@ -24,7 +24,8 @@ bool dax_is_xfs(void)
 	struct statfs st;
 
 	if (statfs(getenv("DAX_DIR"), &st))
-		dax_die("DAX_DIR=%s: %s", getenv("DAX_DIR"), strerror(errno));
+		dax_exit_fail("DAX_DIR=%s: %s", getenv("DAX_DIR"),
+			      strerror(errno));
 	return st.f_type == XFS_SUPER_MAGIC;
 }
 
@@ -43,7 +44,7 @@ const char *dax_no_scratch(void)
 void dax_scratch_remount(const char *mount)
 {
 	if (dax_sh("mount -o remount,%s %s", mount, scratch_dir))
-		dax_die("cannot remount with %s", mount);
+		dax_exit_fail("cannot remount with %s", mount);
 }
 
 static void scratch_mkfs(const char *dev, unsigned int mib, const char *mkfs)
@@ -59,7 +60,7 @@ static void scratch_mkfs(const char *dev, unsigned int mib, const char *mkfs)
 			     "-E stride=512,stripe_width=512", mkfs, dev,
 			     mib * 1024);
 	if (err)
-		dax_die("no scratch file system on %s", dev);
+		dax_exit_fail("no scratch file system on %s", dev);
 }
 
 static void scratch_mount(const char *dev, const char *mount)
@@ -68,9 +69,9 @@ static void scratch_mount(const char *dev, const char *mount)
 
 	snprintf(dir, sizeof(dir), "/tmp/dax-scratch-%d", getpid());
 	if (mkdir(dir, 0700) && errno != EEXIST)
-		dax_die("%s: %s", dir, strerror(errno));
+		dax_exit_fail("%s: %s", dir, strerror(errno));
 	if (dax_sh("mount -o %s %s %s", mount, dev, dir))
-		dax_die("cannot mount %s with %s", dev, mount);
+		dax_exit_fail("cannot mount %s with %s", dev, mount);
 	snprintf(scratch_dev, sizeof(scratch_dev), "%s", dev);
 	strcpy(scratch_dir, dir);
 	if (!strstr(mount, "dax=never"))
@@ -116,7 +117,7 @@ int dax_fill_up(size_t leave)
 		else if (errno == ENOSPC)
 			step /= 2;
 		else
-			dax_die("fallocate: %s", strerror(errno));
+			dax_exit_fail("fallocate: %s", strerror(errno));
 	}
 	dax_fsync(fd);
 	if (leave) {
@@ -132,7 +133,7 @@ unsigned long dax_free_blocks(void)
 
 	sync();
 	if (statfs(dax_dir(), &st))
-		dax_die("statfs: %s", strerror(errno));
+		dax_exit_fail("statfs: %s", strerror(errno));
 	return st.f_bfree;
 }
 
@@ -158,7 +159,7 @@ static const char *make_dm(const char *name, const char *table)
 		return "no device-mapper here (dmsetup, CONFIG_BLK_DEV_DM)";
 	fd = mkstemp(path);
 	if (fd < 0 || write(fd, table, strlen(table)) != (ssize_t)strlen(table))
-		dax_die("%s: %s", path, strerror(errno));
+		dax_exit_fail("%s: %s", path, strerror(errno));
 	close(fd);
 	/* Nobody may run udev here: let dmsetup make the node itself. */
 	setenv("DM_DISABLE_UDEV", "1", 1);
@@ -210,10 +211,10 @@ int dax_scratch_check_rt(void)
 	int err;
 
 	if (dax_sh("umount %s", scratch_dir))
-		dax_die("cannot unmount %s", scratch_dir);
+		dax_exit_fail("cannot unmount %s", scratch_dir);
 	err = dax_sh("xfs_repair -n -r %s %s", RT_DEVICE, scratch_dev);
 	if (dax_sh("mount -o %s %s %s", RT_MOUNT, scratch_dev, scratch_dir))
-		dax_die("cannot mount %s again", scratch_dev);
+		dax_exit_fail("cannot mount %s again", scratch_dev);
 	return err;
 }
 
@@ -247,15 +248,15 @@ const char *dax_scratch_driver(struct dax_driver *driver)
 	snprintf(path, sizeof(path), "/sys/block/%s/device",
 		 strrchr(dax_scratch_device(), '/') + 1);
 	if (!realpath(path, target))
-		dax_die("%s: %s", path, strerror(errno));
+		dax_exit_fail("%s: %s", path, strerror(errno));
 	snprintf(driver->device, sizeof(driver->device), "%s",
 		 strrchr(target, '/') + 1);
 	strcat(path, "/driver");
 	if (!realpath(path, driver->path))
-		dax_die("%s: %s", path, strerror(errno));
+		dax_exit_fail("%s: %s", path, strerror(errno));
 	fd = open(dax_scratch_device(), O_RDONLY);
 	if (fd < 0)
-		dax_die("%s: %s", dax_scratch_device(), strerror(errno));
+		dax_exit_fail("%s: %s", dax_scratch_device(), strerror(errno));
 	driver->mib = lseek(fd, 0, SEEK_END) / SZ_1M;
 	close(fd);
 	return NULL;
@@ -269,7 +270,8 @@ static void driver_do(const struct dax_driver *driver, const char *what)
 	snprintf(path, sizeof(path), "%s/%s", driver->path, what);
 	err = dax_write_file(path, "%s", driver->device);
 	if (err)
-		dax_die("%s of %s: %s", path, driver->device, strerror(-err));
+		dax_exit_fail("%s of %s: %s", path, driver->device,
+			      strerror(-err));
 }
 
 void dax_unbind(const struct dax_driver *driver)

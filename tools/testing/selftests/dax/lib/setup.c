@@ -10,7 +10,7 @@
 
 #include "internal.h"
 
-void dax_die(const char *fmt, ...)
+void dax_exit_fail(const char *fmt, ...)
 {
 	va_list ap;
 
@@ -19,11 +19,11 @@ void dax_die(const char *fmt, ...)
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);
 	fprintf(stderr, "\n");
-	dax_leave();
+	dax_test_teardown();
 	abort();
 }
 
-void dax_note(const char *fmt, ...)
+void dax_print_msg(const char *fmt, ...)
 {
 	va_list ap;
 
@@ -69,7 +69,7 @@ int dax_sh(const char *fmt, ...)
 		 command);
 	status = system(wrapped);
 	if (status)
-		dax_note("failed: %s", command);
+		dax_print_msg("failed: %s", command);
 	return status;
 }
 
@@ -115,7 +115,7 @@ static void stop_watchdog(void)
 	watchdog = 0;
 }
 
-void dax_enter(void)
+void dax_test_setup(void)
 {
 	int fd;
 
@@ -123,12 +123,12 @@ void dax_enter(void)
 	enter_work_dir();
 	fd = dax_create("is-it-dax");
 	if (!is_dax(fd))
-		dax_die("%s is not mounted with dax=always", dax_dir());
+		dax_exit_fail("%s is not mounted with dax=always", dax_dir());
 	dax_unlink(fd);
 	close(fd);
 }
 
-void dax_leave(void)
+void dax_test_teardown(void)
 {
 	stop_watchdog();
 	restore_policy();

@@ -12,7 +12,7 @@ pthread_t dax_thread(void *(*fn)(void *), void *arg)
 	int err = pthread_create(&thread, NULL, fn, arg);
 
 	if (err)
-		dax_die("pthread_create: %s", strerror(err));
+		dax_exit_fail("pthread_create: %s", strerror(err));
 	return thread;
 }
 
@@ -21,7 +21,7 @@ void dax_join(pthread_t thread)
 	int err = pthread_join(thread, NULL);
 
 	if (err)
-		dax_die("pthread_join: %s", strerror(err));
+		dax_exit_fail("pthread_join: %s", strerror(err));
 }
 
 struct gang {
@@ -46,14 +46,14 @@ static void *gang_run(void *arg)
 	return NULL;
 }
 
-void dax_gang(unsigned int nr, void (*fn)(unsigned int id, void *arg),
-	      void *arg)
+void dax_run_threads(unsigned int nr, void (*fn)(unsigned int id, void *arg),
+		     void *arg)
 {
 	struct gang gang = { .fn = fn, .arg = arg };
 	struct gang_member member[64];
 
 	if (nr > ARRAY_LEN(member))
-		dax_die("a gang of %u threads", nr);
+		dax_exit_fail("a gang of %u threads", nr);
 	pthread_barrier_init(&gang.start, NULL, nr);
 	for (unsigned int i = 0; i < nr; i++) {
 		member[i].gang = &gang;
@@ -72,7 +72,7 @@ pid_t dax_fork_process(void)
 	fflush(NULL);
 	pid = fork();
 	if (pid < 0)
-		dax_die("fork: %s", strerror(errno));
+		dax_exit_fail("fork: %s", strerror(errno));
 	return pid;
 }
 
@@ -81,7 +81,7 @@ int dax_wait(pid_t pid)
 	int status;
 
 	if (waitpid(pid, &status, 0) != pid)
-		dax_die("waitpid: %s", strerror(errno));
+		dax_exit_fail("waitpid: %s", strerror(errno));
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) :
 				     WEXITSTATUS(status);
 }
@@ -96,7 +96,7 @@ bool dax_ended(pid_t pid)
 	siginfo_t info = {};
 
 	if (waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT))
-		dax_die("waitid: %s", strerror(errno));
+		dax_exit_fail("waitid: %s", strerror(errno));
 	return info.si_pid == pid;
 }
 
@@ -152,13 +152,13 @@ static void take_steps(int ask, int answer, int (*step)(int nr, void *arg),
 	_exit(0);
 }
 
-void dax_peer_start(struct dax_peer *peer, int (*step)(int nr, void *arg),
-		    void *arg)
+void dax_helper_start(struct dax_helper *peer, int (*step)(int nr, void *arg),
+		      void *arg)
 {
 	int ask[2], answer[2];
 
 	if (pipe(ask) || pipe(answer))
-		dax_die("pipe: %s", strerror(errno));
+		dax_exit_fail("pipe: %s", strerror(errno));
 	peer->pid = dax_fork_process();
 	if (!peer->pid) {
 		/* A later peer has copies of our pipes, too. */
@@ -173,17 +173,17 @@ void dax_peer_start(struct dax_peer *peer, int (*step)(int nr, void *arg),
 	peer->answer = answer[0];
 }
 
-int dax_peer_step(struct dax_peer *peer, int nr)
+int dax_helper_step(struct dax_helper *peer, int nr)
 {
 	int ret;
 
 	if (write(peer->ask, &nr, sizeof(nr)) != sizeof(nr) ||
 	    read(peer->answer, &ret, sizeof(ret)) != sizeof(ret))
-		dax_die("the other process is gone at step %d", nr);
+		dax_exit_fail("the other process is gone at step %d", nr);
 	return ret;
 }
 
-void dax_peer_stop(struct dax_peer *peer)
+void dax_helper_stop(struct dax_helper *peer)
 {
 	kill(peer->pid, SIGKILL);
 	waitpid(peer->pid, NULL, 0);

@@ -41,7 +41,7 @@ static void trace_write(const char *file, const char *text)
 	snprintf(path, sizeof(path), "%s/%s", trace_dir, file);
 	err = dax_write_file(path, "%s", text);
 	if (err)
-		dax_die("\"%s\" to %s: %s", text, path, strerror(-err));
+		dax_exit_fail("\"%s\" to %s: %s", text, path, strerror(-err));
 }
 
 static void trace_open(void)
@@ -53,14 +53,14 @@ static void trace_open(void)
 	snprintf(trace_dir, sizeof(trace_dir), TRACEFS "/instances/dax-%d",
 		 getpid());
 	if (mkdir(trace_dir, 0700))
-		dax_die("%s: %s", trace_dir, strerror(errno));
+		dax_exit_fail("%s: %s", trace_dir, strerror(errno));
 	trace_write("trace_clock", "counter");
 	trace_write("trace_options", "nocontext-info");
 	trace_write("buffer_size_kb", "4096");
 	snprintf(path, sizeof(path), "%s/trace_pipe", trace_dir);
 	trace_pipe = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (trace_pipe < 0)
-		dax_die("%s: %s", path, strerror(errno));
+		dax_exit_fail("%s: %s", path, strerror(errno));
 }
 
 void trace_close(void)
@@ -86,7 +86,7 @@ void dax_trace(int fd, const char *events)
 	struct stat st;
 
 	if (fstat(fd, &st))
-		dax_die("fstat: %s", strerror(errno));
+		dax_exit_fail("fstat: %s", strerror(errno));
 	snprintf(filter, sizeof(filter), "dev == %u && ino == %lu",
 		 kernel_dev(st.st_dev), st.st_ino);
 
@@ -140,7 +140,7 @@ void dax_trace_mark(const char *text)
 		marker = open(path, O_WRONLY | O_CLOEXEC);
 	}
 	if (write(marker, text, strlen(text)) < 0)
-		dax_die("trace_marker: %s", strerror(errno));
+		dax_exit_fail("trace_marker: %s", strerror(errno));
 }
 
 static void trace_drain(void)
@@ -152,7 +152,7 @@ static void trace_drain(void)
 			trace_room = trace_room * 2 + SZ_4K * 16;
 			trace_text = realloc(trace_text, trace_room);
 			if (!trace_text)
-				dax_die("no memory for the trace");
+				dax_exit_fail("no memory for the trace");
 		}
 		n = read(trace_pipe, trace_text + trace_len,
 			 trace_room - trace_len - 1);
@@ -161,10 +161,10 @@ static void trace_drain(void)
 		trace_len += n;
 	}
 	if (n < 0 && errno != EAGAIN)
-		dax_die("trace_pipe: %s", strerror(errno));
+		dax_exit_fail("trace_pipe: %s", strerror(errno));
 	trace_text[trace_len] = '\0';
 	if (strstr(trace_text, "LOST"))
-		dax_die("the trace buffer overflowed: counts are not exact");
+		dax_exit_fail("the trace buffer overflowed: counts are not exact");
 }
 
 void dax_trace_clear(void)
@@ -237,7 +237,8 @@ static void add_walk(struct dax_walks *walks, const char *line,
 
 	if (sscanf(line, " dev %*s ino %*s %15s entries %lu pages %lu", word,
 		   &entries, &pages) != 3)
-		dax_die("dax_walk has another text than expected: %.80s", line);
+		dax_exit_fail("dax_walk has another text than expected: %.80s",
+			      line);
 	if (what && strcmp(what, word))
 		return;
 	walks->nr++;
@@ -279,11 +280,12 @@ const char *dax_policy(const char *policy)
 		return "this kernel does not promote";
 	if (!policy_before[0] &&
 	    read(fd, policy_before, sizeof(policy_before) - 1) <= 0)
-		dax_die(POLICY ": %s", strerror(errno));
+		dax_exit_fail(POLICY ": %s", strerror(errno));
 	close(fd);
 	err = dax_write_file(POLICY, "%s", policy);
 	if (err)
-		dax_die("\"%s\" to " POLICY ": %s", policy, strerror(-err));
+		dax_exit_fail("\"%s\" to " POLICY ": %s", policy,
+			      strerror(-err));
 	return NULL;
 }
 
@@ -302,14 +304,14 @@ unsigned long dax_promotions(const char *action)
 
 	file = fopen(COUNTERS, "r");
 	if (!file)
-		dax_die(COUNTERS ": %s", strerror(errno));
+		dax_exit_fail(COUNTERS ": %s", strerror(errno));
 	while (fscanf(file, "%31s %lu", name, &count) == 2) {
 		if (!strcmp(name, action)) {
 			fclose(file);
 			return count;
 		}
 	}
-	dax_die(COUNTERS " has no \"%s\"", action);
+	dax_exit_fail(COUNTERS " has no \"%s\"", action);
 }
 
 int dax_collapse(void *addr, size_t len)

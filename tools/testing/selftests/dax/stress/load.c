@@ -141,7 +141,7 @@ static void lock_one(pthread_rwlock_t *lock, bool exclusive)
 			      pthread_rwlock_rdlock(lock);
 
 	if (err)
-		dax_die("lock: %s", strerror(err));
+		dax_exit_fail("lock: %s", strerror(err));
 }
 
 static pthread_rwlock_t *chunk_lock(struct worker *w, unsigned int file,
@@ -622,7 +622,7 @@ static void map_own(struct worker *w, char *addr, size_t off, size_t len)
 	if (mmap(addr + off, len, PROT_READ | PROT_WRITE,
 		 MAP_SHARED | MAP_FIXED, w->stress->fd[own_file(w)], off) ==
 	    MAP_FAILED)
-		dax_die("mmap: %s", strerror(errno));
+		dax_exit_fail("mmap: %s", strerror(errno));
 }
 
 /*
@@ -641,7 +641,7 @@ static bool op_remap(struct worker *w)
 	}
 	if (mmap(w->own, STRESS_LEN, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS |
 		 MAP_FIXED, -1, 0) == MAP_FAILED)
-		dax_die("mmap: %s", strerror(errno));
+		dax_exit_fail("mmap: %s", strerror(errno));
 	w->own = to;
 	w->at = !w->at;
 	return true;
@@ -927,8 +927,7 @@ static void one_step(struct worker *w)
 static char *map_file(struct load_stress *stress, unsigned int file, int prot,
 		      int flags, size_t shift)
 {
-	return dax_map_shifted(stress->fd[file], 0, STRESS_LEN, prot, flags,
-			       shift);
+	return dax_mmap(stress->fd[file], 0, STRESS_LEN, prot, flags, shift);
 }
 
 static char *window(void)
@@ -938,7 +937,7 @@ static char *window(void)
 		       MAP_NORESERVE, -1, 0);
 
 	if (p == MAP_FAILED)
-		dax_die("no address space for %zu bytes", len);
+		dax_exit_fail("no address space for %zu bytes", len);
 	return (char *)(((uintptr_t)p + SZ_2M - 1) & -SZ_2M);
 }
 
@@ -948,7 +947,7 @@ static struct worker *worker_new(struct load_stress *stress, unsigned int id)
 	int flags = MAP_SHARED;
 
 	if (!w)
-		dax_die("no memory");
+		dax_exit_fail("no memory");
 	w->stress = stress;
 	w->id = id;
 	if (stress->place->can & NEED_SYNC)
@@ -966,7 +965,7 @@ static struct worker *worker_new(struct load_stress *stress, unsigned int id)
 	w->private.data = mmap(NULL, STRESS_LEN, PROT_READ | PROT_WRITE,
 			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (w->private.data == MAP_FAILED)
-		dax_die("no memory");
+		dax_exit_fail("no memory");
 	return w;
 }
 
@@ -1002,7 +1001,7 @@ static void __attribute__((noreturn)) run_process(struct load_stress *stress,
 	if (stress->load.threads == 1)
 		work(0, worker);
 	else
-		dax_gang(stress->load.threads, work, worker);
+		dax_run_threads(stress->load.threads, work, worker);
 	_exit(0);
 }
 
@@ -1017,7 +1016,7 @@ static void wait_for(struct load_stress *stress, pid_t *pid)
 		pid_t gone = wait(&status);
 
 		if (gone < 0)
-			dax_die("wait: %s", strerror(errno));
+			dax_exit_fail("wait: %s", strerror(errno));
 		for (unsigned int i = 0; i < stress->load.processes; i++) {
 			if (pid[i] != gone)
 				continue;
@@ -1082,7 +1081,7 @@ static void compare_file(struct load_stress *stress, unsigned int file)
 	ssize_t n;
 
 	if (!buf)
-		dax_die("no memory");
+		dax_exit_fail("no memory");
 	n = pread(stress->fd[file], buf, STRESS_LEN, 0);
 	if (n != (ssize_t)size)
 		tell_end(stress->shared, "file %u has %zd bytes, not %zu", file,
@@ -1091,7 +1090,7 @@ static void compare_file(struct load_stress *stress, unsigned int file)
 	free(buf);
 	view = mmap(NULL, STRESS_LEN, PROT_READ, MAP_SHARED, stress->fd[file], 0);
 	if (view == MAP_FAILED)
-		dax_die("mmap: %s", strerror(errno));
+		dax_exit_fail("mmap: %s", strerror(errno));
 	compare_all(stress, file, view, "mapped");
 	munmap(view, STRESS_LEN);
 }
@@ -1103,12 +1102,12 @@ struct load_stress *load_new(const struct place *place,
 	pthread_rwlockattr_t attr;
 
 	if (!stress)
-		dax_die("no memory");
+		dax_exit_fail("no memory");
 	stress->place = place;
 	stress->load = *load;
 	if (workers(stress) > MAX_WORKERS)
-		dax_die("%u workers, and %u are all there can be",
-			workers(stress), MAX_WORKERS);
+		dax_exit_fail("%u workers, and %u are all there can be",
+			      workers(stress), MAX_WORKERS);
 	stress->shared = dax_shared(sizeof(*stress->shared));
 	open_files(stress);
 	pthread_rwlockattr_init(&attr);
@@ -1171,8 +1170,9 @@ void load_print(struct load_stress *stress)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text),
 			 " %s %lu", kinds[kind].name, all_done(stress, kind));
 	}
-	dax_note("operations:%s", text);
-	dax_note("%lu of the collapses were refused", stress->shared->refused);
+	dax_print_msg("operations:%s", text);
+	dax_print_msg("%lu of the collapses were refused",
+		      stress->shared->refused);
 }
 
 void load_end(struct load_stress *stress)

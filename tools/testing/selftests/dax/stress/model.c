@@ -162,7 +162,7 @@ static void reserve(void *addr, size_t len)
 {
 	if (mmap(addr, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS |
 		 MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
-		dax_die("no address space for %zu bytes", len);
+		dax_exit_fail("no address space for %zu bytes", len);
 }
 
 static char *window_addr(const struct world *w, const struct map *m,
@@ -360,7 +360,7 @@ static char *private_memory(size_t len)
 		       MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (p == MAP_FAILED)
-		dax_die("no memory");
+		dax_exit_fail("no memory");
 	return p;
 }
 
@@ -371,7 +371,7 @@ static char *reserve_windows(void)
 		       MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (p == MAP_FAILED)
-		dax_die("no address space for %zu bytes", len);
+		dax_exit_fail("no address space for %zu bytes", len);
 	return (char *)(((uintptr_t)p + SZ_2M - 1) & -SZ_2M);
 }
 
@@ -404,11 +404,12 @@ static void open_outside(struct world *w)
 	w->outside_data = aligned_alloc(SZ_4K, STRESS_OUTSIDE);
 	w->outside = open(w->place->outside, O_RDWR | O_DIRECT);
 	if (w->outside < 0 || !w->outside_data)
-		dax_die("%s: %s", w->place->outside, strerror(errno));
+		dax_exit_fail("%s: %s", w->place->outside, strerror(errno));
 	memset(w->outside_data, 0, STRESS_OUTSIDE);
 	if (pwrite(w->outside, w->outside_data, STRESS_OUTSIDE, 0) !=
 	    STRESS_OUTSIDE)
-		dax_die("write to %s: %s", w->place->outside, strerror(errno));
+		dax_exit_fail("write to %s: %s", w->place->outside,
+			      strerror(errno));
 }
 
 /* Empty files, no mappings. */
@@ -417,7 +418,7 @@ struct world *world_new(const struct place *place, struct report *report)
 	struct world *w = calloc(1, sizeof(*w));
 
 	if (!w)
-		dax_die("no memory");
+		dax_exit_fail("no memory");
 	the_world = w;
 	w->place = place;
 	w->report = report;

@@ -1005,7 +1005,7 @@ static bool op_alias_splice(struct world *w, const struct op *op)
 	tell_alias(w, m, at, len, "by a pipe to", off);
 	map_gather(m, at, len, bytes);
 	if (pipe(ends))
-		dax_die("pipe: %s", strerror(errno));
+		dax_exit_fail("pipe: %s", strerror(errno));
 	if (vmsplice(ends[1], &(struct iovec){ m->addr + at, len }, 1, 0) !=
 	    (ssize_t)len)
 		refused(w, "vmsplice: %s", strerror(errno));

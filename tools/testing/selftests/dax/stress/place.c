@@ -67,7 +67,7 @@ int place_open(const struct place *place, const char *name, int flags)
 	snprintf(path, sizeof(path), "%s/%s", place->dir, name);
 	fd = open(path, O_RDWR | O_CREAT | flags, 0600);
 	if (fd < 0)
-		dax_die("%s: %s", path, strerror(errno));
+		dax_exit_fail("%s: %s", path, strerror(errno));
 	return fd;
 }
 
@@ -128,7 +128,7 @@ static bool file_is_dax(const struct place *place)
 	struct statx stx;
 
 	if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &stx))
-		dax_die("statx: %s", strerror(errno));
+		dax_exit_fail("statx: %s", strerror(errno));
 	dax_unlink(fd);
 	close(fd);
 	return stx.stx_attributes & STATX_ATTR_DAX;
@@ -145,7 +145,7 @@ static void say_what_cannot(unsigned int can)
 			 "%s%s", text[0] ? ", " : "", needs[i].name);
 	}
 	if (text[0])
-		dax_note("left out here: %s", text);
+		dax_print_msg("left out here: %s", text);
 }
 
 void place_look(struct place *place, bool say)
@@ -162,17 +162,17 @@ void place_look(struct place *place, bool say)
 		place->can |= NEED_DROP_CACHES;
 	/* Elsewhere it would take pages of memory, for good. */
 	if (place->hwpoison && !place->is_dax)
-		dax_die("%s is not on DAX: memory failure is tried there only",
-			place->dir);
+		dax_exit_fail("%s is not on DAX: memory failure is tried there only",
+			      place->dir);
 	if (place->hwpoison)
 		place->can |= NEED_HWPOISON;
 	if (say && !place->is_dax)
-		dax_note("%s is not on DAX: this tries the tool, not the core",
-			 place->dir);
+		dax_print_msg("%s is not on DAX: this tries the tool, not the core",
+			      place->dir);
 	if (say)
 		say_what_cannot(place->can);
 	if (say && place->without)
-		dax_note("left out on purpose: %s", place->without);
+		dax_print_msg("left out on purpose: %s", place->without);
 }
 
 /* Nothing of it may be open or mapped. */
@@ -180,7 +180,7 @@ void place_remount(const struct place *place)
 {
 	if (dax_sh("umount %s && mount -o dax=always %s %s", place->mount,
 		   place->device, place->mount))
-		dax_die("cannot mount %s again", place->device);
+		dax_exit_fail("cannot mount %s again", place->device);
 }
 
 void place_drop_caches(int what)
@@ -188,7 +188,7 @@ void place_drop_caches(int what)
 	int err = dax_write_file(DROP_CACHES, "%d", what);
 
 	if (err)
-		dax_die(DROP_CACHES ": %s", strerror(-err));
+		dax_exit_fail(DROP_CACHES ": %s", strerror(-err));
 }
 
 /* A counter that is scrambled: multiply and fold, twice. */

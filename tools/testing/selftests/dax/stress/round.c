@@ -41,7 +41,7 @@ void round_choose(struct ops *ops, const struct place *place, uint64_t seed,
 	ops->nr = steps;
 	ops->op = calloc(steps, sizeof(*ops->op));
 	if (!ops->op)
-		dax_die("no memory");
+		dax_exit_fail("no memory");
 	for (unsigned int i = 0; i < steps; i++)
 		ops_choose(&ops->op[i], &weights, seed,
 			   (uint64_t)round * ROUND_STEPS + i);
@@ -101,7 +101,7 @@ static bool wait_or_kill(pid_t pid, const struct report *report, int *status)
 	alarm(HANG_SECONDS);
 	while (waitpid(pid, status, 0) != pid) {
 		if (errno != EINTR)
-			dax_die("waitpid: %s", strerror(errno));
+			dax_exit_fail("waitpid: %s", strerror(errno));
 		if (report->step == last) {
 			hung = true;
 			kill(pid, SIGKILL);
@@ -133,7 +133,7 @@ static enum verdict run_child(const struct place *place,
 	if (WIFEXITED(status) && WEXITSTATUS(status) <= ROUND_CRASHED)
 		return WEXITSTATUS(status);
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT)
-		return ROUND_NOT_RUN;	/* dax_die() said why */
+		return ROUND_NOT_RUN;	/* dax_exit_fail() said why */
 	if (!report->text[0])
 		snprintf(report->text, sizeof(report->text), "status %#x",
 			 status);
@@ -161,7 +161,7 @@ static struct ops without(const struct ops *ops, unsigned int from,
 
 	rest.op = calloc(rest.nr + 1, sizeof(*rest.op));
 	if (!rest.op)
-		dax_die("no memory");
+		dax_exit_fail("no memory");
 	memcpy(rest.op, ops->op, from * sizeof(*rest.op));
 	memcpy(rest.op + from, ops->op + from + nr,
 	       (rest.nr - from) * sizeof(*rest.op));
@@ -265,7 +265,7 @@ const char *round_parse(struct ops *ops, FILE *from)
 			room = room ? 2 * room : 64;
 			ops->op = realloc(ops->op, room * sizeof(*ops->op));
 			if (!ops->op)
-				dax_die("no memory");
+				dax_exit_fail("no memory");
 		}
 		if (!parse_line(line, &ops->op[ops->nr++])) {
 			line[strcspn(line, "\n")] = '\0';
@@ -300,9 +300,9 @@ void tally_print(const struct tally *tally)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text),
 			 " %s %lu", ops_name(i), tally->done[i]);
 	}
-	dax_note("operations:%s", text);
-	dax_note("%lu found nothing to work on, %lu collapses were refused",
-		 tally->idle, tally->refused);
+	dax_print_msg("operations:%s", text);
+	dax_print_msg("%lu found nothing to work on, %lu collapses were refused",
+		      tally->idle, tally->refused);
 	if (tally->poisoned)
-		dax_note("%lu touches met failed memory", tally->poisoned);
+		dax_print_msg("%lu touches met failed memory", tally->poisoned);
 }
