@@ -1019,7 +1019,7 @@ TEST_F(dax, eager_writes)
 }
 
 /* Less than half of it is there: not worth it. */
-TEST_F(dax, eager_is_not_for_few)
+TEST_F(dax, eager_skips_sparse)
 {
 	char *p;
 	int fd;
@@ -1035,7 +1035,7 @@ TEST_F(dax, eager_is_not_for_few)
 }
 
 /* Zero pages are no blocks. */
-TEST_F(dax, eager_is_not_for_holes)
+TEST_F(dax, eager_skips_holes)
 {
 	char *p;
 	int fd;

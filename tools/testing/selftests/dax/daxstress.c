@@ -267,22 +267,22 @@ static void notices(struct __test_metadata *_metadata, enum stress_break broken,
 	EXPECT_EQ(ROUND_CLEAN, round_run(&place, &ops, report));
 }
 
-TEST_F(dax, notices_a_lost_store)
+TEST_F(dax, detects_lost_store)
 {
 	notices(_metadata, BREAK_STORE, 4);
 }
 
-TEST_F(dax, notices_a_wrong_write)
+TEST_F(dax, detects_wrong_write)
 {
 	notices(_metadata, BREAK_WRITE, 2);
 }
 
-TEST_F(dax, notices_a_hole_that_is_none)
+TEST_F(dax, detects_lost_punch)
 {
 	notices(_metadata, BREAK_PUNCH, 4);
 }
 
-TEST_F(dax, notices_a_lost_store_of_a_thread)
+TEST_F(dax, detects_lost_store_of_thread)
 {
 	workers(_metadata, 2, 1, BREAK_STORE);
 }

@@ -580,7 +580,7 @@ static int register_buffer(void *addr, size_t len)
 	return err;
 }
 
-TEST_F(dax, pinned_for_good)
+TEST_F(dax, longterm_pin_refused)
 {
 	int fd = dax_file(SZ_2M, WRITTEN), err;
 	char *huge = dax_map(fd, 0, SZ_2M), *small = dax_map_small(fd, SZ_2M);

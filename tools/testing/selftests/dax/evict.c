@@ -91,7 +91,7 @@ TEST_F(dax, deleted)
 }
 
 /* One page after the other comes free: the last one counts. */
-TEST_F(dax, deleted_by_and_by)
+TEST_F(dax, deferred_eviction)
 {
 	struct held held, later;
 	unsigned long before;
@@ -395,7 +395,7 @@ TEST_F(dax, unmount_deleted)
 }
 
 /* The page comes free while the unmount waits for it, or a little later. */
-TEST_F(dax, unmount_let_go)
+TEST_F(dax, unmount_page_released)
 {
 	unsigned long before;
 	struct held held;
@@ -561,7 +561,7 @@ static int count_inodes(void)
  * reclaimed. One entry at the start of the file looks like what is left of a page
  * that was evicted.
  */
-TEST_F(dax, one_entry_in_the_way)
+TEST_F(dax, entry_does_not_stall_shrinker)
 {
 	int fd = dax_file(SZ_4K, WRITTEN);
 	char *p = dax_map(fd, 0, SZ_4K);

@@ -351,7 +351,7 @@ TEST_F(dax, entry_locked)
 }
 
 /* And where nothing is in the way, nothing falls back (lesson 5). */
-TEST_F(dax, none)
+TEST_F(dax, no_fallback)
 {
 	char *p;
 	int fd;
@@ -371,7 +371,7 @@ TEST_F(dax, none)
 }
 
 /* Nor where small entries are, if their blocks are in one piece. */
-TEST_F(dax, none_with_small_entries)
+TEST_F(dax, no_fallback_with_small_entries)
 {
 	char *small, *p;
 	int fd;

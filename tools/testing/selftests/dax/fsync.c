@@ -149,7 +149,7 @@ TEST_F(dax, many_dirty)
 }
 
 /* More than a walk looks at without a rest, and it goes on where it was. (F3) */
-TEST_F(dax, more_than_in_one_go)
+TEST_F(dax, more_than_one_batch)
 {
 	unsigned int nr = 9 * PAGES_2M;
 	char *p;
@@ -172,7 +172,7 @@ TEST_F(dax, more_than_in_one_go)
 /* What the driver is asked to flush is the entry, all of it. (F4, F6) */
 #define KPROBES	"/sys/kernel/tracing/kprobe_events"
 
-TEST_F(dax, flush_is_of_all)
+TEST_F(dax, flush_covers_entry)
 {
 	int fd = dax_file(SZ_2M, WRITTEN), flushes = 0;
 	char event[64], want[64], *p;

@@ -532,7 +532,7 @@ static int failure_happens(struct failure *failure)
 	return dax_poison(failure->at, NULL);
 }
 
-TEST_F(dax, nobody_comes_to_share)
+TEST_F(dax, not_shared_during_failure)
 {
 	pid_t holder, victim, sharer;
 	struct failure *failure;

@@ -361,7 +361,7 @@ static void store_own_byte(unsigned int id, void *arg)
 	dax_poke(pair->p + pair->at + id, id + 1);
 }
 
-TEST_F(dax, two_on_a_fresh_page)
+TEST_F(dax, two_stores_to_fresh_page)
 {
 	unsigned int rounds = dax_scale(100);
 	struct pair pair = {};

@@ -53,7 +53,7 @@ TEST_F(dax, first_write_syncs)
 }
 
 /* The blocks are known to the media now: nothing to sync a second time. */
-TEST_F(dax, second_write_does_not)
+TEST_F(dax, second_write_not_synced)
 {
 	int fd = dax_file(SZ_2M, PREALLOC);
 	char *p = map_sync(fd, variant->size);
@@ -71,7 +71,7 @@ TEST_F(dax, second_write_does_not)
 }
 
 /* Nor is it otherwise if nobody but the fault has synced. */
-TEST_F(dax, the_fault_has_synced)
+TEST_F(dax, synced_by_fault)
 {
 	int fd = dax_file(SZ_2M, PREALLOC);
 	char *p = map_sync(fd, variant->size);
@@ -104,7 +104,7 @@ TEST_F(dax, dirty_page_syncs)
 	EXPECT_EQ('w', dax_peek(plain + 1));
 }
 
-TEST_F(dax, read_does_not)
+TEST_F(dax, read_not_synced)
 {
 	int fd = dax_file(SZ_2M, PREALLOC);
 	char *p = map_sync(fd, variant->size);
@@ -119,7 +119,7 @@ TEST_F(dax, read_does_not)
 }
 
 /* Zeros that another mapping sees are replaced as by any write. */
-TEST_F(dax, zero_page_goes)
+TEST_F(dax, zero_page_replaced)
 {
 	int fd = dax_file(SZ_2M, PREALLOC);
 	char *p = map_sync(fd, variant->size);
@@ -162,7 +162,7 @@ TEST_F(dax, syncfs_flushes)
 	EXPECT_EQ(1, dax_count_all("dax_writeback_one"));
 }
 
-TEST_F(dax, private_is_no_business_of_it)
+TEST_F(dax, private_mapping_not_synced)
 {
 	int fd = dax_file(SZ_2M, PREALLOC);
 

@@ -498,7 +498,7 @@ static int touch_where_disabled(void *arg)
 	return strcmp("4K", dax_mapped(p)) ? 2 : 0;
 }
 
-TEST_F(dax, no_huge_pages_wanted)
+TEST_F(dax, huge_pages_disabled)
 {
 	int fd = dax_file(2 * SZ_2M, WRITTEN);
 	char *p = dax_map(fd, 0, 2 * SZ_2M);

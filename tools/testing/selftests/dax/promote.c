@@ -675,7 +675,7 @@ TEST_F(dax, eof_then_growth)
 }
 
 /* Neither colour, nor VMA, nor a private copy may come so far as to try. */
-TEST_F(dax, no_try_for_nothing)
+TEST_F(dax, ineligible_not_tried)
 {
 	char *small, *p;
 	int fd;

@@ -867,7 +867,7 @@ static bool warned(void)
 	return !system("dmesg | grep -q 'WARNING: '");
 }
 
-static void told_not_shared(struct __test_metadata *_metadata, size_t shift,
+static void shared_after_lookup(struct __test_metadata *_metadata, size_t shift,
 			    bool first_goes_first)
 {
 	struct answer *answer;
@@ -931,14 +931,14 @@ static void told_not_shared(struct __test_metadata *_metadata, size_t shift,
 	EXPECT_FALSE(warned());
 }
 
-TEST_F(dax, told_not_shared)
+TEST_F(dax, shared_after_lookup)
 {
-	told_not_shared(_metadata, variant->shift, true);
+	shared_after_lookup(_metadata, variant->shift, true);
 }
 
-TEST_F(dax, told_not_shared_other_order)
+TEST_F(dax, shared_after_lookup_clone_first)
 {
-	told_not_shared(_metadata, variant->shift, false);
+	shared_after_lookup(_metadata, variant->shift, false);
 }
 
 /* The source of the copy is a hole or unwritten: zeros, not old bytes. (D5) */
@@ -1034,7 +1034,7 @@ static void *store_in_turn(void *arg)
 	return NULL;
 }
 
-TEST_F(dax, clone_of_one_moment)
+TEST_F(dax, clone_is_atomic)
 {
 	unsigned int rounds = dax_scale(60), torn = 0;
 	off_t last = (PAGES_2M - 2) * SZ_4K;

@@ -283,7 +283,7 @@ static size_t written(int fd)
 }
 
 /* To zero a large rt extent takes long, with the inode locked: nobody asked. */
-TEST_F(dax, zeroed_is_what_was_asked_for)
+TEST_F(dax, zeroes_requested_range_only)
 {
 	char *p;
 	int fd;

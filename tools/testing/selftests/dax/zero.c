@@ -57,7 +57,7 @@ TEST_F(dax, read_then_write_prealloc)
 }
 
 /* One shared page stands for every hole. */
-TEST_F(dax, one_zero_page)
+TEST_F(dax, holes_share_zero_page)
 {
 	size_t size = variant->size;
 	int fd = dax_file(2 * SZ_2M, HOLE), other = dax_file(SZ_2M, HOLE);
