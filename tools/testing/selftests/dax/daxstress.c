@@ -34,7 +34,7 @@ static double now(void)
 
 /* What diverged, and how to see it again. */
 
-static void print_replay(const struct place *place, struct shrunk *shrunk)
+static void print_replay(const struct target *target, struct shrunk *shrunk)
 {
 	struct report *report = dax_shared(sizeof(*report));
 
@@ -45,15 +45,16 @@ static void print_replay(const struct place *place, struct shrunk *shrunk)
 	dax_print_msg("%u operations are left after %u tries:", shrunk->ops.nr,
 		      shrunk->tries);
 	fflush(stderr);
-	round_tell(place, &shrunk->ops, report);
+	round_describe(target, &shrunk->ops, report);
 	dax_print_msg("%s", report->text);
 	dax_print_msg("the lines above are for --replay");
 	munmap(report, sizeof(*report));
 }
 
-static void tell_divergence(const struct place *place, const struct ops *ops,
-			    const struct report *report, enum verdict verdict,
-			    uint64_t seed, unsigned int round)
+static void report_divergence(const struct target *target,
+			      const struct ops *ops,
+			      const struct report *report, enum verdict verdict,
+			      uint64_t seed, unsigned int round)
 {
 	struct shrunk shrunk;
 
@@ -66,30 +67,30 @@ static void tell_divergence(const struct place *place, const struct ops *ops,
 		dax_print_msg("a hang is not cut down: --tell prints each operation before it runs");
 	if (verdict == ROUND_NOT_RUN || verdict == ROUND_HUNG)
 		return;
-	round_shrink(place, ops, verdict, &shrunk);
-	print_replay(place, &shrunk);
+	round_shrink(target, ops, verdict, &shrunk);
+	print_replay(target, &shrunk);
 	free(shrunk.ops.op);
 }
 
 /* One stream. */
 
-static bool one_round(const struct place *place, uint64_t seed,
-		      unsigned int round, unsigned int steps, bool tell,
+static bool one_round(const struct target *target, uint64_t seed,
+		      unsigned int round, unsigned int steps, bool describe,
 		      struct tally *tally)
 {
 	struct report *report = dax_shared(sizeof(*report));
 	enum verdict verdict;
 	struct ops ops;
 
-	round_choose(&ops, place, seed, round, steps);
-	verdict = tell ? round_tell(place, &ops, report) :
-			 round_run(place, &ops, report);
+	round_choose(&ops, target, seed, round, steps);
+	verdict = describe ? round_describe(target, &ops, report) :
+			 round_run(target, &ops, report);
 	tally_add(tally, report);
 	if (verdict == ROUND_CLEAN) {
 		tally->passed++;
 	} else {
 		tally->failed++;
-		tell_divergence(place, &ops, report, verdict, seed, round);
+		report_divergence(target, &ops, report, verdict, seed, round);
 	}
 	free(ops.op);
 	munmap(report, sizeof(*report));
@@ -99,16 +100,16 @@ static bool one_round(const struct place *place, uint64_t seed,
 /* As a selftest. */
 
 /* The folder of this test, which goes with all that is in it. */
-static struct place here(void)
+static struct target here(void)
 {
-	struct place place = {};
+	struct target target = {};
 	static char path[PATH_MAX];
 	int fd = dax_create("here");
 
 	dax_name(fd, path, sizeof(path));
 	close(fd);
-	place.dir = dirname(path);
-	return place;
+	target.dir = dirname(path);
+	return target;
 }
 
 static const char *spare_device(void)
@@ -126,39 +127,39 @@ static unsigned long how_often(const struct tally *tally, const char *name)
 	return 0;
 }
 
-static void stream(struct __test_metadata *_metadata, struct place *place,
+static void stream(struct __test_metadata *_metadata, struct target *target,
 		   uint64_t seed)
 {
 	unsigned int steps = dax_scale(ROUND_STEPS);
 	struct tally tally = {};
 
-	place_look(place, true);
+	target_probe(target, true);
 	for (unsigned int round = 0; steps; round++) {
 		unsigned int part = min_size(steps, ROUND_STEPS);
 
-		ASSERT_TRUE(one_round(place, seed, round, part, false, &tally));
+		ASSERT_TRUE(one_round(target, seed, round, part, false, &tally));
 		steps -= part;
 	}
 	tally_print(&tally);
 	EXPECT_LT(0, tally.operations);
-	if (place->hwpoison)
+	if (target->hwpoison)
 		EXPECT_LT(0, how_often(&tally, "poison"));
 }
 
 TEST_F(dax, stream_seed_1)
 {
-	struct place place = here();
+	struct target target = here();
 
-	place.outside = spare_device();
-	stream(_metadata, &place, 1);
+	target.outside = spare_device();
+	stream(_metadata, &target, 1);
 }
 
 TEST_F(dax, stream_seed_2)
 {
-	struct place place = here();
+	struct target target = here();
 
-	place.outside = spare_device();
-	stream(_metadata, &place, 2);
+	target.outside = spare_device();
+	stream(_metadata, &target, 2);
 }
 
 static const char *scratch_fs(void)
@@ -171,25 +172,25 @@ static const char *scratch_fs(void)
 
 TEST_F(dax, stream_with_remounts)
 {
-	struct place place;
+	struct target target;
 
 	NEED(scratch_fs());
-	place = here();
-	place.device = dax_scratch_device();
-	place.mount = dax_dir();
-	stream(_metadata, &place, 3);
+	target = here();
+	target.device = dax_scratch_device();
+	target.mount = dax_dir();
+	stream(_metadata, &target, 3);
 }
 
 TEST_F(dax, stream_with_memory_failure)
 {
-	struct place place;
+	struct target target;
 
 	NEED(access("/proc/sys/vm/memory_failure_early_kill", F_OK) ?
 	     "needs CONFIG_MEMORY_FAILURE" : NULL);
 	NEED(scratch_fs());
-	place = here();
-	place.hwpoison = true;
-	stream(_metadata, &place, 4);
+	target = here();
+	target.hwpoison = true;
+	stream(_metadata, &target, 4);
 }
 
 static void workers(struct __test_metadata *_metadata, unsigned int threads,
@@ -199,14 +200,14 @@ static void workers(struct __test_metadata *_metadata, unsigned int threads,
 		.threads = threads, .processes = processes, .seed = 5,
 		.steps = dax_scale(TEST_STEPS / threads / processes) + 1,
 	};
-	struct place place = here();
+	struct target target = here();
 	unsigned long operations = 0;
 	struct load_stress *stress;
 	const char *why = NULL;
 
-	place.broken = broken;
-	place_look(&place, true);
-	stress = load_new(&place, &load);
+	target.broken = broken;
+	target_probe(&target, true);
+	stress = load_new(&target, &load);
 	for (unsigned int epoch = 0; epoch < 2 && !why; epoch++)
 		why = load_epoch(stress, &operations);
 	load_print(stress);
@@ -237,18 +238,18 @@ static void notices(struct __test_metadata *_metadata, enum stress_break broken,
 		    unsigned int enough)
 {
 	struct report *report = dax_shared(sizeof(*report));
-	struct place place = here();
+	struct target target = here();
 	struct shrunk shrunk;
 	struct ops ops;
 	FILE *text;
 
-	place.no_drop_caches = true;
-	place.broken = broken;
-	place_look(&place, false);
-	round_choose(&ops, &place, 6, 0, 5000);
-	ASSERT_EQ(ROUND_DIVERGED, round_run(&place, &ops, report));
+	target.no_drop_caches = true;
+	target.broken = broken;
+	target_probe(&target, false);
+	round_choose(&ops, &target, 6, 0, 5000);
+	ASSERT_EQ(ROUND_DIVERGED, round_run(&target, &ops, report));
 	dax_print_msg("step %u: %s", report->step, report->text);
-	round_shrink(&place, &ops, ROUND_DIVERGED, &shrunk);
+	round_shrink(&target, &ops, ROUND_DIVERGED, &shrunk);
 	EXPECT_EQ(ROUND_DIVERGED, shrunk.verdict);
 	dax_print_msg("%u operations are left after %u tries", shrunk.ops.nr,
 		      shrunk.tries);
@@ -261,10 +262,10 @@ static void notices(struct __test_metadata *_metadata, enum stress_break broken,
 	ASSERT_EQ(NULL, round_parse(&ops, text));
 	fclose(text);
 	EXPECT_EQ(shrunk.ops.nr, ops.nr);
-	EXPECT_EQ(ROUND_DIVERGED, round_run(&place, &ops, report));
+	EXPECT_EQ(ROUND_DIVERGED, round_run(&target, &ops, report));
 	/* Nothing is wrong with these operations by themselves. */
-	place.broken = BREAK_NOTHING;
-	EXPECT_EQ(ROUND_CLEAN, round_run(&place, &ops, report));
+	target.broken = BREAK_NOTHING;
+	EXPECT_EQ(ROUND_CLEAN, round_run(&target, &ops, report));
 }
 
 TEST_F(dax, detects_lost_store)
@@ -324,13 +325,13 @@ static const char usage[] =
 "list of operations that still diverges is printed, for --replay.\n";
 
 struct options {
-	struct place place;
+	struct target target;
 	uint64_t seed;
 	unsigned long steps;
 	double seconds;
 	unsigned int threads, processes, from_round;
 	const char *replay;
-	bool tell;
+	bool describe;
 };
 
 static void __attribute__((noreturn)) bad_option(const char *what)
@@ -356,7 +357,7 @@ static unsigned long number(const char *name, const char *text)
 static void one_option(struct options *o, const char *name, const char *arg)
 {
 	if (!strcmp(name, "dir"))
-		o->place.dir = arg;
+		o->target.dir = arg;
 	else if (!strcmp(name, "seed"))
 		o->seed = number(name, arg);
 	else if (!strcmp(name, "steps"))
@@ -372,19 +373,19 @@ static void one_option(struct options *o, const char *name, const char *arg)
 	else if (!strcmp(name, "replay"))
 		o->replay = arg;
 	else if (!strcmp(name, "device"))
-		o->place.device = arg;
+		o->target.device = arg;
 	else if (!strcmp(name, "without"))
-		o->place.without = arg;
+		o->target.without = arg;
 	else if (!strcmp(name, "outside"))
-		o->place.outside = arg;
+		o->target.outside = arg;
 	else if (!strcmp(name, "tell"))
-		o->tell = true;
+		o->describe = true;
 	else if (!strcmp(name, "no-drop-caches"))
-		o->place.no_drop_caches = true;
+		o->target.no_drop_caches = true;
 	else if (!strcmp(name, "mode") && !strcmp(arg, "hwpoison"))
-		o->place.hwpoison = true;
-	else if (!strcmp(name, "break") && place_break(arg) >= 0)
-		o->place.broken = place_break(arg);
+		o->target.hwpoison = true;
+	else if (!strcmp(name, "break") && target_break(arg) >= 0)
+		o->target.broken = target_break(arg);
 	else
 		bad_option("--mode is hwpoison, --break is store, write or punch");
 }
@@ -414,23 +415,23 @@ static struct options parse_options(int argc, char **argv)
 		}
 		one_option(&o, options[which].name, optarg);
 	}
-	if (!o.place.dir || optind < argc)
+	if (!o.target.dir || optind < argc)
 		bad_option("--dir DIR says where, and there are only options");
 	if (!o.threads || !o.processes)
 		bad_option("there has to be a worker: --threads and --processes");
-	if (o.place.hwpoison && o.threads * o.processes > 1)
+	if (o.target.hwpoison && o.threads * o.processes > 1)
 		bad_option("--mode hwpoison is for one worker");
 	return o;
 }
 
 /* A folder of its own; the mount is where it is. */
-static void enter_folder(struct place *place, char *folder, size_t size)
+static void enter_folder(struct target *target, char *folder, size_t size)
 {
-	place->mount = place->dir;
-	snprintf(folder, size, "%s/daxstress", place->dir);
+	target->mount = target->dir;
+	snprintf(folder, size, "%s/daxstress", target->dir);
 	if (mkdir(folder, 0700) && errno != EEXIST)
 		dax_exit_fail("%s: %s", folder, strerror(errno));
-	place->dir = folder;
+	target->dir = folder;
 }
 
 static void progress(const struct options *o, unsigned long operations,
@@ -463,7 +464,7 @@ static void run_stream(const struct options *o, struct tally *tally)
 
 		if (!o->seconds)
 			part = min_size(part, o->steps - done);
-		if (!one_round(&o->place, o->seed, round, part, o->tell, tally))
+		if (!one_round(&o->target, o->seed, round, part, o->describe, tally))
 			break;
 		done += part;
 		progress(o, tally->operations, start, false);
@@ -484,7 +485,7 @@ static void run_load(const struct options *o, struct tally *tally)
 
 	if (o->seconds)
 		load.steps = EPOCH_STEPS;
-	stress = load_new(&o->place, &load);
+	stress = load_new(&o->target, &load);
 	for (unsigned long done = 0; goes_on(o, done, start) && !why;
 	     done += load.steps) {
 		why = load_epoch(stress, &tally->operations);
@@ -513,7 +514,7 @@ static void run_replay(const struct options *o, struct tally *tally)
 	if (error)
 		dax_exit_fail("%s: %s", o->replay, error);
 	fclose(from);
-	verdict = round_tell(&o->place, &ops, report);
+	verdict = round_describe(&o->target, &ops, report);
 	dax_print_msg("%s: %s %s", o->replay, verdict_name(verdict),
 		      report->text);
 	tally_add(tally, report);
@@ -531,8 +532,8 @@ static int by_itself(int argc, char **argv)
 	char folder[PATH_MAX];
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	enter_folder(&o.place, folder, sizeof(folder));
-	place_look(&o.place, true);
+	enter_folder(&o.target, folder, sizeof(folder));
+	target_probe(&o.target, true);
 	if (o.replay)
 		run_replay(&o, &tally);
 	else if (o.threads * o.processes > 1)

@@ -53,7 +53,7 @@ struct shared_file {
 struct load_shared {
 	struct shared_file file[FILES];
 	volatile bool stop;
-	bool told;
+	bool diverged;
 	char text[400];
 	unsigned long done[MAX_WORKERS][LOAD_KINDS];
 	unsigned long idle, refused;
@@ -61,7 +61,7 @@ struct load_shared {
 
 /* Of this process: files and mappings that all of its threads use. */
 struct load_stress {
-	const struct place *place;
+	const struct target *target;
 	struct load load;
 	struct load_shared *shared;
 	char *model[FILES];
@@ -177,14 +177,14 @@ static void unlock_file(struct worker *w, unsigned int file)
 	pthread_rwlock_unlock(&w->stress->shared->file[file].resize);
 }
 
-/* What is told. */
+/* Reports. */
 
 static void __attribute__((format(printf, 2, 3)))
-tell_end(struct load_shared *shared, const char *fmt, ...)
+report_end(struct load_shared *shared, const char *fmt, ...)
 {
 	va_list ap;
 
-	if (!__sync_lock_test_and_set(&shared->told, true)) {
+	if (!__sync_lock_test_and_set(&shared->diverged, true)) {
 		va_start(ap, fmt);
 		vsnprintf(shared->text, sizeof(shared->text), fmt, ap);
 		va_end(ap);
@@ -196,8 +196,8 @@ static struct load_shared *the_shared;
 
 static void stray_signal(const siginfo_t *info)
 {
-	tell_end(the_shared, "a worker ends with signal %d at %p",
-		 info->si_signo, info->si_addr);
+	report_end(the_shared, "a worker ends with signal %d at %p",
+		   info->si_signo, info->si_addr);
 }
 
 static void differs(struct worker *w, unsigned int file, size_t off,
@@ -207,19 +207,20 @@ static void differs(struct worker *w, unsigned int file, size_t off,
 
 	while (i < LINE - 1 && got[i] == want[i])
 		i++;
-	tell_end(w->stress->shared,
-		 "seed %llu epoch %u worker %u step %lu: %s: byte %#zx of file %u, size %#zx, %s, is %#x, not %#x",
-		 (unsigned long long)w->stress->load.seed, w->stress->epoch,
-		 w->id, w->step, w->op, off + i, file,
-		 w->stress->shared->file[file].size, how, got[i] & 255,
-		 want[i] & 255);
+	report_end(w->stress->shared,
+		   "seed %llu epoch %u worker %u step %lu: %s: byte %#zx of file %u, size %#zx, %s, is %#x, not %#x",
+		   (unsigned long long)w->stress->load.seed, w->stress->epoch,
+		   w->id, w->step, w->op, off + i, file,
+		   w->stress->shared->file[file].size, how, got[i] & 255,
+		   want[i] & 255);
 }
 
 static void failed(struct worker *w, const char *what)
 {
-	tell_end(w->stress->shared, "seed %llu epoch %u worker %u step %lu: %s: %s: %s",
-		 (unsigned long long)w->stress->load.seed, w->stress->epoch,
-		 w->id, w->step, w->op, what, strerror(errno));
+	report_end(w->stress->shared,
+		   "seed %llu epoch %u worker %u step %lu: %s: %s: %s",
+		   (unsigned long long)w->stress->load.seed, w->stress->epoch,
+		   w->id, w->step, w->op, what, strerror(errno));
 }
 
 /* Lines, with the chunk locked. */
@@ -253,14 +254,14 @@ static bool touch(struct worker *w, unsigned int file, size_t off, void *to,
 		  const void *from)
 {
 	int want = behind_end(w, file, off) ? SIGBUS : 0;
-	int sig = guard_copy(to, from, LINE, NULL);
+	int sig = sigbus_guard_copy(to, from, LINE, NULL);
 
 	if (sig != want)
-		tell_end(w->stress->shared,
-			 "seed %llu epoch %u worker %u step %lu: %s: a touch of %#zx of file %u, size %#zx, raises signal %d, not %d",
-			 (unsigned long long)w->stress->load.seed,
-			 w->stress->epoch, w->id, w->step, w->op, off, file,
-			 w->stress->shared->file[file].size, sig, want);
+		report_end(w->stress->shared,
+			   "seed %llu epoch %u worker %u step %lu: %s: a touch of %#zx of file %u, size %#zx, raises signal %d, not %d",
+			   (unsigned long long)w->stress->load.seed,
+			   w->stress->epoch, w->id, w->step, w->op, off, file,
+			   w->stress->shared->file[file].size, sig, want);
 	return !sig;
 }
 
@@ -285,7 +286,7 @@ static void new_bytes(struct worker *w, char *line)
 /* The breakage that a test asks for. */
 static bool loses_store(struct worker *w)
 {
-	return w->stress->place->broken == BREAK_STORE && w->step % 512 == 0;
+	return w->stress->target->broken == BREAK_STORE && w->step % 512 == 0;
 }
 
 /* Operations on an own line. */
@@ -451,8 +452,8 @@ static void fork_line(struct worker *w, unsigned int file, size_t off)
 		_exit(0);
 	}
 	if (waitpid(pid, &status, 0) != pid || status)
-		tell_end(w->stress->shared, "a child ends with status %#x",
-			 status);
+		report_end(w->stress->shared, "a child ends with status %#x",
+			   status);
 	memcpy(model(w, file, off), line, LINE);
 	load_line(w, file, off, view, "stored by a child");
 }
@@ -533,7 +534,7 @@ static bool op_fault(struct worker *w)
 {
 	unsigned int file = pick(w, FILES);
 	char *view = some_view(w, file), byte;
-	int sig = guard_copy(&byte, view + some_page(w), 1, NULL);
+	int sig = sigbus_guard_copy(&byte, view + some_page(w), 1, NULL);
 
 	if (sig && sig != SIGBUS)
 		failed(w, "a load raises a signal that is not SIGBUS");
@@ -823,9 +824,9 @@ static bool op_dedupe(struct worker *w)
 	if (ioctl(w->stress->fd[0], FIDEDUPERANGE, &arg))
 		failed(w, "FIDEDUPERANGE");
 	else if (arg.info.status != FILE_DEDUPE_RANGE_SAME)
-		tell_end(w->stress->shared,
-			 "FIDEDUPERANGE says %d of equal pages at %#zx",
-			 arg.info.status, off);
+		report_end(w->stress->shared,
+			   "FIDEDUPERANGE says %d of equal pages at %#zx",
+			   arg.info.status, off);
 	for (unsigned int file = 0; file < FILES; file++)
 		unlock_range(w, file, off, off + len);
 	return true;
@@ -858,7 +859,7 @@ static bool op_direct(struct worker *w)
 
 static bool op_drop_caches(struct worker *w)
 {
-	place_drop_caches(pick(w, 4) ? 1 : 3);
+	target_drop_caches(pick(w, 4) ? 1 : 3);
 	return true;
 }
 
@@ -907,8 +908,8 @@ static unsigned int weight(const struct worker *w, unsigned int kind)
 {
 	unsigned int needs = kinds[kind].needs;
 
-	if ((w->stress->place->can & needs) != needs ||
-	    place_leaves_out(w->stress->place, kinds[kind].name))
+	if ((w->stress->target->can & needs) != needs ||
+	    target_leaves_out(w->stress->target, kinds[kind].name))
 		return 0;
 	return kinds[kind].weight;
 }
@@ -950,7 +951,7 @@ static struct worker *worker_new(struct load_stress *stress, unsigned int id)
 		dax_exit_fail("no memory");
 	w->stress = stress;
 	w->id = id;
-	if (stress->place->can & NEED_SYNC)
+	if (stress->target->can & NEED_SYNC)
 		flags = MAP_SHARED_VALIDATE | MAP_SYNC;
 	w->window[0] = window();
 	w->window[1] = window();
@@ -989,7 +990,7 @@ static void __attribute__((noreturn)) run_process(struct load_stress *stress,
 	struct worker *worker[MAX_WORKERS];
 
 	the_shared = stress->shared;
-	guard_arm(stray_signal);
+	sigbus_guard_arm(stray_signal);
 	for (unsigned int file = 0; file < FILES; file++) {
 		stress->huge[file] = map_file(stress, file, PROT_READ | PROT_WRITE,
 					      MAP_SHARED, 0);
@@ -1026,8 +1027,8 @@ static void wait_for(struct load_stress *stress, pid_t *pid)
 		}
 		if (!ours || !status)
 			continue;
-		tell_end(stress->shared, "a process ends with status %#x",
-			 status);
+		report_end(stress->shared, "a process ends with status %#x",
+			   status);
 		for (unsigned int i = 0; i < stress->load.processes; i++)
 			if (pid[i])
 				kill(pid[i], SIGKILL);
@@ -1040,11 +1041,11 @@ static void open_files(struct load_stress *stress)
 		char name[16];
 
 		snprintf(name, sizeof(name), "load-%u", file);
-		stress->fd[file] = place_open(stress->place, name, 0);
+		stress->fd[file] = target_open(stress->target, name, 0);
 		stress->direct[file] = -1;
-		if (stress->place->can & NEED_DIRECT)
-			stress->direct[file] = place_open(stress->place, name,
-							  O_DIRECT);
+		if (stress->target->can & NEED_DIRECT)
+			stress->direct[file] = target_open(stress->target, name,
+							   O_DIRECT);
 	}
 }
 
@@ -1067,10 +1068,10 @@ static void compare_all(struct load_stress *stress, unsigned int file,
 		return;
 	while (got[i] == want[i])
 		i++;
-	tell_end(stress->shared,
-		 "seed %llu, after epoch %u: byte %#zx of file %u, %s, is %#x, not %#x",
-		 (unsigned long long)stress->load.seed, stress->epoch, i, file,
-		 how, got[i] & 255, want[i] & 255);
+	report_end(stress->shared,
+		   "seed %llu, after epoch %u: byte %#zx of file %u, %s, is %#x, not %#x",
+		   (unsigned long long)stress->load.seed, stress->epoch, i,
+		   file, how, got[i] & 255, want[i] & 255);
 }
 
 /* All is quiet: the whole of a file, read and mapped. */
@@ -1084,8 +1085,8 @@ static void compare_file(struct load_stress *stress, unsigned int file)
 		dax_exit_fail("no memory");
 	n = pread(stress->fd[file], buf, STRESS_LEN, 0);
 	if (n != (ssize_t)size)
-		tell_end(stress->shared, "file %u has %zd bytes, not %zu", file,
-			 n, size);
+		report_end(stress->shared, "file %u has %zd bytes, not %zu",
+			   file, n, size);
 	compare_all(stress, file, buf, "read");
 	free(buf);
 	view = mmap(NULL, STRESS_LEN, PROT_READ, MAP_SHARED, stress->fd[file], 0);
@@ -1095,7 +1096,7 @@ static void compare_file(struct load_stress *stress, unsigned int file)
 	munmap(view, STRESS_LEN);
 }
 
-struct load_stress *load_new(const struct place *place,
+struct load_stress *load_new(const struct target *target,
 			     const struct load *load)
 {
 	struct load_stress *stress = calloc(1, sizeof(*stress));
@@ -1103,7 +1104,7 @@ struct load_stress *load_new(const struct place *place,
 
 	if (!stress)
 		dax_exit_fail("no memory");
-	stress->place = place;
+	stress->target = target;
 	stress->load = *load;
 	if (workers(stress) > MAX_WORKERS)
 		dax_exit_fail("%u workers, and %u are all there can be",
@@ -1140,9 +1141,9 @@ const char *load_epoch(struct load_stress *stress, unsigned long *operations)
 {
 	pid_t pid[MAX_WORKERS];
 
-	if (stress->place->can & NEED_DEVICE && stress->epoch) {
+	if (stress->target->can & NEED_DEVICE && stress->epoch) {
 		close_files(stress);
-		place_remount(stress->place);
+		target_remount(stress->target);
 		open_files(stress);
 	}
 	for (unsigned int i = 0; i < stress->load.processes; i++) {
@@ -1151,13 +1152,13 @@ const char *load_epoch(struct load_stress *stress, unsigned long *operations)
 			run_process(stress, i);
 	}
 	wait_for(stress, pid);
-	for (unsigned int file = 0; file < FILES && !stress->shared->told; file++)
+	for (unsigned int file = 0; file < FILES && !stress->shared->diverged; file++)
 		compare_file(stress, file);
 	stress->epoch++;
 	*operations = 0;
 	for (unsigned int kind = 0; kind < ARRAY_LEN(kinds); kind++)
 		*operations += all_done(stress, kind);
-	return stress->shared->told ? stress->shared->text : NULL;
+	return stress->shared->diverged ? stress->shared->text : NULL;
 }
 
 void load_print(struct load_stress *stress)

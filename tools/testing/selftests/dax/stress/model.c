@@ -27,40 +27,40 @@
 
 /* The end of a round. */
 
-static struct world *the_world;		/* of this process */
+static struct model *the_model;		/* of this process */
 
-void world_ends(struct world *w, enum verdict end, const char *fmt, ...)
+void round_ends(struct model *md, enum verdict end, const char *fmt, ...)
 {
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(w->report->text, sizeof(w->report->text), fmt, ap);
+	vsnprintf(md->report->text, sizeof(md->report->text), fmt, ap);
 	va_end(ap);
 	_exit(end);
 }
 
 static void stray_signal(const siginfo_t *info)
 {
-	world_ends(the_world, ROUND_CRASHED, "signal %d at %p",
-		   info->si_signo, info->si_addr);
+	round_ends(the_model, ROUND_CRASHED, "signal %d at %p", info->si_signo,
+		   info->si_addr);
 }
 
-void tell(struct world *w, const char *fmt, ...)
+void describe(struct model *md, const char *fmt, ...)
 {
 	va_list ap;
 
-	if (!w->tell)
+	if (!md->describe)
 		return;
 	va_start(ap, fmt);
-	vsnprintf(w->told, sizeof(w->told), fmt, ap);
+	vsnprintf(md->description, sizeof(md->description), fmt, ap);
 	va_end(ap);
 }
 
 /* Files. */
 
-unsigned int file_nr(const struct world *w, const struct file *f)
+unsigned int file_nr(const struct model *md, const struct file *f)
 {
-	return f - w->file;
+	return f - md->file;
 }
 
 void file_grows(struct file *f, size_t size)
@@ -69,10 +69,10 @@ void file_grows(struct file *f, size_t size)
 		f->size = size;
 }
 
-static void forget_copies(struct world *w, struct file *f, size_t from)
+static void forget_copies(struct model *md, struct file *f, size_t from)
 {
 	for (unsigned int i = 0; i < STRESS_MAPS; i++) {
-		struct map *m = &w->map[i];
+		struct map *m = &md->map[i];
 
 		if (!m->used || m->file != f || m->kind != MAP_KIND_PRIVATE)
 			continue;
@@ -82,11 +82,11 @@ static void forget_copies(struct world *w, struct file *f, size_t from)
 	}
 }
 
-void file_shrinks(struct world *w, struct file *f, size_t size)
+void file_shrinks(struct model *md, struct file *f, size_t size)
 {
 	memset(f->data + size, 0, f->size - size);
 	f->size = size;
-	forget_copies(w, f, page_up(size));
+	forget_copies(md, f, page_up(size));
 }
 
 void file_written(struct file *f, size_t off, const void *data, size_t len)
@@ -95,10 +95,10 @@ void file_written(struct file *f, size_t off, const void *data, size_t len)
 	file_grows(f, off + len);
 }
 
-void maps_forget(struct world *w, struct file *f, size_t from)
+void maps_forget(struct model *md, struct file *f, size_t from)
 {
 	for (unsigned int i = 0; i < STRESS_MAPS; i++) {
-		struct map *m = &w->map[i];
+		struct map *m = &md->map[i];
 		size_t at = 0;
 
 		if (!m->used || m->file != f || m->kind != MAP_KIND_PRIVATE)
@@ -108,14 +108,14 @@ void maps_forget(struct world *w, struct file *f, size_t from)
 		if (at < m->len)
 			dax_zap(m->addr + at, m->len - at);
 	}
-	forget_copies(w, f, page_down(from));
+	forget_copies(md, f, page_down(from));
 }
 
 /* Mappings. */
 
-unsigned int map_nr(const struct world *w, const struct map *m)
+unsigned int map_nr(const struct model *md, const struct map *m)
 {
-	return m - w->map;
+	return m - md->map;
 }
 
 const char *map_bytes(const struct map *m, size_t at)
@@ -165,10 +165,10 @@ static void reserve(void *addr, size_t len)
 		dax_exit_fail("no address space for %zu bytes", len);
 }
 
-static char *window_addr(const struct world *w, const struct map *m,
+static char *window_addr(const struct model *md, const struct map *m,
 			 unsigned int window, size_t shift)
 {
-	return w->windows + (map_nr(w, m) * 2 + window) * WINDOW +
+	return md->windows + (map_nr(md, m) * 2 + window) * WINDOW +
 	       (m->off + shift) % SZ_2M;
 }
 
@@ -178,17 +178,17 @@ static void set_pages(struct map *m, size_t from, size_t to, unsigned int flags)
 }
 
 /* @m says what file, range, kind and colour; its window is empty. */
-void map_make(struct world *w, struct map *m, bool writable)
+void map_make(struct model *md, struct map *m, bool writable)
 {
 	int prot = writable ? PROT_READ | PROT_WRITE : PROT_READ;
 	int flags = m->kind == MAP_KIND_PRIVATE ? MAP_PRIVATE : MAP_SHARED;
 
-	if (m->kind == MAP_KIND_SYNC && w->place->can & NEED_SYNC)
+	if (m->kind == MAP_KIND_SYNC && md->target->can & NEED_SYNC)
 		flags = MAP_SHARED_VALIDATE | MAP_SYNC;
-	m->addr = window_addr(w, m, m->window, m->shift);
+	m->addr = window_addr(md, m, m->window, m->shift);
 	if (mmap(m->addr, m->len, prot, flags | MAP_FIXED, m->file->fd,
 		 m->off) == MAP_FAILED)
-		refused(w, "mmap: %s", strerror(errno));
+		refused(md, "mmap: %s", strerror(errno));
 	m->used = true;
 	m->whole = true;
 	set_pages(m, 0, m->len,
@@ -196,16 +196,16 @@ void map_make(struct world *w, struct map *m, bool writable)
 }
 
 /* To the other window: another colour, more or less of the file. */
-bool map_move(struct world *w, struct map *m, size_t len, size_t shift)
+bool map_move(struct model *md, struct map *m, size_t len, size_t shift)
 {
 	unsigned int flags = m->page[0] & (PAGE_MAPPED | PAGE_WRITE);
-	char *to = window_addr(w, m, !m->window, shift);
+	char *to = window_addr(md, m, !m->window, shift);
 
 	if (!m->whole)		/* mremap() takes one VMA */
 		return false;
 	if (mremap(m->addr, m->len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to) !=
 	    to)
-		refused(w, "mremap: %s", strerror(errno));
+		refused(md, "mremap: %s", strerror(errno));
 	reserve(m->addr, m->len);
 	if (len > m->len)
 		set_pages(m, m->len, len, flags);
@@ -216,18 +216,18 @@ bool map_move(struct world *w, struct map *m, size_t len, size_t shift)
 	return true;
 }
 
-void map_cut(struct world *w, struct map *m, size_t at, size_t len)
+void map_cut(struct model *md, struct map *m, size_t at, size_t len)
 {
 	if (munmap(m->addr + at, len))
-		refused(w, "munmap: %s", strerror(errno));
+		refused(md, "munmap: %s", strerror(errno));
 	reserve(m->addr + at, len);
 	set_pages(m, at, at + len, 0);
 	m->whole = false;
 }
 
-void map_gone(struct world *w, struct map *m)
+void map_gone(struct model *md, struct map *m)
 {
-	map_cut(w, m, 0, m->len);
+	map_cut(md, m, 0, m->len);
 	m->used = false;
 }
 
@@ -251,62 +251,64 @@ static size_t first_difference(const char *a, const char *b, size_t len)
 	return i;
 }
 
-static void map_differs(struct world *w, struct map *m, size_t at,
+static void map_differs(struct model *md, struct map *m, size_t at,
 			const char *got, size_t len)
 {
 	const char *want = map_bytes(m, at);
 	size_t i = first_difference(got, want, len);
 
-	diverged(w, "file %u, size %#zx: byte %#zx of map %u (%s, %#zx, %s%s) is %#x, not %#x",
-		 file_nr(w, m->file), m->file->size, m->off + at + i,
-		 map_nr(w, m), map_name(m), m->shift,
+	diverged(md,
+		 "file %u, size %#zx: byte %#zx of map %u (%s, %#zx, %s%s) is %#x, not %#x",
+		 file_nr(md, m->file), m->file->size, m->off + at + i,
+		 map_nr(md, m), map_name(m), m->shift,
 		 m->page[at / SZ_4K] & PAGE_COPIED ? "a copy, " : "",
-		 w->place->is_dax ? dax_mapped(m->addr + at) : "page cache",
+		 md->target->is_dax ? dax_mapped(m->addr + at) : "page cache",
 		 got[i] & 255, want[i] & 255);
 }
 
 /* A page that failed may be known as such to whoever touches it. */
-static bool is_memory_failure(const struct world *w, int sig,
+static bool is_memory_failure(const struct model *md, int sig,
 			      const siginfo_t *info)
 {
-	return w->place->hwpoison && sig == SIGBUS &&
+	return md->target->hwpoison && sig == SIGBUS &&
 	       (info->si_code == BUS_MCEERR_AR ||
 		info->si_code == BUS_MCEERR_AO);
 }
 
 /* Within one page. */
-static void page_compare(struct world *w, struct map *m, size_t at, size_t len)
+static void page_compare(struct model *md, struct map *m, size_t at, size_t len)
 {
 	int want = map_signal(m, at, false), sig;
 	siginfo_t info = {};
 	char buf[SZ_4K];
 
-	sig = guard_copy(buf, m->addr + at, len, &info);
-	if (is_memory_failure(w, sig, &info)) {
-		w->report->poisoned++;
+	sig = sigbus_guard_copy(buf, m->addr + at, len, &info);
+	if (is_memory_failure(md, sig, &info)) {
+		md->report->poisoned++;
 		return;
 	}
 	if (sig != want)
-		diverged(w, "file %u, size %#zx: load at %#zx of map %u (%s): signal %d, not %d",
-			 file_nr(w, m->file), m->file->size, m->off + at,
-			 map_nr(w, m), map_name(m), sig, want);
+		diverged(md,
+			 "file %u, size %#zx: load at %#zx of map %u (%s): signal %d, not %d",
+			 file_nr(md, m->file), m->file->size, m->off + at,
+			 map_nr(md, m), map_name(m), sig, want);
 	if (!sig && memcmp(buf, map_bytes(m, at), len))
-		map_differs(w, m, at, buf, len);
+		map_differs(md, m, at, buf, len);
 }
 
-void map_compare(struct world *w, struct map *m, size_t at, size_t len)
+void map_compare(struct model *md, struct map *m, size_t at, size_t len)
 {
 	while (len) {
 		size_t n = min_size(len, SZ_4K - at % SZ_4K);
 
-		page_compare(w, m, at, n);
+		page_compare(md, m, at, n);
 		at += n;
 		len -= n;
 	}
 }
 
 /* Reads across the size, too: the file ends where the model says. */
-void file_compare(struct world *w, struct file *f, size_t off, size_t len)
+void file_compare(struct model *md, struct file *f, size_t off, size_t len)
 {
 	static char buf[SZ_2M / 8];
 
@@ -316,15 +318,17 @@ void file_compare(struct world *w, struct file *f, size_t off, size_t len)
 		ssize_t got = pread(f->fd, buf, n, off);
 
 		if (got < 0)
-			refused(w, "pread at %#zx: %s", off, strerror(errno));
+			refused(md, "pread at %#zx: %s", off, strerror(errno));
 		if ((size_t)got != want)
-			diverged(w, "file %u, size %#zx: pread of %zu bytes at %#zx gives %zd",
-				 file_nr(w, f), f->size, n, off, got);
+			diverged(md,
+				 "file %u, size %#zx: pread of %zu bytes at %#zx gives %zd",
+				 file_nr(md, f), f->size, n, off, got);
 		if (memcmp(buf, f->data + off, want)) {
 			size_t i = first_difference(buf, f->data + off, want);
 
-			diverged(w, "file %u, size %#zx: byte %#zx read is %#x, not %#x",
-				 file_nr(w, f), f->size, off + i, buf[i] & 255,
+			diverged(md,
+				 "file %u, size %#zx: byte %#zx read is %#x, not %#x",
+				 file_nr(md, f), f->size, off + i, buf[i] & 255,
 				 f->data[off + i] & 255);
 		}
 		off += n;
@@ -332,27 +336,27 @@ void file_compare(struct world *w, struct file *f, size_t off, size_t len)
 	}
 }
 
-void world_compare(struct world *w)
+void model_compare(struct model *md)
 {
 	struct stat st;
 
 	for (unsigned int i = 0; i < STRESS_FILES; i++) {
-		struct file *f = &w->file[i];
+		struct file *f = &md->file[i];
 
 		if (fstat(f->fd, &st) || (size_t)st.st_size != f->size)
-			diverged(w, "file %u has %#llx bytes, not %#zx", i,
+			diverged(md, "file %u has %#llx bytes, not %#zx", i,
 				 (long long)st.st_size, f->size);
-		file_compare(w, f, 0, STRESS_LEN);
+		file_compare(md, f, 0, STRESS_LEN);
 	}
 	for (unsigned int i = 0; i < STRESS_MAPS; i++) {
-		struct map *m = &w->map[i];
+		struct map *m = &md->map[i];
 
 		if (m->used)
-			map_compare(w, m, 0, m->len);
+			map_compare(md, m, 0, m->len);
 	}
 }
 
-/* The world. */
+/* The whole model. */
 
 static char *private_memory(size_t len)
 {
@@ -375,62 +379,63 @@ static char *reserve_windows(void)
 	return (char *)(((uintptr_t)p + SZ_2M - 1) & -SZ_2M);
 }
 
-void world_open(struct world *w)
+void model_open(struct model *md)
 {
 	for (unsigned int i = 0; i < STRESS_FILES; i++) {
 		char name[16];
 
 		snprintf(name, sizeof(name), "file-%u", i);
-		w->file[i].fd = place_open(w->place, name, 0);
-		w->file[i].direct = -1;
-		if (w->place->can & NEED_DIRECT)
-			w->file[i].direct = place_open(w->place, name, O_DIRECT);
+		md->file[i].fd = target_open(md->target, name, 0);
+		md->file[i].direct = -1;
+		if (md->target->can & NEED_DIRECT)
+			md->file[i].direct = target_open(md->target, name,
+							 O_DIRECT);
 	}
 }
 
-void world_close(struct world *w)
+void model_close(struct model *md)
 {
 	for (unsigned int i = 0; i < STRESS_FILES; i++) {
-		close(w->file[i].fd);
-		if (w->file[i].direct >= 0)
-			close(w->file[i].direct);
+		close(md->file[i].fd);
+		if (md->file[i].direct >= 0)
+			close(md->file[i].direct);
 	}
 }
 
-static void open_outside(struct world *w)
+static void open_outside(struct model *md)
 {
-	if (!w->place->outside)
+	if (!md->target->outside)
 		return;
-	w->outside_data = aligned_alloc(SZ_4K, STRESS_OUTSIDE);
-	w->outside = open(w->place->outside, O_RDWR | O_DIRECT);
-	if (w->outside < 0 || !w->outside_data)
-		dax_exit_fail("%s: %s", w->place->outside, strerror(errno));
-	memset(w->outside_data, 0, STRESS_OUTSIDE);
-	if (pwrite(w->outside, w->outside_data, STRESS_OUTSIDE, 0) !=
+	md->outside_data = aligned_alloc(SZ_4K, STRESS_OUTSIDE);
+	md->outside = open(md->target->outside, O_RDWR | O_DIRECT);
+	if (md->outside < 0 || !md->outside_data)
+		dax_exit_fail("%s: %s", md->target->outside, strerror(errno));
+	memset(md->outside_data, 0, STRESS_OUTSIDE);
+	if (pwrite(md->outside, md->outside_data, STRESS_OUTSIDE, 0) !=
 	    STRESS_OUTSIDE)
-		dax_exit_fail("write to %s: %s", w->place->outside,
+		dax_exit_fail("write to %s: %s", md->target->outside,
 			      strerror(errno));
 }
 
 /* Empty files, no mappings. */
-struct world *world_new(const struct place *place, struct report *report)
+struct model *model_new(const struct target *target, struct report *report)
 {
-	struct world *w = calloc(1, sizeof(*w));
+	struct model *md = calloc(1, sizeof(*md));
 
-	if (!w)
+	if (!md)
 		dax_exit_fail("no memory");
-	the_world = w;
-	w->place = place;
-	w->report = report;
-	w->windows = reserve_windows();
+	the_model = md;
+	md->target = target;
+	md->report = report;
+	md->windows = reserve_windows();
 	for (unsigned int i = 0; i < STRESS_FILES; i++)
-		w->file[i].data = private_memory(STRESS_LEN);
+		md->file[i].data = private_memory(STRESS_LEN);
 	for (unsigned int i = 0; i < STRESS_MAPS; i++)
-		w->map[i].copy = private_memory(STRESS_LEN);
-	world_open(w);
+		md->map[i].copy = private_memory(STRESS_LEN);
+	model_open(md);
 	for (unsigned int i = 0; i < STRESS_FILES; i++)
-		dax_truncate(w->file[i].fd, 0);
-	open_outside(w);
-	guard_arm(stray_signal);
-	return w;
+		dax_truncate(md->file[i].fd, 0);
+	open_outside(md);
+	sigbus_guard_arm(stray_signal);
+	return md;
 }

@@ -20,15 +20,15 @@
 
 /* What words stand for. */
 
-static struct file *some_file(struct world *w, uint32_t word)
+static struct file *some_file(struct model *md, uint32_t word)
 {
-	return &w->file[word % STRESS_FILES];
+	return &md->file[word % STRESS_FILES];
 }
 
-static struct map *some_map(struct world *w, uint32_t word)
+static struct map *some_map(struct model *md, uint32_t word)
 {
 	for (unsigned int i = 0; i < STRESS_MAPS; i++) {
-		struct map *m = &w->map[(word + i) % STRESS_MAPS];
+		struct map *m = &md->map[(word + i) % STRESS_MAPS];
 
 		if (m->used)
 			return m;
@@ -125,10 +125,10 @@ static void fill_pattern(void)
 }
 
 /* One in so many, and the same ones in a replay. */
-static bool is_broken(struct world *w, const struct op *op,
+static bool is_broken(struct model *md, const struct op *op,
 		      enum stress_break broken, unsigned int one_in)
 {
-	return w->place->broken == broken &&
+	return md->target->broken == broken &&
 	       stress_random(op->arg[0], op->arg[1]) % one_in == 0;
 }
 
@@ -139,28 +139,28 @@ static bool overlap(const struct file *f, size_t off, const struct file *g,
 }
 
 /* A look at the edges of a range, by read() or through any mapping. */
-static void look_at(struct world *w, struct file *f, size_t off, size_t len,
+static void look_at(struct model *md, struct file *f, size_t off, size_t len,
 		    uint32_t word)
 {
-	struct map *m = &w->map[word % (STRESS_MAPS + 2) % STRESS_MAPS];
+	struct map *m = &md->map[word % (STRESS_MAPS + 2) % STRESS_MAPS];
 	bool mapped = word % (STRESS_MAPS + 2) < STRESS_MAPS && m->used &&
 		      m->file == f;
 	size_t begin = off > 32 ? off - 32 : 0;
 	size_t end = min_size(off + len + 32, STRESS_LEN);
 
 	if (!mapped) {
-		file_compare(w, f, begin, min_size(end - begin, 128));
+		file_compare(md, f, begin, min_size(end - begin, 128));
 		if (end - begin > 128)
-			file_compare(w, f, end - 128, 128);
+			file_compare(md, f, end - 128, 128);
 		return;
 	}
 	if (begin < m->off || begin >= m->off + m->len)
 		begin = m->off;
 	if (end > m->off + m->len || end <= begin)
 		end = m->off + m->len;
-	map_compare(w, m, begin - m->off, min_size(end - begin, 128));
+	map_compare(md, m, begin - m->off, min_size(end - begin, 128));
 	if (end - begin > 128)
-		map_compare(w, m, end - 128 - m->off, 128);
+		map_compare(md, m, end - 128 - m->off, 128);
 }
 
 /* Loads and stores. */
@@ -179,185 +179,188 @@ static size_t some_place(const struct map *m, uint32_t where, uint32_t how,
 }
 
 /* Within one page. Stored, and if not, the right signal came. */
-static void store_in_page(struct world *w, struct map *m, size_t at,
+static void store_in_page(struct model *md, struct map *m, size_t at,
 			  const char *data, size_t len, bool lost)
 {
 	int want = map_signal(m, at, true), sig;
 	siginfo_t info = {};
 
-	sig = lost && !want ? 0 : guard_copy(m->addr + at, data, len, &info);
-	if (w->place->hwpoison && sig == SIGBUS &&
+	sig = lost && !want ? 0 : sigbus_guard_copy(m->addr + at, data, len,
+						    &info);
+	if (md->target->hwpoison && sig == SIGBUS &&
 	    info.si_code == BUS_MCEERR_AR) {
-		w->report->poisoned++;
+		md->report->poisoned++;
 		return;
 	}
 	if (sig != want)
-		diverged(w, "file %u, size %#zx: store at %#zx of map %u: signal %d, not %d",
-			 file_nr(w, m->file), m->file->size, m->off + at,
-			 map_nr(w, m), sig, want);
+		diverged(md,
+			 "file %u, size %#zx: store at %#zx of map %u: signal %d, not %d",
+			 file_nr(md, m->file), m->file->size, m->off + at,
+			 map_nr(md, m), sig, want);
 	if (!sig)
 		map_written(m, at, data, len);
 }
 
-static void store(struct world *w, struct map *m, size_t at, const char *data,
+static void store(struct model *md, struct map *m, size_t at, const char *data,
 		  size_t len, bool lost)
 {
 	while (len) {
 		size_t n = min_size(len, SZ_4K - at % SZ_4K);
 
-		store_in_page(w, m, at, data, n, lost);
+		store_in_page(md, m, at, data, n, lost);
 		at += n;
 		data += n;
 		len -= n;
 	}
 }
 
-static bool op_store(struct world *w, const struct op *op)
+static bool op_store(struct model *md, const struct op *op)
 {
-	struct map *m = some_map(w, op->arg[0]);
+	struct map *m = some_map(md, op->arg[0]);
 	size_t at, len = some_place(m, op->arg[1], op->arg[2], &at);
 
 	if (!len)
 		return false;
-	tell(w, "%zu bytes at %#zx of map %u", len, at, map_nr(w, m));
-	store(w, m, at, some_bytes(op->arg[3]), len,
-	      is_broken(w, op, BREAK_STORE, 16));
-	map_compare(w, m, at, min_size(len, 64));
+	describe(md, "%zu bytes at %#zx of map %u", len, at, map_nr(md, m));
+	store(md, m, at, some_bytes(op->arg[3]), len,
+	      is_broken(md, op, BREAK_STORE, 16));
+	map_compare(md, m, at, min_size(len, 64));
 	if (op->arg[3] >> 30 == 0)
-		look_at(w, m->file, m->off + at, len, op->arg[3]);
+		look_at(md, m->file, m->off + at, len, op->arg[3]);
 	return true;
 }
 
-static bool op_load(struct world *w, const struct op *op)
+static bool op_load(struct model *md, const struct op *op)
 {
-	struct map *m = some_map(w, op->arg[0]);
+	struct map *m = some_map(md, op->arg[0]);
 	size_t at, len = some_place(m, op->arg[1], op->arg[2], &at);
 
 	if (!len)
 		return false;
-	tell(w, "%zu bytes at %#zx of map %u", len, at, map_nr(w, m));
-	map_compare(w, m, at, len);
+	describe(md, "%zu bytes at %#zx of map %u", len, at, map_nr(md, m));
+	map_compare(md, m, at, len);
 	return true;
 }
 
 /* Anywhere, behind the end of the file, too: for the signal. */
-static bool op_touch(struct world *w, const struct op *op)
+static bool op_touch(struct model *md, const struct op *op)
 {
-	struct map *m = some_map(w, op->arg[0]);
+	struct map *m = some_map(md, op->arg[0]);
 	size_t at;
 
 	if (!m)
 		return false;
 	at = some_offset(m->len, op->arg[1]);
-	tell(w, "%s at %#zx of map %u", op->arg[2] % 2 ? "store" : "load", at,
-	     map_nr(w, m));
+	describe(md, "%s at %#zx of map %u", op->arg[2] % 2 ? "store" : "load",
+		 at, map_nr(md, m));
 	if (op->arg[2] % 2 &&
 	    (m->off + at < m->file->size || map_signal(m, at, true))) {
 		char byte = *map_bytes(m, at);
 
-		store_in_page(w, m, at, &byte, 1, false);
+		store_in_page(md, m, at, &byte, 1, false);
 	} else {
-		map_compare(w, m, at, 1);
+		map_compare(md, m, at, 1);
 	}
 	return true;
 }
 
 /* Files. */
 
-static void write_file(struct world *w, struct file *f, size_t off,
+static void write_file(struct model *md, struct file *f, size_t off,
 		       const char *data, size_t len)
 {
 	if (pwrite(f->fd, data, len, off) != (ssize_t)len)
-		refused(w, "pwrite of %zu bytes at %#zx: %s", len, off,
+		refused(md, "pwrite of %zu bytes at %#zx: %s", len, off,
 			strerror(errno));
 	file_written(f, off, data, len);
 }
 
-static bool op_write(struct world *w, const struct op *op)
+static bool op_write(struct model *md, const struct op *op)
 {
-	struct file *f = some_file(w, op->arg[0]);
+	struct file *f = some_file(md, op->arg[0]);
 	size_t off = some_offset(op->arg[0] & 0x700 ? f->size + 1 : STRESS_LEN,
 				 op->arg[1]);
 	size_t len;
 
 	off = min_size(off, STRESS_LEN - 1);
 	len = some_length(STRESS_LEN - off, op->arg[2]);
-	tell(w, "%zu bytes at %#zx of file %u", len, off, file_nr(w, f));
-	write_file(w, f, off, some_bytes(op->arg[3]), len);
-	if (is_broken(w, op, BREAK_WRITE, 16))
+	describe(md, "%zu bytes at %#zx of file %u", len, off, file_nr(md, f));
+	write_file(md, f, off, some_bytes(op->arg[3]), len);
+	if (is_broken(md, op, BREAK_WRITE, 16))
 		dax_fill(f->fd, off, 1, 0);
-	look_at(w, f, off, len, op->arg[3]);
+	look_at(md, f, off, len, op->arg[3]);
 	return true;
 }
 
-static bool op_fill(struct world *w, const struct op *op)
+static bool op_fill(struct model *md, const struct op *op)
 {
-	struct file *f = some_file(w, op->arg[0]);
+	struct file *f = some_file(md, op->arg[0]);
 	size_t off = op->arg[1] % (STRESS_LEN / SZ_2M) * SZ_2M;
 
-	tell(w, "2 MiB at %#zx of file %u", off, file_nr(w, f));
-	write_file(w, f, off, some_bytes(op->arg[3]), SZ_2M);
+	describe(md, "2 MiB at %#zx of file %u", off, file_nr(md, f));
+	write_file(md, f, off, some_bytes(op->arg[3]), SZ_2M);
 	return true;
 }
 
-static bool op_read(struct world *w, const struct op *op)
+static bool op_read(struct model *md, const struct op *op)
 {
-	struct file *f = some_file(w, op->arg[0]);
+	struct file *f = some_file(md, op->arg[0]);
 	size_t off = some_offset(STRESS_LEN, op->arg[1]);
 	size_t len = some_length(STRESS_LEN - off, op->arg[2]);
 
-	tell(w, "%zu bytes at %#zx of file %u", len, off, file_nr(w, f));
-	file_compare(w, f, off, len);
+	describe(md, "%zu bytes at %#zx of file %u", len, off, file_nr(md, f));
+	file_compare(md, f, off, len);
 	return true;
 }
 
-static bool op_truncate(struct world *w, const struct op *op)
+static bool op_truncate(struct model *md, const struct op *op)
 {
-	struct file *f = some_file(w, op->arg[0]);
+	struct file *f = some_file(md, op->arg[0]);
 	size_t size = some_offset(STRESS_LEN + 1, op->arg[1]);
 
 	if (op->arg[2] % 4 == 0)
 		size = page_down(size);
 	if (op->arg[2] % 16 < 6)
 		size = STRESS_LEN;
-	tell(w, "file %u from %#zx to %#zx", file_nr(w, f), f->size, size);
+	describe(md, "file %u from %#zx to %#zx", file_nr(md, f), f->size,
+		 size);
 	if (ftruncate(f->fd, size))
-		refused(w, "ftruncate to %#zx: %s", size, strerror(errno));
+		refused(md, "ftruncate to %#zx: %s", size, strerror(errno));
 	if (size < f->size)
-		file_shrinks(w, f, size);
+		file_shrinks(md, f, size);
 	file_grows(f, size);
-	look_at(w, f, size, 1, op->arg[3]);
+	look_at(md, f, size, 1, op->arg[3]);
 	return true;
 }
 
-static void falloc(struct world *w, struct file *f, int mode, size_t off,
+static void falloc(struct model *md, struct file *f, int mode, size_t off,
 		   size_t len)
 {
-	tell(w, "%#zx+%#zx of file %u, size %#zx, mode %#x", off, len,
-	     file_nr(w, f), f->size, mode);
+	describe(md, "%#zx+%#zx of file %u, size %#zx, mode %#x", off, len,
+		 file_nr(md, f), f->size, mode);
 	if (fallocate(f->fd, mode, off, len))
-		refused(w, "fallocate mode %#x at %#zx+%#zx: %s", mode, off,
+		refused(md, "fallocate mode %#x at %#zx+%#zx: %s", mode, off,
 			len, strerror(errno));
 }
 
-static bool op_punch(struct world *w, const struct op *op)
+static bool op_punch(struct model *md, const struct op *op)
 {
-	struct file *f = some_file(w, op->arg[0]);
+	struct file *f = some_file(md, op->arg[0]);
 	size_t off, len;
 
 	if (!f->size)
 		return false;
 	len = some_range(f->size, op->arg[1], op->arg[2], &off);
-	if (!is_broken(w, op, BREAK_PUNCH, 1))
-		falloc(w, f, FALLOC_FL_PUNCH_HOLE | KEEP, off, len);
+	if (!is_broken(md, op, BREAK_PUNCH, 1))
+		falloc(md, f, FALLOC_FL_PUNCH_HOLE | KEEP, off, len);
 	memset(f->data + off, 0, len);
-	look_at(w, f, off, len, op->arg[3]);
+	look_at(md, f, off, len, op->arg[3]);
 	return true;
 }
 
-static bool op_zero(struct world *w, const struct op *op)
+static bool op_zero(struct model *md, const struct op *op)
 {
-	struct file *f = some_file(w, op->arg[0]);
+	struct file *f = some_file(md, op->arg[0]);
 	bool grow = op->arg[3] >> 29 == 0;
 	size_t off, len;
 
@@ -365,113 +368,113 @@ static bool op_zero(struct world *w, const struct op *op)
 		return false;
 	len = some_range(grow ? STRESS_LEN : f->size, op->arg[1], op->arg[2],
 			 &off);
-	falloc(w, f, FALLOC_FL_ZERO_RANGE | (grow ? 0 : KEEP), off, len);
+	falloc(md, f, FALLOC_FL_ZERO_RANGE | (grow ? 0 : KEEP), off, len);
 	memset(f->data + off, 0, len);
 	file_grows(f, grow ? off + len : 0);
-	look_at(w, f, off, len, op->arg[3]);
+	look_at(md, f, off, len, op->arg[3]);
 	return true;
 }
 
-static bool op_alloc(struct world *w, const struct op *op)
+static bool op_alloc(struct model *md, const struct op *op)
 {
-	struct file *f = some_file(w, op->arg[0]);
+	struct file *f = some_file(md, op->arg[0]);
 	bool grow = op->arg[3] >> 30 == 0;
 	size_t off, len = some_range(STRESS_LEN, op->arg[1], op->arg[2], &off);
 
-	falloc(w, f, grow ? 0 : KEEP, off, len);
+	falloc(md, f, grow ? 0 : KEEP, off, len);
 	file_grows(f, grow ? off + len : 0);
-	look_at(w, f, off, len, op->arg[3]);
+	look_at(md, f, off, len, op->arg[3]);
 	return true;
 }
 
-static bool op_collapse_range(struct world *w, const struct op *op)
+static bool op_collapse_range(struct model *md, const struct op *op)
 {
-	struct file *f = some_file(w, op->arg[0]);
+	struct file *f = some_file(md, op->arg[0]);
 	size_t off, len = some_pages(f->size, op->arg[1], op->arg[2], &off);
 	size_t size = f->size - len;
 
 	if (!len || off + len >= f->size)
 		return false;
-	falloc(w, f, FALLOC_FL_COLLAPSE_RANGE, off, len);
+	falloc(md, f, FALLOC_FL_COLLAPSE_RANGE, off, len);
 	memmove(f->data + off, f->data + off + len, size - off);
-	file_shrinks(w, f, size);
-	maps_forget(w, f, off);
-	look_at(w, f, off, len, op->arg[3]);
+	file_shrinks(md, f, size);
+	maps_forget(md, f, off);
+	look_at(md, f, off, len, op->arg[3]);
 	return true;
 }
 
-static bool op_insert_range(struct world *w, const struct op *op)
+static bool op_insert_range(struct model *md, const struct op *op)
 {
-	struct file *f = some_file(w, op->arg[0]);
+	struct file *f = some_file(md, op->arg[0]);
 	size_t off, len = some_pages(f->size, op->arg[1], op->arg[2], &off);
 
 	if (!len || f->size + len > STRESS_LEN)
 		return false;
-	falloc(w, f, FALLOC_FL_INSERT_RANGE, off, len);
+	falloc(md, f, FALLOC_FL_INSERT_RANGE, off, len);
 	memmove(f->data + off + len, f->data + off, f->size - off);
 	memset(f->data + off, 0, len);
 	file_grows(f, f->size + len);
-	maps_forget(w, f, off);
-	look_at(w, f, off, len, op->arg[3]);
+	maps_forget(md, f, off);
+	look_at(md, f, off, len, op->arg[3]);
 	return true;
 }
 
-static bool op_sync(struct world *w, const struct op *op)
+static bool op_sync(struct model *md, const struct op *op)
 {
-	struct file *f = some_file(w, op->arg[0]);
+	struct file *f = some_file(md, op->arg[0]);
 
-	tell(w, "file %u", file_nr(w, f));
+	describe(md, "file %u", file_nr(md, f));
 	if (op->arg[1] % 2 ? fsync(f->fd) : fdatasync(f->fd))
-		refused(w, "fsync: %s", strerror(errno));
+		refused(md, "fsync: %s", strerror(errno));
 	return true;
 }
 
 /* Files that share blocks. */
 
 /* Replaces all of another file. Without a truncation its copies stay. */
-static bool op_clone(struct world *w, const struct op *op)
+static bool op_clone(struct model *md, const struct op *op)
 {
-	struct file *from = some_file(w, op->arg[0]);
-	struct file *to = some_file(w, op->arg[0] + 1 + op->arg[1] % 2);
+	struct file *from = some_file(md, op->arg[0]);
+	struct file *to = some_file(md, op->arg[0] + 1 + op->arg[1] % 2);
 
 	if (!from->size)
 		return false;
-	tell(w, "file %u to file %u", file_nr(w, from), file_nr(w, to));
+	describe(md, "file %u to file %u", file_nr(md, from), file_nr(md, to));
 	if (op->arg[2] % 2 || to->size > from->size) {
 		if (ftruncate(to->fd, 0))
-			refused(w, "ftruncate: %s", strerror(errno));
-		file_shrinks(w, to, 0);
+			refused(md, "ftruncate: %s", strerror(errno));
+		file_shrinks(md, to, 0);
 	}
 	if (ioctl(to->fd, FICLONE, from->fd))
-		refused(w, "FICLONE: %s", strerror(errno));
+		refused(md, "FICLONE: %s", strerror(errno));
 	file_written(to, 0, from->data, from->size);
-	look_at(w, to, some_offset(to->size, op->arg[2]), 64, op->arg[3]);
+	look_at(md, to, some_offset(to->size, op->arg[2]), 64, op->arg[3]);
 	return true;
 }
 
 /* A range of pages, and where in the same or another file it may go to. */
-static size_t some_pair(struct world *w, const struct op *op,
+static size_t some_pair(struct model *md, const struct op *op,
 			struct file **from, size_t *off, struct file **to,
 			size_t *dest)
 {
 	size_t len;
 
-	*from = some_file(w, op->arg[0]);
-	*to = some_file(w, op->arg[0] / STRESS_FILES);
+	*from = some_file(md, op->arg[0]);
+	*to = some_file(md, op->arg[0] / STRESS_FILES);
 	len = some_pages((*from)->size, op->arg[1], op->arg[2], off);
 	if (!len)
 		return 0;
 	*dest = page_down(some_offset(STRESS_LEN - len + 1, op->arg[3]));
-	tell(w, "%#zx+%#zx of file %u to %#zx of file %u", *off, len,
-	     file_nr(w, *from), *dest, file_nr(w, *to));
+	describe(md, "%#zx+%#zx of file %u to %#zx of file %u", *off, len,
+		 file_nr(md, *from), *dest, file_nr(md, *to));
 	return overlap(*from, *off, *to, *dest, len) ? 0 : len;
 }
 
-static bool op_clone_range(struct world *w, const struct op *op)
+static bool op_clone_range(struct model *md, const struct op *op)
 {
 	struct file_clone_range arg;
 	struct file *from, *to;
-	size_t off, dest, len = some_pair(w, op, &from, &off, &to, &dest);
+	size_t off, dest, len = some_pair(md, op, &from, &off, &to, &dest);
 
 	if (!len)
 		return false;
@@ -480,16 +483,16 @@ static bool op_clone_range(struct world *w, const struct op *op)
 		.dest_offset = dest,
 	};
 	if (ioctl(to->fd, FICLONERANGE, &arg))
-		refused(w, "FICLONERANGE: %s", strerror(errno));
+		refused(md, "FICLONERANGE: %s", strerror(errno));
 	file_written(to, dest, from->data + off, len);
-	look_at(w, to, dest, len, op->arg[3]);
+	look_at(md, to, dest, len, op->arg[3]);
 	return true;
 }
 
-static bool op_copy(struct world *w, const struct op *op)
+static bool op_copy(struct model *md, const struct op *op)
 {
 	struct file *from, *to;
-	size_t off, dest, len = some_pair(w, op, &from, &off, &to, &dest);
+	size_t off, dest, len = some_pair(md, op, &from, &off, &to, &dest);
 	loff_t in = off, out = dest;
 	size_t left = len;
 
@@ -500,29 +503,29 @@ static bool op_copy(struct world *w, const struct op *op)
 					    0);
 
 		if (n <= 0)
-			refused(w, "copy_file_range: %zd, %s", n,
+			refused(md, "copy_file_range: %zd, %s", n,
 				strerror(errno));
 		left -= n;
 	}
 	file_written(to, dest, from->data + off, len);
-	look_at(w, to, dest, len, op->arg[3]);
+	look_at(md, to, dest, len, op->arg[3]);
 	return true;
 }
 
-static bool op_dedupe(struct world *w, const struct op *op)
+static bool op_dedupe(struct model *md, const struct op *op)
 {
 	struct {
 		struct file_dedupe_range range;
 		struct file_dedupe_range_info info;
 	} arg = {};
 	struct file *from, *to;
-	size_t off, dest, len = some_pair(w, op, &from, &off, &to, &dest);
+	size_t off, dest, len = some_pair(md, op, &from, &off, &to, &dest);
 	bool same;
 
 	if (!len || dest + len > to->size)
 		return false;
 	if (op->arg[2] >> 30)
-		write_file(w, to, dest, from->data + off, len);
+		write_file(md, to, dest, from->data + off, len);
 	same = !memcmp(from->data + off, to->data + dest, len);
 	arg.range.src_offset = off;
 	arg.range.src_length = len;
@@ -530,27 +533,28 @@ static bool op_dedupe(struct world *w, const struct op *op)
 	arg.info.dest_fd = to->fd;
 	arg.info.dest_offset = dest;
 	if (ioctl(from->fd, FIDEDUPERANGE, &arg) || arg.info.status < 0)
-		refused(w, "FIDEDUPERANGE: %s",
+		refused(md, "FIDEDUPERANGE: %s",
 			strerror(arg.info.status < 0 ? -arg.info.status : errno));
 	if (!arg.info.status != same || (same && arg.info.bytes_deduped != len))
-		diverged(w, "FIDEDUPERANGE says that %llu bytes are %s, and they are %s",
+		diverged(md,
+			 "FIDEDUPERANGE says that %llu bytes are %s, and they are %s",
 			 (unsigned long long)arg.info.bytes_deduped,
 			 arg.info.status ? "different" : "equal",
 			 same ? "equal" : "different");
-	look_at(w, to, dest, len, op->arg[3]);
+	look_at(md, to, dest, len, op->arg[3]);
 	return true;
 }
 
-static bool op_unshare(struct world *w, const struct op *op)
+static bool op_unshare(struct model *md, const struct op *op)
 {
-	struct file *f = some_file(w, op->arg[0]);
+	struct file *f = some_file(md, op->arg[0]);
 	size_t off, len;
 
 	if (!f->size)
 		return false;
 	len = some_range(f->size, op->arg[1], op->arg[2], &off);
-	falloc(w, f, FALLOC_FL_UNSHARE_RANGE, off, len);
-	look_at(w, f, off, len, op->arg[3]);
+	falloc(md, f, FALLOC_FL_UNSHARE_RANGE, off, len);
+	look_at(md, f, off, len, op->arg[3]);
 	return true;
 }
 
@@ -582,14 +586,14 @@ static enum map_kind some_kind(uint32_t word)
 	}
 }
 
-static bool op_map(struct world *w, const struct op *op)
+static bool op_map(struct model *md, const struct op *op)
 {
-	struct map *m = &w->map[op->arg[0] % STRESS_MAPS];
+	struct map *m = &md->map[op->arg[0] % STRESS_MAPS];
 	bool writable = op->arg[1] >> 8 & 7;
 
 	if (m->used)
-		map_gone(w, m);
-	m->file = some_file(w, op->arg[0] / STRESS_MAPS);
+		map_gone(md, m);
+	m->file = some_file(md, op->arg[0] / STRESS_MAPS);
 	m->kind = some_kind(op->arg[1]);
 	m->off = 0;
 	m->len = STRESS_LEN;
@@ -597,33 +601,32 @@ static bool op_map(struct world *w, const struct op *op)
 		m->len = some_pages(STRESS_LEN, op->arg[2] >> 1, op->arg[3],
 				    &m->off);
 	m->shift = some_shift(op->arg[3]);
-	tell(w, "map %u: %#zx+%#zx of file %u, %s%s, colour %#zx",
-	     map_nr(w, m), m->off, m->len, file_nr(w, m->file),
-	     m->kind == MAP_KIND_PRIVATE ? "private" :
-	     m->kind == MAP_KIND_SYNC ? "MAP_SYNC" : "shared",
-	     writable ? "" : " read-only", m->shift);
-	map_make(w, m, writable);
+	describe(md, "map %u: %#zx+%#zx of file %u, %s%s, colour %#zx",
+		 map_nr(md, m), m->off, m->len, file_nr(md, m->file),
+		 m->kind == MAP_KIND_PRIVATE ? "private" : m->kind == MAP_KIND_SYNC ? "MAP_SYNC" : "shared",
+		 writable ? "" : " read-only", m->shift);
+	map_make(md, m, writable);
 	return true;
 }
 
-static bool op_unmap(struct world *w, const struct op *op)
+static bool op_unmap(struct model *md, const struct op *op)
 {
-	struct map *m = some_map(w, op->arg[0]);
+	struct map *m = some_map(md, op->arg[0]);
 	size_t at, len;
 
 	if (!m)
 		return false;
 	len = some_pages(m->len, op->arg[1], op->arg[2], &at);
-	tell(w, "%#zx+%#zx of map %u", at, len, map_nr(w, m));
-	map_cut(w, m, at, len);
+	describe(md, "%#zx+%#zx of map %u", at, len, map_nr(md, m));
+	map_cut(md, m, at, len);
 	if (len == m->len)
 		m->used = false;
 	return true;
 }
 
-static bool op_remap(struct world *w, const struct op *op)
+static bool op_remap(struct model *md, const struct op *op)
 {
-	struct map *m = some_map(w, op->arg[0]);
+	struct map *m = some_map(md, op->arg[0]);
 	size_t len;
 
 	if (!m)
@@ -632,13 +635,13 @@ static bool op_remap(struct world *w, const struct op *op)
 	if (op->arg[1] % 4 == 0)
 		len = (1 + (op->arg[1] >> 2) % ((STRESS_LEN - m->off) / SZ_4K)) *
 		      SZ_4K;
-	tell(w, "map %u to %#zx bytes, colour %#zx", map_nr(w, m), len,
-	     some_shift(op->arg[2]));
-	return map_move(w, m, len, some_shift(op->arg[2]));
+	describe(md, "map %u to %#zx bytes, colour %#zx", map_nr(md, m), len,
+		 some_shift(op->arg[2]));
+	return map_move(md, m, len, some_shift(op->arg[2]));
 }
 
 /* Some pages of a mapping; 0 if any of them is unmapped. */
-static size_t mapped_pages(struct world *w, const struct op *op, struct map *m,
+static size_t mapped_pages(struct model *md, const struct op *op, struct map *m,
 			   size_t *at)
 {
 	size_t len;
@@ -650,24 +653,24 @@ static size_t mapped_pages(struct world *w, const struct op *op, struct map *m,
 		*at = 0;
 		len = m->len;
 	}
-	tell(w, "%#zx+%#zx of map %u", *at, len, map_nr(w, m));
+	describe(md, "%#zx+%#zx of map %u", *at, len, map_nr(md, m));
 	for (size_t i = *at; i < *at + len; i += SZ_4K)
 		if (!(m->page[i / SZ_4K] & PAGE_MAPPED))
 			return 0;
 	return len;
 }
 
-static bool op_protect(struct world *w, const struct op *op)
+static bool op_protect(struct model *md, const struct op *op)
 {
-	struct map *m = some_map(w, op->arg[0]);
-	size_t at, len = mapped_pages(w, op, m, &at);
+	struct map *m = some_map(md, op->arg[0]);
+	size_t at, len = mapped_pages(md, op, m, &at);
 	bool writable = op->arg[3] % 4;
 
 	if (!len)
 		return false;
 	if (mprotect(m->addr + at, len,
 		     writable ? PROT_READ | PROT_WRITE : PROT_READ))
-		refused(w, "mprotect: %s", strerror(errno));
+		refused(md, "mprotect: %s", strerror(errno));
 	for (size_t i = at / SZ_4K; i < (at + len) / SZ_4K; i++) {
 		m->page[i] &= ~PAGE_WRITE;
 		if (writable)
@@ -677,66 +680,66 @@ static bool op_protect(struct world *w, const struct op *op)
 	return true;
 }
 
-static bool op_zap(struct world *w, const struct op *op)
+static bool op_zap(struct model *md, const struct op *op)
 {
-	struct map *m = some_map(w, op->arg[0]);
-	size_t at, len = mapped_pages(w, op, m, &at);
+	struct map *m = some_map(md, op->arg[0]);
+	size_t at, len = mapped_pages(md, op, m, &at);
 
 	if (!len)
 		return false;
 	if (madvise(m->addr + at, len, MADV_DONTNEED))
-		refused(w, "MADV_DONTNEED: %s", strerror(errno));
+		refused(md, "MADV_DONTNEED: %s", strerror(errno));
 	for (size_t i = at / SZ_4K; i < (at + len) / SZ_4K; i++)
 		m->page[i] &= ~PAGE_COPIED;
-	map_compare(w, m, at, 16);
+	map_compare(md, m, at, 16);
 	return true;
 }
 
-static bool op_populate(struct world *w, const struct op *op)
+static bool op_populate(struct model *md, const struct op *op)
 {
-	struct map *m = some_map(w, op->arg[0]);
-	size_t at, len = mapped_pages(w, op, m, &at);
+	struct map *m = some_map(md, op->arg[0]);
+	size_t at, len = mapped_pages(md, op, m, &at);
 	bool write = op->arg[3] % 2 && m && m->kind != MAP_KIND_PRIVATE;
 
 	if (!len || !map_allows(m, at, len, write))
 		return false;
 	if (madvise(m->addr + at, len,
 		    write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ))
-		refused(w, "MADV_POPULATE: %s", strerror(errno));
+		refused(md, "MADV_POPULATE: %s", strerror(errno));
 	return true;
 }
 
-static bool op_collapse(struct world *w, const struct op *op)
+static bool op_collapse(struct model *md, const struct op *op)
 {
-	struct map *m = some_map(w, op->arg[0]);
-	size_t at, len = mapped_pages(w, op, m, &at);
+	struct map *m = some_map(md, op->arg[0]);
+	size_t at, len = mapped_pages(md, op, m, &at);
 
 	if (!len)
 		return false;
 	if (!madvise(m->addr + at, len, MADV_COLLAPSE))
 		return true;
 	if (errno != EINVAL && errno != EAGAIN && errno != EBUSY)
-		refused(w, "MADV_COLLAPSE: %s", strerror(errno));
-	w->report->refused++;
+		refused(md, "MADV_COLLAPSE: %s", strerror(errno));
+	md->report->refused++;
 	return true;
 }
 
-static bool op_msync(struct world *w, const struct op *op)
+static bool op_msync(struct model *md, const struct op *op)
 {
-	struct map *m = some_map(w, op->arg[0]);
-	size_t at, len = mapped_pages(w, op, m, &at);
+	struct map *m = some_map(md, op->arg[0]);
+	size_t at, len = mapped_pages(md, op, m, &at);
 
 	if (!len)
 		return false;
 	if (msync(m->addr + at, len, MS_SYNC))
-		refused(w, "msync: %s", strerror(errno));
+		refused(md, "msync: %s", strerror(errno));
 	return true;
 }
 
 /* A mapping as the buffer of somebody's I/O. */
 
 /* Pages within the file, whole, that may be read, or written. */
-static size_t buffer_pages(struct world *w, const struct op *op, struct map *m,
+static size_t buffer_pages(struct model *md, const struct op *op, struct map *m,
 			   bool write, size_t *at)
 {
 	size_t len, limit;
@@ -749,11 +752,11 @@ static size_t buffer_pages(struct world *w, const struct op *op, struct map *m,
 }
 
 /* read() and write() of another file, with and without O_DIRECT. */
-static bool op_read_to_map(struct world *w, const struct op *op)
+static bool op_read_to_map(struct model *md, const struct op *op)
 {
-	struct file *f = some_file(w, op->arg[0] / STRESS_MAPS);
-	struct map *m = some_map(w, op->arg[0]);
-	size_t at, off, len = buffer_pages(w, op, m, true, &at);
+	struct file *f = some_file(md, op->arg[0] / STRESS_MAPS);
+	struct map *m = some_map(md, op->arg[0]);
+	size_t at, off, len = buffer_pages(md, op, m, true, &at);
 	int fd = op->arg[2] >> 31 ? f->fd : f->direct;
 
 	if (!len || f->size < len)
@@ -761,20 +764,20 @@ static bool op_read_to_map(struct world *w, const struct op *op)
 	off = page_down(some_offset(f->size - len + 1, op->arg[3]));
 	if (overlap(f, off, m->file, m->off + at, len))
 		return false;
-	tell(w, "%#zx+%#zx of file %u to %#zx of map %u", off, len,
-	     file_nr(w, f), at, map_nr(w, m));
+	describe(md, "%#zx+%#zx of file %u to %#zx of map %u", off, len,
+		 file_nr(md, f), at, map_nr(md, m));
 	if (pread(fd, m->addr + at, len, off) != (ssize_t)len)
-		refused(w, "pread to a mapping: %s", strerror(errno));
+		refused(md, "pread to a mapping: %s", strerror(errno));
 	map_written(m, at, f->data + off, len);
-	map_compare(w, m, at, 64);
+	map_compare(md, m, at, 64);
 	return true;
 }
 
-static bool op_write_from_map(struct world *w, const struct op *op)
+static bool op_write_from_map(struct model *md, const struct op *op)
 {
-	struct file *f = some_file(w, op->arg[0] / STRESS_MAPS);
-	struct map *m = some_map(w, op->arg[0]);
-	size_t at, off, len = buffer_pages(w, op, m, false, &at);
+	struct file *f = some_file(md, op->arg[0] / STRESS_MAPS);
+	struct map *m = some_map(md, op->arg[0]);
+	size_t at, off, len = buffer_pages(md, op, m, false, &at);
 	int fd = op->arg[2] >> 31 ? f->fd : f->direct;
 
 	if (!len)
@@ -782,20 +785,20 @@ static bool op_write_from_map(struct world *w, const struct op *op)
 	off = page_down(some_offset(STRESS_LEN - len + 1, op->arg[3]));
 	if (overlap(f, off, m->file, m->off + at, len))
 		return false;
-	tell(w, "%#zx+%#zx of map %u to %#zx of file %u", at, len,
-	     map_nr(w, m), off, file_nr(w, f));
+	describe(md, "%#zx+%#zx of map %u to %#zx of file %u", at, len,
+		 map_nr(md, m), off, file_nr(md, f));
 	if (pwrite(fd, m->addr + at, len, off) != (ssize_t)len)
-		refused(w, "pwrite from a mapping: %s", strerror(errno));
+		refused(md, "pwrite from a mapping: %s", strerror(errno));
 	for (size_t i = 0; i < len; i += SZ_4K)
 		file_written(f, off + i, map_bytes(m, at + i), SZ_4K);
-	look_at(w, f, off, len, op->arg[3]);
+	look_at(md, f, off, len, op->arg[3]);
 	return true;
 }
 
 /* The pages are pinned, by the kernel's copy between processes. */
-static bool op_pinned(struct world *w, const struct op *op)
+static bool op_pinned(struct model *md, const struct op *op)
 {
-	struct map *m = some_map(w, op->arg[0]);
+	struct map *m = some_map(md, op->arg[0]);
 	bool write = op->arg[3] % 2;
 	size_t at, len = some_place(m, op->arg[1], op->arg[2], &at);
 	struct iovec here, there;
@@ -804,51 +807,53 @@ static bool op_pinned(struct world *w, const struct op *op)
 
 	if (!len || !map_allows(m, at, len, write))
 		return false;
-	tell(w, "%s %#zx+%#zx of map %u", write ? "write" : "read", at, len,
-	     map_nr(w, m));
+	describe(md, "%s %#zx+%#zx of map %u", write ? "write" : "read", at,
+		 len, map_nr(md, m));
 	here = (struct iovec){ write ? (void *)some_bytes(op->arg[3]) : buf, len };
 	there = (struct iovec){ m->addr + at, len };
 	n = write ? process_vm_writev(getpid(), &here, 1, &there, 1, 0) :
 		    process_vm_readv(getpid(), &here, 1, &there, 1, 0);
 	if (n != (ssize_t)len)
-		refused(w, "copy between processes: %zd of %zu, %s", n, len,
+		refused(md, "copy between processes: %zd of %zu, %s", n, len,
 			strerror(errno));
 	if (write)
 		map_written(m, at, here.iov_base, len);
-	map_compare(w, m, at, min_size(len, 64));
+	map_compare(md, m, at, min_size(len, 64));
 	for (size_t i = 0; !write && i < len; i++)
 		if (buf[i] != *map_bytes(m, at + i))
-			diverged(w, "file %u: byte %#zx of map %u, pinned, is %#x, not %#x",
-				 file_nr(w, m->file), m->off + at + i,
-				 map_nr(w, m), buf[i] & 255,
+			diverged(md,
+				 "file %u: byte %#zx of map %u, pinned, is %#x, not %#x",
+				 file_nr(md, m->file), m->off + at + i,
+				 map_nr(md, m), buf[i] & 255,
 				 *map_bytes(m, at + i) & 255);
 	return true;
 }
 
 /* A device reads or writes the pages. */
-static bool op_outside(struct world *w, const struct op *op)
+static bool op_outside(struct model *md, const struct op *op)
 {
-	struct map *m = some_map(w, op->arg[0]);
+	struct map *m = some_map(md, op->arg[0]);
 	bool in = op->arg[3] % 2;
-	size_t at, off, len = buffer_pages(w, op, m, in, &at);
+	size_t at, off, len = buffer_pages(md, op, m, in, &at);
 	ssize_t n;
 
 	if (!len)
 		return false;
 	len = min_size(len, STRESS_OUTSIDE);
 	off = (op->arg[3] >> 1) % ((STRESS_OUTSIDE - len) / SZ_4K + 1) * SZ_4K;
-	tell(w, "%s the device at %#zx: %#zx+%#zx of map %u",
-	     in ? "from" : "to", off, at, len, map_nr(w, m));
-	n = in ? pread(w->outside, m->addr + at, len, off) :
-		 pwrite(w->outside, m->addr + at, len, off);
+	describe(md, "%s the device at %#zx: %#zx+%#zx of map %u",
+		 in ? "from" : "to", off, at, len, map_nr(md, m));
+	n = in ? pread(md->outside, m->addr + at, len, off) :
+		 pwrite(md->outside, m->addr + at, len, off);
 	if (n != (ssize_t)len)
-		refused(w, "I/O between a mapping and a device: %zd of %zu, %s",
-			n, len, strerror(errno));
+		refused(md,
+			"I/O between a mapping and a device: %zd of %zu, %s", n,
+			len, strerror(errno));
 	if (in)
-		map_written(m, at, w->outside_data + off, len);
+		map_written(m, at, md->outside_data + off, len);
 	for (size_t i = 0; !in && i < len; i += SZ_4K)
-		memcpy(w->outside_data + off + i, map_bytes(m, at + i), SZ_4K);
-	map_compare(w, m, at, 64);
+		memcpy(md->outside_data + off + i, map_bytes(m, at + i), SZ_4K);
+	map_compare(md, m, at, 64);
 	return true;
 }
 
@@ -942,58 +947,58 @@ static ssize_t alias_pread(struct file *f, char *p, size_t len, off_t off,
 	return preadv(f->fd, iov, 2, off);
 }
 
-static void tell_alias(struct world *w, const struct map *m, size_t at,
-		       size_t len, const char *how, size_t off)
+static void describe_alias(struct model *md, const struct map *m, size_t at,
+			   size_t len, const char *how, size_t off)
 {
-	tell(w, "%#zx+%#zx of map %u %s %#zx of its file %u", at, len,
-	     map_nr(w, m), how, off, file_nr(w, m->file));
+	describe(md, "%#zx+%#zx of map %u %s %#zx of its file %u", at, len,
+		 map_nr(md, m), how, off, file_nr(md, m->file));
 }
 
-static bool op_alias_write(struct world *w, const struct op *op)
+static bool op_alias_write(struct model *md, const struct op *op)
 {
-	struct map *m = some_map(w, op->arg[0]);
+	struct map *m = some_map(md, op->arg[0]);
 	size_t at, off, len = some_alias(m, op, &at, &off);
 	static char bytes[ALIAS_ROOM];
 	ssize_t n;
 
 	if (!len || !map_allows(m, at, len, false))
 		return false;
-	tell_alias(w, m, at, len, "to", off);
+	describe_alias(md, m, at, len, "to", off);
 	map_gather(m, at, len, bytes);
 	n = alias_pwrite(m->file, m->addr + at, len, off, op->arg[0] >> 16);
 	if (n != (ssize_t)len)
-		refused(w, "pwrite from a mapping of the file: %zd of %zu, %s",
+		refused(md, "pwrite from a mapping of the file: %zd of %zu, %s",
 			n, len, strerror(errno));
 	file_written(m->file, off, bytes, len);
-	look_at(w, m->file, off, len, op->arg[3] >> 3);
+	look_at(md, m->file, off, len, op->arg[3] >> 3);
 	return true;
 }
 
-static bool op_alias_read(struct world *w, const struct op *op)
+static bool op_alias_read(struct model *md, const struct op *op)
 {
-	struct map *m = some_map(w, op->arg[0]);
+	struct map *m = some_map(md, op->arg[0]);
 	size_t at, off, len = some_alias(m, op, &at, &off);
 	static char bytes[ALIAS_ROOM];
 	ssize_t n;
 
 	if (!len || off + len > m->file->size || !map_allows(m, at, len, true))
 		return false;
-	tell_alias(w, m, at, len, "from", off);
+	describe_alias(md, m, at, len, "from", off);
 	memcpy(bytes, m->file->data + off, len);
 	n = alias_pread(m->file, m->addr + at, len, off, op->arg[0] >> 16);
 	if (n != (ssize_t)len)
-		refused(w, "pread to a mapping of the file: %zd of %zu, %s",
-			n, len, strerror(errno));
+		refused(md, "pread to a mapping of the file: %zd of %zu, %s", n,
+			len, strerror(errno));
 	map_written(m, at, bytes, len);
-	map_compare(w, m, at, min_size(len, 64));
-	look_at(w, m->file, m->off + at, len, op->arg[3] >> 3);
+	map_compare(md, m, at, min_size(len, 64));
+	look_at(md, m->file, m->off + at, len, op->arg[3] >> 3);
 	return true;
 }
 
 /* Pages of the mapping, in a pipe, are written to its file. */
-static bool op_alias_splice(struct world *w, const struct op *op)
+static bool op_alias_splice(struct model *md, const struct op *op)
 {
-	struct map *m = some_map(w, op->arg[0]);
+	struct map *m = some_map(md, op->arg[0]);
 	size_t at, off, len = some_alias(m, op, &at, &off);
 	static char bytes[ALIAS_ROOM];
 	loff_t to = off;
@@ -1002,52 +1007,52 @@ static bool op_alias_splice(struct world *w, const struct op *op)
 	if (!len || !map_allows(m, at, len, false))
 		return false;
 	len = min_size(len, 15 * SZ_4K);	/* what a pipe has room for */
-	tell_alias(w, m, at, len, "by a pipe to", off);
+	describe_alias(md, m, at, len, "by a pipe to", off);
 	map_gather(m, at, len, bytes);
 	if (pipe(ends))
 		dax_exit_fail("pipe: %s", strerror(errno));
 	if (vmsplice(ends[1], &(struct iovec){ m->addr + at, len }, 1, 0) !=
 	    (ssize_t)len)
-		refused(w, "vmsplice: %s", strerror(errno));
+		refused(md, "vmsplice: %s", strerror(errno));
 	for (size_t left = len; left; ) {
 		ssize_t n = splice(ends[0], NULL, m->file->fd, &to, left, 0);
 
 		if (n <= 0)
-			refused(w, "splice to the file: %zd, %s", n,
+			refused(md, "splice to the file: %zd, %s", n,
 				strerror(errno));
 		left -= n;
 	}
 	close(ends[0]);
 	close(ends[1]);
 	file_written(m->file, off, bytes, len);
-	look_at(w, m->file, off, len, op->arg[3] >> 3);
+	look_at(md, m->file, off, len, op->arg[3] >> 3);
 	return true;
 }
 
 /* One range of a file to another one of it, while it is mapped. */
-static bool op_alias_copy(struct world *w, const struct op *op)
+static bool op_alias_copy(struct model *md, const struct op *op)
 {
-	struct map *m = some_map(w, op->arg[0]);
+	struct map *m = some_map(md, op->arg[0]);
 	size_t at, off, len = some_alias(m, op, &at, &off);
 	loff_t from = m ? m->off + at : 0, to = off;
 	static char bytes[ALIAS_ROOM];
 
 	if (!len || from == to)
 		return false;
-	tell_alias(w, m, at, len, "by copy_file_range to", off);
+	describe_alias(md, m, at, len, "by copy_file_range to", off);
 	memcpy(bytes, m->file->data + from, len);
 	for (size_t left = len; left; ) {
 		ssize_t n = copy_file_range(m->file->fd, &from, m->file->fd,
 					    &to, left, 0);
 
 		if (n <= 0)
-			refused(w, "copy_file_range: %zd, %s", n,
+			refused(md, "copy_file_range: %zd, %s", n,
 				strerror(errno));
 		left -= n;
 	}
 	file_written(m->file, off, bytes, len);
-	map_compare(w, m, at, min_size(len, 64));
-	look_at(w, m->file, off, len, op->arg[3] >> 3);
+	map_compare(md, m, at, min_size(len, 64));
+	look_at(md, m->file, off, len, op->arg[3] >> 3);
 	return true;
 }
 
@@ -1057,77 +1062,77 @@ static bool op_alias_copy(struct world *w, const struct op *op)
  * A child loads and stores. What it stores to a shared mapping is in the file;
  * a private one of its own it has changed without us.
  */
-static bool op_fork(struct world *w, const struct op *op)
+static bool op_fork(struct model *md, const struct op *op)
 {
-	struct map *m = some_map(w, op->arg[0]), *other;
+	struct map *m = some_map(md, op->arg[0]), *other;
 	size_t at, at2, len = some_place(m, op->arg[1], op->arg[2], &at), len2;
 	int status;
 	pid_t pid;
 
 	if (!len)
 		return false;
-	other = some_map(w, op->arg[3]);
+	other = some_map(md, op->arg[3]);
 	len2 = some_place(other, op->arg[2], op->arg[1], &at2);
-	tell(w, "stores %zu bytes at %#zx of map %u, looks at map %u", len, at,
-	     map_nr(w, m), map_nr(w, other));
+	describe(md, "stores %zu bytes at %#zx of map %u, looks at map %u", len,
+		 at, map_nr(md, m), map_nr(md, other));
 	pid = dax_fork_process();
 	if (!pid) {
-		store(w, m, at, some_bytes(op->arg[3]), len, false);
-		map_compare(w, m, at, len);
-		map_compare(w, other, at2, len2);
+		store(md, m, at, some_bytes(op->arg[3]), len, false);
+		map_compare(md, m, at, len);
+		map_compare(md, other, at2, len2);
 		_exit(0);
 	}
 	if (waitpid(pid, &status, 0) != pid || WIFSIGNALED(status))
-		world_ends(w, ROUND_CRASHED, "a child ends with status %#x",
+		round_ends(md, ROUND_CRASHED, "a child ends with status %#x",
 			   status);
 	if (status)
 		_exit(WEXITSTATUS(status));
 	for (size_t i = 0; m->kind != MAP_KIND_PRIVATE && i < len; i++)
 		if (!map_signal(m, at + i, true))
 			map_written(m, at + i, some_bytes(op->arg[3]) + i, 1);
-	map_compare(w, m, at, len);
+	map_compare(md, m, at, len);
 	return true;
 }
 
 /* The inode leaves memory, and with it all of its entries. */
-static bool op_evict(struct world *w, const struct op *op)
+static bool op_evict(struct model *md, const struct op *op)
 {
-	struct file *f = some_file(w, op->arg[0]);
+	struct file *f = some_file(md, op->arg[0]);
 
-	tell(w, "file %u", file_nr(w, f));
+	describe(md, "file %u", file_nr(md, f));
 	for (unsigned int i = 0; i < STRESS_MAPS; i++)
-		if (w->map[i].used && w->map[i].file == f)
-			map_gone(w, &w->map[i]);
-	world_close(w);
-	place_drop_caches(2);
-	world_open(w);
-	file_compare(w, f, 0, 256);
+		if (md->map[i].used && md->map[i].file == f)
+			map_gone(md, &md->map[i]);
+	model_close(md);
+	target_drop_caches(2);
+	model_open(md);
+	file_compare(md, f, 0, 256);
 	return true;
 }
 
-static bool op_drop_caches(struct world *w, const struct op *op)
+static bool op_drop_caches(struct model *md, const struct op *op)
 {
-	place_drop_caches(3);
+	target_drop_caches(3);
 	return true;
 }
 
-static bool op_remount(struct world *w, const struct op *op)
+static bool op_remount(struct model *md, const struct op *op)
 {
 	for (unsigned int i = 0; i < STRESS_MAPS; i++)
-		if (w->map[i].used)
-			map_gone(w, &w->map[i]);
-	world_close(w);
-	place_remount(w->place);
-	world_open(w);
+		if (md->map[i].used)
+			map_gone(md, &md->map[i]);
+	model_close(md);
+	target_remount(md->target);
+	model_open(md);
 	return true;
 }
 
 /* Is that page of the file, which this mapping has at @at, also at @addr? */
-static bool same_page_at(struct world *w, const struct map *m, size_t at,
+static bool same_page_at(struct model *md, const struct map *m, size_t at,
 			 const char *addr)
 {
 	for (unsigned int i = 0; i < STRESS_MAPS; i++) {
-		const struct map *o = &w->map[i];
+		const struct map *o = &md->map[i];
 
 		if (o->used && o->file == m->file && addr >= o->addr &&
 		    addr < o->addr + o->len &&
@@ -1141,10 +1146,10 @@ static bool same_page_at(struct world *w, const struct map *m, size_t at,
  * Memory fails under a shared mapping: whoever touches it is told so, by one of
  * the addresses at which he has the page.
  */
-static bool op_poison(struct world *w, const struct op *op)
+static bool op_poison(struct model *md, const struct op *op)
 {
-	struct map *m = some_map(w, op->arg[0]);
-	size_t at, len = buffer_pages(w, op, m, false, &at);
+	struct map *m = some_map(md, op->arg[0]);
+	size_t at, len = buffer_pages(md, op, m, false, &at);
 	siginfo_t info = {};
 	const char *mapped;
 	int sig;
@@ -1155,27 +1160,28 @@ static bool op_poison(struct world *w, const struct op *op)
 	mapped = dax_mapped(m->addr + at);
 	if (strcmp(mapped, "4K") && strcmp(mapped, "2M"))
 		return false;
-	tell(w, "page %#zx of map %u", at, map_nr(w, m));
-	sig = guard_poison(m->addr + at, &info);
+	describe(md, "page %#zx of map %u", at, map_nr(md, m));
+	sig = sigbus_guard_poison(m->addr + at, &info);
 	if (sig == SIGBUS) {
-		if (!same_page_at(w, m, at, info.si_addr))
-			diverged(w, "memory failed at %p, and the signal says %p",
+		if (!same_page_at(md, m, at, info.si_addr))
+			diverged(md,
+				 "memory failed at %p, and the signal says %p",
 				 m->addr + at, info.si_addr);
 	} else if (sig != 0 && sig != -EBUSY && sig != -EHWPOISON) {
-		refused(w, "MADV_HWPOISON: %d", sig);
+		refused(md, "MADV_HWPOISON: %d", sig);
 	}
 	return true;
 }
 
-static bool op_compare(struct world *w, const struct op *op)
+static bool op_compare(struct model *md, const struct op *op)
 {
-	struct file *f = some_file(w, op->arg[0]);
-	struct map *m = some_map(w, op->arg[1]);
+	struct file *f = some_file(md, op->arg[0]);
+	struct map *m = some_map(md, op->arg[1]);
 
-	tell(w, "all of file %u, and a mapping", file_nr(w, f));
-	file_compare(w, f, 0, STRESS_LEN);
+	describe(md, "all of file %u, and a mapping", file_nr(md, f));
+	file_compare(md, f, 0, STRESS_LEN);
 	if (m)
-		map_compare(w, m, 0, m->len);
+		map_compare(md, m, 0, m->len);
 	return true;
 }
 
@@ -1183,7 +1189,7 @@ static bool op_compare(struct world *w, const struct op *op)
 
 static const struct {
 	const char *name;
-	bool (*run)(struct world *w, const struct op *op);
+	bool (*run)(struct model *md, const struct op *op);
 	unsigned int weight;
 	unsigned int needs;
 } kinds[] = {
@@ -1241,19 +1247,19 @@ const char *ops_name(unsigned int kind)
 	return kinds[kind].name;
 }
 
-static unsigned int weight(const struct place *place, unsigned int kind)
+static unsigned int weight(const struct target *target, unsigned int kind)
 {
-	if ((place->can & kinds[kind].needs) != kinds[kind].needs ||
-	    place_leaves_out(place, kinds[kind].name))
+	if ((target->can & kinds[kind].needs) != kinds[kind].needs ||
+	    target_leaves_out(target, kinds[kind].name))
 		return 0;
 	return kinds[kind].weight;
 }
 
-void ops_weigh(struct ops_weights *weights, const struct place *place)
+void ops_weigh(struct ops_weights *weights, const struct target *target)
 {
 	*weights = (struct ops_weights){};
 	for (unsigned int i = 0; i < ARRAY_LEN(kinds); i++) {
-		weights->kind[i] = weight(place, i);
+		weights->kind[i] = weight(target, i);
 		weights->all += weights->kind[i];
 	}
 }
@@ -1274,12 +1280,12 @@ void ops_choose(struct op *op, const struct ops_weights *weights, uint64_t seed,
 	op->arg[3] = two >> 32;
 }
 
-void ops_run(struct world *w, const struct op *op)
+void ops_run(struct model *md, const struct op *op)
 {
 	if (!pattern[0])
 		fill_pattern();
-	if (w->weights.kind[op->kind] && kinds[op->kind].run(w, op))
-		w->report->done[op->kind]++;
+	if (md->weights.kind[op->kind] && kinds[op->kind].run(md, op))
+		md->report->done[op->kind]++;
 	else
-		w->report->idle++;
+		md->report->idle++;
 }

@@ -32,12 +32,12 @@ const char *verdict_name(enum verdict verdict)
 	return names[verdict];
 }
 
-void round_choose(struct ops *ops, const struct place *place, uint64_t seed,
+void round_choose(struct ops *ops, const struct target *target, uint64_t seed,
 		  unsigned int round, unsigned int steps)
 {
 	struct ops_weights weights;
 
-	ops_weigh(&weights, place);
+	ops_weigh(&weights, target);
 	ops->nr = steps;
 	ops->op = calloc(steps, sizeof(*ops->op));
 	if (!ops->op)
@@ -53,30 +53,30 @@ static void print_op(const struct op *op, FILE *to)
 		op->arg[1], op->arg[2], op->arg[3]);
 }
 
-/* In the child. Nothing of the world outlives it. */
+/* In the child. Nothing of the model outlives it. */
 static void __attribute__((noreturn))
-run_here(const struct place *place, const struct ops *ops,
-	 struct report *report, bool tell)
+run_here(const struct target *target, const struct ops *ops,
+	 struct report *report, bool describe)
 {
-	struct world *w = world_new(place, report);
+	struct model *md = model_new(target, report);
 
-	ops_weigh(&w->weights, place);
-	w->tell = tell;
+	ops_weigh(&md->weights, target);
+	md->describe = describe;
 	for (unsigned int i = 0; i < ops->nr; i++) {
 		report->step = i;
-		w->told[0] = '\0';
-		if (tell) {
+		md->description[0] = '\0';
+		if (describe) {
 			print_op(&ops->op[i], stdout);
 			fflush(stdout);
 		}
-		ops_run(w, &ops->op[i]);
-		if (tell && w->told[0])
-			printf("# ^ %s\n", w->told);
+		ops_run(md, &ops->op[i]);
+		if (describe && md->description[0])
+			printf("# ^ %s\n", md->description);
 	}
 	report->step = ops->nr - 1;
-	if (tell)
+	if (describe)
 		fflush(stdout);
-	world_compare(w);
+	model_compare(md);
 	_exit(ROUND_CLEAN);
 }
 
@@ -114,9 +114,9 @@ static bool wait_or_kill(pid_t pid, const struct report *report, int *status)
 	return hung;
 }
 
-static enum verdict run_child(const struct place *place,
+static enum verdict run_child(const struct target *target,
 			      const struct ops *ops, struct report *report,
-			      bool tell)
+			      bool describe)
 {
 	int status;
 	pid_t pid;
@@ -124,7 +124,7 @@ static enum verdict run_child(const struct place *place,
 	memset(report, 0, sizeof(*report));
 	pid = dax_fork_process();
 	if (!pid)
-		run_here(place, ops, report, tell);
+		run_here(target, ops, report, describe);
 	if (wait_or_kill(pid, report, &status)) {
 		snprintf(report->text, sizeof(report->text),
 			 "%s does not end", ops_name(ops->op[report->step].kind));
@@ -140,16 +140,16 @@ static enum verdict run_child(const struct place *place,
 	return ROUND_CRASHED;
 }
 
-enum verdict round_run(const struct place *place, const struct ops *ops,
+enum verdict round_run(const struct target *target, const struct ops *ops,
 		       struct report *report)
 {
-	return run_child(place, ops, report, false);
+	return run_child(target, ops, report, false);
 }
 
-enum verdict round_tell(const struct place *place, const struct ops *ops,
-			struct report *report)
+enum verdict round_describe(const struct target *target, const struct ops *ops,
+			    struct report *report)
 {
-	return run_child(place, ops, report, true);
+	return run_child(target, ops, report, true);
 }
 
 /* Cutting down. */
@@ -169,14 +169,14 @@ static struct ops without(const struct ops *ops, unsigned int from,
 }
 
 /* Takes @candidate for what is left, if it ends the same way. */
-static bool still_ends(const struct place *place, struct shrunk *shrunk,
+static bool still_ends(const struct target *target, struct shrunk *shrunk,
 		       struct ops *candidate)
 {
 	struct report *report = dax_shared(sizeof(*report));
 	bool same;
 
 	shrunk->tries++;
-	same = round_run(place, candidate, report) == shrunk->verdict;
+	same = round_run(target, candidate, report) == shrunk->verdict;
 	if (same) {
 		free(shrunk->ops.op);
 		shrunk->ops = *candidate;
@@ -189,7 +189,7 @@ static bool still_ends(const struct place *place, struct shrunk *shrunk,
 	return same;
 }
 
-static bool leave_out(const struct place *place, struct shrunk *shrunk,
+static bool leave_out(const struct target *target, struct shrunk *shrunk,
 		      unsigned int nr)
 {
 	bool any = false;
@@ -202,7 +202,7 @@ static bool leave_out(const struct place *place, struct shrunk *shrunk,
 			free(candidate.op);
 			return false;
 		}
-		if (still_ends(place, shrunk, &candidate))
+		if (still_ends(target, shrunk, &candidate))
 			any = true;
 		else
 			from += part;
@@ -211,20 +211,20 @@ static bool leave_out(const struct place *place, struct shrunk *shrunk,
 }
 
 /* If it does not repeat, all of it is what is left, and @verdict is clean. */
-void round_shrink(const struct place *place, const struct ops *ops,
+void round_shrink(const struct target *target, const struct ops *ops,
 		  enum verdict verdict, struct shrunk *shrunk)
 {
 	struct ops all = without(ops, 0, 0);
 
 	*shrunk = (struct shrunk){ .verdict = verdict };
-	if (!still_ends(place, shrunk, &all)) {
+	if (!still_ends(target, shrunk, &all)) {
 		shrunk->ops = without(ops, 0, 0);
 		shrunk->verdict = ROUND_CLEAN;
 		return;
 	}
 	for (unsigned int nr = shrunk->ops.nr / 2; nr > 1; nr /= 2)
-		leave_out(place, shrunk, nr);
-	while (leave_out(place, shrunk, 1))
+		leave_out(target, shrunk, nr);
+	while (leave_out(target, shrunk, 1))
 		;
 }
 

@@ -8,7 +8,7 @@
  *	ops.c		the operations of that stream
  *	model.c		files and mappings, and what each byte of them is
  *	load.c		many workers at once, with a model of its own
- *	place.c		where it runs, and what can be done there
+ *	target.c	where it runs, and what can be done there
  *
  * Calls go down this list; the load does not know the model.
  */
@@ -40,7 +40,7 @@ static inline size_t min_size(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
-/* The place: place.c. */
+/* The target: target.c. */
 
 enum stress_need {
 	NEED_COLLAPSE_RANGE	= 1 << 0,
@@ -66,7 +66,7 @@ enum stress_break {
 	BREAK_PUNCH,		/* some holes are not punched */
 };
 
-struct place {
+struct target {
 	const char *dir;	/* where the files are */
 	const char *device;	/* what is mounted there, if it may be remounted */
 	const char *mount;	/* and where */
@@ -79,28 +79,28 @@ struct place {
 	unsigned int can;	/* enum stress_need */
 };
 
-void place_look(struct place *place, bool say);
-int place_open(const struct place *place, const char *name, int flags);
-void place_remount(const struct place *place);
-void place_drop_caches(int what);
-bool place_leaves_out(const struct place *place, const char *operation);
-int place_break(const char *name);	/* enum stress_break, -1 if unknown */
+void target_probe(struct target *target, bool say);
+int target_open(const struct target *target, const char *name, int flags);
+void target_remount(const struct target *target);
+void target_drop_caches(int what);
+bool target_leaves_out(const struct target *target, const char *operation);
+int target_break(const char *name);	/* enum stress_break, -1 if unknown */
 /* Uniform in 64 bits, and the same for the same arguments. */
 uint64_t stress_random(uint64_t seed, uint64_t nr);
 
 /*
  * A touch of memory that may raise a signal, which is returned, or 0. Each
- * thread has its own; guard_arm() is once per process.
+ * thread has its own; sigbus_guard_arm() is once per process.
  */
-struct guard {
+struct sigbus_guard {
 	sigjmp_buf env;
 	volatile bool armed;
 	siginfo_t info;
 };
 
-void guard_arm(void (*stray)(const siginfo_t *info));
-int guard_copy(void *to, const void *from, size_t len, siginfo_t *info);
-int guard_poison(char *addr, siginfo_t *info);
+void sigbus_guard_arm(void (*stray)(const siginfo_t *info));
+int sigbus_guard_copy(void *to, const void *from, size_t len, siginfo_t *info);
+int sigbus_guard_poison(char *addr, siginfo_t *info);
 
 /* The model: model.c. */
 
@@ -155,12 +155,12 @@ struct ops_weights {
 	unsigned int kind[STRESS_KINDS], all;
 };
 
-struct world {
-	const struct place *place;
+struct model {
+	const struct target *target;
 	struct ops_weights weights;
 	struct report *report;
-	bool tell;		/* describe each operation */
-	char told[200];
+	bool describe;		/* describe each operation */
+	char description[200];
 	struct file file[STRESS_FILES];
 	struct map map[STRESS_MAPS];
 	char *windows;
@@ -168,23 +168,23 @@ struct world {
 	char *outside_data;
 };
 
-struct world *world_new(const struct place *place, struct report *report);
-void world_open(struct world *w);
-void world_close(struct world *w);
+struct model *model_new(const struct target *target, struct report *report);
+void model_open(struct model *md);
+void model_close(struct model *md);
 
 void __attribute__((noreturn, format(printf, 3, 4)))
-world_ends(struct world *w, enum verdict end, const char *fmt, ...);
-#define diverged(w, ...)	world_ends(w, ROUND_DIVERGED, __VA_ARGS__)
-#define refused(w, ...)		world_ends(w, ROUND_REFUSED, __VA_ARGS__)
+round_ends(struct model *md, enum verdict end, const char *fmt, ...);
+#define diverged(md, ...)	round_ends(md, ROUND_DIVERGED, __VA_ARGS__)
+#define refused(md, ...)		round_ends(md, ROUND_REFUSED, __VA_ARGS__)
 void __attribute__((format(printf, 2, 3)))
-tell(struct world *w, const char *fmt, ...);
+describe(struct model *md, const char *fmt, ...);
 
-unsigned int file_nr(const struct world *w, const struct file *f);
-unsigned int map_nr(const struct world *w, const struct map *m);
+unsigned int file_nr(const struct model *md, const struct file *f);
+unsigned int map_nr(const struct model *md, const struct map *m);
 
 /* What operations do to the model. */
 void file_grows(struct file *f, size_t size);
-void file_shrinks(struct world *w, struct file *f, size_t size);
+void file_shrinks(struct model *md, struct file *f, size_t size);
 void file_written(struct file *f, size_t off, const void *data, size_t len);
 void map_written(struct map *m, size_t at, const void *data, size_t len);
 /* What can be seen at @at of a mapping, and the signal if nothing can. */
@@ -193,17 +193,17 @@ int map_signal(const struct map *m, size_t at, bool write);
 bool map_allows(const struct map *m, size_t at, size_t len, bool write);
 
 /* Mappings as they are made and go. */
-void map_make(struct world *w, struct map *m, bool writable);
-bool map_move(struct world *w, struct map *m, size_t len, size_t shift);
-void map_cut(struct world *w, struct map *m, size_t at, size_t len);
-void map_gone(struct world *w, struct map *m);
+void map_make(struct model *md, struct map *m, bool writable);
+bool map_move(struct model *md, struct map *m, size_t len, size_t shift);
+void map_cut(struct model *md, struct map *m, size_t at, size_t len);
+void map_gone(struct model *md, struct map *m);
 /* Copies of pages from @from on of the file: forget them, here and there. */
-void maps_forget(struct world *w, struct file *f, size_t from);
+void maps_forget(struct model *md, struct file *f, size_t from);
 
 /* Comparisons; what differs ends the round. */
-void map_compare(struct world *w, struct map *m, size_t at, size_t len);
-void file_compare(struct world *w, struct file *f, size_t off, size_t len);
-void world_compare(struct world *w);
+void map_compare(struct model *md, struct map *m, size_t at, size_t len);
+void file_compare(struct model *md, struct file *f, size_t off, size_t len);
+void model_compare(struct model *md);
 
 /* Operations: ops.c. */
 
@@ -214,10 +214,10 @@ struct op {
 
 unsigned int ops_nr(void);
 const char *ops_name(unsigned int kind);
-void ops_weigh(struct ops_weights *weights, const struct place *place);
+void ops_weigh(struct ops_weights *weights, const struct target *target);
 void ops_choose(struct op *op, const struct ops_weights *weights, uint64_t seed,
 		uint64_t nr);
-void ops_run(struct world *w, const struct op *op);
+void ops_run(struct model *md, const struct op *op);
 
 /* Rounds: round.c. */
 
@@ -239,14 +239,14 @@ struct shrunk {
 	unsigned int tries;
 };
 
-void round_choose(struct ops *ops, const struct place *place, uint64_t seed,
+void round_choose(struct ops *ops, const struct target *target, uint64_t seed,
 		  unsigned int round, unsigned int steps);
-enum verdict round_run(const struct place *place, const struct ops *ops,
+enum verdict round_run(const struct target *target, const struct ops *ops,
 		       struct report *report);
 /* Prints what each operation of @ops does, in the form that a replay has. */
-enum verdict round_tell(const struct place *place, const struct ops *ops,
-			struct report *report);
-void round_shrink(const struct place *place, const struct ops *ops,
+enum verdict round_describe(const struct target *target, const struct ops *ops,
+			    struct report *report);
+void round_shrink(const struct target *target, const struct ops *ops,
 		  enum verdict verdict, struct shrunk *shrunk);
 const char *round_parse(struct ops *ops, FILE *from);	/* NULL or an error */
 void round_print(const struct ops *ops, FILE *to);
@@ -263,7 +263,7 @@ struct load {
 };
 
 struct load_stress;
-struct load_stress *load_new(const struct place *place,
+struct load_stress *load_new(const struct target *target,
 			     const struct load *load);
 /* NULL, or what diverged. */
 const char *load_epoch(struct load_stress *stress, unsigned long *operations);

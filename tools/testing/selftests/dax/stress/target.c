@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * daxstress: the place, that is the file system that it runs on. What can be
- * done there is tried once, on a file that goes again; what cannot is said in
- * one line and left out of the choice. Also what all the rest stands on: files
- * and memory, numbers that only look random, and touches that may fail.
+ * daxstress: the target, which is the filesystem that it runs on. Each operation
+ * is tried once, on a file that is removed again; those that fail are named in
+ * one line and not chosen. Also the basics: files, random numbers that a seed
+ * repeats, and accesses that may raise a signal.
  */
 #include <linux/fs.h>
 #include <sys/ioctl.h>
@@ -37,7 +37,7 @@ static const char * const break_names[] = {
 	[BREAK_PUNCH] = "punch",
 };
 
-int place_break(const char *name)
+int target_break(const char *name)
 {
 	for (unsigned int i = 0; i < ARRAY_LEN(break_names); i++)
 		if (!strcmp(break_names[i], name))
@@ -45,11 +45,11 @@ int place_break(const char *name)
 	return -1;
 }
 
-bool place_leaves_out(const struct place *place, const char *operation)
+bool target_leaves_out(const struct target *target, const char *operation)
 {
 	size_t len = strlen(operation);
 
-	for (const char *p = place->without; p && *p; p += strspn(p, ",")) {
+	for (const char *p = target->without; p && *p; p += strspn(p, ",")) {
 		size_t n = strcspn(p, ",");
 
 		if (n == len && !strncmp(p, operation, n))
@@ -59,12 +59,12 @@ bool place_leaves_out(const struct place *place, const char *operation)
 	return false;
 }
 
-int place_open(const struct place *place, const char *name, int flags)
+int target_open(const struct target *target, const char *name, int flags)
 {
 	char path[PATH_MAX];
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/%s", place->dir, name);
+	snprintf(path, sizeof(path), "%s/%s", target->dir, name);
 	fd = open(path, O_RDWR | O_CREAT | flags, 0600);
 	if (fd < 0)
 		dax_exit_fail("%s: %s", path, strerror(errno));
@@ -91,10 +91,10 @@ static unsigned int try_ranges(int fd)
 	return can;
 }
 
-static unsigned int try_file(const struct place *place)
+static unsigned int try_file(const struct target *target)
 {
-	int fd = place_open(place, "probe", O_TRUNC);
-	int clone = place_open(place, "probe-clone", O_TRUNC);
+	int fd = target_open(target, "probe", O_TRUNC);
+	int clone = target_open(target, "probe-clone", O_TRUNC);
 	int direct;
 	char path[PATH_MAX];
 	unsigned int can;
@@ -122,9 +122,9 @@ static unsigned int try_file(const struct place *place)
 	return can;
 }
 
-static bool file_is_dax(const struct place *place)
+static bool file_is_dax(const struct target *target)
 {
-	int fd = place_open(place, "probe", O_TRUNC);
+	int fd = target_open(target, "probe", O_TRUNC);
 	struct statx stx;
 
 	if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &stx))
@@ -148,42 +148,42 @@ static void say_what_cannot(unsigned int can)
 		dax_print_msg("left out here: %s", text);
 }
 
-void place_look(struct place *place, bool say)
+void target_probe(struct target *target, bool say)
 {
-	place->is_dax = file_is_dax(place);
-	place->can = try_file(place);
-	if (place->is_dax)
-		place->can |= NEED_DAX;
-	if (place->outside)
-		place->can |= NEED_OUTSIDE;
-	if (place->device)
-		place->can |= NEED_DEVICE;
-	if (!place->no_drop_caches && !access(DROP_CACHES, W_OK))
-		place->can |= NEED_DROP_CACHES;
+	target->is_dax = file_is_dax(target);
+	target->can = try_file(target);
+	if (target->is_dax)
+		target->can |= NEED_DAX;
+	if (target->outside)
+		target->can |= NEED_OUTSIDE;
+	if (target->device)
+		target->can |= NEED_DEVICE;
+	if (!target->no_drop_caches && !access(DROP_CACHES, W_OK))
+		target->can |= NEED_DROP_CACHES;
 	/* Elsewhere it would take pages of memory, for good. */
-	if (place->hwpoison && !place->is_dax)
+	if (target->hwpoison && !target->is_dax)
 		dax_exit_fail("%s is not on DAX: memory failure is tried there only",
-			      place->dir);
-	if (place->hwpoison)
-		place->can |= NEED_HWPOISON;
-	if (say && !place->is_dax)
+			      target->dir);
+	if (target->hwpoison)
+		target->can |= NEED_HWPOISON;
+	if (say && !target->is_dax)
 		dax_print_msg("%s is not on DAX: this tries the tool, not the core",
-			      place->dir);
+			      target->dir);
 	if (say)
-		say_what_cannot(place->can);
-	if (say && place->without)
-		dax_print_msg("left out on purpose: %s", place->without);
+		say_what_cannot(target->can);
+	if (say && target->without)
+		dax_print_msg("left out on purpose: %s", target->without);
 }
 
 /* Nothing of it may be open or mapped. */
-void place_remount(const struct place *place)
+void target_remount(const struct target *target)
 {
-	if (dax_sh("umount %s && mount -o dax=always %s %s", place->mount,
-		   place->device, place->mount))
-		dax_exit_fail("cannot mount %s again", place->device);
+	if (dax_sh("umount %s && mount -o dax=always %s %s", target->mount,
+		   target->device, target->mount))
+		dax_exit_fail("cannot mount %s again", target->device);
 }
 
-void place_drop_caches(int what)
+void target_drop_caches(int what)
 {
 	int err = dax_write_file(DROP_CACHES, "%d", what);
 
@@ -206,58 +206,58 @@ uint64_t stress_random(uint64_t seed, uint64_t nr)
 
 /* Touches. */
 
-static __thread struct guard guard;
-static void (*guard_stray)(const siginfo_t *info);
+static __thread struct sigbus_guard sigbus_guard;
+static void (*sigbus_guard_stray)(const siginfo_t *info);
 
-static void guard_handler(int sig, siginfo_t *info, void *context)
+static void sigbus_guard_handler(int sig, siginfo_t *info, void *context)
 {
-	if (!guard.armed) {
-		guard_stray(info);
+	if (!sigbus_guard.armed) {
+		sigbus_guard_stray(info);
 		_exit(ROUND_CRASHED);
 	}
-	guard.info = *info;
-	siglongjmp(guard.env, sig);
+	sigbus_guard.info = *info;
+	siglongjmp(sigbus_guard.env, sig);
 }
 
-void guard_arm(void (*stray)(const siginfo_t *info))
+void sigbus_guard_arm(void (*stray)(const siginfo_t *info))
 {
 	struct sigaction action = {
-		.sa_sigaction = guard_handler,
+		.sa_sigaction = sigbus_guard_handler,
 		.sa_flags = SA_SIGINFO | SA_NODEFER,
 	};
 
-	guard_stray = stray;
+	sigbus_guard_stray = stray;
 	sigaction(SIGBUS, &action, NULL);
 	sigaction(SIGSEGV, &action, NULL);
 }
 
-int guard_copy(void *to, const void *from, size_t len, siginfo_t *info)
+int sigbus_guard_copy(void *to, const void *from, size_t len, siginfo_t *info)
 {
 	int sig;
 
 	/* The mask need not be saved, as SA_NODEFER leaves it as it is. */
-	sig = sigsetjmp(guard.env, 0);
+	sig = sigsetjmp(sigbus_guard.env, 0);
 	if (!sig) {
-		guard.armed = true;
+		sigbus_guard.armed = true;
 		memcpy(to, from, len);
 	} else if (info) {
-		*info = guard.info;
+		*info = sigbus_guard.info;
 	}
-	guard.armed = false;
+	sigbus_guard.armed = false;
 	return sig;
 }
 
-int guard_poison(char *addr, siginfo_t *info)
+int sigbus_guard_poison(char *addr, siginfo_t *info)
 {
-	int sig = sigsetjmp(guard.env, 0);
+	int sig = sigsetjmp(sigbus_guard.env, 0);
 
 	if (!sig) {
-		guard.armed = true;
+		sigbus_guard.armed = true;
 		if (madvise(addr, SZ_4K, MADV_HWPOISON))
 			sig = -errno;
 	} else {
-		*info = guard.info;
+		*info = sigbus_guard.info;
 	}
-	guard.armed = false;
+	sigbus_guard.armed = false;
 	return sig;
 }
