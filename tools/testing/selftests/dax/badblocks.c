@@ -77,6 +77,8 @@ static const char *bad_fs(void)
 	return dax_scratch(400, "", "dax=always");
 }
 
+DAX_NEEDS(bad_fs())
+
 static void make_bad(int fd)
 {
 	uint64_t sector = dax_block(fd, AT_BAD) / SECTOR + 3;
@@ -165,10 +167,8 @@ static void expect_recovers(struct __test_metadata *_metadata, int fd)
 TEST_F(badblocks, read)
 {
 	char *buf = malloc(SZ_2M);
-	int fd;
+	int fd = bad_file();
 
-	NEED(bad_fs());
-	fd = bad_file();
 	EXPECT_EQ(AT_BAD, pread(fd, buf, SZ_2M, 0));
 	EXPECT_BYTES(FILL, buf, AT_BAD);
 	EXPECT_EQ(-1, pread(fd, buf, 1, AT_BAD + 8));
@@ -184,10 +184,8 @@ TEST_F(badblocks, read)
 /* Less than a page cannot make it good: the rest would be lost in silence. */
 TEST_F(badblocks, part_of_page_written)
 {
-	int fd;
+	int fd = bad_file();
 
-	NEED(bad_fs());
-	fd = bad_file();
 	EXPECT_EQ(-1, pwrite(fd, "x", 1, AT_BAD));
 	EXPECT_EQ(EIO, errno);
 	EXPECT_EQ(-1, pwrite(fd, "xyz", 3, AT_BAD + 100));
@@ -200,10 +198,8 @@ TEST_F(badblocks, part_of_page_written)
 TEST_F(badblocks, all_written)
 {
 	char *buf = malloc(SZ_2M), *p;
-	int fd;
+	int fd = bad_file();
 
-	NEED(bad_fs());
-	fd = bad_file();
 	memset(buf, 'n', SZ_2M);
 	EXPECT_EQ(SZ_2M, pwrite(fd, buf, SZ_2M, 0));
 	EXPECT_EQ(0, bad_sectors(NULL));
@@ -226,12 +222,9 @@ static void expect_poison(struct __test_metadata *_metadata, char *p,
 
 TEST_F(badblocks, small_fault)
 {
-	char *p;
-	int fd;
+	int fd = bad_file();
+	char *p = dax_map_small(fd, SZ_2M);
 
-	NEED(bad_fs());
-	fd = bad_file();
-	p = dax_map_small(fd, SZ_2M);
 	expect_poison(_metadata, p, false);
 	expect_poison(_metadata, p, true);
 	expect_rest_well(_metadata, fd, p);
@@ -240,12 +233,9 @@ TEST_F(badblocks, small_fault)
 
 TEST_F(badblocks, private_write)
 {
-	char *p;
-	int fd;
+	int fd = bad_file();
+	char *p = dax_map_private(fd, 0, SZ_2M);
 
-	NEED(bad_fs());
-	fd = bad_file();
-	p = dax_map_private(fd, 0, SZ_2M);
 	expect_poison(_metadata, p, true);
 	expect_rest_well(_metadata, fd, p);
 	expect_recovers(_metadata, fd);
@@ -258,7 +248,6 @@ static void huge_fault(struct __test_metadata *_metadata, bool write)
 	int fd;
 
 	NEED_EVENT("dax_fault_fallback");
-	NEED(bad_fs());
 	fd = bad_file();
 	dax_trace(fd, NULL);
 	dax_trace_clear();
@@ -290,12 +279,10 @@ TEST_F(badblocks, huge_write_fault)
 static void bad_below_entry(struct __test_metadata *_metadata, bool huge,
 			    bool dirty)
 {
-	char *old, *p;
-	int fd;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *old = huge ? dax_map(fd, 0, SZ_2M) : dax_map_small(fd, SZ_2M);
+	char *p;
 
-	NEED(bad_fs());
-	fd = dax_file(SZ_2M, WRITTEN);
-	old = huge ? dax_map(fd, 0, SZ_2M) : dax_map_small(fd, SZ_2M);
 	for (int page = BAD - 1; page <= BAD + 1; page++) {
 		if (dirty)
 			dax_poke(old + page * SZ_4K, FILL);
@@ -345,12 +332,10 @@ TEST_F(badblocks, below_huge_dirty_entry)
  */
 TEST_F(badblocks, below_entry_of_others)
 {
-	char *huge, *p;
-	int fd;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *huge = dax_map(fd, 0, SZ_2M);
+	char *p;
 
-	NEED(bad_fs());
-	fd = dax_file(SZ_2M, WRITTEN);
-	huge = dax_map(fd, 0, SZ_2M);
 	dax_poke(huge, FILL);
 	make_bad(fd);
 	p = dax_map_small(fd, SZ_2M);
@@ -372,7 +357,6 @@ TEST_F(badblocks, promotion)
 	int fd;
 
 	NEED_PROMOTION();
-	NEED(bad_fs());
 	fd = dax_file(SZ_2M, WRITTEN);
 	small = dax_map_small(fd, SZ_2M);
 	for (unsigned int i = 0; i < PAGES_2M; i += 7) {
@@ -410,11 +394,10 @@ TEST_F(badblocks, promotion)
 /* Part of a bad page cannot be zeroed. */
 TEST_F(badblocks, zero)
 {
+	int fd = bad_file();
 	char *p;
-	int fd, ret;
+	int ret;
 
-	NEED(bad_fs());
-	fd = bad_file();
 	EXPECT_EQ(-1, fallocate(fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
 				AT_BAD + 10, 20));
 	EXPECT_EQ(EIO, errno);
@@ -451,7 +434,6 @@ TEST_F(badblocks, shared)
 	int fd, clone;
 
 	NEED_XFS();
-	NEED(bad_fs());
 	fd = dax_file(SZ_2M, WRITTEN);
 	clone = dax_clone(fd, "clone");
 	make_bad(fd);

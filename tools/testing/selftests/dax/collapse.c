@@ -18,10 +18,10 @@
 #define SMALL_FAULTS()	dax_count_all("dax_pte_fault")
 #define HUGE_FAULTS()	dax_count_all("dax_pmd_fault")
 
-#define NEED_COLLAPSE() do {		\
-	NEED(dax_policy("off"));	\
-	NEED_EVENT("dax_collapse");	\
-} while (0)
+DAX_NEEDS(dax_policy("off") ?: dax_no_event("dax_collapse"))
+
+/* Tests that set the policy themselves. */
+DAX_FIXTURE(growth, NULL)
 
 /* Small entries in each 2 MiB, so that @p gets ptes. */
 static void touch_by_ptes(int fd, char *p, size_t len, bool write)
@@ -79,12 +79,9 @@ static unsigned int wrong_bytes(const char *p, size_t len, char first)
 TEST_F(dax, ranges)
 {
 	size_t len = 4 * SZ_2M;
-	char *p;
-	int fd;
+	int fd = dax_file(len, WRITTEN);
+	char *p = map_by_ptes(fd, len, true);
 
-	NEED_COLLAPSE();
-	fd = dax_file(len, WRITTEN);
-	p = map_by_ptes(fd, len, true);
 	ASSERT_MAPPED("4K", p);
 	dax_trace(fd, NULL);
 	EXPECT_EQ(0, dax_collapse(p, len));
@@ -117,12 +114,9 @@ TEST_F(dax, ranges)
 /* What was dirty stays dirty, and what was clean stays clean. */
 TEST_F(dax, marks)
 {
-	char *p;
-	int fd;
+	int fd = dax_file(2 * SZ_2M, WRITTEN);
+	char *p = map_by_ptes(fd, 2 * SZ_2M, false);
 
-	NEED_COLLAPSE();
-	fd = dax_file(2 * SZ_2M, WRITTEN);
-	p = map_by_ptes(fd, 2 * SZ_2M, false);
 	dax_poke(p + 77 * SZ_4K, 'w');
 	dax_trace(fd, NULL);
 	EXPECT_EQ(0, dax_collapse(p, 2 * SZ_2M));
@@ -147,12 +141,9 @@ TEST_F(dax, marks)
 /* Of a range, the 2 MiB that are in it whole. */
 TEST_F(dax, odd_range)
 {
-	char *p;
-	int fd;
+	int fd = dax_file(3 * SZ_2M, WRITTEN);
+	char *p = map_by_ptes(fd, 3 * SZ_2M, false);
 
-	NEED_COLLAPSE();
-	fd = dax_file(3 * SZ_2M, WRITTEN);
-	p = map_by_ptes(fd, 3 * SZ_2M, false);
 	dax_trace(fd, NULL);
 	EXPECT_EQ(0, dax_collapse(p + SZ_4K, 2 * SZ_2M));
 	EXPECT_EQ(1, COLLAPSES());
@@ -166,13 +157,10 @@ TEST_F(dax, odd_range)
 /* None is in it whole: whatever the answer, nothing was done. */
 TEST_F(dax, range_of_a_part)
 {
+	int fd = dax_file(2 * SZ_2M, WRITTEN);
+	char *p = map_by_ptes(fd, 2 * SZ_2M, false);
 	struct dax_ptes view;
-	char *p;
-	int fd;
 
-	NEED_COLLAPSE();
-	fd = dax_file(2 * SZ_2M, WRITTEN);
-	p = map_by_ptes(fd, 2 * SZ_2M, false);
 	dax_snapshot_ptes(&view, p);
 	dax_trace(fd, NULL);
 	dax_collapse(p + SZ_1M, SZ_2M);
@@ -184,12 +172,9 @@ TEST_F(dax, range_of_a_part)
 
 TEST_F(dax, huge_already)
 {
-	char *p;
-	int fd;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = dax_map(fd, 0, SZ_2M);
 
-	NEED_COLLAPSE();
-	fd = dax_file(SZ_2M, WRITTEN);
-	p = dax_map(fd, 0, SZ_2M);
 	dax_poke(p, 'w');
 	ASSERT_MAPPED("2M", p);
 	dax_trace(fd, NULL);
@@ -207,11 +192,9 @@ TEST_F(dax, huge_already)
 /* Nothing mapped yet, over nothing, small entries, and a huge one. */
 TEST_F(dax, not_yet_touched)
 {
+	int fd = dax_file(3 * SZ_2M, WRITTEN);
 	char *p;
-	int fd;
 
-	NEED_COLLAPSE();
-	fd = dax_file(3 * SZ_2M, WRITTEN);
 	dax_poke(dax_map(fd, SZ_2M + 5 * SZ_4K, SZ_4K), 's');
 	dax_peek(dax_map(fd, 2 * SZ_2M, SZ_2M));
 	p = dax_map(fd, 0, 3 * SZ_2M);
@@ -227,11 +210,9 @@ TEST_F(dax, not_yet_touched)
 /* A page table, and few of its ptes are there. */
 TEST_F(dax, sparse)
 {
+	int fd = dax_file(SZ_2M, WRITTEN);
 	char *p;
-	int fd;
 
-	NEED_COLLAPSE();
-	fd = dax_file(SZ_2M, WRITTEN);
 	dax_peek(dax_map(fd, 9 * SZ_4K, SZ_4K));
 	p = dax_map(fd, 0, SZ_2M);
 	dax_poke(p + 100 * SZ_4K, 'w');
@@ -249,12 +230,10 @@ TEST_F(dax, sparse)
 /* ptes of an entry that is huge already: only the page table goes. */
 TEST_F(dax, ptes_of_a_huge_entry)
 {
-	char *p, *later;
-	int fd;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = map_by_ptes(fd, SZ_2M, true);
+	char *later;
 
-	NEED_COLLAPSE();
-	fd = dax_file(SZ_2M, WRITTEN);
-	p = map_by_ptes(fd, SZ_2M, true);
 	ASSERT_EQ(NULL, dax_policy("fault"));
 	later = dax_map(fd, 0, SZ_2M);
 	dax_poke(later + 1, 'l');
@@ -286,12 +265,10 @@ TEST_F(dax, ptes_of_a_huge_entry)
 
 TEST_F(dax, read_only)
 {
-	char *p, *q;
-	int fd;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = dax_mmap(fd, 0, SZ_2M, PROT_READ, MAP_SHARED, 0);
+	char *q;
 
-	NEED_COLLAPSE();
-	fd = dax_file(SZ_2M, WRITTEN);
-	p = dax_mmap(fd, 0, SZ_2M, PROT_READ, MAP_SHARED, 0);
 	touch_by_ptes(fd, p, SZ_2M, false);
 	ASSERT_MAPPED("4K", p);
 	EXPECT_EQ(0, dax_collapse(p, SZ_2M));
@@ -305,12 +282,9 @@ TEST_F(dax, read_only)
 /* Small zero pages are one huge zero page, until somebody writes. */
 TEST_F(dax, hole)
 {
-	char *p;
-	int fd;
+	int fd = dax_file(SZ_2M, HOLE);
+	char *p = map_by_ptes(fd, SZ_2M, false);
 
-	NEED_COLLAPSE();
-	fd = dax_file(SZ_2M, HOLE);
-	p = map_by_ptes(fd, SZ_2M, false);
 	ASSERT_MAPPED("4K zero", p);
 	dax_trace(fd, NULL);
 	EXPECT_EQ(0, dax_collapse(p, SZ_2M));
@@ -324,12 +298,10 @@ TEST_F(dax, hole)
 
 TEST_F(dax, unwritten)
 {
-	char *p, *small;
-	int fd;
+	int fd = dax_file(SZ_2M, PREALLOC);
+	char *small = dax_map_small(fd, SZ_2M);
+	char *p;
 
-	NEED_COLLAPSE();
-	fd = dax_file(SZ_2M, PREALLOC);
-	small = dax_map_small(fd, SZ_2M);
 	dax_peek(small + 100 * SZ_4K);
 	p = map_by_ptes(fd, SZ_2M, false);
 	ASSERT_MAPPED("4K zero", p);
@@ -344,13 +316,10 @@ TEST_F(dax, unwritten)
 /* MAP_SYNC stays what it is. */
 TEST_F(dax, map_sync)
 {
-	char *p;
-	int fd;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = dax_mmap(fd, 0, SZ_2M, PROT_READ | PROT_WRITE,
+			   MAP_SHARED_VALIDATE | MAP_SYNC, 0);
 
-	NEED_COLLAPSE();
-	fd = dax_file(SZ_2M, WRITTEN);
-	p = dax_mmap(fd, 0, SZ_2M, PROT_READ | PROT_WRITE,
-		     MAP_SHARED_VALIDATE | MAP_SYNC, 0);
 	touch_by_ptes(fd, p, SZ_2M, true);
 	ASSERT_MAPPED("4K", p);
 	EXPECT_EQ(0, dax_collapse(p, SZ_2M));
@@ -394,12 +363,9 @@ static void refuse(struct __test_metadata *_metadata, int fd, char *p, int err,
 /* Each page of a private mapping may be a copy. */
 TEST_F(dax, private)
 {
-	char *p;
-	int fd;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = dax_map_private(fd, 0, SZ_2M);
 
-	NEED_COLLAPSE();
-	fd = dax_file(SZ_2M, WRITTEN);
-	p = dax_map_private(fd, 0, SZ_2M);
 	touch_by_ptes(fd, p, SZ_2M, false);
 	dax_poke(p + 5 * SZ_4K, 'w');
 	refuse(_metadata, fd, p, EINVAL, 0);
@@ -408,12 +374,10 @@ TEST_F(dax, private)
 
 TEST_F(dax, colour)
 {
-	char *small, *p;
-	int fd;
+	int fd = dax_file(3 * SZ_2M, WRITTEN);
+	char *small = dax_map_small(fd, 3 * SZ_2M);
+	char *p;
 
-	NEED_COLLAPSE();
-	fd = dax_file(3 * SZ_2M, WRITTEN);
-	small = dax_map_small(fd, 3 * SZ_2M);
 	for (size_t at = 0; at < 3 * SZ_2M; at += SZ_4K)
 		dax_peek(small + at);
 	p = (char *)(((uintptr_t)small + SZ_2M - 1) & -SZ_2M);
@@ -424,13 +388,10 @@ TEST_F(dax, colour)
 /* The VMA ends before the 2 MiB do, or begins after them. */
 TEST_F(dax, vma_too_small)
 {
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = map_by_ptes(fd, SZ_2M, false);
 	struct dax_ptes view;
-	char *p;
-	int fd;
 
-	NEED_COLLAPSE();
-	fd = dax_file(SZ_2M, WRITTEN);
-	p = map_by_ptes(fd, SZ_2M, false);
 	dax_unmap(p + SZ_2M - SZ_4K, SZ_4K);
 	dax_snapshot_ptes(&view, p);
 	EXPECT_EQ(EINVAL, dax_collapse(p, SZ_2M - SZ_4K));
@@ -446,13 +407,10 @@ TEST_F(dax, vma_too_small)
 /* One mapping, but two VMAs, by an mprotect() of the half. */
 TEST_F(dax, vma_split)
 {
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = map_by_ptes(fd, SZ_2M, false);
 	struct dax_ptes view;
-	char *p;
-	int fd;
 
-	NEED_COLLAPSE();
-	fd = dax_file(SZ_2M, WRITTEN);
-	p = map_by_ptes(fd, SZ_2M, false);
 	ASSERT_EQ(0, mprotect(p + SZ_1M, SZ_1M, PROT_READ));
 	dax_snapshot_ptes(&view, p);
 	EXPECT_EQ(EINVAL, dax_collapse(p, SZ_2M));
@@ -462,12 +420,9 @@ TEST_F(dax, vma_split)
 /* To truncate unmaps all of the file, but leaves the page table. */
 TEST_F(dax, eof)
 {
-	char *p;
-	int fd;
+	int fd = dax_file(2 * SZ_2M, WRITTEN);
+	char *p = map_by_ptes(fd, 2 * SZ_2M, true);
 
-	NEED_COLLAPSE();
-	fd = dax_file(2 * SZ_2M, WRITTEN);
-	p = map_by_ptes(fd, 2 * SZ_2M, true);
 	dax_truncate(fd, SZ_2M + SZ_1M);
 	dax_peek(p);
 	dax_peek(p + SZ_2M);
@@ -484,12 +439,9 @@ TEST_F(dax, eof)
 
 TEST_F(dax, fragmented)
 {
-	char *p;
-	int fd;
+	int fd = dax_file_fragmented();
+	char *p = map_by_ptes(fd, SZ_2M, false);
 
-	NEED_COLLAPSE();
-	fd = dax_file_fragmented();
-	p = map_by_ptes(fd, SZ_2M, false);
 	dax_poke(p + 5 * SZ_4K, 'w');
 	dax_poke(p + 400 * SZ_4K, 'x');
 	refuse(_metadata, fd, p, EINVAL, 2);
@@ -498,12 +450,9 @@ TEST_F(dax, fragmented)
 /* A collapse reads: what has no bytes yet does not get any by it. */
 TEST_F(dax, partly_unwritten)
 {
-	char *p;
-	int fd;
+	int fd = dax_file(SZ_2M, PREALLOC);
+	char *p = map_by_ptes(fd, SZ_2M, false);
 
-	NEED_COLLAPSE();
-	fd = dax_file(SZ_2M, PREALLOC);
-	p = map_by_ptes(fd, SZ_2M, false);
 	for (int i = 0; i < 100; i++)
 		dax_poke(p + i * SZ_4K, 'w');
 	refuse(_metadata, fd, p, EINVAL, 100);
@@ -511,11 +460,9 @@ TEST_F(dax, partly_unwritten)
 
 TEST_F(dax, hole_inside)
 {
+	int fd = dax_file(SZ_2M, WRITTEN);
 	char *p;
-	int fd;
 
-	NEED_COLLAPSE();
-	fd = dax_file(SZ_2M, WRITTEN);
 	dax_punch_hole(fd, 7 * SZ_4K, SZ_4K);
 	p = map_by_ptes(fd, SZ_2M, false);
 	dax_poke(p + 9 * SZ_4K, 'w');
@@ -524,12 +471,9 @@ TEST_F(dax, hole_inside)
 
 TEST_F(dax, nohugepage)
 {
-	char *p;
-	int fd;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = map_by_ptes(fd, SZ_2M, false);
 
-	NEED_COLLAPSE();
-	fd = dax_file(SZ_2M, WRITTEN);
-	p = map_by_ptes(fd, SZ_2M, false);
 	dax_poke(p, 'w');
 	ASSERT_EQ(0, madvise(p, SZ_2M, MADV_NOHUGEPAGE));
 	refuse(_metadata, fd, p, EINVAL, 1);
@@ -541,11 +485,9 @@ TEST_F(dax, nohugepage)
 /* What can be is done, and the answer is about the rest. */
 TEST_F(dax, one_of_two)
 {
+	int fd = dax_file(3 * SZ_2M, WRITTEN);
 	char *p;
-	int fd;
 
-	NEED_COLLAPSE();
-	fd = dax_file(3 * SZ_2M, WRITTEN);
 	dax_punch_hole(fd, SZ_2M + 7 * SZ_4K, SZ_4K);
 	p = map_by_ptes(fd, 3 * SZ_2M, false);
 	EXPECT_EQ(EINVAL, dax_collapse(p, 3 * SZ_2M));
@@ -582,13 +524,10 @@ static int other_process(int step, void *arg)
 /* The next touch of another process is huge, and that costs it one fault. */
 TEST_F(dax, another_process)
 {
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = map_by_ptes(fd, SZ_2M, true);
 	struct dax_helper peer;
-	char *p;
-	int fd;
 
-	NEED_COLLAPSE();
-	fd = dax_file(SZ_2M, WRITTEN);
-	p = map_by_ptes(fd, SZ_2M, true);
 	dax_helper_start(&peer, other_process, p);
 	ASSERT_EQ(4, dax_helper_step(&peer, TOUCH));
 	dax_trace(fd, NULL);
@@ -612,14 +551,11 @@ TEST_F(dax, another_process)
 /* In the same process: one that can be huge, too, and one that never can. */
 TEST_F(dax, another_mapping)
 {
-	char *p, *q, *small;
-	int fd;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = map_by_ptes(fd, SZ_2M, true);
+	char *q = map_by_ptes(fd, SZ_2M, false);
+	char *small = dax_map_small(fd, SZ_2M);
 
-	NEED_COLLAPSE();
-	fd = dax_file(SZ_2M, WRITTEN);
-	p = map_by_ptes(fd, SZ_2M, true);
-	q = map_by_ptes(fd, SZ_2M, false);
-	small = dax_map_small(fd, SZ_2M);
 	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
 		dax_poke(small + at + 2, 's');
 	ASSERT_EQ(0, dax_collapse(p, SZ_2M));
@@ -639,12 +575,10 @@ TEST_F(dax, another_mapping)
 /* The copies that a private mapping has made are nowhere else. */
 TEST_F(dax, private_copies_of_others)
 {
-	char *p, *private;
-	int fd;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *private = dax_map_private(fd, 0, SZ_2M);
+	char *p;
 
-	NEED_COLLAPSE();
-	fd = dax_file(SZ_2M, WRITTEN);
-	private = dax_map_private(fd, 0, SZ_2M);
 	touch_by_ptes(fd, private, SZ_2M, false);
 	for (size_t at = 0; at < SZ_2M; at += 16 * SZ_4K)
 		dax_poke(private + at, 'P');
@@ -660,13 +594,10 @@ TEST_F(dax, private_copies_of_others)
 /* A small VMA maps the middle, and stays mapped or comes back. */
 TEST_F(dax, window_of_others)
 {
-	char *p, *window;
-	int fd;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = map_by_ptes(fd, SZ_2M, true);
+	char *window = dax_map(fd, 100 * SZ_4K, 4 * SZ_4K);
 
-	NEED_COLLAPSE();
-	fd = dax_file(SZ_2M, WRITTEN);
-	p = map_by_ptes(fd, SZ_2M, true);
-	window = dax_map(fd, 100 * SZ_4K, 4 * SZ_4K);
 	dax_poke(window, 'x');
 	ASSERT_EQ(0, dax_collapse(p, SZ_2M));
 	EXPECT_EQ('x', dax_peek(window));
@@ -795,13 +726,11 @@ static void in_full_use(struct __test_metadata *_metadata, bool processes)
 
 TEST_F(dax, threads_store)
 {
-	NEED_COLLAPSE();
 	in_full_use(_metadata, false);
 }
 
 TEST_F(dax, processes_store)
 {
-	NEED_COLLAPSE();
 	in_full_use(_metadata, true);
 }
 
@@ -854,7 +783,6 @@ TEST_F(dax, rivals)
 {
 	struct rivals r = {};
 
-	NEED_COLLAPSE();
 	r.fd = dax_file(SZ_2M, WRITTEN);
 	r.p = map_by_ptes(r.fd, SZ_2M, true);
 	r.small = dax_map_small(r.fd, SZ_2M);
@@ -873,15 +801,12 @@ TEST_F(dax, rivals)
 /* What it promotes is counted as what a fault promotes. */
 TEST_F(dax, counters)
 {
-	unsigned long try, done, rollback, fragmented;
-	char *p;
-	int fd;
+	int fd = dax_file(2 * SZ_2M, WRITTEN);
+	char *p = map_by_ptes(fd, 2 * SZ_2M, false);
+	unsigned long try = dax_promotions("try");
+	unsigned long done = dax_promotions("done");
+	unsigned long rollback, fragmented;
 
-	NEED_COLLAPSE();
-	fd = dax_file(2 * SZ_2M, WRITTEN);
-	p = map_by_ptes(fd, 2 * SZ_2M, false);
-	try = dax_promotions("try");
-	done = dax_promotions("done");
 	EXPECT_EQ(0, dax_collapse(p, 2 * SZ_2M));
 	EXPECT_EQ(try + 2, dax_promotions("try"));
 	EXPECT_EQ(done + 2, dax_promotions("done"));
@@ -947,17 +872,17 @@ static void grow(struct __test_metadata *_metadata, const char *policy,
 	EXPECT_EQ(*mapped == '2' ? 1 : PAGES_2M, FLUSHES());
 }
 
-TEST_F(dax, growing_file_eager)
+TEST_F(growth, growing_file_eager)
 {
 	grow(_metadata, "eager", "2M");
 }
 
-TEST_F(dax, growing_file_by_fault)
+TEST_F(growth, growing_file_by_fault)
 {
 	grow(_metadata, "fault", "4K");
 }
 
-TEST_F(dax, growing_file_off)
+TEST_F(growth, growing_file_off)
 {
 	grow(_metadata, "off", "4K");
 }
@@ -1008,25 +933,20 @@ static void eager_sequence(struct __test_metadata *_metadata, bool write)
 
 TEST_F(dax, eager_reads)
 {
-	NEED_COLLAPSE();
 	eager_sequence(_metadata, false);
 }
 
 TEST_F(dax, eager_writes)
 {
-	NEED_COLLAPSE();
 	eager_sequence(_metadata, true);
 }
 
 /* Less than half of it is there: not worth it. */
 TEST_F(dax, eager_skips_sparse)
 {
-	char *p;
-	int fd;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = start_with_ptes("eager", fd, SZ_2M);
 
-	NEED_COLLAPSE();
-	fd = dax_file(SZ_2M, WRITTEN);
-	p = start_with_ptes("eager", fd, SZ_2M);
 	for (int trigger = 0; trigger < TRIGGERS; trigger++)
 		touch_pages(p, 100 + 128 * trigger, 128 + 128 * trigger, true);
 	EXPECT_MAPPED("4K", p + 128 * SZ_4K - SZ_4K);
@@ -1037,12 +957,9 @@ TEST_F(dax, eager_skips_sparse)
 /* Zero pages are no blocks. */
 TEST_F(dax, eager_skips_holes)
 {
-	char *p;
-	int fd;
+	int fd = dax_file(SZ_2M, HOLE);
+	char *p = start_with_ptes("eager", fd, SZ_2M);
 
-	NEED_COLLAPSE();
-	fd = dax_file(SZ_2M, HOLE);
-	p = start_with_ptes("eager", fd, SZ_2M);
 	touch_pages(p, 0, PAGES_2M, false);
 	EXPECT_MAPPED("4K zero", p);
 	EXPECT_EQ(0, dax_count_all("dax_promote_entry"));
@@ -1063,13 +980,11 @@ static void eager_in_vain(struct __test_metadata *_metadata, int fd, size_t len)
 
 TEST_F(dax, eager_fragmented)
 {
-	NEED_COLLAPSE();
 	eager_in_vain(_metadata, dax_file_fragmented(), SZ_2M);
 }
 
 TEST_F(dax, eager_vma)
 {
-	NEED_COLLAPSE();
 	eager_in_vain(_metadata, dax_file(SZ_2M, WRITTEN), SZ_2M - SZ_4K);
 }
 
@@ -1078,7 +993,6 @@ TEST_F(dax, eager_off_colour)
 	char *small;
 	int fd;
 
-	NEED_COLLAPSE();
 	NEED(dax_policy("eager"));
 	fd = dax_file(2 * SZ_2M, WRITTEN);
 	small = dax_map_small(fd, 2 * SZ_2M);
@@ -1090,11 +1004,9 @@ TEST_F(dax, eager_off_colour)
 
 TEST_F(dax, eager_private)
 {
+	int fd = dax_file(SZ_2M, WRITTEN);
 	char *p;
-	int fd;
 
-	NEED_COLLAPSE();
-	fd = dax_file(SZ_2M, WRITTEN);
 	dax_peek(dax_map(fd, 9 * SZ_4K, SZ_4K));
 	p = dax_map_private(fd, 0, SZ_2M);
 	dax_poke(p, 'p');
@@ -1124,10 +1036,8 @@ static void count_up_pages(unsigned int id, void *arg)
 TEST_F(dax, eager_in_full_use)
 {
 	unsigned int rounds = dax_scale(20), huge = 0;
-	struct busy *busy;
+	struct busy *busy = malloc(sizeof(*busy));
 
-	NEED_COLLAPSE();
-	busy = malloc(sizeof(*busy));
 	for (unsigned int i = 0; i < rounds; i++) {
 		int fd = dax_file(SZ_2M, WRITTEN);
 

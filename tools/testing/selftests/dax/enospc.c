@@ -5,6 +5,8 @@
  */
 #include "dax_harness.h"
 
+DAX_NEEDS(dax_small_scratch())
+
 /* The file system still works: a file can be made, written and read. */
 static bool usable(void)
 {
@@ -66,13 +68,11 @@ static void store_until_full(struct __test_metadata *_metadata, size_t shift)
 
 TEST_F(dax, huge_faults)
 {
-	NEED(dax_small_scratch());
 	store_until_full(_metadata, 0);
 }
 
 TEST_F(dax, small_faults)
 {
-	NEED(dax_small_scratch());
 	store_until_full(_metadata, SZ_4K);
 }
 
@@ -84,12 +84,9 @@ TEST_F(dax, small_faults)
  */
 TEST_F(dax, zero_page_stays_zero)
 {
-	int full, fd;
+	int fd = dax_file(2 * SZ_2M, HOLE), full = dax_fill_up(0);
 	char *p;
 
-	NEED(dax_small_scratch());
-	fd = dax_file(2 * SZ_2M, HOLE);
-	full = dax_fill_up(0);
 	dax_trace(fd, NULL);
 	p = dax_map(fd, 0, 2 * SZ_2M);
 	dax_peek(p);
@@ -144,7 +141,6 @@ TEST_F(dax, blocks_freed_just_now)
 	int full, fd;
 	char *p;
 
-	NEED(dax_small_scratch());
 	if (!dax_is_xfs()) {
 		dax_scratch_remount("dax=always,commit=600");
 		no_reserve();
@@ -164,12 +160,10 @@ TEST_F(dax, blocks_freed_just_now)
 TEST_F(dax, write_when_full)
 {
 	char buf[SZ_4K] = "x";
-	int full, fd, other;
-	char *p;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = dax_map(fd, 0, SZ_2M);
+	int full, other;
 
-	NEED(dax_small_scratch());
-	fd = dax_file(SZ_2M, WRITTEN);
-	p = dax_map(fd, 0, SZ_2M);
 	dax_poke(p, 'w');
 	other = dax_create("other");
 	full = dax_fill_up(0);

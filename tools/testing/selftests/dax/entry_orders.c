@@ -16,6 +16,8 @@
  */
 #include "dax_harness.h"
 
+DAX_NEEDS(dax_no_event("dax_grab_entry"))
+
 #define PAGE	37	/* the page that 4 KiB faults are about */
 
 enum fault { NO_FAULT, READ_4K, WRITE_4K, READ_2M, WRITE_2M };
@@ -74,8 +76,7 @@ static int start(size_t len, enum dax_layout layout)
 
 /* A fault that locks or inserts its entry, or promotes what it finds. */
 
-FIXTURE(orders) {
-};
+DAX_FIXTURE(orders, dax_needs())
 
 FIXTURE_VARIANT(orders) {
 	enum dax_layout layout;
@@ -86,16 +87,6 @@ FIXTURE_VARIANT(orders) {
 	const char *mapped;		/* by the fault */
 	const char *first_mapped;	/* what is left of the first one, or NULL */
 };
-
-FIXTURE_SETUP(orders)
-{
-	DAX_SETUP();
-}
-
-FIXTURE_TEARDOWN(orders)
-{
-	dax_test_teardown();
-}
 
 FIXTURE_VARIANT_ADD(orders, none_4k_read_of_hole) {
 	.layout = HOLE, .fault = READ_4K,
@@ -254,7 +245,6 @@ TEST_F(orders, fault_meets_entry)
 
 	if (promotes)
 		NEED_PROMOTION();
-	NEED_EVENT("dax_grab_entry");
 	fd = start(SZ_2M, variant->layout);
 	if (variant->first != NO_FAULT) {
 		first = take_fault(fd, variant->first);
@@ -315,12 +305,10 @@ TEST_F(dax, small_elsewhere_2m_read)
 /* Reading one page does not cost the others their huge page. */
 TEST_F(dax, zero_4k_read_keeps_entry)
 {
-	char *huge, *small, *later;
-	int fd;
+	int fd = start(SZ_2M, HOLE);
+	char *huge = take_fault(fd, READ_2M);
+	char *small, *later;
 
-	NEED_EVENT("dax_grab_entry");
-	fd = start(SZ_2M, HOLE);
-	huge = take_fault(fd, READ_2M);
 	dax_trace_clear();
 	small = take_fault(fd, READ_4K);
 	EXPECT_EQ(1, GRAB_OF_2M("read", "zero", "lock"));
@@ -344,12 +332,10 @@ TEST_F(dax, zero_4k_read_keeps_entry)
 
 TEST_F(dax, zero_4k_write_demotes)
 {
-	char *huge, *small;
-	int fd;
+	int fd = start(SZ_2M, HOLE);
+	char *huge = take_fault(fd, READ_2M);
+	char *small;
 
-	NEED_EVENT("dax_grab_entry");
-	fd = start(SZ_2M, HOLE);
-	huge = take_fault(fd, READ_2M);
 	dax_trace_clear();
 	small = take_fault(fd, WRITE_4K);
 	EXPECT_EQ(1, GRAB_OF_2M("write", "zero", "demote"));
@@ -378,10 +364,8 @@ static int start_gappy(void)
 
 TEST_F(dax, empty_4k_read_demotes)
 {
-	char *p;
+	char *p = take_fault(start_gappy(), READ_2M);
 
-	NEED_EVENT("dax_grab_entry");
-	p = take_fault(start_gappy(), READ_2M);
 	EXPECT_EQ(1, GRAB(9, "read", "none", "insert"));
 	ONCE_OR_TWICE(FALLBACK("extent-short"));
 	EXPECT_EQ(1, GRAB_OF_2M("read", "empty", "demote"));
@@ -393,10 +377,8 @@ TEST_F(dax, empty_4k_read_demotes)
 
 TEST_F(dax, empty_4k_write_demotes)
 {
-	char *p;
+	char *p = take_fault(start_gappy(), WRITE_2M);
 
-	NEED_EVENT("dax_grab_entry");
-	p = take_fault(start_gappy(), WRITE_2M);
 	EXPECT_EQ(1, GRAB(9, "write", "none", "insert"));
 	ONCE_OR_TWICE(FALLBACK("extent-short"));
 	EXPECT_EQ(1, GRAB_OF_2M("write", "empty", "demote"));

@@ -24,6 +24,8 @@ static const char *failslab_off(void)
 	return NULL;
 }
 
+DAX_NEEDS(failslab_off())
+
 /* Of a thread that asked for it, so many allocations from @cache fail. */
 static void failslab_arm_cache(const char *cache, unsigned int percent)
 {
@@ -138,13 +140,11 @@ static void fresh_range(struct __test_metadata *_metadata, size_t shift,
 
 TEST_F(dax, huge_faults)
 {
-	NEED(failslab_off());
 	fresh_range(_metadata, 0, false);
 }
 
 TEST_F(dax, small_faults)
 {
-	NEED(failslab_off());
 	fresh_range(_metadata, SZ_4K, false);
 }
 
@@ -153,13 +153,9 @@ TEST_F(dax, over_zero_pages)
 {
 	size_t len = 8 * SZ_2M, step = 16 * SZ_4K;
 	struct counts n = {};
-	char *huge, *p;
-	int fd;
+	int fd = dax_file(len, HOLE);
+	char *huge = dax_map(fd, 0, len), *p = dax_map_small(fd, len);
 
-	NEED(failslab_off());
-	fd = dax_file(len, HOLE);
-	huge = dax_map(fd, 0, len);
-	p = dax_map_small(fd, len);
 	for (size_t at = 0; at < len; at += SZ_2M)
 		dax_peek(huge + at);
 	failslab_arm(50);
@@ -170,7 +166,6 @@ TEST_F(dax, over_zero_pages)
 
 TEST_F(dax, huge_over_zero_pages)
 {
-	NEED(failslab_off());
 	fresh_range(_metadata, 0, true);
 }
 
@@ -196,12 +191,10 @@ TEST_F(dax, beside_another_thread)
 	size_t len = 8 * SZ_2M, step = 16 * SZ_4K;
 	struct helper helper = { .len = len };
 	struct counts n = {};
+	int fd = dax_file(len, HOLE);
 	pthread_t thread;
 	char *p;
-	int fd;
 
-	NEED(failslab_off());
-	fd = dax_file(len, HOLE);
 	helper.p = dax_map(fd, 0, len);
 	p = dax_map_small(fd, len);
 	thread = dax_thread(fault_on, &helper);
@@ -216,12 +209,9 @@ TEST_F(dax, beside_another_thread)
 TEST_F(dax, fsync_and_truncate)
 {
 	size_t len = 2 * SZ_2M;
-	char *p;
-	int fd;
+	int fd = dax_file(len, PREALLOC);
+	char *p = dax_map(fd, 0, len);
 
-	NEED(failslab_off());
-	fd = dax_file(len, PREALLOC);
-	p = dax_map(fd, 0, len);
 	for (int i = 0; i < 10; i++) {
 		dax_poke(p + i * SZ_4K, 'a' + i);
 		dax_poke(p + SZ_2M, 'A' + i);
@@ -351,14 +341,12 @@ static void promote_without(struct __test_metadata *_metadata,
 TEST_F(dax, promotion_without_nodes)
 {
 	NEED_PROMOTION();
-	NEED(failslab_off());
 	promote_without(_metadata, NODES);
 }
 
 TEST_F(dax, promotion_without_record)
 {
 	NEED_PROMOTION();
-	NEED(failslab_off());
 	NEED(access(RECORDS, W_OK) ? "needs " RECORDS : NULL);
 	promote_without(_metadata, RECORDS);
 }
@@ -400,14 +388,12 @@ static void collapse_without(struct __test_metadata *_metadata,
 TEST_F(dax, collapse_without_nodes)
 {
 	NEED_PROMOTION();
-	NEED(failslab_off());
 	collapse_without(_metadata, NODES);
 }
 
 TEST_F(dax, collapse_without_record)
 {
 	NEED_PROMOTION();
-	NEED(failslab_off());
 	NEED(access(RECORDS, W_OK) ? "needs " RECORDS : NULL);
 	collapse_without(_metadata, RECORDS);
 }
@@ -466,14 +452,12 @@ static void promote_with_failures(struct __test_metadata *_metadata,
 TEST_F(dax, promotion_with_failures)
 {
 	NEED_PROMOTION();
-	NEED(failslab_off());
 	promote_with_failures(_metadata, false);
 }
 
 TEST_F(dax, collapse_with_failures)
 {
 	NEED_PROMOTION();
-	NEED(failslab_off());
 	promote_with_failures(_metadata, true);
 }
 
@@ -510,7 +494,6 @@ TEST_F(dax, no_leak)
 	int fd;
 
 	NEED_PROMOTION();
-	NEED(failslab_off());
 	ASSERT_EQ(NULL, dax_policy("off"));
 	fd = dax_file(SZ_2M, WRITTEN);
 	small = dax_map_small(fd, SZ_2M);

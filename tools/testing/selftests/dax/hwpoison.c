@@ -29,6 +29,11 @@ static const char *poison_fs(const char *mkfs)
 static const char *reverse_map = "-m reflink=1,rmapbt=1";
 static const char *no_reverse_map = "-m reflink=1,rmapbt=0";
 
+DAX_NEEDS(poison_fs(reverse_map))
+
+/* Tests that make another filesystem. */
+DAX_FIXTURE(own_fs, NULL)
+
 /*
  * page->flags of @pfn: a probe on a system call that we then make, whose
  * argument is the word at that place. Without symbols of data the array stands
@@ -123,12 +128,9 @@ static void rest_is_well(struct __test_metadata *_metadata, int fd, char *p,
 /* In the middle of a 2 MiB entry. (M8, M3, W10) */
 TEST_F(dax, middle_of_2m)
 {
-	char *p;
-	int fd;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = dax_map(fd, 0, SZ_2M);
 
-	NEED(poison_fs(reverse_map));
-	fd = dax_file(SZ_2M, WRITTEN);
-	p = dax_map(fd, 0, SZ_2M);
 	dax_poke(p + 100 * SZ_4K + 1, 'w');
 	ASSERT_MAPPED("2M", p);
 	poison_one(_metadata, p, 100);
@@ -137,12 +139,9 @@ TEST_F(dax, middle_of_2m)
 
 TEST_F(dax, start_of_2m)
 {
-	char *p;
-	int fd;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = dax_map(fd, 0, SZ_2M);
 
-	NEED(poison_fs(reverse_map));
-	fd = dax_file(SZ_2M, WRITTEN);
-	p = dax_map(fd, 0, SZ_2M);
 	dax_peek(p);
 	ASSERT_MAPPED("2M", p);
 	EXPECT_EQ(SIGBUS, dax_poison(p, NULL));
@@ -152,12 +151,9 @@ TEST_F(dax, start_of_2m)
 TEST_F(dax, small_entry)
 {
 	siginfo_t info = {};
-	char *p;
-	int fd;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = dax_map_small(fd, SZ_2M);
 
-	NEED(poison_fs(reverse_map));
-	fd = dax_file(SZ_2M, WRITTEN);
-	p = dax_map_small(fd, SZ_2M);
 	dax_peek(p + 33 * SZ_4K);
 	ASSERT_MAPPED("4K", p + 33 * SZ_4K);
 	EXPECT_EQ(SIGBUS, dax_poison(p + 33 * SZ_4K, &info));
@@ -168,12 +164,10 @@ TEST_F(dax, small_entry)
 /* The page is mapped by a pte out of a 2 MiB entry, too. (P8) */
 TEST_F(dax, both_sizes)
 {
-	char *huge, *p;
-	int fd;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *huge = dax_map(fd, 0, SZ_2M);
+	char *p;
 
-	NEED(poison_fs(reverse_map));
-	fd = dax_file(SZ_2M, WRITTEN);
-	huge = dax_map(fd, 0, SZ_2M);
 	dax_peek(huge);
 	p = dax_map(fd, 60 * SZ_4K, SZ_4K);
 	dax_peek(p);
@@ -196,10 +190,8 @@ static int one_of_two_gone(int fd)
 
 TEST_F(dax, one_mapping_gone)
 {
-	int fd;
+	int fd = dax_file(SZ_2M, WRITTEN);
 
-	NEED(poison_fs(reverse_map));
-	fd = dax_file(SZ_2M, WRITTEN);
 	EXPECT_EQ(SIGBUS, dax_wait(dax_spawn(one_of_two_gone(fd))));
 }
 
@@ -216,10 +208,8 @@ static int one_of_two_untouched(int fd)
 
 TEST_F(dax, one_mapping_untouched)
 {
-	int fd;
+	int fd = dax_file(SZ_2M, WRITTEN);
 
-	NEED(poison_fs(reverse_map));
-	fd = dax_file(SZ_2M, WRITTEN);
 	EXPECT_EQ(SIGBUS, dax_wait(dax_spawn(one_of_two_untouched(fd))));
 }
 
@@ -233,7 +223,6 @@ TEST_F(dax, freed_page)
 	char *p;
 
 	NEED(access(HARD_OFFLINE, W_OK) ? "needs " HARD_OFFLINE : NULL);
-	NEED(poison_fs(reverse_map));
 	fd = dax_file(SZ_2M, WRITTEN);
 	p = dax_map(fd, 0, SZ_2M);
 	dax_peek(p);
@@ -284,7 +273,6 @@ TEST_F(dax, other_process)
 	pid_t pid;
 	char c, *p;
 
-	NEED(poison_fs(reverse_map));
 	other.fd = dax_file(SZ_2M, WRITTEN);
 	ASSERT_EQ(0, pipe(other.ready));
 	p = dax_map(other.fd, 0, SZ_2M);
@@ -330,7 +318,6 @@ TEST_F(dax, middle_of_promoted)
 	struct promoted promoted;
 
 	NEED_PROMOTION();
-	NEED(poison_fs(reverse_map));
 	promote_one(_metadata, &promoted);
 	poison_one(_metadata, promoted.huge, 130);
 	rest_is_well(_metadata, promoted.fd, promoted.huge, 130);
@@ -343,7 +330,6 @@ TEST_F(dax, pte_of_promoted)
 	siginfo_t info = {};
 
 	NEED_PROMOTION();
-	NEED(poison_fs(reverse_map));
 	promote_one(_metadata, &promoted);
 	EXPECT_EQ(SIGBUS, dax_poison(promoted.small + 99 * SZ_4K, &info));
 	EXPECT_EQ(BUS_MCEERR_AR, info.si_code);
@@ -359,7 +345,6 @@ TEST_F(dax, middle_of_collapsed)
 	int fd;
 
 	NEED_PROMOTION();
-	NEED(poison_fs(reverse_map));
 	ASSERT_EQ(NULL, dax_policy("off"));
 	fd = dax_file(SZ_2M, WRITTEN);
 	dax_peek(dax_map(fd, 9 * SZ_4K, SZ_4K));
@@ -401,7 +386,6 @@ TEST_F(dax, other_process_of_promoted)
 	char c;
 
 	NEED_PROMOTION();
-	NEED(poison_fs(reverse_map));
 	promote_one(_metadata, &promoted);
 	owner.small = promoted.small;
 	ASSERT_EQ(0, pipe(owner.ready));
@@ -416,7 +400,7 @@ TEST_F(dax, other_process_of_promoted)
  * A page of two files on XFS without a reverse map: nobody can tell the files,
  * and nobody may take the mark of a shared page for a pointer. (M9)
  */
-TEST_F(dax, shared_without_reverse_map)
+TEST_F(own_fs, shared_without_reverse_map)
 {
 	int fd, clone;
 	char *a, *b;
@@ -532,7 +516,7 @@ static int failure_happens(struct failure *failure)
 	return dax_poison(failure->at, NULL);
 }
 
-TEST_F(dax, not_shared_during_failure)
+TEST_F(own_fs, not_shared_during_failure)
 {
 	pid_t holder, victim, sharer;
 	struct failure *failure;
@@ -604,7 +588,6 @@ TEST_F(dax, shared_with_reverse_map)
 	int fd[2];
 
 	NEED_XFS();
-	NEED(poison_fs(reverse_map));
 	fd[0] = dax_file(SZ_2M, WRITTEN);
 	fd[1] = dax_clone(fd[0], "clone");
 	EXPECT_EQ(SIGBUS, dax_wait(dax_spawn(poison_clone(fd))));
@@ -641,10 +624,8 @@ TEST_F(dax, against_truncate)
 {
 	unsigned int rounds = dax_scale(12), odd = 0;
 	struct churn churn = {};
-	pthread_t thread;
+	pthread_t thread = dax_thread(make_and_cut, &churn);
 
-	NEED(poison_fs(reverse_map));
-	thread = dax_thread(make_and_cut, &churn);
 	for (unsigned int i = 0; i < rounds; i++) {
 		int fd = dax_file(SZ_2M, WRITTEN), sig;
 		char *p = dax_map(fd, 0, SZ_2M);
@@ -673,7 +654,7 @@ static int unbind(const struct dax_driver *driver)
 	return 0;
 }
 
-TEST_F(dax, device_goes)
+TEST_F(own_fs, device_goes)
 {
 	struct dax_driver driver;
 	char *p;

@@ -166,7 +166,7 @@ FIXTURE(inject) {
 
 FIXTURE_SETUP(inject)
 {
-	DAX_SETUP();
+	DAX_SETUP_IF(no_injection());
 }
 
 /* What is armed would fail the next test, too. */
@@ -283,25 +283,21 @@ static void small_faults(struct __test_metadata *_metadata, bool write,
 
 TEST_F(inject, small_read_fault)
 {
-	NEED(no_injection());
 	small_faults(_metadata, false, WRITTEN);
 }
 
 TEST_F(inject, small_read_fault_of_hole)
 {
-	NEED(no_injection());
 	small_faults(_metadata, false, HOLE);
 }
 
 TEST_F(inject, small_write_fault)
 {
-	NEED(no_injection());
 	small_faults(_metadata, true, WRITTEN);
 }
 
 TEST_F(inject, small_write_fault_of_hole)
 {
-	NEED(no_injection());
 	small_faults(_metadata, true, HOLE);
 }
 
@@ -347,21 +343,18 @@ static void huge_faults(struct __test_metadata *_metadata, bool write,
 
 TEST_F(inject, huge_read_fault)
 {
-	NEED(no_injection());
 	NEED_EVENT("dax_fault_fallback");
 	huge_faults(_metadata, false, WRITTEN);
 }
 
 TEST_F(inject, huge_read_fault_of_hole)
 {
-	NEED(no_injection());
 	NEED_EVENT("dax_fault_fallback");
 	huge_faults(_metadata, false, HOLE);
 }
 
 TEST_F(inject, huge_write_fault)
 {
-	NEED(no_injection());
 	NEED_EVENT("dax_fault_fallback");
 	huge_faults(_metadata, true, PREALLOC);
 }
@@ -369,12 +362,10 @@ TEST_F(inject, huge_write_fault)
 /* Over the huge zero page, that a store replaces: it stays zero, or goes. */
 TEST_F(inject, huge_write_fault_over_zero_page)
 {
-	char *p, *q;
-	int fd;
+	int fd = dax_file(SZ_2M, PREALLOC);
+	char *p = dax_map(fd, 0, SZ_2M);
+	char *q;
 
-	NEED(no_injection());
-	fd = dax_file(SZ_2M, PREALLOC);
-	p = dax_map(fd, 0, SZ_2M);
 	dax_peek(p);
 	ASSERT_MAPPED("2M zero", p);
 	inject(BEGIN_WRITE, EIO, 0, ALWAYS);
@@ -409,14 +400,12 @@ static void all_fail(struct __test_metadata *_metadata, bool write)
 
 TEST_F(inject, all_reads_fail)
 {
-	NEED(no_injection());
 	NEED_EVENT("dax_fault_fallback");
 	all_fail(_metadata, false);
 }
 
 TEST_F(inject, all_writes_fail)
 {
-	NEED(no_injection());
 	NEED_EVENT("dax_fault_fallback");
 	all_fail(_metadata, true);
 }
@@ -521,21 +510,18 @@ static void promotion(struct __test_metadata *_metadata, bool write, int err)
 
 TEST_F(inject, promotion_by_read)
 {
-	NEED(no_injection());
 	NEED_PROMOTION();
 	promotion(_metadata, false, EIO);
 }
 
 TEST_F(inject, promotion_by_write)
 {
-	NEED(no_injection());
 	NEED_PROMOTION();
 	promotion(_metadata, true, EIO);
 }
 
 TEST_F(inject, promotion_without_space)
 {
-	NEED(no_injection());
 	NEED_PROMOTION();
 	promotion(_metadata, true, EDQUOT);
 }
@@ -546,7 +532,6 @@ TEST_F(inject, second_extent_of_huge)
 	char *p;
 	int fd;
 
-	NEED(no_injection());
 	NEED_EVENT("dax_fault_fallback");
 	fd = dax_file(SZ_2M, PREALLOC);
 	/* Written and unwritten blocks are two extents. */
@@ -610,21 +595,18 @@ static void collapse(struct __test_metadata *_metadata, int inject_err,
 
 TEST_F(inject, collapse_error)
 {
-	NEED(no_injection());
 	NEED_PROMOTION();
 	collapse(_metadata, EIO, EINVAL);
 }
 
 TEST_F(inject, collapse_no_memory)
 {
-	NEED(no_injection());
 	NEED_PROMOTION();
 	collapse(_metadata, ENOMEM, ENOMEM);
 }
 
 TEST_F(inject, collapse_again)
 {
-	NEED(no_injection());
 	NEED_PROMOTION();
 	collapse(_metadata, EAGAIN, EAGAIN);
 }
@@ -640,11 +622,9 @@ TEST_F(inject, read)
 {
 	static const int errs[] = { EIO, ENOMEM, EINTR, EUCLEAN };
 	char *buf = malloc(2 * SZ_2M);
+	int fd = dax_file_fragmented();
 	ssize_t first;
-	int fd;
 
-	NEED(no_injection());
-	fd = dax_file_fragmented();
 	for (unsigned int i = 0; i < ARRAY_LEN(errs); i++) {
 		inject(BEGIN_READ, errs[i], 0, 1);
 		EXPECT_EQ(-1, pread(fd, buf, 2 * SZ_2M, 0));
@@ -666,13 +646,11 @@ TEST_F(inject, read)
 TEST_F(inject, write)
 {
 	static const int errs[] = { EIO, ENOMEM, EDQUOT, ENOSPC };
-	char *buf = malloc(2 * SZ_2M), *p;
+	char *buf = malloc(2 * SZ_2M);
+	int fd = dax_file_fragmented();
+	char *p = dax_map(fd, 0, SZ_2M);
 	ssize_t first;
-	int fd;
 
-	NEED(no_injection());
-	fd = dax_file_fragmented();
-	p = dax_map(fd, 0, SZ_2M);
 	dax_peek(p);
 	memset(buf, 'n', 2 * SZ_2M);
 	for (unsigned int i = 0; i < ARRAY_LEN(errs); i++) {
@@ -698,11 +676,9 @@ TEST_F(inject, write)
 /* The size grows by what was written, and so not at all. */
 TEST_F(inject, append)
 {
+	int fd = dax_file(SZ_4K, WRITTEN);
 	char buf[3 * SZ_4K];
-	int fd;
 
-	NEED(no_injection());
-	fd = dax_file(SZ_4K, WRITTEN);
 	memset(buf, 'a', sizeof(buf));
 	inject(BEGIN_WRITE, ENOSPC, 0, 1);
 	EXPECT_EQ(-1, pwrite(fd, buf, sizeof(buf), SZ_4K));
@@ -721,12 +697,10 @@ TEST_F(inject, append)
 TEST_F(inject, truncate)
 {
 	off_t end = SZ_1M + 100;
-	char *p;
-	int fd, ret;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = dax_map(fd, 0, SZ_2M);
+	int ret;
 
-	NEED(no_injection());
-	fd = dax_file(SZ_2M, WRITTEN);
-	p = dax_map(fd, 0, SZ_2M);
 	dax_poke(p, FILL);
 	inject(BEGIN_WRITE, EIO, 0, 1);
 	ret = ftruncate(fd, end);
@@ -783,13 +757,11 @@ static void zero_edges(struct __test_metadata *_metadata, int mode)
 
 TEST_F(inject, zero_range)
 {
-	NEED(no_injection());
 	zero_edges(_metadata, FALLOC_FL_ZERO_RANGE);
 }
 
 TEST_F(inject, punch_hole)
 {
-	NEED(no_injection());
 	zero_edges(_metadata, FALLOC_FL_PUNCH_HOLE);
 }
 
@@ -809,7 +781,6 @@ TEST_F(inject, unshare)
 {
 	int fd, clone;
 
-	NEED(no_injection());
 	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
 	clone = dax_clone(fd, "clone");
@@ -836,7 +807,6 @@ TEST_F(inject, write_to_shared)
 	char *p, *q, data[200];
 	int fd, clone;
 
-	NEED(no_injection());
 	NEED_XFS();
 	fd = dax_file(2 * SZ_2M, WRITTEN);
 	clone = dax_clone(fd, "clone");
@@ -872,7 +842,6 @@ TEST_F(inject, store_to_shared)
 	char *p, *q;
 	int fd, clone;
 
-	NEED(no_injection());
 	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
 	clone = dax_clone(fd, "clone");
@@ -899,7 +868,6 @@ TEST_F(inject, dedupe)
 	struct file_dedupe_range *range = (void *)space;
 	int fd, other;
 
-	NEED(no_injection());
 	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
 	other = dax_file(SZ_2M, WRITTEN);
@@ -929,11 +897,10 @@ TEST_F(inject, dedupe)
  */
 TEST_F(inject, end_of_faults)
 {
+	int fd = dax_file(SZ_2M, WRITTEN);
 	char *small, *p;
-	int fd, calls;
+	int calls;
 
-	NEED(no_injection());
-	fd = dax_file(SZ_2M, WRITTEN);
 	dax_trace(fd, NULL);
 	small = dax_map_small(fd, SZ_2M);
 	inject(END, EIO, 0, ALWAYS);
@@ -961,7 +928,6 @@ TEST_F(inject, end_of_promotion)
 	char *small, *p;
 	int fd;
 
-	NEED(no_injection());
 	NEED_PROMOTION();
 	fd = dax_file(SZ_2M, PREALLOC);
 	small = small_entries(fd);
@@ -985,7 +951,6 @@ TEST_F(inject, end_of_fallback)
 	char *p;
 	int fd;
 
-	NEED(no_injection());
 	NEED_EVENT("dax_fault_fallback");
 	fd = dax_file_fragmented();
 	p = dax_map(fd, 0, SZ_2M);
@@ -1003,10 +968,8 @@ TEST_F(inject, end_of_fallback)
 TEST_F(inject, end_of_io)
 {
 	char *buf = malloc(SZ_2M), *bad;
-	int fd;
+	int fd = dax_file(SZ_2M, WRITTEN);
 
-	NEED(no_injection());
-	fd = dax_file(SZ_2M, WRITTEN);
 	memset(buf, 'n', SZ_2M);
 	inject(END, EIO, 0, ALWAYS);
 	EXPECT_EQ(SZ_2M, pwrite(fd, buf, SZ_2M, 0));
@@ -1046,6 +1009,20 @@ static char *map_afar(int fd, int flags, size_t shift, unsigned int nr)
 	return p;
 }
 
+FIXTURE(pages) {
+};
+
+FIXTURE_SETUP(pages)
+{
+	DAX_SETUP_IF(no_page_failures());
+}
+
+FIXTURE_TEARDOWN(pages)
+{
+	fail_pages_off();
+	dax_test_teardown();
+}
+
 static void without_pages(struct __test_metadata *_metadata,
 			  enum dax_layout layout, int flags, size_t shift,
 			  bool write)
@@ -1074,33 +1051,28 @@ static void without_pages(struct __test_metadata *_metadata,
 	EXPECT_EQ(0, others_fail_at(fd, SZ_1M));
 }
 
-TEST_F(inject, no_page_table_small_read)
+TEST_F(pages, no_page_table_small_read)
 {
-	NEED(no_page_failures());
 	without_pages(_metadata, WRITTEN, MAP_SHARED, SZ_4K, false);
 }
 
-TEST_F(inject, no_page_table_small_write)
+TEST_F(pages, no_page_table_small_write)
 {
-	NEED(no_page_failures());
 	without_pages(_metadata, WRITTEN, MAP_SHARED, SZ_4K, true);
 }
 
-TEST_F(inject, no_page_table_huge)
+TEST_F(pages, no_page_table_huge)
 {
-	NEED(no_page_failures());
 	without_pages(_metadata, WRITTEN, MAP_SHARED, 0, true);
 }
 
-TEST_F(inject, no_page_table_hole)
+TEST_F(pages, no_page_table_hole)
 {
-	NEED(no_page_failures());
 	without_pages(_metadata, HOLE, MAP_SHARED, 0, false);
 }
 
-TEST_F(inject, no_page_for_private_copy)
+TEST_F(pages, no_page_for_private_copy)
 {
-	NEED(no_page_failures());
 	without_pages(_metadata, WRITTEN, MAP_PRIVATE, 0, true);
 }
 
@@ -1122,15 +1094,14 @@ static void *fault_and_zap(void *arg)
 	return NULL;
 }
 
-TEST_F(inject, no_page_table_beside_another)
+TEST_F(pages, no_page_table_beside_another)
 {
 	struct rival rival = {};
 	unsigned int rounds = dax_scale(60);
+	int hits = 0;
+	int fd = dax_file(SZ_2M, WRITTEN);
 	pthread_t thread;
-	int fd, hits = 0;
 
-	NEED(no_page_failures());
-	fd = dax_file(SZ_2M, WRITTEN);
 	rival.p = dax_map_small(fd, SZ_2M);
 	thread = dax_thread(fault_and_zap, &rival);
 	for (unsigned int i = 0; i < rounds; i++) {
@@ -1176,7 +1147,6 @@ TEST_F(inject, no_leak)
 	char *small, *p;
 	int fd;
 
-	NEED(no_injection());
 	NEED_PROMOTION();
 	fd = dax_file(SZ_2M, PREALLOC);
 	small = small_entries(fd);

@@ -12,6 +12,8 @@
 
 #include "dax_harness.h"
 
+DAX_NEEDS(dax_no_promotion())
+
 #define FALLBACK(why)	dax_count("dax_fault_fallback", "order 9, reason %s", why)
 #define ALL_FALLBACKS()	dax_count("dax_fault_fallback", "order %s", "9")
 #define FLUSHES()	dax_count_all("dax_writeback_one")
@@ -137,12 +139,15 @@ static void off_colour_then_aligned(struct __test_metadata *_metadata,
 	free(buf);
 }
 
-TEST_F(dax, off_colour_then_aligned_write)
+/* These fail on a core that does not promote, and do not skip. */
+DAX_FIXTURE(any_core, NULL)
+
+TEST_F(any_core, off_colour_then_aligned_write)
 {
 	off_colour_then_aligned(_metadata, true);
 }
 
-TEST_F(dax, off_colour_then_aligned_read)
+TEST_F(any_core, off_colour_then_aligned_read)
 {
 	off_colour_then_aligned(_metadata, false);
 }
@@ -167,13 +172,11 @@ static int count_others(int byte, void *arg)
 /* Another process has mapped the zero page all over the range. */
 TEST_F(dax, zero_page_of_another_process)
 {
-	char *small, *huge;
+	int fd = dax_file(SZ_2M, PREALLOC);
+	char *small = dax_map_small(fd, SZ_2M);
+	char *huge;
 	struct dax_helper peer;
-	int fd;
 
-	NEED_PROMOTION();
-	fd = dax_file(SZ_2M, PREALLOC);
-	small = dax_map_small(fd, SZ_2M);
 	dax_helper_start(&peer, count_others, small);
 	EXPECT_EQ(0, dax_helper_step(&peer, 0));
 	dax_trace(fd, NULL);
@@ -192,13 +195,9 @@ TEST_F(dax, zero_page_of_another_process)
 /* Zero pages of two mappings, and blocks that come in by promotion and go. */
 TEST_F(dax, zero_pages_time_and_again)
 {
-	char *small, *huge;
-	int fd;
+	int fd = dax_file(SZ_2M, PREALLOC);
+	char *small = dax_map_small(fd, SZ_2M), *huge = dax_map(fd, 0, SZ_2M);
 
-	NEED_PROMOTION();
-	fd = dax_file(SZ_2M, PREALLOC);
-	small = dax_map_small(fd, SZ_2M);
-	huge = dax_map(fd, 0, SZ_2M);
 	for (int i = 0; i < 4; i++) {
 		ASSERT_EQ(0, others(small, 8, 0));
 		dax_poke(huge + i * SZ_4K + 8, 'x');
@@ -215,13 +214,10 @@ TEST_F(dax, zero_pages_time_and_again)
 /* The huge zero page, demoted by a small store, and back. */
 TEST_F(dax, demoted_and_back)
 {
-	char *small, *huge, *again;
-	int fd;
+	int fd = dax_file(SZ_2M, PREALLOC);
+	char *huge = dax_map(fd, 0, SZ_2M), *small = dax_map_small(fd, SZ_2M);
+	char *again;
 
-	NEED_PROMOTION();
-	fd = dax_file(SZ_2M, PREALLOC);
-	huge = dax_map(fd, 0, SZ_2M);
-	small = dax_map_small(fd, SZ_2M);
 	dax_peek(huge);
 	ASSERT_MAPPED("2M zero", huge);
 	dax_poke(small + 50 * SZ_4K, 's');
@@ -254,12 +250,10 @@ static int store_and_look(int nr, void *arg)
 
 TEST_F(dax, fork)
 {
+	int fd = dax_file(SZ_2M, WRITTEN);
 	struct dax_helper before, after;
 	char *map[2];
-	int fd;
 
-	NEED_PROMOTION();
-	fd = dax_file(SZ_2M, WRITTEN);
 	map[0] = dax_map_small(fd, SZ_2M);
 	map[1] = dax_map(fd, 0, SZ_2M);
 	dax_poke(map[0], 'p');
@@ -307,7 +301,6 @@ TEST_F(dax, crowd)
 	unsigned int rounds = dax_scale(8);
 	size_t len = CROWD_RANGES * SZ_2M;
 
-	NEED_PROMOTION();
 	for (unsigned int i = 0; i < rounds; i++) {
 		struct crowd crowd = {};
 		char *small;
@@ -351,12 +344,10 @@ TEST_F(dax, crowd)
  */
 TEST_F(dax, dirty_by_old_ptes)
 {
-	char *small, *huge;
-	int fd;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *small = dax_map_small(fd, SZ_2M);
+	char *huge;
 
-	NEED_PROMOTION();
-	fd = dax_file(SZ_2M, WRITTEN);
-	small = dax_map_small(fd, SZ_2M);
 	for (int i = 0; i < 3; i++)
 		dax_poke(small + i * 170 * SZ_4K, 'a');
 	dax_trace(fd, NULL);
@@ -395,12 +386,10 @@ TEST_F(dax, dirty_by_old_ptes)
 /* Of two ranges, the one that was promoted and the one that was not. */
 TEST_F(dax, msync_of_one_of_two)
 {
-	char *small, *huge;
-	int fd;
+	int fd = dax_file(2 * SZ_2M, WRITTEN);
+	char *small = dax_map_small(fd, 2 * SZ_2M);
+	char *huge;
 
-	NEED_PROMOTION();
-	fd = dax_file(2 * SZ_2M, WRITTEN);
-	small = dax_map_small(fd, 2 * SZ_2M);
 	for (size_t at = 0; at < 2 * SZ_2M; at += SZ_1M)
 		dax_poke(small + at, 'a');
 	dax_trace(fd, NULL);
@@ -420,12 +409,10 @@ TEST_F(dax, msync_of_one_of_two)
 /* What was promoted is dropped as a whole, with what was dirty flushed. */
 TEST_F(dax, punch_of_promoted)
 {
-	char *small, *huge;
-	int fd;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *small = dax_map_small(fd, SZ_2M);
+	char *huge;
 
-	NEED_PROMOTION();
-	fd = dax_file(SZ_2M, WRITTEN);
-	small = dax_map_small(fd, SZ_2M);
 	dax_poke(small + 3 * SZ_4K, 's');
 	huge = dax_map(fd, 0, SZ_2M);
 	dax_poke(huge + 4 * SZ_4K, 'h');
@@ -444,12 +431,10 @@ TEST_F(dax, punch_of_promoted)
 /* write(2) and truncate work on what was promoted as on any entry. */
 TEST_F(dax, write_and_truncate)
 {
-	char *small, *huge, *buf;
-	int fd;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *small = dax_map_small(fd, SZ_2M);
+	char *huge, *buf;
 
-	NEED_PROMOTION();
-	fd = dax_file(SZ_2M, WRITTEN);
-	small = dax_map_small(fd, SZ_2M);
 	dax_poke(small, 's');
 	huge = dax_map(fd, 0, SZ_2M);
 	dax_poke(huge + 1, 'h');
@@ -531,7 +516,6 @@ TEST_F(dax, fragmented)
 {
 	static const int page[] = { 5, 6, DAX_GAP + 100, DAX_GAP + 101 };
 
-	NEED_PROMOTION();
 	expect_fragmented(_metadata, dax_file_fragmented(), page, 4);
 }
 
@@ -540,17 +524,14 @@ TEST_F(dax, misaligned)
 {
 	static const int page[] = { DAX_GAP + 1, 400 };
 
-	NEED_PROMOTION();
 	expect_fragmented(_metadata, dax_file_fragmented(), page, 2);
 }
 
 TEST_F(dax, all_misaligned)
 {
 	static const int page[] = { 0, 1, 511 };
-	int fd;
+	int fd = dax_file(2 * SZ_2M, WRITTEN);
 
-	NEED_PROMOTION();
-	fd = dax_file(2 * SZ_2M, WRITTEN);
 	dax_falloc(fd, FALLOC_FL_COLLAPSE_RANGE, 0, SZ_4K);
 	ASSERT_FALSE(dax_extent_huge(fd, 0));
 	expect_fragmented(_metadata, fd, page, 3);
@@ -562,13 +543,11 @@ TEST_F(dax, all_misaligned)
  */
 TEST_F(dax, fragmented_elsewhere)
 {
-	char *small, *huge;
+	int fd = dax_file_fragmented();
+	char *small = dax_map_small(fd, SZ_2M);
+	char *huge;
 	struct dax_ptes view;
-	int fd;
 
-	NEED_PROMOTION();
-	fd = dax_file_fragmented();
-	small = dax_map_small(fd, SZ_2M);
 	dax_poke(small + 5 * SZ_4K, 's');
 	dax_peek(small + 6 * SZ_4K);
 	dax_snapshot_ptes(&view, small);
@@ -592,12 +571,10 @@ TEST_F(dax, fragmented_elsewhere)
 /* A store into the hole between them gets a block, and 2 MiB do not. */
 TEST_F(dax, write_fault_on_fragmented)
 {
-	char *small, *huge, *model = malloc(SZ_2M);
-	int fd;
+	char *huge, *model = malloc(SZ_2M);
+	int fd = dax_file_fragmented();
+	char *small = dax_map_small(fd, SZ_2M);
 
-	NEED_PROMOTION();
-	fd = dax_file_fragmented();
-	small = dax_map_small(fd, SZ_2M);
 	dax_poke(small + 5 * SZ_4K, 's');
 	dax_peek(small + DAX_GAP * SZ_4K);
 	dax_read(fd, 0, model, SZ_2M);
@@ -615,12 +592,10 @@ TEST_F(dax, write_fault_on_fragmented)
 
 TEST_F(dax, switched_off)
 {
-	char *small, *huge, *later;
-	int fd;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *small = dax_map_small(fd, SZ_2M);
+	char *huge, *later;
 
-	NEED_PROMOTION();
-	fd = dax_file(SZ_2M, WRITTEN);
-	small = dax_map_small(fd, SZ_2M);
 	dax_poke(small + 5 * SZ_4K, 's');
 	dax_trace(fd, NULL);
 	ASSERT_EQ(NULL, dax_policy("off"));
@@ -645,11 +620,9 @@ TEST_F(dax, switched_off)
 /* The end of the file is inside, and then it is not. */
 TEST_F(dax, eof_then_growth)
 {
+	int fd = dax_file_growing(2 * SZ_2M);
 	char *small, *huge, *later;
-	int fd;
 
-	NEED_PROMOTION();
-	fd = dax_file_growing(2 * SZ_2M);
 	dax_truncate(fd, SZ_2M + SZ_1M);
 	small = dax_map_small(fd, 2 * SZ_2M);
 	for (size_t at = SZ_2M; at < SZ_2M + SZ_1M; at += SZ_4K)
@@ -677,12 +650,10 @@ TEST_F(dax, eof_then_growth)
 /* Neither colour, nor VMA, nor a private copy may come so far as to try. */
 TEST_F(dax, ineligible_not_tried)
 {
-	char *small, *p;
-	int fd;
+	int fd = dax_file(2 * SZ_2M, WRITTEN);
+	char *small = dax_map_small(fd, 2 * SZ_2M);
+	char *p;
 
-	NEED_PROMOTION();
-	fd = dax_file(2 * SZ_2M, WRITTEN);
-	small = dax_map_small(fd, 2 * SZ_2M);
 	dax_poke(small + SZ_2M, 's');
 	dax_trace(fd, NULL);
 	p = dax_map_shift(fd, 2 * SZ_2M, 8 * SZ_4K);
@@ -699,12 +670,10 @@ TEST_F(dax, ineligible_not_tried)
 /* A private mapping may be huge as long as it is only read. */
 TEST_F(dax, private_read)
 {
-	char *small, *private;
-	int fd;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *small = dax_map_small(fd, SZ_2M);
+	char *private;
 
-	NEED_PROMOTION();
-	fd = dax_file(SZ_2M, WRITTEN);
-	small = dax_map_small(fd, SZ_2M);
 	dax_poke(small + 7 * SZ_4K, 's');
 	dax_trace(fd, NULL);
 	private = dax_map_private(fd, 0, SZ_2M);
@@ -721,12 +690,10 @@ TEST_F(dax, private_read)
 /* MAP_SYNC: the metadata is on the media before the 2 MiB are writable. */
 TEST_F(dax, map_sync)
 {
-	char *small, *p;
-	int fd;
+	int fd = dax_file(SZ_2M, PREALLOC);
+	char *small = dax_map_small(fd, SZ_2M);
+	char *p;
 
-	NEED_PROMOTION();
-	fd = dax_file(SZ_2M, PREALLOC);
-	small = dax_map_small(fd, SZ_2M);
 	dax_poke(small + 3 * SZ_4K, 's');
 	dax_peek(small + 400 * SZ_4K);
 	dax_trace(fd, NULL);
@@ -772,7 +739,6 @@ TEST_F(dax, empty_entry_read)
 	char *huge;
 	int fd;
 
-	NEED_PROMOTION();
 	NEED(dax_small_scratch());
 	fd = file_with_empty_entry(_metadata);
 	huge = dax_map(fd, 0, 2 * SZ_2M);
@@ -787,7 +753,6 @@ TEST_F(dax, empty_entry_write)
 	char *huge;
 	int fd;
 
-	NEED_PROMOTION();
 	NEED(dax_small_scratch());
 	fd = file_with_empty_entry(_metadata);
 	dax_falloc(fd, 0, SZ_2M, SZ_2M);
@@ -859,28 +824,24 @@ static void store_to_shared(struct __test_metadata *_metadata, bool read_first,
 TEST_F(dax, reflink_store_to_source)
 {
 	NEED_XFS();
-	NEED_PROMOTION();
 	store_to_shared(_metadata, false, false);
 }
 
 TEST_F(dax, reflink_store_to_clone)
 {
 	NEED_XFS();
-	NEED_PROMOTION();
 	store_to_shared(_metadata, false, true);
 }
 
 TEST_F(dax, reflink_read_then_store_to_source)
 {
 	NEED_XFS();
-	NEED_PROMOTION();
 	store_to_shared(_metadata, true, false);
 }
 
 TEST_F(dax, reflink_read_then_store_to_clone)
 {
 	NEED_XFS();
-	NEED_PROMOTION();
 	store_to_shared(_metadata, true, true);
 }
 
@@ -892,7 +853,6 @@ TEST_F(dax, reflink_one_page)
 	int fd, other;
 
 	NEED_XFS();
-	NEED_PROMOTION();
 	fd = dax_file(SZ_2M, WRITTEN);
 	other = dax_create("one-page");
 	small = dax_map_small(fd, SZ_2M);
@@ -944,12 +904,11 @@ static void expect_balance(struct __test_metadata *_metadata,
 
 TEST_F(dax, counters)
 {
-	struct counters before, after;
+	struct counters before = counters();
+	struct counters after;
 	unsigned int tries;
 	int fd;
 
-	NEED_PROMOTION();
-	before = counters();
 	expect_balance(_metadata, &before);
 
 	fd = dax_file(SZ_2M, WRITTEN);

@@ -6,6 +6,8 @@
  */
 #include "dax_harness.h"
 
+DAX_NEEDS(dax_no_promotion())
+
 #define FLUSHES()	dax_count_all("dax_writeback_one")
 #define FALLBACK(why)	dax_count("dax_fault_fallback", "order 9, reason %s", why)
 /* mm asks for 1 GiB, too, where a mapping is the first one in it. */
@@ -347,13 +349,11 @@ static void promote(struct __test_metadata *_metadata, const struct mix *mix,
 
 TEST_F(dax, read_fault)
 {
-	NEED_PROMOTION();
 	promote(_metadata, &variant->mix, false);
 }
 
 TEST_F(dax, write_fault)
 {
-	NEED_PROMOTION();
 	promote(_metadata, &variant->mix, true);
 }
 

@@ -17,6 +17,8 @@
 
 #include "dax_harness.h"
 
+DAX_NEEDS(dax_no_promotion())
+
 #define STORES		16
 #define STORE_PAGE(i)	(3 + 31 * (i))
 #define SPARE_PAGE	(PAGES_2M - 1)	/* the one that is punched */
@@ -299,12 +301,10 @@ TEST_F(dax, every_store_is_flushed)
 	const struct load *load = &variant->load;
 	unsigned int rounds = dax_scale(load->rounds), resets = 0;
 	struct outcome out = {};
-	struct race *race;
 	bool more = true;
+	struct race *race = start_race(load);
 	pid_t pid[2];
 
-	NEED_PROMOTION();
-	race = start_race(load);
 	for (int id = 0; id < 2; id++)
 		if (load->rival[id])
 			pid[id] = start_rival(race, id, load->rival[id]);
@@ -345,11 +345,9 @@ TEST_F(dax, clean_after_the_race)
 {
 	const struct load *load = &variant->load;
 	unsigned int rounds = dax_scale(load->rounds / 10);
-	struct race *race;
 	bool more = true;
+	struct race *race = start_race(load);
 
-	NEED_PROMOTION();
-	race = start_race(load);
 	dax_trace(race->fd, "dax_pte_fault dax_pmd_fault");
 	for (unsigned int i = 0; i < rounds; i++) {
 		char *store = race->small + STORE_PAGE(i % STORES) * SZ_4K;

@@ -13,6 +13,8 @@
 #include "dax_harness.h"
 #include "dax_stall.h"
 
+DAX_NEEDS(dax_no_reflink())
+
 FIXTURE_VARIANT(dax) {
 	size_t shift;	/* off colour gives 4 KiB faults */
 	const char *mapped;
@@ -23,12 +25,9 @@ FIXTURE_VARIANT_ADD(dax, 2m) { .shift = 0, .mapped = "2M" };
 
 TEST_F(dax, write_each_side)
 {
+	int fd = dax_file(SZ_2M, WRITTEN), clone = dax_clone(fd, "clone");
 	char *a, *b;
-	int fd, clone;
 
-	NEED_XFS();
-	fd = dax_file(SZ_2M, WRITTEN);
-	clone = dax_clone(fd, "clone");
 	ASSERT_EQ(dax_block(fd, 0), dax_block(clone, 0));
 	a = dax_map_shift(fd, SZ_2M, variant->shift);
 	b = dax_map_shift(clone, SZ_2M, variant->shift);
@@ -57,7 +56,6 @@ TEST_F(dax, small_store_under_huge)
 	char *a, *b, *page;
 	int fd, clone;
 
-	NEED_XFS();
 	if (variant->shift)
 		SKIP(return, "nothing is huge here");
 	fd = dax_file(SZ_2M, WRITTEN);
@@ -83,13 +81,10 @@ TEST_F(dax, small_store_under_huge)
 TEST_F(dax, dirty_beside_shared)
 {
 	struct file_clone_range range = { .src_length = SZ_4K };
-	int fd, clone;
-	char *a, *b;
+	int fd = dax_file(SZ_2M, WRITTEN), clone = dax_file(SZ_2M, HOLE);
+	char *a = dax_map_shift(fd, SZ_2M, variant->shift);
+	char *b;
 
-	NEED_XFS();
-	fd = dax_file(SZ_2M, WRITTEN);
-	clone = dax_file(SZ_2M, HOLE);
-	a = dax_map_shift(fd, SZ_2M, variant->shift);
 	dax_poke(a + SZ_4K, 'a');
 	dax_fsync(fd);
 	range.src_fd = fd;
@@ -108,14 +103,10 @@ TEST_F(dax, dirty_beside_shared)
 /* The first access is the store: copied before anybody can see it. */
 TEST_F(dax, write_first)
 {
-	char *a, *b;
-	int fd, clone;
+	int fd = dax_file(2 * SZ_2M, WRITTEN), clone = dax_clone(fd, "clone");
+	char *a = dax_map_shift(fd, 2 * SZ_2M, variant->shift);
+	char *b = dax_map_shift(clone, 2 * SZ_2M, variant->shift);
 
-	NEED_XFS();
-	fd = dax_file(2 * SZ_2M, WRITTEN);
-	clone = dax_clone(fd, "clone");
-	a = dax_map_shift(fd, 2 * SZ_2M, variant->shift);
-	b = dax_map_shift(clone, 2 * SZ_2M, variant->shift);
 	for (size_t at = 0; at < 2 * SZ_2M; at += SZ_2M / 2) {
 		dax_poke(a + at + 5, 'a');
 		ASSERT_BYTES(FILL, a + at + 6, SZ_4K - 6);
@@ -126,12 +117,11 @@ TEST_F(dax, write_first)
 /* Mapped before the clone was made: the writable mapping has to go. */
 TEST_F(dax, writable_before_clone)
 {
-	char *a, *b;
-	int fd, clone;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *a = dax_map_shift(fd, SZ_2M, variant->shift);
+	char *b;
+	int clone;
 
-	NEED_XFS();
-	fd = dax_file(SZ_2M, WRITTEN);
-	a = dax_map_shift(fd, SZ_2M, variant->shift);
 	dax_poke(a, '1');
 	EXPECT_MAPPED(variant->mapped, a);
 	clone = dax_clone(fd, "clone");
@@ -145,14 +135,11 @@ TEST_F(dax, writable_before_clone)
 /* write(2) copies as well, and mappings see the copy. (D4) */
 TEST_F(dax, pwrite_one_side)
 {
-	char *a, *b, buf[SZ_4K];
-	int fd, clone;
+	int fd = dax_file(SZ_2M, WRITTEN), clone = dax_clone(fd, "clone");
+	char *a = dax_map_shift(fd, SZ_2M, variant->shift);
+	char *b = dax_map_shift(clone, SZ_2M, variant->shift);
+	char buf[SZ_4K];
 
-	NEED_XFS();
-	fd = dax_file(SZ_2M, WRITTEN);
-	clone = dax_clone(fd, "clone");
-	a = dax_map_shift(fd, SZ_2M, variant->shift);
-	b = dax_map_shift(clone, SZ_2M, variant->shift);
 	dax_peek(a);
 	dax_peek(b);
 	dax_fill(fd, 1000, 10, 'w');
@@ -168,13 +155,10 @@ TEST_F(dax, pwrite_one_side)
 TEST_F(dax, pwrite_many_pages)
 {
 	size_t len = 16 * SZ_4K;
-	char *a, *b;
-	int fd;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *a = dax_map_shift(fd, SZ_2M, variant->shift);
+	char *b = dax_map_shift(dax_clone(fd, "clone"), SZ_2M, variant->shift);
 
-	NEED_XFS();
-	fd = dax_file(SZ_2M, WRITTEN);
-	a = dax_map_shift(fd, SZ_2M, variant->shift);
-	b = dax_map_shift(dax_clone(fd, "clone"), SZ_2M, variant->shift);
 	EXPECT_BYTES(FILL, a, len);
 	EXPECT_BYTES(FILL, b, len);
 	dax_fill(fd, 0, len, 'w');
@@ -186,15 +170,12 @@ TEST_F(dax, pwrite_many_pages)
 /* The second buffer is bad: what it was to cover is copied. */
 TEST_F(dax, short_pwrite_one_side)
 {
-	char good[10], *bad, *a, *b;
+	int fd = dax_file(SZ_2M, WRITTEN), clone = dax_clone(fd, "clone");
+	char *a = dax_map_shift(fd, SZ_2M, variant->shift);
+	char *b = dax_map_shift(clone, SZ_2M, variant->shift);
+	char good[10], *bad;
 	struct iovec iov[2];
-	int fd, clone;
 
-	NEED_XFS();
-	fd = dax_file(SZ_2M, WRITTEN);
-	clone = dax_clone(fd, "clone");
-	a = dax_map_shift(fd, SZ_2M, variant->shift);
-	b = dax_map_shift(clone, SZ_2M, variant->shift);
 	dax_peek(a);
 	memset(good, 'w', sizeof(good));
 	bad = mmap(NULL, SZ_1M, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -211,14 +192,10 @@ TEST_F(dax, short_pwrite_one_side)
 TEST_F(dax, punch_part_of_a_page)
 {
 	size_t at = 5 * SZ_4K + 100, len = 200;
-	char *a, *b;
-	int fd, clone;
+	int fd = dax_file(SZ_2M, WRITTEN), clone = dax_clone(fd, "clone");
+	char *a = dax_map_shift(fd, SZ_2M, variant->shift);
+	char *b = dax_map_shift(clone, SZ_2M, variant->shift);
 
-	NEED_XFS();
-	fd = dax_file(SZ_2M, WRITTEN);
-	clone = dax_clone(fd, "clone");
-	a = dax_map_shift(fd, SZ_2M, variant->shift);
-	b = dax_map_shift(clone, SZ_2M, variant->shift);
 	dax_peek(a + at);
 	dax_punch_hole(fd, at, len);
 	EXPECT_NE(dax_block(fd, at), dax_block(clone, at));
@@ -232,14 +209,10 @@ TEST_F(dax, punch_part_of_a_page)
 TEST_F(dax, truncate_one_side)
 {
 	size_t end = 5 * SZ_4K + 100;
-	char *a, *b;
-	int fd, clone;
+	int fd = dax_file(SZ_2M, WRITTEN), clone = dax_clone(fd, "clone");
+	char *a = dax_map_shift(fd, SZ_2M, variant->shift);
+	char *b = dax_map_shift(clone, SZ_2M, variant->shift);
 
-	NEED_XFS();
-	fd = dax_file(SZ_2M, WRITTEN);
-	clone = dax_clone(fd, "clone");
-	a = dax_map_shift(fd, SZ_2M, variant->shift);
-	b = dax_map_shift(clone, SZ_2M, variant->shift);
 	dax_peek(a + end);
 	dax_truncate(fd, end);
 	dax_truncate(fd, SZ_2M);
@@ -251,14 +224,10 @@ TEST_F(dax, truncate_one_side)
 /* Dirty by a store, then written by write(2) with copying. (F7) */
 TEST_F(dax, dirty_then_pwrite)
 {
-	char *a, *b;
-	int fd, clone;
+	int fd = dax_file(SZ_2M, WRITTEN), clone = dax_clone(fd, "clone");
+	char *a = dax_map_shift(fd, SZ_2M, variant->shift);
+	char *b = dax_map_shift(clone, SZ_2M, variant->shift);
 
-	NEED_XFS();
-	fd = dax_file(SZ_2M, WRITTEN);
-	clone = dax_clone(fd, "clone");
-	a = dax_map_shift(fd, SZ_2M, variant->shift);
-	b = dax_map_shift(clone, SZ_2M, variant->shift);
 	for (int i = 0; i < 8; i++) {
 		dax_poke(a + i * SZ_4K, 'a' + i);
 		dax_fill(fd, i * SZ_4K + 10, 5, 'w');
@@ -306,7 +275,6 @@ TEST_F(dax, pwrite_beside_fsync)
 	unsigned int rounds = dax_scale(100), stale = 0;
 	int other;
 
-	NEED_XFS();
 	if (variant->shift)
 		SKIP(return, "an entry of one page that is shared is clean");
 	other = dax_create("other");
@@ -337,11 +305,10 @@ TEST_F(dax, pwrite_beside_fsync)
  */
 TEST_F(dax, hole_beside_copied)
 {
-	int fd, found = 0;
+	int found = 0;
+	int fd = dax_file(3 * SZ_2M, HOLE);
 	char *p;
 
-	NEED_XFS();
-	fd = dax_file(3 * SZ_2M, HOLE);
 	dax_fill(fd, 0, 24 * SZ_4K, 'a');
 	share_page(fd, 14 * SZ_4K, dax_create("other"));
 	dax_fill(fd, 14 * SZ_4K, 44, 'b');
@@ -368,7 +335,6 @@ TEST_F(dax, store_beside_copied)
 	off_t len;
 	char *p;
 
-	NEED_XFS();
 	NEED(dax_small_scratch());
 	old = dax_fill_up(0);
 	len = lseek(old, 0, SEEK_END);
@@ -396,13 +362,9 @@ TEST_F(dax, store_beside_copied)
 /* Both are dirty: each fsync flushes its own. */
 TEST_F(dax, flush_of_the_copy)
 {
-	char *a;
-	int fd, clone;
+	int fd = dax_file(SZ_2M, WRITTEN), clone = dax_clone(fd, "clone");
+	char *a = dax_map_shift(fd, SZ_2M, variant->shift);
 
-	NEED_XFS();
-	fd = dax_file(SZ_2M, WRITTEN);
-	clone = dax_clone(fd, "clone");
-	a = dax_map_shift(fd, SZ_2M, variant->shift);
 	dax_trace(fd, "dax_writeback_one");
 	dax_poke(a, '1');
 	dax_fsync(fd);
@@ -420,7 +382,6 @@ TEST_F(dax, many_clones)
 	char name[16], *p[6];
 	int fd[6];
 
-	NEED_XFS();
 	fd[0] = dax_file(SZ_2M, WRITTEN);
 	for (int i = 1; i < 6; i++) {
 		snprintf(name, sizeof(name), "clone-%d", i);
@@ -448,16 +409,13 @@ TEST_F(dax, many_clones)
  */
 TEST_F(dax, pinned_for_reading)
 {
-	int fd, clone;
-	char *a, *b, buf[64];
+	char buf[64];
 	struct iovec here = { buf, sizeof(buf) };
 	struct iovec there = { NULL, sizeof(buf) };
+	int fd = dax_file(SZ_2M, WRITTEN), clone = dax_clone(fd, "clone");
+	char *a = dax_map_shift(fd, SZ_2M, variant->shift);
+	char *b = dax_map_shift(clone, SZ_2M, variant->shift);
 
-	NEED_XFS();
-	fd = dax_file(SZ_2M, WRITTEN);
-	clone = dax_clone(fd, "clone");
-	a = dax_map_shift(fd, SZ_2M, variant->shift);
-	b = dax_map_shift(clone, SZ_2M, variant->shift);
 	EXPECT_EQ(FILL, dax_peek(a));
 	EXPECT_EQ(FILL, dax_peek(b));
 
@@ -481,7 +439,6 @@ TEST_F(dax, used_while_the_other_is_truncated)
 	char *p[2];
 	pid_t pid;
 
-	NEED_XFS();
 	NEED(dax_stall_device(600));
 	fd[0] = dax_file(SZ_2M, WRITTEN);
 	fd[1] = dax_clone(fd[0], "clone");
@@ -606,7 +563,6 @@ static void left_in_use(struct __test_metadata *_metadata, size_t shift,
 	pid_t pid = 0;
 	int taker;
 
-	NEED_XFS();
 	NEED(dax_small_scratch());
 	held.fd = dax_file(SZ_2M, WRITTEN);
 	held.clone = dax_clone(held.fd, "clone");
@@ -722,11 +678,10 @@ static void store_word(int fd, off_t at)
 
 TEST_F(dax, futex_after_clone_deleted)
 {
+	int fd = dax_file(SZ_2M, WRITTEN);
 	char *p, *other, *q;
-	int fd, clone;
+	int clone;
 
-	NEED_XFS();
-	fd = dax_file(SZ_2M, WRITTEN);
 	store_word(fd, 0);
 	store_word(fd, 5 * SZ_4K);
 	clone = dax_clone(fd, "clone");
@@ -750,11 +705,10 @@ TEST_F(dax, futex_after_clone_deleted)
 
 TEST_F(dax, futex_after_truncate_of_clone)
 {
+	int fd = dax_file(SZ_2M, WRITTEN);
 	char *p, *other, *q;
-	int fd, clone;
+	int clone;
 
-	NEED_XFS();
-	fd = dax_file(SZ_2M, WRITTEN);
 	store_word(fd, 0);
 	clone = dax_clone(fd, "clone");
 	p = dax_map_shift(fd, SZ_2M, variant->shift);
@@ -768,11 +722,10 @@ TEST_F(dax, futex_after_truncate_of_clone)
 
 TEST_F(dax, futex_after_copy)
 {
+	int fd = dax_file(SZ_2M, WRITTEN);
 	char *p, *other, *q, *theirs;
-	int fd, clone;
+	int clone;
 
-	NEED_XFS();
-	fd = dax_file(SZ_2M, WRITTEN);
 	store_word(fd, 0);
 	clone = dax_clone(fd, "clone");
 	p = dax_map_shift(fd, SZ_2M, variant->shift);
@@ -870,17 +823,13 @@ static bool warned(void)
 static void shared_after_lookup(struct __test_metadata *_metadata, size_t shift,
 			    bool first_goes_first)
 {
-	struct answer *answer;
+	int fd = dax_file(SZ_2M, WRITTEN), clone = dax_create("clone");
+	char *a = dax_map_shift(fd, SZ_2M, shift);
+	struct answer *answer = dax_shared(sizeof(*answer));
 	pid_t holder, victim;
-	int fd, clone;
-	char *a, *b;
+	char *b;
 	bool held;
 
-	NEED_XFS();
-	fd = dax_file(SZ_2M, WRITTEN);
-	clone = dax_create("clone");
-	a = dax_map_shift(fd, SZ_2M, shift);
-	answer = dax_shared(sizeof(*answer));
 	answer->at = a;
 	NEED(open_answer(answer));
 	ASSERT_EQ(0, system("dmesg -C"));
@@ -944,11 +893,10 @@ TEST_F(dax, shared_after_lookup_clone_first)
 /* The source of the copy is a hole or unwritten: zeros, not old bytes. (D5) */
 TEST_F(dax, clone_of_holes)
 {
+	int fd = dax_file(2 * SZ_2M, HOLE);
 	char *a, *b;
-	int fd, clone;
+	int clone;
 
-	NEED_XFS();
-	fd = dax_file(2 * SZ_2M, HOLE);
 	dax_falloc(fd, 0, 0, SZ_2M);
 	dax_fill(fd, SZ_4K, SZ_4K, 'w');
 	clone = dax_clone(fd, "clone");
@@ -988,7 +936,6 @@ TEST_F(dax, both_sides_at_once)
 {
 	unsigned int rounds = dax_scale(6);
 
-	NEED_XFS();
 	for (unsigned int i = 0; i < rounds; i++) {
 		int fd = dax_file(SZ_2M, WRITTEN);
 		struct pair pair = {};
@@ -1043,7 +990,6 @@ TEST_F(dax, clone_is_atomic)
 	int fd, clone;
 	char *p;
 
-	NEED_XFS();
 	if (!variant->shift)
 		SKIP(return, "one extent is one moment");
 	fd = dax_file(SZ_2M, WRITTEN);
@@ -1075,11 +1021,10 @@ TEST_F(dax, clone_is_atomic)
 /* Unshare: blocks of its own, the same bytes, all mappings follow. (D9-D12) */
 TEST_F(dax, unshare)
 {
+	int fd = dax_file(2 * SZ_2M, WRITTEN);
 	char *a, *b;
-	int fd, clone;
+	int clone;
 
-	NEED_XFS();
-	fd = dax_file(2 * SZ_2M, WRITTEN);
 	dax_fill(fd, SZ_2M, SZ_2M, 'g');
 	dax_punch_hole(fd, 8 * SZ_4K, SZ_4K);
 	clone = dax_clone(fd, "clone");
@@ -1106,11 +1051,10 @@ TEST_F(dax, unshare)
 TEST_F(dax, unshare_odd_range)
 {
 	size_t from = 5 * SZ_4K + 123, len = 3 * SZ_4K + 17;
+	int fd = dax_file(SZ_2M, WRITTEN);
 	char *a, *b, *buf;
-	int fd, clone;
+	int clone;
 
-	NEED_XFS();
-	fd = dax_file(SZ_2M, WRITTEN);
 	for (size_t i = 0; i < 16; i++)
 		dax_fill(fd, i * SZ_4K, SZ_4K, 'A' + i);
 	clone = dax_clone(fd, "clone");
@@ -1155,7 +1099,6 @@ TEST_F(dax, unshare_across_segments)
 	char table[16384], *at = table;
 	int fd, clone;
 
-	NEED_XFS();
 	NEED(dax_no_scratch());
 	for (unsigned int seg = 0; seg < mib / 3; seg++)
 		at += sprintf(at, "%u %u linear %s %u\n", seg * sectors, sectors,
@@ -1194,14 +1137,10 @@ static int dedupe(int src, off_t src_off, size_t len, int dst, off_t dst_off,
 TEST_F(dax, dedupe_same)
 {
 	uint64_t done = 0;
-	char *a, *b;
-	int fd, other;
+	int fd = dax_file(SZ_2M, WRITTEN), other = dax_file(SZ_2M, WRITTEN);
+	char *a = dax_map_shift(fd, SZ_2M, variant->shift);
+	char *b = dax_map_shift(other, SZ_2M, variant->shift);
 
-	NEED_XFS();
-	fd = dax_file(SZ_2M, WRITTEN);
-	other = dax_file(SZ_2M, WRITTEN);
-	a = dax_map_shift(fd, SZ_2M, variant->shift);
-	b = dax_map_shift(other, SZ_2M, variant->shift);
 	dax_peek(a);
 	dax_peek(b);
 	EXPECT_EQ(FILE_DEDUPE_RANGE_SAME, dedupe(fd, 0, SZ_2M, other, 0, &done));
@@ -1215,11 +1154,8 @@ TEST_F(dax, dedupe_same)
 TEST_F(dax, dedupe_one_byte_differs)
 {
 	uint64_t done = 0;
-	int fd, other;
+	int fd = dax_file(SZ_2M, WRITTEN), other = dax_file(SZ_2M, WRITTEN);
 
-	NEED_XFS();
-	fd = dax_file(SZ_2M, WRITTEN);
-	other = dax_file(SZ_2M, WRITTEN);
 	for (size_t at = 0; at < SZ_2M; at += SZ_2M - 1) {
 		dax_fill(other, at, 1, 'X');
 		EXPECT_EQ(FILE_DEDUPE_RANGE_DIFFERS,
@@ -1233,11 +1169,10 @@ TEST_F(dax, dedupe_one_byte_differs)
 TEST_F(dax, dedupe_other_layout)
 {
 	uint64_t done = 0;
-	int fd, other;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	int other;
 	char *p;
 
-	NEED_XFS();
-	fd = dax_file(SZ_2M, WRITTEN);
 	dax_falloc(fd, FALLOC_FL_COLLAPSE_RANGE, 7 * SZ_4K, 3 * SZ_4K);
 	other = dax_create("other");
 	for (int page = 14; page >= 0; page -= 2)
@@ -1261,13 +1196,11 @@ TEST_F(dax, dedupe_other_layout)
 /* A hole and written zeros: shared or not, but both go on reading zeros. */
 TEST_F(dax, dedupe_hole)
 {
-	char buf[8 * SZ_4K];
 	uint64_t done = 0;
-	int fd, other, status;
+	int fd = dax_file(SZ_2M, HOLE), other = dax_create("other");
+	char buf[8 * SZ_4K];
+	int status;
 
-	NEED_XFS();
-	fd = dax_file(SZ_2M, HOLE);
-	other = dax_create("other");
 	dax_fill(other, 0, 8 * SZ_4K, 0);
 	status = dedupe(fd, 0, 8 * SZ_4K, other, 0, &done);
 	EXPECT_TRUE(status == FILE_DEDUPE_RANGE_SAME ||
@@ -1285,11 +1218,8 @@ TEST_F(dax, dedupe_hole)
 TEST_F(dax, dedupe_other_offset)
 {
 	uint64_t done = 0;
-	int fd, other;
+	int fd = dax_create("a"), other = dax_create("b");
 
-	NEED_XFS();
-	fd = dax_create("a");
-	other = dax_create("b");
 	dax_fill(other, 0, 8 * SZ_4K, 'z');
 	for (int page = 0; page < 8; page++) {
 		dax_fill(fd, page * SZ_4K, SZ_4K, 'a' + page);
@@ -1308,11 +1238,8 @@ TEST_F(dax, dedupe_tail)
 {
 	size_t size = 3 * SZ_4K + 1000;
 	uint64_t done = 0;
-	int fd, other;
+	int fd = dax_create("a"), other = dax_create("b");
 
-	NEED_XFS();
-	fd = dax_create("a");
-	other = dax_create("b");
 	dax_fill(fd, 0, size, FILL);
 	dax_fill(other, 0, size, FILL);
 	EXPECT_EQ(FILE_DEDUPE_RANGE_SAME, dedupe(fd, 0, size, other, 0, &done));

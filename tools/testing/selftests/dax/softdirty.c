@@ -9,12 +9,6 @@
 #define COLLAPSES()	dax_count_all("dax_collapse")
 #define STORED		7	/* a prime: what is stored to, every 7th page */
 
-#define NEED_TRACKING() do {		\
-	NEED(dax_policy("off"));	\
-	NEED_EVENT("dax_collapse");	\
-	NEED(cannot_track());		\
-} while (0)
-
 /* From now on, stores of this process are told, where it has mappings now. */
 static void track(void)
 {
@@ -48,6 +42,8 @@ static const char *cannot_track(void)
 	return told(p) && !told(p + SZ_4K) ? NULL :
 		"needs CONFIG_MEM_SOFT_DIRTY";
 }
+
+DAX_NEEDS(dax_policy("off") ?: dax_no_event("dax_collapse") ?: cannot_track())
 
 /* 2 MiB by ptes, and each was stored to. */
 static void fill_by_ptes(int fd, char *p)
@@ -107,12 +103,9 @@ static void next_checkpoint(struct __test_metadata *_metadata, char *p)
 
 TEST_F(dax, own_collapse)
 {
-	char *p;
-	int fd;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = tracked(_metadata, fd);
 
-	NEED_TRACKING();
-	fd = dax_file(SZ_2M, WRITTEN);
-	p = tracked(_metadata, fd);
 	dax_trace(fd, "dax_collapse");
 	EXPECT_EQ(EBUSY, dax_collapse(p, SZ_2M));
 	EXPECT_EQ(1, dax_count("dax_collapse",
@@ -124,13 +117,9 @@ TEST_F(dax, own_collapse)
 /* Nobody tracks what was mapped later. */
 TEST_F(dax, mapped_later)
 {
-	char *p, *later;
-	int fd;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = tracked(_metadata, fd), *later = dax_map(fd, 0, SZ_2M);
 
-	NEED_TRACKING();
-	fd = dax_file(SZ_2M, WRITTEN);
-	p = tracked(_metadata, fd);
-	later = dax_map(fd, 0, SZ_2M);
 	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
 		dax_peek(later + at);
 	ASSERT_MAPPED("4K", later);
@@ -175,7 +164,6 @@ TEST_F(dax, collapse_by_another_process)
 	struct dax_helper peer;
 	char *p;
 
-	NEED_TRACKING();
 	other.fd = dax_file(SZ_2M, WRITTEN);
 	other.map = dax_map(other.fd, 0, SZ_2M);
 	dax_helper_start(&peer, other_process, &other);
@@ -191,11 +179,9 @@ TEST_F(dax, collapse_by_another_process)
 /* Each store is a fault that makes a small entry, and some of them look. */
 TEST_F(dax, eager)
 {
+	int fd = dax_file(SZ_2M, WRITTEN);
 	char *p;
-	int fd;
 
-	NEED_TRACKING();
-	fd = dax_file(SZ_2M, WRITTEN);
 	dax_peek(dax_map(fd, 9 * SZ_4K, SZ_4K));
 	p = dax_map(fd, 0, SZ_2M);
 	dax_peek(p);
@@ -217,7 +203,6 @@ TEST_F(dax, eager_in_another_process)
 	struct dax_helper peer;
 	char *p;
 
-	NEED_TRACKING();
 	other.fd = dax_file(SZ_2M, WRITTEN);
 	other.map = dax_map(other.fd, 0, SZ_2M);
 	dax_helper_start(&peer, other_process, &other);

@@ -114,8 +114,7 @@ struct waker {
 	unsigned int rounds;	/* more for those that do not wake */
 };
 
-FIXTURE(waker) {
-};
+DAX_FIXTURE(waker, NULL)
 
 FIXTURE_VARIANT(waker) {
 	struct waker waker;
@@ -156,16 +155,6 @@ FIXTURE_VARIANT_ADD(waker, pipe_tee) {
 FIXTURE_VARIANT_ADD(waker, pipe_close) {
 	.waker = { .use = pipe_and_close, .rounds = 100 },
 };
-
-FIXTURE_SETUP(waker)
-{
-	DAX_SETUP();
-}
-
-FIXTURE_TEARDOWN(waker)
-{
-	dax_test_teardown();
-}
 
 /* --- who waits for it --------------------------------------------------------- */
 

@@ -16,12 +16,33 @@
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT (DAX_HANG_SECONDS + 30)
 
-/* Makes a fresh folder for the test, or skips it. */
-#define DAX_SETUP() do {						\
+/*
+ * Makes a fresh folder for the test, or skips it if the expression gives a
+ * reason. A setup that skips has no teardown: this is the place for it.
+ */
+#define DAX_SETUP_IF(reason_expr) do {					\
+	const char *__why;						\
+									\
 	if (!getenv("DAX_DIR"))						\
 		SKIP(return, "DAX_DIR names no DAX mount: use run_dax_tests.sh"); \
 	dax_test_setup();						\
+	__why = (reason_expr);						\
+	if (__why) {							\
+		dax_test_teardown();					\
+		SKIP(return, "%s", __why);				\
+	}								\
 } while (0)
+
+/* What all tests of a program need. */
+#define DAX_SETUP()	DAX_SETUP_IF(dax_needs())
+#define DAX_NEEDS(reason_expr)	\
+	const char *dax_needs(void) { return reason_expr; }
+
+/* A fixture that has other needs than the rest of the program. */
+#define DAX_FIXTURE(name, reason_expr)	\
+	FIXTURE(name) {};		\
+	FIXTURE_SETUP(name) { DAX_SETUP_IF(reason_expr); }	\
+	FIXTURE_TEARDOWN(name) { dax_test_teardown(); }
 
 /*
  * The fixture of most tests. dax_test_teardown() removes the files, mappings
@@ -54,8 +75,12 @@ FIXTURE_TEARDOWN(dax)
 	NEED_EVENT("dax_grab_entry");		\
 	ASSERT_TRUE(dax_has_event("dax_walk"));	\
 } while (0)
-#define NEED_XFS()	\
-	NEED(dax_is_xfs() ? NULL : "reflink is a feature of XFS")
+static inline const char *dax_no_reflink(void)
+{
+	return dax_is_xfs() ? NULL : "reflink is a feature of XFS";
+}
+
+#define NEED_XFS()	NEED(dax_no_reflink())
 
 /* A walk rests after 2 MiB, and one entry more. */
 #define WALK_PAGES	(2 * PAGES_2M)
@@ -72,10 +97,12 @@ FIXTURE_TEARDOWN(dax)
 } while (0)
 
 /* Small entries become huge when a fault of 2 MiB meets them. */
-#define NEED_PROMOTION() do {			\
-	NEED(dax_policy("fault"));		\
-	NEED_EVENT("dax_promote_entry");	\
-} while (0)
+static inline const char *dax_no_promotion(void)
+{
+	return dax_policy("fault") ?: dax_no_event("dax_promote_entry");
+}
+
+#define NEED_PROMOTION()	NEED(dax_no_promotion())
 
 /* Steps of promotions, by the name that the counters have, too. */
 #define PROMOTE(action)	dax_count("dax_promote_entry", "order 9, %s", action)

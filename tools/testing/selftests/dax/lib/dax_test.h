@@ -57,6 +57,8 @@ unsigned int dax_scale(unsigned int rounds);
 #define DAX_HANG_SECONDS	210
 /* What takes so long does not end: a sleep may take much longer than it should. */
 #define DAX_STALL_SECONDS	60
+/* A program may define it: a reason to skip its tests, or NULL. */
+const char *dax_needs(void);
 void dax_test_setup(void);
 void dax_test_teardown(void);
 
