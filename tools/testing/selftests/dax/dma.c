@@ -340,29 +340,6 @@ static void cut_once(struct __test_metadata *_metadata, int source,
 	close(slow.fd);
 }
 
-static void cut_during_io(struct __test_metadata *_metadata,
-			  void (*cut)(int fd), void *(*busy)(void *),
-			  bool promote)
-{
-	/* Whether the entry is locked at the time is a matter of chance. */
-	unsigned int rounds = busy ? 10 : 1;
-	int source;
-
-	NEED(slow_source(&source));
-	while (rounds--)
-		cut_once(_metadata, source, cut, busy, promote);
-}
-
-TEST_F(dax, truncate_waits_for_unmapped_io)
-{
-	cut_during_io(_metadata, cut_by_truncate, NULL, false);
-}
-
-TEST_F(dax, punch_waits_for_unmapped_io)
-{
-	cut_during_io(_metadata, cut_by_punch, NULL, false);
-}
-
 /*
  * Blocks go to another file without a truncate: to the boot loader of ext4, or
  * by xfs_fsr's way of exchanging all that two files have. (T4)
@@ -411,11 +388,6 @@ static void cut_by_swap(int fd)
 			   ioctl(fd, SWAP_BOOT))
 		dax_exit_fail("the blocks cannot be swapped: %s",
 			      strerror(errno));
-}
-
-TEST_F(dax, swap_waits_for_unmapped_io)
-{
-	cut_during_io(_metadata, cut_by_swap, NULL, false);
 }
 
 /*
@@ -615,31 +587,45 @@ static void *store_and_fsync(void *arg)
 	return NULL;
 }
 
-TEST_F(dax, punch_waits_behind_fsync)
-{
-	cut_during_io(_metadata, cut_by_punch, store_and_fsync, false);
-}
+DAX_FIXTURE(cut, dax_needs())
 
+FIXTURE_VARIANT(cut) {
+	void (*cut)(int fd);
+	void *(*busy)(void *);
+	bool promote;
+};
+
+FIXTURE_VARIANT_ADD(cut, truncate) { .cut = cut_by_truncate };
+FIXTURE_VARIANT_ADD(cut, punch) { .cut = cut_by_punch };
+FIXTURE_VARIANT_ADD(cut, swap) { .cut = cut_by_swap };
+FIXTURE_VARIANT_ADD(cut, punch_behind_fsync) {
+	.cut = cut_by_punch, .busy = store_and_fsync,
+};
 /*
  * The entry was small when the device was told the page, and has become a part
  * of 2 MiB since.
  */
-TEST_F(dax, truncate_waits_for_promoted)
-{
-	NEED_PROMOTION();
-	cut_during_io(_metadata, cut_by_truncate, NULL, true);
-}
+FIXTURE_VARIANT_ADD(cut, truncate_of_promoted) {
+	.cut = cut_by_truncate, .promote = true,
+};
+FIXTURE_VARIANT_ADD(cut, punch_of_promoted) {
+	.cut = cut_by_punch, .promote = true,
+};
+FIXTURE_VARIANT_ADD(cut, punch_of_promoted_behind_fsync) {
+	.cut = cut_by_punch, .busy = store_and_fsync, .promote = true,
+};
 
-TEST_F(dax, punch_waits_for_promoted)
+TEST_F(cut, cut_waits_for_io)
 {
-	NEED_PROMOTION();
-	cut_during_io(_metadata, cut_by_punch, NULL, true);
-}
+	/* Whether the entry is locked at the time is a matter of chance. */
+	unsigned int rounds = variant->busy ? 10 : 1;
+	int source;
 
-TEST_F(dax, punch_waits_for_promoted_behind_fsync)
-{
-	NEED_PROMOTION();
-	cut_during_io(_metadata, cut_by_punch, store_and_fsync, true);
+	if (variant->promote)
+		NEED_PROMOTION();
+	NEED(slow_source(&source));
+	while (rounds--)
+		cut_once(_metadata, source, variant->cut, variant->busy, variant->promote);
 }
 
 /* What the device reads arrives in the file, by whatever it is looked at. */

@@ -385,14 +385,6 @@ static void rests_of(struct __test_metadata *_metadata, size_t shift,
 	close(s.fd);
 }
 
-static void rests(struct __test_metadata *_metadata,
-		  void (*call)(const struct scene *s))
-{
-	NEED_WALKS();
-	rests_of(_metadata, 0, call);
-	rests_of(_metadata, SZ_4K, call);
-}
-
 static void punch_all(const struct scene *s)
 {
 	dax_punch_hole(s->fd, 0, s->len);
@@ -418,29 +410,23 @@ static void insert_start(const struct scene *s)
 	dax_falloc(s->fd, FALLOC_FL_INSERT_RANGE, 0, SZ_4K);
 }
 
-TEST_F(dax, punch)
-{
-	rests(_metadata, punch_all);
-}
+DAX_FIXTURE(rests, dax_needs())
 
-TEST_F(dax, zero_range)
-{
-	rests(_metadata, zero_all);
-}
+FIXTURE_VARIANT(rests) {
+	void (*call)(const struct scene *s);
+};
 
-TEST_F(dax, truncate_to_nothing)
-{
-	rests(_metadata, cut_all);
-}
+FIXTURE_VARIANT_ADD(rests, punch) { .call = punch_all };
+FIXTURE_VARIANT_ADD(rests, zero_range) { .call = zero_all };
+FIXTURE_VARIANT_ADD(rests, truncate_to_nothing) { .call = cut_all };
+FIXTURE_VARIANT_ADD(rests, collapse_range) { .call = collapse_start };
+FIXTURE_VARIANT_ADD(rests, insert_range) { .call = insert_start };
 
-TEST_F(dax, collapse_range)
+TEST_F(rests, call_rests)
 {
-	rests(_metadata, collapse_start);
-}
-
-TEST_F(dax, insert_range)
-{
-	rests(_metadata, insert_start);
+	NEED_WALKS();
+	rests_of(_metadata, 0, variant->call);
+	rests_of(_metadata, SZ_4K, variant->call);
 }
 
 /* Two files with the same bytes, which then share their blocks. */

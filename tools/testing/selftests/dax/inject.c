@@ -161,21 +161,14 @@ static int fail_pages_off(void)
 	return hits;
 }
 
-FIXTURE(inject) {
-};
-
-FIXTURE_SETUP(inject)
-{
-	DAX_SETUP_IF(no_injection());
-}
-
 /* What is armed would fail the next test, too. */
-FIXTURE_TEARDOWN(inject)
+void dax_cleanup(void)
 {
 	inject_off();
 	fail_pages_off();
-	dax_test_teardown();
 }
+
+DAX_FIXTURE(inject, no_injection())
 
 /* Another thread stores and loads at @off, by both sizes of a fault. */
 struct visitor {
@@ -239,24 +232,37 @@ static bool retried(const struct outcome *outcome, bool write)
 	       (outcome->err == ENOSPC && write && !dax_is_xfs());
 }
 
-static void small_faults(struct __test_metadata *_metadata, bool write,
-			 enum dax_layout layout)
+DAX_FIXTURE(small_faults, no_injection())
+
+FIXTURE_VARIANT(small_faults) {
+	bool write;
+	enum dax_layout layout;
+};
+
+FIXTURE_VARIANT_ADD(small_faults, read) { .layout = WRITTEN };
+FIXTURE_VARIANT_ADD(small_faults, read_of_hole) { .layout = HOLE };
+FIXTURE_VARIANT_ADD(small_faults, write) { .write = true, .layout = WRITTEN };
+FIXTURE_VARIANT_ADD(small_faults, write_of_hole) {
+	.write = true, .layout = HOLE,
+};
+
+TEST_F(small_faults, small_fault_fails)
 {
-	char byte = layout == WRITTEN ? FILL : 0, *p, *other;
-	int fd = dax_file(SZ_2M, layout);
+	char byte = variant->layout == WRITTEN ? FILL : 0, *p, *other;
+	int fd = dax_file(SZ_2M, variant->layout);
 
 	dax_trace(fd, "dax_pte_fault_done");
 	p = dax_map_small(fd, SZ_2M);
 	other = dax_map_small(fd, SZ_2M);
 	for (unsigned int i = 0; i < ARRAY_LEN(outcomes); i++) {
-		bool again = retried(&outcomes[i], write);
+		bool again = retried(&outcomes[i], variant->write);
 		char *at = p + (10 + i) * SZ_4K;
 		siginfo_t info = {};
 		int sig;
 
 		dax_trace_clear();
-		inject(write ? BEGIN_WRITE : BEGIN_READ, outcomes[i].err, 0, 1);
-		sig = dax_touch_signal(at, write, &info);
+		inject(variant->write ? BEGIN_WRITE : BEGIN_READ, outcomes[i].err, 0, 1);
+		sig = dax_touch_signal(at, variant->write, &info);
 		EXPECT_EQ(1, inject_off());
 		EXPECT_EQ(again ? 0 : outcomes[i].sig, sig);
 		if (sig) {
@@ -271,7 +277,7 @@ static void small_faults(struct __test_metadata *_metadata, bool write,
 			  dax_count("dax_pte_fault_done", "MAJOR|NOPAGE") +
 			  dax_count("dax_pte_fault_done", "NOPAGE|MAJOR"));
 
-		EXPECT_EQ(sig || !write ? byte : 'w',
+		EXPECT_EQ(sig || !variant->write ? byte : 'w',
 			  dax_peek(other + (10 + i) * SZ_4K));
 		EXPECT_BYTES(byte, other + (10 + i) * SZ_4K + 1, SZ_4K - 1);
 		dax_poke(at, 'x');
@@ -281,57 +287,47 @@ static void small_faults(struct __test_metadata *_metadata, bool write,
 	EXPECT_EQ(0, others_fail_at(fd, 300 * SZ_4K));
 }
 
-TEST_F(inject, small_read_fault)
-{
-	small_faults(_metadata, false, WRITTEN);
-}
-
-TEST_F(inject, small_read_fault_of_hole)
-{
-	small_faults(_metadata, false, HOLE);
-}
-
-TEST_F(inject, small_write_fault)
-{
-	small_faults(_metadata, true, WRITTEN);
-}
-
-TEST_F(inject, small_write_fault_of_hole)
-{
-	small_faults(_metadata, true, HOLE);
-}
-
 #define FALLBACKS(why) \
 	dax_count("dax_fault_fallback", "order 9, reason %s", why)
 
+DAX_FIXTURE(huge_faults, no_injection() ?: dax_no_event("dax_fault_fallback"))
+
+FIXTURE_VARIANT(huge_faults) {
+	bool write;
+	enum dax_layout layout;
+};
+
+FIXTURE_VARIANT_ADD(huge_faults, read) { .layout = WRITTEN };
+FIXTURE_VARIANT_ADD(huge_faults, read_of_hole) { .layout = HOLE };
+FIXTURE_VARIANT_ADD(huge_faults, write) { .write = true, .layout = PREALLOC };
+
 /* A 2 MiB fault falls back, whatever the error is; the 4 KiB one is served. */
-static void huge_faults(struct __test_metadata *_metadata, bool write,
-			enum dax_layout layout)
+TEST_F(huge_faults, huge_fault_fails)
 {
-	char byte = layout == WRITTEN ? FILL : 0;
+	char byte = variant->layout == WRITTEN ? FILL : 0;
 
 	for (unsigned int i = 0; i < ARRAY_LEN(outcomes); i++) {
-		int fd = dax_file(SZ_2M, layout);
+		int fd = dax_file(SZ_2M, variant->layout);
 		char *p = dax_map(fd, 0, SZ_2M), *q;
 
 		dax_trace(fd, NULL);
 		dax_trace_clear();
-		inject(write ? BEGIN_WRITE : BEGIN_READ, outcomes[i].err, 0, 1);
-		EXPECT_EQ(0, dax_touch_signal(p + 5 * SZ_4K, write, NULL));
+		inject(variant->write ? BEGIN_WRITE : BEGIN_READ, outcomes[i].err, 0, 1);
+		EXPECT_EQ(0, dax_touch_signal(p + 5 * SZ_4K, variant->write, NULL));
 		EXPECT_EQ(1, inject_off());
 		EXPECT_EQ(1, FALLBACKS("iomap-error"));
 		EXPECT_EQ(1, dax_count("dax_pmd_fault_done", "FALLBACK"));
 		/* ext4 is asked a second time, with the mmap lock. */
 		if (dax_is_xfs())
 			EXPECT_STRNE("2M", dax_mapped(p + 5 * SZ_4K));
-		EXPECT_EQ(write ? 'w' : byte, dax_peek(p + 5 * SZ_4K));
+		EXPECT_EQ(variant->write ? 'w' : byte, dax_peek(p + 5 * SZ_4K));
 		EXPECT_BYTES(byte, p + 5 * SZ_4K + 1, SZ_2M - 5 * SZ_4K - 1);
 
 		/* The entry that it left is no obstacle to who comes next. */
 		EXPECT_EQ(0, others_fail_at(fd, 9 * SZ_4K));
 		q = dax_map(fd, 0, SZ_2M);
 		dax_poke(q, 'q');
-		if (layout == WRITTEN && dax_has_event("dax_promote_entry"))
+		if (variant->layout == WRITTEN && dax_has_event("dax_promote_entry"))
 			EXPECT_MAPPED("2M", q);
 		dax_trace_stop("fs_dax");
 		dax_unmap(p, SZ_2M);
@@ -339,24 +335,6 @@ static void huge_faults(struct __test_metadata *_metadata, bool write,
 		dax_unlink(fd);
 		close(fd);
 	}
-}
-
-TEST_F(inject, huge_read_fault)
-{
-	NEED_EVENT("dax_fault_fallback");
-	huge_faults(_metadata, false, WRITTEN);
-}
-
-TEST_F(inject, huge_read_fault_of_hole)
-{
-	NEED_EVENT("dax_fault_fallback");
-	huge_faults(_metadata, false, HOLE);
-}
-
-TEST_F(inject, huge_write_fault)
-{
-	NEED_EVENT("dax_fault_fallback");
-	huge_faults(_metadata, true, PREALLOC);
 }
 
 /* Over the huge zero page, that a store replaces: it stays zero, or goes. */
@@ -464,7 +442,18 @@ static void expect_small_dirty(struct __test_metadata *_metadata, int fd)
 	EXPECT_EQ(nr_dirty(), dax_count_all("dax_writeback_one"));
 }
 
-static void promotion(struct __test_metadata *_metadata, bool write, int err)
+DAX_FIXTURE(promotion, no_injection() ?: dax_no_promotion())
+
+FIXTURE_VARIANT(promotion) {
+	bool write;
+	int err;
+};
+
+FIXTURE_VARIANT_ADD(promotion, by_read) { .err = EIO };
+FIXTURE_VARIANT_ADD(promotion, by_write) { .write = true, .err = EIO };
+FIXTURE_VARIANT_ADD(promotion, without_space) { .write = true, .err = EDQUOT };
+
+TEST_F(promotion, promotion_rolls_back)
 {
 	struct dax_ptes *view = malloc(sizeof(*view));
 	unsigned int tries;
@@ -477,8 +466,8 @@ static void promotion(struct __test_metadata *_metadata, bool write, int err)
 	p = dax_map(fd, 0, SZ_2M);
 	dax_trace(fd, NULL);
 	dax_trace_clear();
-	inject(write ? BEGIN_WRITE : BEGIN_READ, err, 0, ALWAYS);
-	EXPECT_EQ(SIGBUS, dax_touch_signal(p, write, NULL));
+	inject(variant->write ? BEGIN_WRITE : BEGIN_READ, variant->err, 0, ALWAYS);
+	EXPECT_EQ(SIGBUS, dax_touch_signal(p, variant->write, NULL));
 	tries = inject_off() - 1;
 	ONCE_OR_TWICE(tries);
 	EXPECT_EQ(tries, FALLBACKS("iomap-error"));
@@ -487,7 +476,7 @@ static void promotion(struct __test_metadata *_metadata, bool write, int err)
 	 * A write may have got blocks before it failed, so the zero pages are
 	 * gone then; everything else is mapped as it was.
 	 */
-	for (unsigned int i = 0; i < PAGES_2M && write; i++) {
+	for (unsigned int i = 0; i < PAGES_2M && variant->write; i++) {
 		if (strcmp(view->mapped[i], "4K zero"))
 			continue;
 		view->mapped[i] = "none";
@@ -506,24 +495,6 @@ static void promotion(struct __test_metadata *_metadata, bool write, int err)
 	EXPECT_EQ(0, wrong_bytes(p));
 	EXPECT_EQ(0, others_fail_at(fd, SZ_1M));
 	free(view);
-}
-
-TEST_F(inject, promotion_by_read)
-{
-	NEED_PROMOTION();
-	promotion(_metadata, false, EIO);
-}
-
-TEST_F(inject, promotion_by_write)
-{
-	NEED_PROMOTION();
-	promotion(_metadata, true, EIO);
-}
-
-TEST_F(inject, promotion_without_space)
-{
-	NEED_PROMOTION();
-	promotion(_metadata, true, EDQUOT);
 }
 
 /* The first extent is there, and the next one, which goes on, is not. */
@@ -557,8 +528,20 @@ TEST_F(inject, second_extent_of_huge)
 
 /* Collapse. */
 
-static void collapse(struct __test_metadata *_metadata, int inject_err,
-		     int want)
+DAX_FIXTURE(collapse, no_injection() ?: dax_no_promotion())
+
+FIXTURE_VARIANT(collapse) {
+	int inject_err;
+	int want;
+};
+
+FIXTURE_VARIANT_ADD(collapse, error) { .inject_err = EIO, .want = EINVAL };
+FIXTURE_VARIANT_ADD(collapse, no_memory) {
+	.inject_err = ENOMEM, .want = ENOMEM,
+};
+FIXTURE_VARIANT_ADD(collapse, again) { .inject_err = EAGAIN, .want = EAGAIN };
+
+TEST_F(collapse, collapse_rolls_back)
 {
 	struct dax_ptes *view = malloc(sizeof(*view));
 	char *p;
@@ -574,11 +557,11 @@ static void collapse(struct __test_metadata *_metadata, int inject_err,
 	dax_snapshot_ptes(view, p);
 	dax_trace(fd, NULL);
 	dax_trace_clear();
-	inject(BEGIN_READ, inject_err, 0, ALWAYS);
-	EXPECT_EQ(want, dax_collapse(p, SZ_2M));
+	inject(BEGIN_READ, variant->inject_err, 0, ALWAYS);
+	EXPECT_EQ(variant->want, dax_collapse(p, SZ_2M));
 	EXPECT_EQ(1, inject_off());
 	expect_rollbacks(_metadata, 1);
-	EXPECT_EQ(1, dax_count("dax_collapse", "result %d", -want));
+	EXPECT_EQ(1, dax_count("dax_collapse", "result %d", -variant->want));
 	EXPECT_EQ(0, dax_ptes_changed(view, p));
 	dax_trace_clear();
 	dax_fsync(fd);
@@ -591,24 +574,6 @@ static void collapse(struct __test_metadata *_metadata, int inject_err,
 		ASSERT_EQ(i % 3 ? FILL : 'c', dax_peek(p + i * SZ_4K));
 	EXPECT_EQ(0, others_fail_at(fd, SZ_1M));
 	free(view);
-}
-
-TEST_F(inject, collapse_error)
-{
-	NEED_PROMOTION();
-	collapse(_metadata, EIO, EINVAL);
-}
-
-TEST_F(inject, collapse_no_memory)
-{
-	NEED_PROMOTION();
-	collapse(_metadata, ENOMEM, ENOMEM);
-}
-
-TEST_F(inject, collapse_again)
-{
-	NEED_PROMOTION();
-	collapse(_metadata, EAGAIN, EAGAIN);
 }
 
 /* System calls. */
@@ -1009,26 +974,37 @@ static char *map_afar(int fd, int flags, size_t shift, unsigned int nr)
 	return p;
 }
 
-FIXTURE(pages) {
+DAX_FIXTURE(pages, no_page_failures())
+
+DAX_FIXTURE(without_pages, no_page_failures())
+
+FIXTURE_VARIANT(without_pages) {
+	enum dax_layout layout;
+	int flags;
+	size_t shift;
+	bool write;
 };
 
-FIXTURE_SETUP(pages)
-{
-	DAX_SETUP_IF(no_page_failures());
-}
+FIXTURE_VARIANT_ADD(without_pages, small_read) {
+	.layout = WRITTEN, .flags = MAP_SHARED, .shift = SZ_4K,
+};
+FIXTURE_VARIANT_ADD(without_pages, small_write) {
+	.layout = WRITTEN, .flags = MAP_SHARED, .shift = SZ_4K, .write = true,
+};
+FIXTURE_VARIANT_ADD(without_pages, huge_write) {
+	.layout = WRITTEN, .flags = MAP_SHARED, .write = true,
+};
+FIXTURE_VARIANT_ADD(without_pages, hole) {
+	.layout = HOLE, .flags = MAP_SHARED,
+};
+FIXTURE_VARIANT_ADD(without_pages, private_copy) {
+	.layout = WRITTEN, .flags = MAP_PRIVATE, .write = true,
+};
 
-FIXTURE_TEARDOWN(pages)
+TEST_F(without_pages, fault_without_pages)
 {
-	fail_pages_off();
-	dax_test_teardown();
-}
-
-static void without_pages(struct __test_metadata *_metadata,
-			  enum dax_layout layout, int flags, size_t shift,
-			  bool write)
-{
-	char byte = layout == WRITTEN ? FILL : 0, *p, *q;
-	int fd = dax_file(SZ_2M, layout);
+	char byte = variant->layout == WRITTEN ? FILL : 0, *p, *q;
+	int fd = dax_file(SZ_2M, variant->layout);
 
 	q = dax_map_small(fd, SZ_2M);
 	/* What the filesystem itself needs for a store is there. */
@@ -1036,44 +1012,19 @@ static void without_pages(struct __test_metadata *_metadata,
 	for (int nr = 1; nr <= 6; nr++) {
 		char *at;
 
-		p = map_afar(fd, flags, shift, nr);
+		p = map_afar(fd, variant->flags, variant->shift, nr);
 		at = p + (300 + nr) * SZ_4K;
 		fail_pages(nr);
-		EXPECT_EQ(0, dax_touch_signal(at, write, NULL));
+		EXPECT_EQ(0, dax_touch_signal(at, variant->write, NULL));
 		EXPECT_EQ(nr, fail_pages_off());
-		EXPECT_EQ(write ? 'w' : byte, dax_peek(at));
-		EXPECT_EQ(write && flags == MAP_SHARED ? 'w' : byte,
+		EXPECT_EQ(variant->write ? 'w' : byte, dax_peek(at));
+		EXPECT_EQ(variant->write && variant->flags == MAP_SHARED ? 'w' : byte,
 			  dax_peek(q + (300 + nr) * SZ_4K));
 		EXPECT_BYTES(byte, at + 1, SZ_4K - 1);
 		dax_unmap(p, SZ_2M);
 	}
 	EXPECT_EQ(0, others_fail_at(fd, 0));
 	EXPECT_EQ(0, others_fail_at(fd, SZ_1M));
-}
-
-TEST_F(pages, no_page_table_small_read)
-{
-	without_pages(_metadata, WRITTEN, MAP_SHARED, SZ_4K, false);
-}
-
-TEST_F(pages, no_page_table_small_write)
-{
-	without_pages(_metadata, WRITTEN, MAP_SHARED, SZ_4K, true);
-}
-
-TEST_F(pages, no_page_table_huge)
-{
-	without_pages(_metadata, WRITTEN, MAP_SHARED, 0, true);
-}
-
-TEST_F(pages, no_page_table_hole)
-{
-	without_pages(_metadata, HOLE, MAP_SHARED, 0, false);
-}
-
-TEST_F(pages, no_page_for_private_copy)
-{
-	without_pages(_metadata, WRITTEN, MAP_PRIVATE, 0, true);
 }
 
 /* Such a fault is not lost on one that waits for the same entry. */

@@ -19,21 +19,14 @@
 #include "dax_harness.h"
 #include "dax_stall.h"
 
-FIXTURE(interrupt) {
-};
-
-FIXTURE_SETUP(interrupt)
-{
-	DAX_SETUP();
-}
-
 /* A test that failed leaves a device that nobody could unmount. */
-FIXTURE_TEARDOWN(interrupt)
+void dax_cleanup(void)
 {
 	if (access("/dev/mapper/" DAX_SCRATCH_DM, F_OK) == 0)
 		dax_resume();
-	dax_test_teardown();
 }
+
+DAX_FIXTURE(interrupt, dax_needs())
 
 /* --- waits for a device ------------------------------------------------------ */
 
@@ -143,45 +136,45 @@ struct cut {
 static const struct cut truncate_cut = { cut_by_truncate, __NR_ftruncate };
 static const struct cut punch_cut = { cut_by_punch, __NR_fallocate };
 
+DAX_FIXTURE(signalled, dax_needs())
+
+FIXTURE_VARIANT(signalled) {
+	const struct cut *cut;
+	int sig;
+	int want;
+};
+
+FIXTURE_VARIANT_ADD(signalled, truncate) {
+	.cut = &truncate_cut, .sig = SIGUSR1, .want = EINTR,
+};
+FIXTURE_VARIANT_ADD(signalled, truncate_killed) {
+	.cut = &truncate_cut, .sig = SIGKILL, .want = 128 + SIGKILL,
+};
+FIXTURE_VARIANT_ADD(signalled, punch) {
+	.cut = &punch_cut, .sig = SIGUSR1, .want = EINTR,
+};
+FIXTURE_VARIANT_ADD(signalled, punch_killed) {
+	.cut = &punch_cut, .sig = SIGKILL, .want = 128 + SIGKILL,
+};
+
 /* The signal comes while the device has the page. */
-static void signalled(struct __test_metadata *_metadata, const struct cut *cut,
-		      int sig, int want)
+TEST_F(signalled, signal_ends_cut)
 {
 	struct pinned pinned = {};
 	pid_t pid;
 
 	NEED(no_syscall_file());
 	NEED(pin_page(&pinned));
-	pid = dax_spawn(do_cut(cut->fn, pinned.fd, 0));
-	EXPECT_TRUE(wait_for_wait(pid, cut->nr));
-	kill(pid, sig);
-	EXPECT_EQ(want, dax_wait(pid));
+	pid = dax_spawn(do_cut(variant->cut->fn, pinned.fd, 0));
+	EXPECT_TRUE(wait_for_wait(pid, variant->cut->nr));
+	kill(pid, variant->sig);
+	EXPECT_EQ(variant->want, dax_wait(pid));
 	expect_untouched(_metadata, &pinned);
 	let_go(_metadata, &pinned);
 	expect_untouched(_metadata, &pinned);
 	/* With the page free, it is done. */
-	EXPECT_EQ(0, cut->fn(pinned.fd));
+	EXPECT_EQ(0, variant->cut->fn(pinned.fd));
 	close(pinned.source);
-}
-
-TEST_F(interrupt, truncate)
-{
-	signalled(_metadata, &truncate_cut, SIGUSR1, EINTR);
-}
-
-TEST_F(interrupt, truncate_killed)
-{
-	signalled(_metadata, &truncate_cut, SIGKILL, 128 + SIGKILL);
-}
-
-TEST_F(interrupt, punch)
-{
-	signalled(_metadata, &punch_cut, SIGUSR1, EINTR);
-}
-
-TEST_F(interrupt, punch_killed)
-{
-	signalled(_metadata, &punch_cut, SIGKILL, 128 + SIGKILL);
 }
 
 /* A handler that restarts: the cut goes on to wait, and is done in the end. */

@@ -305,21 +305,6 @@ static void leave_stale_blocks(void)
 	sync();
 }
 
-static void stale_blocks(struct __test_metadata *_metadata, size_t shift,
-			 enum dax_layout layout)
-{
-	size_t len = 4 * SZ_2M;
-	char *p;
-
-	leave_stale_blocks();
-	p = dax_map_shift(dax_file(len, layout), len, shift);
-	for (size_t off = 0; off < len; off += SZ_2M / 4) {
-		dax_poke(p + off + 99, 'w');
-		ASSERT_BYTES(0, p + off, 99);
-		ASSERT_BYTES(0, p + off + 100, SZ_2M / 4 - 100);
-	}
-}
-
 TEST_F(dax, no_stale_bytes_by_read)
 {
 	size_t len = 4 * SZ_2M;
@@ -333,19 +318,29 @@ TEST_F(dax, no_stale_bytes_by_read)
 	free(buf);
 }
 
-TEST_F(dax, no_stale_bytes_2m_hole)
-{
-	stale_blocks(_metadata, 0, HOLE);
-}
+DAX_FIXTURE(stale_blocks, dax_needs())
 
-TEST_F(dax, no_stale_bytes_2m_prealloc)
-{
-	stale_blocks(_metadata, 0, PREALLOC);
-}
+FIXTURE_VARIANT(stale_blocks) {
+	size_t shift;
+	enum dax_layout layout;
+};
 
-TEST_F(dax, no_stale_bytes_4k)
+FIXTURE_VARIANT_ADD(stale_blocks, huge_hole) { .layout = HOLE };
+FIXTURE_VARIANT_ADD(stale_blocks, huge_prealloc) { .layout = PREALLOC };
+FIXTURE_VARIANT_ADD(stale_blocks, small) { .shift = SZ_4K, .layout = HOLE };
+
+TEST_F(stale_blocks, no_stale_bytes)
 {
-	stale_blocks(_metadata, SZ_4K, HOLE);
+	size_t len = 4 * SZ_2M;
+	char *p;
+
+	leave_stale_blocks();
+	p = dax_map_shift(dax_file(len, variant->layout), len, variant->shift);
+	for (size_t off = 0; off < len; off += SZ_2M / 4) {
+		dax_poke(p + off + 99, 'w');
+		ASSERT_BYTES(0, p + off, 99);
+		ASSERT_BYTES(0, p + off + 100, SZ_2M / 4 - 100);
+	}
 }
 
 /* Two threads on the same fresh page: zeroed once, before either stores. */

@@ -555,16 +555,27 @@ static unsigned int zeroed_pages(void)
 	return nr;
 }
 
-static void one_table(struct __test_metadata *_metadata, int flags, bool write)
+DAX_FIXTURE(one_table, dax_needs())
+
+FIXTURE_VARIANT(one_table) {
+	int flags;
+	bool write;
+};
+
+FIXTURE_VARIANT_ADD(one_table, load) { .flags = MAP_SHARED };
+FIXTURE_VARIANT_ADD(one_table, store) { .flags = MAP_SHARED, .write = true };
+FIXTURE_VARIANT_ADD(one_table, copy) { .flags = MAP_PRIVATE, .write = true };
+
+TEST_F(one_table, one_page_table)
 {
 	int fd = dax_file(2 * SZ_2M, WRITTEN);
 	char *p;
 
 	/* Off colour; and the tables above the page table are there. */
-	p = dax_mmap(fd, 0, 2 * SZ_2M, PROT_READ | PROT_WRITE, flags, SZ_4K);
+	p = dax_mmap(fd, 0, 2 * SZ_2M, PROT_READ | PROT_WRITE, variant->flags, SZ_4K);
 	dax_peek(p);
 	dax_trace_thread("kmem/mm_page_alloc", NULL);
-	if (write)
+	if (variant->write)
 		dax_poke(p + SZ_2M, 'w');
 	else
 		dax_peek(p + SZ_2M);
@@ -573,56 +584,36 @@ static void one_table(struct __test_metadata *_metadata, int flags, bool write)
 	EXPECT_MAPPED("4K", p + SZ_2M);
 }
 
-TEST_F(dax, one_table_for_a_load)
-{
-	one_table(_metadata, MAP_SHARED, false);
-}
+DAX_FIXTURE(fallback, dax_needs())
 
-TEST_F(dax, one_table_for_a_store)
-{
-	one_table(_metadata, MAP_SHARED, true);
-}
+FIXTURE_VARIANT(fallback) {
+	int flags;
+	bool write;
+};
 
-TEST_F(dax, one_table_for_a_copy)
-{
-	one_table(_metadata, MAP_PRIVATE, true);
-}
+FIXTURE_VARIANT_ADD(fallback, load) { .flags = MAP_SHARED };
+FIXTURE_VARIANT_ADD(fallback, store) { .flags = MAP_SHARED, .write = true };
+FIXTURE_VARIANT_ADD(fallback, private_load) { .flags = MAP_PRIVATE };
 
 /*
  * mm takes a fault on DAX under the lock of the VMA, and does not turn it away
  * there when it comes down to 4 KiB, to come again under mmap_lock: the huge
  * one would fall back twice. (H15)
  */
-static void falls_back_once(struct __test_metadata *_metadata, int flags,
-			    bool write)
+TEST_F(fallback, falls_back_once)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
 	char *p;
 
 	NEED_EVENT("dax_fault_fallback");
-	p = dax_mmap(fd, 0, SZ_2M, PROT_READ | PROT_WRITE, flags, SZ_4K);
+	p = dax_mmap(fd, 0, SZ_2M, PROT_READ | PROT_WRITE, variant->flags, SZ_4K);
 	dax_trace(fd, "dax_fault_fallback");
-	if (write)
+	if (variant->write)
 		dax_poke(p + SZ_4K, 'w');
 	else
 		dax_peek(p + SZ_4K);
 	EXPECT_EQ(1, dax_count_all("dax_fault_fallback"));
 	EXPECT_MAPPED("4K", p + SZ_4K);
-}
-
-TEST_F(dax, load_falls_back_once)
-{
-	falls_back_once(_metadata, MAP_SHARED, false);
-}
-
-TEST_F(dax, store_falls_back_once)
-{
-	falls_back_once(_metadata, MAP_SHARED, true);
-}
-
-TEST_F(dax, private_load_falls_back_once)
-{
-	falls_back_once(_metadata, MAP_PRIVATE, false);
 }
 
 TEST_HARNESS_MAIN

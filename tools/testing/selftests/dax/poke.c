@@ -120,87 +120,48 @@ static void have_here(enum here here, char *p)
 	}
 }
 
+#define READ	PROT_READ
+#define WRITE	(PROT_READ | PROT_WRITE)
+
+DAX_FIXTURE(poke, dax_needs())
+
+FIXTURE_VARIANT(poke) {
+	const char *size;
+	int prot;
+	enum here here;
+	int (*by)(pid_t pid, char *addr);
+};
+
+FIXTURE_VARIANT_ADD(poke, breakpoint) { "4K", READ, OTHER, by_ptrace };
+FIXTURE_VARIANT_ADD(poke, breakpoint_nothing_here) { "4K", READ, NOTHING, by_ptrace };
+FIXTURE_VARIANT_ADD(poke, breakpoint_same_here) { "4K", READ, SAME, by_ptrace };
+FIXTURE_VARIANT_ADD(poke, breakpoint_writable) { "4K", WRITE, OTHER, by_ptrace };
+FIXTURE_VARIANT_ADD(poke, breakpoint_huge) { "2M", READ, OTHER, by_ptrace };
+FIXTURE_VARIANT_ADD(poke, breakpoint_untouched) { "none", READ, OTHER, by_ptrace };
+FIXTURE_VARIANT_ADD(poke, writev) { "4K", WRITE, OTHER, by_writev };
+FIXTURE_VARIANT_ADD(poke, writev_nothing_here) { "4K", WRITE, NOTHING, by_writev };
+FIXTURE_VARIANT_ADD(poke, writev_huge) { "2M", WRITE, NOTHING, by_writev };
+FIXTURE_VARIANT_ADD(poke, mem) { "4K", READ, OTHER, by_mem };
+FIXTURE_VARIANT_ADD(poke, mem_nothing_here) { "4K", READ, NOTHING, by_mem };
+FIXTURE_VARIANT_ADD(poke, mem_huge) { "2M", READ, OTHER, by_mem };
+
 /* @size: by what the page is mapped, "4K", "2M" or "none". */
-static void poke(struct __test_metadata *_metadata, const char *size, int prot,
-		 enum here here, int (*by)(pid_t pid, char *addr))
+TEST_F(poke, private_page_of_another)
 {
 	int fd = dax_file(2 * SZ_2M, WRITTEN);
-	char *p = map_file(fd, prot, size), *file;
+	char *p = map_file(fd, variant->prot, variant->size), *file;
 	struct dax_helper peer;
 
 	dax_helper_start(&peer, poked, p);
-	have_here(here, p);
-	if (*size != 'n')
+	have_here(variant->here, p);
+	if (*variant->size != 'n')
 		dax_helper_step(&peer, TOUCH);
-	ASSERT_EQ(*size, dax_helper_step(&peer, SIZE));
-	EXPECT_EQ(0, by(peer.pid, p + AT));
+	ASSERT_EQ(*variant->size, dax_helper_step(&peer, SIZE));
+	EXPECT_EQ(0, variant->by(peer.pid, p + AT));
 	EXPECT_EQ(0, dax_helper_step(&peer, CHECK));
 	dax_helper_stop(&peer);
 	file = dax_map(fd, 0, SZ_2M);
 	EXPECT_BYTES(FILL, file, SZ_2M);
-}
-
-#define READ	PROT_READ
-#define WRITE	(PROT_READ | PROT_WRITE)
-
-TEST_F(dax, breakpoint)
-{
-	poke(_metadata, "4K", READ, OTHER, by_ptrace);
-}
-
-TEST_F(dax, breakpoint_nothing_here)
-{
-	poke(_metadata, "4K", READ, NOTHING, by_ptrace);
-}
-
-TEST_F(dax, breakpoint_same_here)
-{
-	poke(_metadata, "4K", READ, SAME, by_ptrace);
-}
-
-TEST_F(dax, breakpoint_writable)
-{
-	poke(_metadata, "4K", WRITE, OTHER, by_ptrace);
-}
-
-TEST_F(dax, breakpoint_huge)
-{
-	poke(_metadata, "2M", READ, OTHER, by_ptrace);
-}
-
-TEST_F(dax, breakpoint_untouched)
-{
-	poke(_metadata, "none", READ, OTHER, by_ptrace);
-}
-
-TEST_F(dax, writev)
-{
-	poke(_metadata, "4K", WRITE, OTHER, by_writev);
-}
-
-TEST_F(dax, writev_nothing_here)
-{
-	poke(_metadata, "4K", WRITE, NOTHING, by_writev);
-}
-
-TEST_F(dax, writev_huge)
-{
-	poke(_metadata, "2M", WRITE, NOTHING, by_writev);
-}
-
-TEST_F(dax, mem)
-{
-	poke(_metadata, "4K", READ, OTHER, by_mem);
-}
-
-TEST_F(dax, mem_nothing_here)
-{
-	poke(_metadata, "4K", READ, NOTHING, by_mem);
-}
-
-TEST_F(dax, mem_huge)
-{
-	poke(_metadata, "2M", READ, OTHER, by_mem);
 }
 
 /* A page that one process has poked is copied again for its child. */

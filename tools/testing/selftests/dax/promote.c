@@ -764,12 +764,25 @@ TEST_F(dax, empty_entry_write)
 	EXPECT_BYTES(0, huge + SZ_2M + 2, SZ_2M - 2);
 }
 
+DAX_FIXTURE(reflink, dax_no_reflink() ?: dax_no_promotion())
+
+FIXTURE_VARIANT(reflink) {
+	bool read_first;
+	bool by_clone;
+};
+
+FIXTURE_VARIANT_ADD(reflink, to_source) { .read_first = false };
+FIXTURE_VARIANT_ADD(reflink, to_clone) { .by_clone = true };
+FIXTURE_VARIANT_ADD(reflink, read_then_to_source) { .read_first = true };
+FIXTURE_VARIANT_ADD(reflink, read_then_to_clone) {
+	.read_first = true, .by_clone = true,
+};
+
 /* Two files over the same blocks (XFS), both mapped small. */
-static void store_to_shared(struct __test_metadata *_metadata, bool read_first,
-			    bool by_clone)
+TEST_F(reflink, store_to_shared)
 {
 	char *small[2], *huge[2], *model = malloc(SZ_2M), *old = malloc(SZ_2M);
-	int fd[2], w = by_clone, o = !by_clone;
+	int fd[2], w = variant->by_clone, o = !variant->by_clone;
 	size_t at = 250 * SZ_4K;
 
 	fd[0] = dax_file(SZ_2M, WRITTEN);
@@ -789,7 +802,7 @@ static void store_to_shared(struct __test_metadata *_metadata, bool read_first,
 	dax_trace(fd[w], NULL);
 
 	/* The blocks are one run, so reading may be huge. */
-	if (read_first) {
+	if (variant->read_first) {
 		dax_peek(huge[w] + at);
 		EXPECT_MAPPED("2M", huge[w]);
 		EXPECT_EQ(1, PROMOTED(512, 512, 0, 0));
@@ -819,30 +832,6 @@ static void store_to_shared(struct __test_metadata *_metadata, bool read_first,
 	expect_file(_metadata, fd[w], model, small[w], huge[w]);
 	free(model);
 	free(old);
-}
-
-TEST_F(dax, reflink_store_to_source)
-{
-	NEED_XFS();
-	store_to_shared(_metadata, false, false);
-}
-
-TEST_F(dax, reflink_store_to_clone)
-{
-	NEED_XFS();
-	store_to_shared(_metadata, false, true);
-}
-
-TEST_F(dax, reflink_read_then_store_to_source)
-{
-	NEED_XFS();
-	store_to_shared(_metadata, true, false);
-}
-
-TEST_F(dax, reflink_read_then_store_to_clone)
-{
-	NEED_XFS();
-	store_to_shared(_metadata, true, true);
 }
 
 /* One page of the range is shared, by a clone of that page only. */

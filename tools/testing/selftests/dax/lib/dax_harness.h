@@ -38,11 +38,16 @@
 #define DAX_NEEDS(reason_expr)	\
 	const char *dax_needs(void) { return reason_expr; }
 
+#define DAX_TEARDOWN() do {	\
+	dax_cleanup();		\
+	dax_test_teardown();	\
+} while (0)
+
 /* A fixture that has other needs than the rest of the program. */
 #define DAX_FIXTURE(name, reason_expr)	\
 	FIXTURE(name) {};		\
 	FIXTURE_SETUP(name) { DAX_SETUP_IF(reason_expr); }	\
-	FIXTURE_TEARDOWN(name) { dax_test_teardown(); }
+	FIXTURE_TEARDOWN(name) { DAX_TEARDOWN(); }
 
 /*
  * The fixture of most tests. dax_test_teardown() removes the files, mappings
@@ -58,7 +63,7 @@ FIXTURE_SETUP(dax)
 
 FIXTURE_TEARDOWN(dax)
 {
-	dax_test_teardown();
+	DAX_TEARDOWN();
 }
 
 /* Skips the test if the expression gives a reason to. */

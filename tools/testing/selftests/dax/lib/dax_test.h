@@ -57,8 +57,12 @@ unsigned int dax_scale(unsigned int rounds);
 #define DAX_HANG_SECONDS	210
 /* What takes so long does not end: a sleep may take much longer than it should. */
 #define DAX_STALL_SECONDS	60
-/* A program may define it: a reason to skip its tests, or NULL. */
+/*
+ * A program may define these: a reason to skip its tests, or NULL; and what its
+ * tests undo first when they end.
+ */
 const char *dax_needs(void);
+void dax_cleanup(void);
 void dax_test_setup(void);
 void dax_test_teardown(void);
 

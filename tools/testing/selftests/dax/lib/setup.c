@@ -120,6 +120,10 @@ __attribute__((weak)) const char *dax_needs(void)
 	return NULL;
 }
 
+__attribute__((weak)) void dax_cleanup(void)
+{
+}
+
 void dax_test_setup(void)
 {
 	int fd;
