@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The buffer of a copy is a mapping of the file that is copied from or to. Each
- * call that copies ends, and leaves the bytes that it would leave with a buffer
- * of its own, wherever in the file source and target are: in the same page, in
- * the same entry, in blocks that are shared with another file, in a hole.
+ * Copies whose buffer is a mapping of the same file. Each call ends and leaves
+ * the bytes that it leaves with a separate buffer, wherever source and target
+ * are: in one page, in one entry, in blocks that another file shares, in a
+ * hole.
  *
- * A fault that the copy itself takes may undo what the copy has prepared, and the
- * other way round: the two must not go on doing so for ever. The cases run in a
- * child. Who starts it looks at it over and over, and ends it if it has not come
- * to the next case after so many looks: they are no time, so that a machine that
- * stands still is not taken for a hang. What was ended has failed, and the cases
- * after it have their turn.
+ * A fault that the copy takes may undo what the copy has prepared, and the copy
+ * may undo the fault; they must not repeat this for ever. The cases run in a
+ * child process. The parent polls it and kills it when it has not reached the
+ * next case after a number of polls. This is no time limit, so a machine that
+ * is suspended does not count as a hang. A case that is killed has failed, and
+ * the cases after it still run.
  */
 #include <linux/fs.h>
 #include <sched.h>

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Blocks that the driver knows to be bad before anybody touches them: reads and
- * faults of them fail, all others do not, and who writes a whole page over them
- * makes them good again.
+ * Blocks that the driver lists as bad: reads and faults of them fail, all
+ * others succeed, and a write of a whole page makes them good again.
  *
- * A page may also turn bad when the file has an entry for it. Who has it mapped by
- * then goes on, but the next fault asks the device first.
+ * A page may also turn bad while the file has an entry for it. An existing
+ * mapping keeps the page, but the next fault checks the device first.
  *
- * The list is a file of the block device that can be written to. Who writes to
- * the device takes blocks off the list, if there is no firmware that has to be
- * asked; that is how each test leaves the device as it found it.
+ * The list is a writable file of the block device. A write to the device
+ * removes blocks from the list unless a firmware has to confirm it. Each test
+ * restores the device that way.
  */
 #include <linux/falloc.h>
 #include <linux/fs.h>
@@ -115,7 +114,7 @@ static int bad_file(void)
 	return fd;
 }
 
-/* All pages but the bad one are there, and nobody holds a lock. */
+/* All pages but the bad one are there, and no lock is held. */
 static void *touch_around(void *arg)
 {
 	char *p = arg;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A page table that is in the way of a huge fault: MADV_COLLAPSE replaces it by
- * a mapping of 2 MiB, here and for everybody who maps the range, and promotes
- * the entries below. Where that cannot be, it says so, and ptes and entries are
- * as they were. The same without being asked, where the policy is "eager".
+ * A page table in the way of a huge fault: MADV_COLLAPSE replaces it by a
+ * mapping of 2 MiB, in all processes that map the range, and promotes the
+ * entries below. When it cannot, it returns an error, and ptes and entries are
+ * unchanged. The policy "eager" does the same without a call.
  *
- * Such page tables come about while promotion is off.
+ * The tests make such page tables while promotion is off.
  */
 #include "dax_harness.h"
 
@@ -251,7 +251,7 @@ TEST_F(dax, ptes_of_a_huge_entry)
 	dax_poke(p + 2, 'x');
 	EXPECT_EQ('x', dax_peek(later + 2));
 
-	/* As often as it is asked for. */
+	/* Any number of times. */
 	for (int i = 0; i < 5; i++) {
 		back_to_ptes(p);
 		EXPECT_MAPPED("4K", p);
@@ -279,7 +279,7 @@ TEST_F(dax, read_only)
 	EXPECT_EQ('w', dax_peek(p + 5));
 }
 
-/* Small zero pages are one huge zero page, until somebody writes. */
+/* Small zero pages become one huge zero page, until the first write. */
 TEST_F(dax, hole)
 {
 	int fd = dax_file(SZ_2M, HOLE);
@@ -496,7 +496,7 @@ TEST_F(dax, one_of_two)
 	EXPECT_MAPPED("2M", p + 2 * SZ_2M);
 }
 
-/* Others who map the range. */
+/* Other mappings of the range. */
 
 enum { TOUCH, LOOK, STORE };
 

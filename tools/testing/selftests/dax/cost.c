@@ -274,7 +274,7 @@ TEST_F(dax, truncate_once)
 	scene_close(&s);
 }
 
-/* Nobody else can have a page of what is unmounted: nothing is looked at. */
+/* No pin can be left at unmount: no page is looked at. */
 TEST_F(dax, unmount_once)
 {
 	size_t len = 32 * SZ_2M;
@@ -290,9 +290,9 @@ TEST_F(dax, unmount_once)
 }
 
 /*
- * A heap in one mapping, which frees its blocks one by one, by MADV_REMOVE, and
- * goes on to use all others. That a block is freed takes no fault from them. A
- * heap of twice the size takes twice the faults, not four times.
+ * A heap in one mapping frees its blocks one by one with MADV_REMOVE and uses
+ * all others. A freed block must not cost them a fault: a heap of twice the
+ * size takes twice the faults, not four times.
  */
 static unsigned long faults(void)
 {

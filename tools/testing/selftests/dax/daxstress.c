@@ -2,17 +2,17 @@
 /*
  * daxstress: random operations on DAX files, for a number of steps or seconds.
  *
- * Two programs in one. Without arguments it is a selftest like the others here,
- * short, on the mount that DAX_DIR names. With long options it runs by itself
- * for as long as it is told to; "daxstress --help" says how.
+ * Without arguments it is a short selftest like the others, on the mount that
+ * DAX_DIR names. With long options it runs on its own for a given time; see
+ * "daxstress --help".
  *
- * With one worker it runs a stream of operations in rounds. What a round does
- * follows from the seed alone; when it diverges from the model, the smallest
- * list of operations that still diverges is looked for and printed. With more
- * workers who comes first is left to chance, and there is no replay.
+ * With one worker it runs a stream of operations in rounds. The seed alone
+ * determines a round. When a round diverges from the model, the program
+ * searches for the smallest list of operations that still diverges and prints
+ * it. With more workers the order is left to chance, and there is no replay.
  *
- * That a divergence is noticed is tested, too: some stores, writes and holes
- * are then lost on purpose.
+ * Other tests drop some stores, writes and holes on purpose, and check that the
+ * program detects it.
  */
 #include <getopt.h>
 #include <libgen.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A DAX mapping as the buffer of somebody else's I/O. As long as a device may
- * still touch a page, truncate and punch have to wait, whether or not the page
- * is mapped by then, and whatever the size of its entry has become.
+ * A DAX mapping as the buffer of I/O. While a device may still access a page,
+ * truncate and punch must wait, whether or not the page is still mapped, and
+ * whatever the size of its entry is by then.
  */
 #include <asm/posix_types.h>
 #include <linux/aio_abi.h>
@@ -116,9 +116,9 @@ TEST_F(dax, into_is_dirty)
 }
 
 /*
- * I/O in both directions while the file is punched and truncated below it, and
- * the freed blocks go to another file of a nearly full file system: its bytes
- * have to stay. (T1)
+ * I/O in both directions while the file is punched and truncated, and another
+ * file of a nearly full filesystem gets the freed blocks: its bytes must not
+ * change. (T1)
  */
 struct storm {
 	int fd, source, other;
@@ -194,10 +194,10 @@ TEST_F(dax, punch_against_io_out_of)
 }
 
 /*
- * A slow device reads into the mapping, the mapping goes away, the file is cut
- * off: the cut has to wait until the device is done. Which came first is not a
- * question of time: a request is complete before it lets go of its pages, so
- * once the cut returned, the completion has to be there to be picked up. (T3)
+ * A slow device reads into the mapping, the mapping is unmapped, the file is
+ * cut: the cut must wait for the device. The order is not a matter of time: a
+ * request completes before it drops its pages, so the completion must be
+ * available when the cut returns. (T3)
  */
 #define DELAY_MS	600
 
@@ -275,9 +275,9 @@ static void cut_by_punch(int fd)
 }
 
 /*
- * Who waits for a page also looks at it from time to time, for the sake of those
- * who do not wake him. A device does: its wakeup has to be what ended the wait. A
- * core of ours tells that by an event, and no other does. (W17)
+ * A waiter for a page also polls it, for users that do not wake it. A device
+ * does: its wakeup must be what ends the wait. Only our core reports that, by
+ * an event. (W17)
  */
 static bool tells_waits(struct __test_metadata *_metadata)
 {
@@ -295,7 +295,7 @@ static void expect_woken(struct __test_metadata *_metadata)
 static void cut_once(struct __test_metadata *_metadata, int source,
 		     void (*cut)(int fd), void *(*busy)(void *), bool promote)
 {
-	/* Who stores meanwhile may have the page for a moment of its own. */
+	/* A store meanwhile may hold the page for a moment. */
 	bool alone = !busy && (cut == cut_by_truncate || cut == cut_by_punch);
 	struct slow slow = {};
 	pthread_t thread = 0;
@@ -346,7 +346,7 @@ static void cut_once(struct __test_metadata *_metadata, int source,
  */
 #define SWAP_BOOT	_IO('f', 17)
 
-/* What XFS asks for, with its description of the file as it is: a blob to us. */
+/* The arguments of XFS's call, with its description of the file: a blob. */
 struct xfs_file {
 	uint64_t words[17];
 };
@@ -494,8 +494,8 @@ TEST_F(dax, exchange_with_plain_waits)
 }
 
 /*
- * A punch waits for a device with the file locked. Who asks not to wait is not
- * made to: that comes back while the device is still at it. (D18)
+ * A punch waits for a device with the file locked. A call with RWF_NOWAIT
+ * returns while the device still uses the page. (D18)
  */
 static void *punch_all(void *arg)
 {
@@ -602,8 +602,7 @@ FIXTURE_VARIANT_ADD(cut, punch_behind_fsync) {
 	.cut = cut_by_punch, .busy = store_and_fsync,
 };
 /*
- * The entry was small when the device was told the page, and has become a part
- * of 2 MiB since.
+ * The entry is small when the device gets the page, and a part of 2 MiB later.
  */
 FIXTURE_VARIANT_ADD(cut, truncate_of_promoted) {
 	.cut = cut_by_truncate, .promote = true,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a user who can only read one file holds up: that user puts a page of it into a
- * pipe and goes to sleep. The rule: nobody but who takes that very page's block away
- * waits for it, and that one can be interrupted. All else ends while the pipe is still
- * full: an unmount, sync(2), other files, the removal of the file itself. (R7)
+ * What a user with read access to one file can block: the user puts a page of
+ * it into a pipe and sleeps. Only a call that frees this page's block may wait,
+ * and it is interruptible. All others end while the pipe is still full: an
+ * unmount, sync(2), calls on other files, the removal of the file itself. (R7)
  *
- * Each call is made by a process of its own, which must end by itself.
+ * Each call is made by a process of its own, which must end without help.
  */
 #include <linux/falloc.h>
 #include <sys/mount.h>
@@ -115,7 +115,7 @@ static const char *begin(struct dos *dos, size_t shift)
 	return NULL;
 }
 
-/* --- who is not to wait ------------------------------------------------------- */
+/* --- calls that must not wait --------------------------------------------- */
 
 static pid_t call(int (*fn)(struct dos *dos), struct dos *dos)
 {
@@ -261,7 +261,9 @@ TEST_F(dos, same_file)
 		EXPECT_ENDS(punch_beside);
 }
 
-/* It goes; its last user is not the one who waits, nor is the unmount after it. */
+/*
+ * The file is deleted; neither its last close nor the unmount after it waits.
+ */
 static int close_file(struct dos *dos)
 {
 	close_files(dos);
@@ -280,7 +282,7 @@ TEST_F(dos, remove)
 	EXPECT_TRUE(still_held(dos));
 }
 
-/* --- who is, and how he gets out --------------------------------------------- */
+/* --- calls that wait, and signals that end them --------------------------- */
 
 static void nothing(int sig)
 {

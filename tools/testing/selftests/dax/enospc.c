@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * No blocks left in the middle of a fault: the store gets SIGBUS or a block,
- * never another file's, and the file system goes on.
+ * No blocks left during a fault: the store gets SIGBUS or a block, never one of
+ * another file, and the filesystem keeps working.
  */
 #include "dax_harness.h"
 
 DAX_NEEDS(dax_small_scratch())
 
-/* The file system still works: a file can be made, written and read. */
+/* The filesystem still works: a file can be made, written and read. */
 static bool usable(void)
 {
 	int fd = dax_create("afterwards");
@@ -115,9 +115,9 @@ TEST_F(dax, zero_page_stays_zero)
 }
 
 /*
- * ext4 keeps a few hundred blocks back, which nobody gets while the file system
- * is full. But as soon as freed blocks are counted as free, though nobody can
- * have them before the commit, it hands those out instead.
+ * ext4 keeps a few hundred blocks in reserve when the filesystem is full. But
+ * as soon as freed blocks count as free, although they are not available before
+ * the commit, it hands out the reserve.
  */
 static void no_reserve(void)
 {
@@ -156,7 +156,7 @@ TEST_F(dax, blocks_freed_just_now)
 	EXPECT_EQ(0, refused);
 }
 
-/* A full file system refuses write(2) as well, and keeps what it has. */
+/* A full filesystem refuses write(2) as well, and keeps its data. */
 TEST_F(dax, write_when_full)
 {
 	char buf[SZ_4K] = "x";

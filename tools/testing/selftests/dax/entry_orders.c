@@ -85,7 +85,7 @@ FIXTURE_VARIANT(orders) {
 	const char *found, *action;
 	const char *stored;		/* the kind that is stored, or NULL */
 	const char *mapped;		/* by the fault */
-	const char *first_mapped;	/* what is left of the first one, or NULL */
+	const char *first_mapped;	/* of the first fault, or NULL */
 };
 
 FIXTURE_VARIANT_ADD(orders, none_4k_read_of_hole) {
@@ -389,9 +389,8 @@ TEST_F(dax, empty_4k_write_demotes)
 }
 
 /*
- * The empty entry that nobody demoted: in a mapping of 2 MiB an I/O error or a
- * full file system ends the fault before the 4 KiB fault comes. enospc.c has
- * that one.
+ * An empty entry that is not demoted: in a mapping of 2 MiB an I/O error or a
+ * full filesystem ends the fault before the 4 KiB fault. See enospc.c.
  */
 
 TEST_HARNESS_MAIN

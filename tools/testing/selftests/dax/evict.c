@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Files that are deleted while somebody still has a page of theirs keep their blocks
- * until all of their own pages are idle. Nobody else waits for that: no other file,
- * no sync(2), no freeze; an unmount waits for a moment, says so, and goes on; and it
- * does not wait at all for a file that has a name. Who has the page is a pipe, into
- * which it was vmspliced: as with a device, munmap() and close() do not take it away,
- * but nothing depends on how fast it is. (T5, R6, R7)
+ * A deleted file whose pages are still in use keeps its blocks until all of its
+ * own pages are idle. Nothing else waits for that: no other file, no sync(2),
+ * no freeze. An unmount waits for two seconds, logs it, and continues; it does
+ * not wait at all for a file that has a name. The pages are in a pipe, by
+ * vmsplice(): as with a device, munmap() and close() do not remove them, but no
+ * timing depends on it. (T5, R6, R7)
  */
 #include <linux/fs.h>
 #include <sys/ioctl.h>
@@ -138,8 +138,8 @@ TEST_F(dax, deleted_many)
 }
 
 /*
- * Who exits closes its files in an order of the kernel's. Its own pipe may not
- * keep it: nobody could kill it.
+ * At exit the kernel closes the files of a process in its own order. The
+ * process must not wait for its own pipe: it could not be killed.
  */
 static int exit_with_pipe(void *arg)
 {
@@ -161,8 +161,8 @@ TEST_F(dax, exit_with_own_pipe)
 }
 
 /*
- * What two files share keeps neither of them: with the one deleted and idle, its
- * space comes back, although somebody has a page of the other.
+ * Blocks that two files share keep neither of them: when one is deleted and
+ * idle, its space is freed, although a page of the other is in use.
  */
 static int share_first_page(int fd, const char *name)
 {
@@ -245,7 +245,7 @@ TEST_F(dax, shared_and_own_in_use)
 	let_go(&other);
 }
 
-/* --- who does not wait ------------------------------------------------------- */
+/* --- calls that do not wait ----------------------------------------------- */
 
 static void delete_held(struct held *held)
 {
@@ -332,7 +332,7 @@ static bool mounted(const char *dir)
 	return st.st_dev != above.st_dev;
 }
 
-/* A file that has a name keeps its blocks, whoever has a page of it. */
+/* A file that has a name keeps its blocks while a page is in use. */
 TEST_F(dax, unmount_named)
 {
 	struct held held;
@@ -364,8 +364,8 @@ static int check(void)
 }
 
 /*
- * One that was deleted cannot keep it for long, and the log tells. What is left of
- * the file goes with the next mount.
+ * A deleted file delays the unmount only for a while, and the log says so. The
+ * next mount frees the rest of the file.
  */
 TEST_F(dax, unmount_deleted)
 {
@@ -508,9 +508,9 @@ static void close_in_queue(int fd)
 }
 
 /*
- * A kworker collects such a queue and closes the file, which was the last one of a
- * mount: so a kworker unmounts, the one of all delayed unmounts. Nobody could kill
- * it, and the page is let go only after that.
+ * A kworker collects such a queue and closes the last file of a mount: so a
+ * kworker unmounts, the one for all delayed unmounts. It cannot be killed, and
+ * the page is released only after that.
  */
 static void unmounted_by_kworker(struct __test_metadata *_metadata, bool delete)
 {
@@ -557,9 +557,8 @@ static int count_inodes(void)
 }
 
 /*
- * An inode with an entry stays, and is in nobody's way: those behind it are
- * reclaimed. One entry at the start of the file looks like what is left of a page
- * that was evicted.
+ * An inode with an entry stays cached, and does not stop the reclaim of others.
+ * One entry at the start of the file looks like the shadow of an evicted page.
  */
 TEST_F(dax, entry_does_not_stall_shrinker)
 {

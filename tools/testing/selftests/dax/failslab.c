@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Nodes of the XArray that cannot be allocated under a fault. The fault is
- * tried again, or fails with SIGBUS; nothing hangs, and what was stored is
- * there. (W1) Only these nodes: what a file system makes of failures of its
- * own is not our subject.
+ * Allocations of XArray nodes that fail during a fault. The fault is retried,
+ * or raises SIGBUS; nothing hangs, and all stored data is there. (W1) Failures
+ * of the filesystem's own allocations are not tested.
  *
  * A promotion needs nodes, and a record of what it replaces. Without them the
- * small entries stay, and the fault comes down to 4 KiB.
+ * small entries stay, and the fault falls back to 4 KiB.
  */
 #include "dax_harness.h"
 
@@ -26,7 +25,9 @@ static const char *failslab_off(void)
 
 DAX_NEEDS(failslab_off())
 
-/* Of a thread that asked for it, so many allocations from @cache fail. */
+/*
+ * This percentage of the allocations from @cache fails, in threads that opt in.
+ */
 static void failslab_arm_cache(const char *cache, unsigned int percent)
 {
 	int err = 0;
@@ -296,7 +297,7 @@ static void look_at_all(struct dax_ptes *view, const char *small)
 		dax_snapshot_ptes(&view[i], small + i * SZ_2M);
 }
 
-/* Where nothing can be had, a fault is a small one, and says why. */
+/* Without memory a fault is small, and gives the reason. */
 static void promote_without(struct __test_metadata *_metadata,
 			    const char *cache)
 {
@@ -326,7 +327,7 @@ static void promote_without(struct __test_metadata *_metadata,
 	expect_small(_metadata, fd, view, small);
 	EXPECT_EQ(0, wrong_bytes(p));
 
-	/* With memory back, who comes next is served. */
+	/* When memory is available again, the next fault succeeds. */
 	p = dax_map(fd, 0, BLOCKS * SZ_2M);
 	for (unsigned int i = 0; i < BLOCKS; i++) {
 		dax_poke(p + i * SZ_2M + 1, 'w');
@@ -462,9 +463,9 @@ TEST_F(dax, collapse_with_failures)
 }
 
 /*
- * What was allocated before the one that failed is given back. A node that was
- * not would be a thousand of them here; some come and go by themselves. To
- * shrink a cache is to have KASAN let go of what was freed.
+ * Allocations before the one that failed are freed. A leak of one node is a
+ * thousand of them here; a few nodes come and go for other reasons. Shrinking
+ * the cache makes KASAN release freed objects.
  */
 static unsigned long active_objects(const char *cache)
 {

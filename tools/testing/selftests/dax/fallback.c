@@ -179,7 +179,7 @@ TEST_F(dax, fragmented)
 	EXPECT_MAPPED("4K", p);
 }
 
-/* The entries do not tell, but the filesystem does: it is asked only once. */
+/* The entries do not show it, but the filesystem does: one call is enough. */
 TEST_F(dax, extent_short_below_small_entries)
 {
 	unsigned int tries;
@@ -258,7 +258,10 @@ TEST_F(dax, misaligned_pfn)
 	EXPECT_EQ(FILL, dax_peek(p + SZ_2M - SZ_4K));
 }
 
-/* A table of odd segments: the file system's extent is whole, the device's is not. */
+/*
+ * A table of odd segments: the filesystem's extent is contiguous, the device's
+ * is not.
+ */
 TEST_F(dax, device_short)
 {
 	unsigned int short_ones = 0, mib = 600, sectors = 3 * 2048;
@@ -289,10 +292,10 @@ TEST_F(dax, device_short)
 
 /*
  * A promotion that waits for one small entry finds the next one locked, and so
- * on: it gives up after 16. The holders are all in ->iomap_begin when the
- * device is suspended. On one CPU, each by a priority of its own, they come out
- * in the order of their pages; and the one that promotes is before them all,
- * so it looks at the range each time that one has let go.
+ * on: it gives up after 16. All holders are in ->iomap_begin when the device is
+ * suspended. On one CPU, each with its own priority, they continue in the order
+ * of their pages; the promoting task has the highest one, so it looks at the
+ * range each time one of them is done.
  */
 #define HOLDERS	24
 #define WAITS	16
@@ -334,8 +337,8 @@ TEST_F(dax, entry_locked)
 	EXPECT_EQ(0, dax_count_all("dax_delete_entry"));
 
 	/*
-	 * What was refused once is served when fewer are in the way: on ext4 mm
-	 * has asked again by itself, with the mmap lock.
+	 * A retry succeeds when fewer entries are locked: on ext4 mm has
+	 * retried the fault with the mmap lock.
 	 */
 	if (dax_is_xfs()) {
 		EXPECT_EQ(1, nr);
@@ -350,7 +353,7 @@ TEST_F(dax, entry_locked)
 	EXPECT_BYTES(FILL, p + 1, SZ_2M - 1);
 }
 
-/* And where nothing is in the way, nothing falls back (lesson 5). */
+/* With nothing in the way, no fault falls back. */
 TEST_F(dax, no_fallback)
 {
 	char *p;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a flush covers: the whole entry, and every mapping of it. A store after
- * a flush has to fault again, or nobody would know that it is dirty (lesson 8).
- * Only events of the stock kernel are counted here.
+ * A flush covers the whole entry, and every mapping of it. A store after a
+ * flush must fault again, or it is lost by the next fsync. Only events of the
+ * stock kernel are counted here.
  */
 #include <linux/fs.h>
 #include <sys/ioctl.h>
@@ -51,7 +51,7 @@ TEST_F(dax, second_fsync_flushes_nothing)
 	EXPECT_EQ(0, FLUSHES());
 }
 
-/* It was dirty once, and is mapped by nobody: the store starts all over. */
+/* Dirty once, and no longer mapped: the store faults again. */
 TEST_F(dax, store_after_fsync_and_zap)
 {
 	int fd = start(SZ_2M);
@@ -116,7 +116,7 @@ TEST_F(dax, msync_of_a_part)
 	EXPECT_EQ(1, FLUSHES());
 }
 
-/* msync leaves what it was not asked for dirty. */
+/* msync leaves pages outside its range dirty. */
 TEST_F(dax, msync_of_one_of_two)
 {
 	size_t size = variant->size;
@@ -148,7 +148,9 @@ TEST_F(dax, many_dirty)
 		EXPECT_EQ(1, FLUSHED(i * variant->size, variant->size));
 }
 
-/* More than a walk looks at without a rest, and it goes on where it was. (F3) */
+/*
+ * More than a walk looks at without a rest; it continues where it stopped. (F3)
+ */
 TEST_F(dax, more_than_one_batch)
 {
 	unsigned int nr = 9 * PAGES_2M;
@@ -169,7 +171,7 @@ TEST_F(dax, more_than_one_batch)
 	EXPECT_EQ(0, FLUSHES());
 }
 
-/* What the driver is asked to flush is the entry, all of it. (F4, F6) */
+/* The driver flushes the whole entry. (F4, F6) */
 #define KPROBES	"/sys/kernel/tracing/kprobe_events"
 
 TEST_F(dax, flush_covers_entry)
@@ -295,7 +297,7 @@ TEST_F(dax, dirty_then_zap)
 	EXPECT_EQ('w', dax_peek(p));
 }
 
-/* While a file system is frozen, who would make something dirty waits. */
+/* While a filesystem is frozen, a store that would dirty a page waits. */
 static int store_and_tell(char *p, volatile char *stored)
 {
 	dax_poke(p, 'w');

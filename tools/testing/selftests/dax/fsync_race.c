@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * fsync against whoever else holds the entry's lock (lesson 7).
+ * fsync against another holder of the entry's lock.
  *
- * A writeback that meets a locked entry has to wait for it and flush it. The
- * kernels from 4.20 on took the locked entry for one that is gone: fsync
- * returned 0 with nothing flushed, and a power cut lost acknowledged data.
+ * Writeback that meets a locked entry must wait for it and flush it. Kernels
+ * from 4.20 on took a locked entry for one that is gone: fsync returned 0 with
+ * nothing flushed, and a power cut lost acknowledged data.
  *
  * One process stores a byte to each entry and calls msync(MS_SYNC), round by
- * round, while another one keeps the entries' locks busy. Each round is framed
- * by marks in the trace, whose clock orders the events of all CPUs; a store
- * whose entry has no flush event between the marks was not covered.
+ * round, while another process keeps the entries' locks busy. Marks in the
+ * trace frame each round; the trace clock orders the events of all CPUs. A
+ * store whose entry has no flush event between the marks was missed.
  *
- * Stock events only: a stock kernel runs this test, and fails it.
+ * The test uses events of the stock kernel only; a stock kernel runs it and
+ * fails.
  */
 #include "dax_harness.h"
 
@@ -97,7 +98,7 @@ static unsigned long flushed_entry(const char *line, size_t size)
 	return 1UL << strtoul(pgoff + 6, NULL, 0) * SZ_4K / size;
 }
 
-/* The events of a round with a miss, for whoever has to explain it. */
+/* The events of a round with a miss. */
 static void show_round(const char *begin, const char *end)
 {
 	for (int lines = 0; *begin && lines < 60 && (begin < end || lines < 40); lines++) {
@@ -233,8 +234,8 @@ TEST_F(dax, against_another_fsync)
 }
 
 /*
- * Two that have the same to flush leapfrog, each past the entry that the other one
- * is at: who comes to the last one second has to wait for it.
+ * Two calls that flush the same range leapfrog, each past the entry that the
+ * other one is at: the second one at the last entry has to wait for it.
  */
 TEST_F(dax, in_step_with_another_fsync)
 {

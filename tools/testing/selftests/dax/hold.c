@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A long call holds nobody up for all of its time. It handles 2 MiB, and one
- * entry more, and then lets go of the lock that keeps faults out, or rests.
+ * A long call never blocks faults for its whole duration. It handles 2 MiB and
+ * one entry more, and then drops the lock that excludes faults, or rests.
  *
  * While the call runs, probes fault: another page of the same file, a page of
- * another file, and of another file system. What is asserted is a count: pages
- * from one rest to the next, as the events tell, and faults of a probe that began
- * and ended between the first and the last event of the call.
+ * another file, and one of another filesystem. The test asserts counts: pages
+ * from one rest to the next, as the events show, and faults of a probe that
+ * began and ended between the first and the last event of the call.
  */
 #include <linux/fs.h>
 #include <sys/ioctl.h>
@@ -46,7 +46,7 @@ static void probe_start(struct probe *probe, const char *line, char *page)
 	probe->thread = dax_thread(probe_run, probe);
 }
 
-/* The file system that a test does not run on. */
+/* The other filesystem. */
 static const char *other_fs(char *dir, size_t size)
 {
 	snprintf(dir, size, "/tmp/dax-scratch-%d-other", getpid());

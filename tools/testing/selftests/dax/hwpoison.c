@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory failure inside a file: the right page is marked, who maps it gets
- * SIGBUS with the right address, and the rest of the file goes on.
+ * Memory failure in a file: the right page is marked, each process that maps it
+ * gets SIGBUS with the right address, and the rest of the file stays usable.
  *
  * MADV_HWPOISON does what a machine check would do. Each test has a scratch
- * file system of its own, since a poisoned page stays poisoned: neither
- * unpoison-pfn nor /proc/kpageflags know pages of a device. The flag itself is
- * therefore read through a kprobe event, out of the array of struct pages.
+ * filesystem of its own, since a poisoned page stays poisoned: neither
+ * unpoison-pfn nor /proc/kpageflags support pages of a device. A kprobe event
+ * therefore reads the flag from the array of struct pages.
  */
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -18,7 +18,7 @@
 #define STRUCT_PAGE	64
 #define VMEMMAP		0xffffea0000000000ULL
 
-/* A file system for poison. XFS with rmapbt finds the files by itself. */
+/* A filesystem for poison. XFS with rmapbt finds the files by itself. */
 static const char *poison_fs(const char *mkfs)
 {
 	if (access("/proc/sys/vm/memory_failure_early_kill", F_OK))
@@ -35,9 +35,9 @@ DAX_NEEDS(poison_fs(reverse_map))
 DAX_FIXTURE(own_fs, NULL)
 
 /*
- * page->flags of @pfn: a probe on a system call that we then make, whose
- * argument is the word at that place. Without symbols of data the array stands
- * where x86-64 has it when addresses are not randomised.
+ * page->flags of @pfn: a probe on a system call that the test then makes, whose
+ * argument is the word at that address. Without data symbols the array is where
+ * x86-64 has it when addresses are not randomised.
  */
 static bool probe_flags(uint64_t pfn, const char *array, uint64_t *flags)
 {
@@ -104,7 +104,7 @@ static void poison_one(struct __test_metadata *_metadata, char *p,
 	EXPECT_EQ(before[2], after[2]);
 }
 
-/* The file goes on: other pages of the same entry, other files. */
+/* The rest works: other pages of the same entry, other files. */
 static void rest_is_well(struct __test_metadata *_metadata, int fd, char *p,
 			 unsigned int page)
 {
@@ -213,7 +213,10 @@ TEST_F(dax, one_mapping_untouched)
 	EXPECT_EQ(SIGBUS, dax_wait(dax_spawn(one_of_two_untouched(fd))));
 }
 
-/* A page that no file has any more: nobody to be told, nothing to follow. (W9) */
+/*
+ * A page that belongs to no file any more: no signal, no mapping to follow.
+ * (W9)
+ */
 #define HARD_OFFLINE	"/sys/devices/system/memory/hard_offline_page"
 
 TEST_F(dax, freed_page)
@@ -243,7 +246,7 @@ struct other {
 	int fd, ready[2];
 };
 
-/* By default only the task that met the poison is told at once. */
+/* By default only the task that hit the poison gets a signal at once. */
 static sigset_t block_early_sigbus(void)
 {
 	sigset_t bus;
@@ -284,8 +287,8 @@ TEST_F(dax, other_process)
 }
 
 /*
- * What was promoted is one entry, mapped by ptes where it was small, and huge
- * elsewhere: the page is the right one, and so is each address that is told.
+ * A promoted range is one entry, mapped by ptes where it was small, and huge
+ * elsewhere: the page and each reported address are the right ones.
  */
 struct promoted {
 	int fd;
@@ -293,8 +296,8 @@ struct promoted {
 };
 
 /*
- * Each of these tests has a page of its own, as the next file system has the
- * same blocks.
+ * Each of these tests poisons another page, as the next filesystem has the same
+ * blocks.
  */
 static void promote_one(struct __test_metadata *_metadata,
 			struct promoted *promoted)
@@ -357,7 +360,9 @@ TEST_F(dax, middle_of_collapsed)
 	rest_is_well(_metadata, fd, p, 300);
 }
 
-/* One who has the page by a pte, and does not touch it at that moment. */
+/*
+ * A process that maps the page by a pte, and does not access it at that moment.
+ */
 struct owner {
 	char *small;
 	unsigned int page;
@@ -397,8 +402,8 @@ TEST_F(dax, other_process_of_promoted)
 }
 
 /*
- * A page of two files on XFS without a reverse map: nobody can tell the files,
- * and nobody may take the mark of a shared page for a pointer. (M9)
+ * A page of two files on XFS without a reverse map: the files cannot be found,
+ * and the mark of a shared page must not be taken for a pointer. (M9)
  */
 TEST_F(own_fs, shared_without_reverse_map)
 {
@@ -424,15 +429,16 @@ TEST_F(own_fs, shared_without_reverse_map)
 }
 
 /*
- * The page is of one file when it fails, and another comes to map it while
- * memory failure is at it: who has the page must not change under it. (M9)
+ * The page belongs to one file when it fails, and a second file maps it while
+ * memory failure handles it: the page's owner must not change meanwhile. (M9)
  *
- * Memory failure shares a CPU with a process of higher priority, which it wakes
- * up by an event when it unmaps the page, with the folio locked, in a function
- * that lets others run. That process keeps the CPU until it is told to go on,
- * and looks whether memory failure has got further than it should.
+ * Memory failure shares a CPU with a process of higher priority. An event wakes
+ * that process when memory failure unmaps the page, with the folio locked, in a
+ * function that can be preempted. The process keeps the CPU until the test lets
+ * it continue, and checks whether memory failure has got further than it
+ * should.
  */
-/* By a name that run_dax_tests.sh sweeps up, and nobody else has. */
+/* A name that run_dax_tests.sh removes, and that is not used elsewhere. */
 #define FAILURE		"/sys/kernel/tracing/instances/dax-0"
 #define FAILURE_CPU	0
 #define OTHERS_CPU	1
@@ -466,7 +472,7 @@ static struct failure *failure_prepare(char *at)
 	failure->pipe = open(FAILURE "/trace_pipe", O_RDONLY);
 	if (failure->pipe < 0)
 		dax_exit_fail(FAILURE "/trace_pipe: %s", strerror(errno));
-	/* We, and who comes to share, do without the CPU that is kept. */
+	/* The test and the process that shares run on the other CPU. */
 	CPU_ZERO(&set);
 	CPU_SET(OTHERS_CPU, &set);
 	if (sched_setaffinity(0, sizeof(set), &set))
@@ -489,7 +495,7 @@ static int failure_hold(struct failure *failure)
 	char text[SZ_4K];
 	ssize_t n;
 
-	/* With the test gone, nobody else could end it. */
+	/* Nothing else would end it if the test dies. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	dax_stall_run_on(FAILURE_CPU, 2);
 	failure->ready = true;
@@ -567,7 +573,7 @@ TEST_F(own_fs, not_shared_during_failure)
 	failure_forget(failure);
 	if (!held)
 		SKIP(return, "memory failure did not let others run");
-	/* Now the page is of both, and nobody can tell the files. */
+	/* The page belongs to both now, and the files cannot be found. */
 	EXPECT_EQ(-EBUSY, dax_poison(a + 78 * SZ_4K, NULL));
 }
 
@@ -644,9 +650,9 @@ TEST_F(dax, against_truncate)
 }
 
 /*
- * The driver is taken from the device while a file there is mapped. XFS takes
- * the memory away from who maps it, and shuts down; it can be unmounted, and the
- * device be had back. (M15, M10)
+ * The driver is unbound from the device while a file there is mapped. XFS
+ * unmaps the memory everywhere and shuts down; it can be unmounted, and the
+ * device can be bound again. (M15, M10)
  */
 static int unbind(const struct dax_driver *driver)
 {
@@ -667,7 +673,7 @@ TEST_F(own_fs, device_goes)
 	fd = dax_file(SZ_2M, WRITTEN);
 	p = dax_map(fd, 0, SZ_2M);
 	dax_poke(p, 'w');
-	/* We are told of it at once, too, but not by an access of ours. */
+	/* This process gets the signal at once, too, but not by an access. */
 	signal(SIGBUS, SIG_IGN);
 	ASSERT_EQ(0, dax_sh("dmesg -C"));
 	ASSERT_EQ(0, dax_wait(dax_spawn(unbind(&driver))));

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Errors where no disk and no lack of memory would make them in time: the
+ * Errors that no disk or lack of memory would produce at the right time: the
  * filesystem's block lookup fails, before or after its work, and pages cannot
- * be had, in faults of both sizes, in promotions, collapses and system calls.
+ * be allocated, in faults of both sizes, in promotions, collapses and system
+ * calls.
  *
- * fail_function has ->iomap_begin or ->iomap_end return an errno in place of
- * doing anything. Its probe runs where no task is looked at, so it counts the
- * calls of all tasks; but only this test has files on the filesystem. Some
- * calls can be let pass first, and so the second extent of an operation fails.
+ * fail_function makes ->iomap_begin or ->iomap_end return an errno and do
+ * nothing else. Its probe does not filter by task, so it counts the calls of
+ * all tasks; but only this test has files on the filesystem. A number of calls
+ * can succeed first, so that the second extent of an operation fails.
  *
- * After each error the same holds, whatever it was: it came to the caller as
- * documented; the bytes are what they were; another thread can fault there, by
- * both sizes, so no lock is left behind; and the next try succeeds.
+ * The same holds after each error: the caller gets it as documented; the bytes
+ * are unchanged; another thread can fault there with both sizes, so no lock is
+ * left behind; and the next try succeeds.
  */
 #include <linux/falloc.h>
 #include <linux/fs.h>
@@ -120,7 +121,7 @@ static const char *no_page_failures(void)
 	return NULL;
 }
 
-/* In this thread, of the @nr next pages none can be had. */
+/* The next @nr page allocations of this thread fail. */
 static void fail_pages(int nr)
 {
 	char path[64];
@@ -271,7 +272,7 @@ TEST_F(small_faults, small_fault_fails)
 				  (uintptr_t)info.si_addr & -SZ_4K);
 			EXPECT_MAPPED("none", at);
 		}
-		/* The first one is told, and that it was mapped is not. */
+		/* The first try ends without an error or a mapping. */
 		EXPECT_EQ(again ? 1 : 0,
 			  dax_count("dax_pte_fault_done", "NOPAGE") +
 			  dax_count("dax_pte_fault_done", "MAJOR|NOPAGE") +
@@ -317,13 +318,13 @@ TEST_F(huge_faults, huge_fault_fails)
 		EXPECT_EQ(1, inject_off());
 		EXPECT_EQ(1, FALLBACKS("iomap-error"));
 		EXPECT_EQ(1, dax_count("dax_pmd_fault_done", "FALLBACK"));
-		/* ext4 is asked a second time, with the mmap lock. */
+		/* ext4 gets a second call, with the mmap lock. */
 		if (dax_is_xfs())
 			EXPECT_STRNE("2M", dax_mapped(p + 5 * SZ_4K));
 		EXPECT_EQ(variant->write ? 'w' : byte, dax_peek(p + 5 * SZ_4K));
 		EXPECT_BYTES(byte, p + 5 * SZ_4K + 1, SZ_2M - 5 * SZ_4K - 1);
 
-		/* The entry that it left is no obstacle to who comes next. */
+		/* The entry that is left does not stop the next fault. */
 		EXPECT_EQ(0, others_fail_at(fd, 9 * SZ_4K));
 		q = dax_map(fd, 0, SZ_2M);
 		dax_poke(q, 'q');
@@ -357,7 +358,7 @@ TEST_F(inject, huge_write_fault_over_zero_page)
 	EXPECT_EQ('v', dax_peek(p + SZ_1M));
 }
 
-/* Blocks cannot be had at any size: SIGBUS, and one word for each try. */
+/* No blocks at any size: SIGBUS, and one event for each try. */
 static void all_fail(struct __test_metadata *_metadata, bool write)
 {
 	int fd = dax_file(SZ_2M, WRITTEN), hits;
@@ -424,7 +425,7 @@ static unsigned int nr_dirty(void)
 	return nr;
 }
 
-/* Each promotion is undone, and each of those is told as a fallback. */
+/* Each promotion is undone, and each is reported as a fallback. */
 static void expect_rollbacks(struct __test_metadata *_metadata, unsigned int nr)
 {
 	EXPECT_EQ(nr, PROMOTE("try"));
@@ -497,7 +498,7 @@ TEST_F(promotion, promotion_rolls_back)
 	free(view);
 }
 
-/* The first extent is there, and the next one, which goes on, is not. */
+/* The lookup of the first extent succeeds, that of the adjacent one fails. */
 TEST_F(inject, second_extent_of_huge)
 {
 	char *p;
@@ -596,7 +597,7 @@ TEST_F(inject, read)
 		EXPECT_EQ(errs[i], errno);
 		EXPECT_EQ(1, inject_off());
 	}
-	/* What came before the error was read, and is told. */
+	/* The part before the error is read, and its length returned. */
 	inject(BEGIN_READ, EIO, 1, 1);
 	first = pread(fd, buf, 2 * SZ_2M, 0);
 	EXPECT_EQ(1, inject_off());
@@ -676,7 +677,7 @@ TEST_F(inject, truncate)
 		EXPECT_EQ(SZ_2M, size_of(fd));
 		EXPECT_BYTES(FILL, p, SZ_2M);
 	} else {
-		/* ext4 cuts all the same, and tells nobody. */
+		/* ext4 cuts the file all the same, and returns 0. */
 		EXPECT_EQ(0, ret);
 		EXPECT_EQ(end, size_of(fd));
 		EXPECT_BYTES(FILL, p, end);
@@ -945,7 +946,7 @@ TEST_F(inject, end_of_io)
 	inject_off();
 	EXPECT_BYTES('n', buf, SZ_2M);
 
-	/* The caller's mistake is what the caller is told. */
+	/* The caller gets the error of its own mistake. */
 	bad = mmap(NULL, SZ_4K, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	inject(END, EIO, 0, ALWAYS);
 	EXPECT_EQ(-1, pwrite(fd, bad, SZ_4K, 0));
@@ -958,8 +959,8 @@ TEST_F(inject, end_of_io)
 }
 
 /*
- * Pages that cannot be had: page tables, and the copy of a private write. mm
- * takes such a fault again, and again, until there is memory.
+ * Pages that cannot be allocated: page tables, and the copy of a private write.
+ * mm repeats such a fault until there is memory.
  */
 #define SZ_1G	(512 * SZ_2M)
 

@@ -19,7 +19,7 @@
 #include "dax_harness.h"
 #include "dax_stall.h"
 
-/* A test that failed leaves a device that nobody could unmount. */
+/* A test that fails leaves a suspended device, which cannot be unmounted. */
 void dax_cleanup(void)
 {
 	if (access("/dev/mapper/" DAX_SCRATCH_DM, F_OK) == 0)
@@ -177,7 +177,7 @@ TEST_F(signalled, signal_ends_cut)
 	close(pinned.source);
 }
 
-/* A handler that restarts: the cut goes on to wait, and is done in the end. */
+/* A handler with SA_RESTART: the cut waits again, and succeeds in the end. */
 TEST_F(interrupt, truncate_restarts)
 {
 	struct pinned pinned = {};
@@ -229,7 +229,7 @@ static void killed_in_queue(struct __test_metadata *_metadata, bool huge)
 	}
 	kill(killed, SIGKILL);
 	kill(holder, SIGKILL);
-	/* Neither the one who waits nor the one who holds can be ended. */
+	/* Neither the waiter nor the holder can be killed. */
 	usleep(200000);
 	EXPECT_FALSE(dax_ended(killed));
 	EXPECT_FALSE(dax_ended(holder));

@@ -55,8 +55,8 @@ TEST_F(dax, nowait_into_hole)
 }
 
 /*
- * One that has its blocks needs not wait, but for the file's time stamp: that
- * is why a file system may refuse some of them.
+ * A write to existing blocks need not wait, except for the file's time stamp: a
+ * filesystem may refuse some of them for that reason.
  */
 TEST_F(dax, nowait_over_blocks)
 {
@@ -80,7 +80,7 @@ TEST_F(dax, nowait_over_blocks)
 	EXPECT_EQ(FILL, c);
 }
 
-/* Nothing asked, nothing done; and it comes back. (D2) */
+/* A length of zero does nothing, and returns. (D2) */
 TEST_F(dax, zero_length)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);

@@ -70,7 +70,7 @@ TEST_F(dax, second_write_not_synced)
 	EXPECT_EQ('x', dax_peek(p));
 }
 
-/* Nor is it otherwise if nobody but the fault has synced. */
+/* The same if only the fault has synced. */
 TEST_F(dax, synced_by_fault)
 {
 	int fd = dax_file(SZ_2M, PREALLOC);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Page tables against entries: what mm does to a mapping of 2 MiB, and faults
- * that find another state than the one mm looked at (lesson 10).
+ * that find another state than the one that mm saw.
  */
 #include <sys/prctl.h>
 
@@ -208,9 +208,9 @@ TEST_F(dax, fork_of_forks)
 }
 
 /*
- * Two threads touch a fresh private mapping at the same time: a read wants
- * 2 MiB of the file, a write a private page, and one of them finds what mm
- * had not seen. (P1; over a hole P2)
+ * Two threads touch a fresh private mapping at the same time: a read tries to
+ * map 2 MiB of the file, a write a private page, and one of them finds what mm
+ * has not seen. (P1; over a hole P2)
  */
 struct private_race {
 	char *p;
@@ -514,9 +514,9 @@ TEST_F(dax, huge_pages_disabled)
 }
 
 /*
- * ext4 starts the transaction of a fault before the entry is locked. Started
- * inside, it could wait for a commit that waits for somebody who has a
- * transaction, and wants the entry. (P7)
+ * ext4 starts the transaction of a fault before the entry is locked. Inside the
+ * lock it could wait for a commit, which waits for a task that has a
+ * transaction open and waits for the entry. (P7)
  */
 TEST_F(dax, transaction_before_entry)
 {

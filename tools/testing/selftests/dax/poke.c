@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A debugger, or process_vm_writev(), stores to a private DAX mapping of another
- * process: that one gets a copy of the file's page with the word in it, whatever
- * the first one has at the same address. So does who stores, by /proc/self/mem,
- * where it may not even load. (H12)
+ * A debugger, or process_vm_writev(), stores to a private DAX mapping of
+ * another process: that process gets a copy of the file's page with the word in
+ * it, whatever the first process maps at the same address. The same holds for a
+ * store by /proc/self/mem, even without read permission. (H12)
  */
 #include <sys/ptrace.h>
 #include <sys/uio.h>
@@ -27,7 +27,7 @@ static char *map_file(int fd, int prot, const char *size)
 			*size == '4' ? SZ_4K : 0);
 }
 
-/* Who is poked. */
+/* The process that is stored to. */
 
 /* 0 if all is the file's but the word, 1 if that is missing, 2 for the rest. */
 static int poked_well(const char *p)
@@ -58,7 +58,7 @@ static int poked(int step, void *arg)
 	return poked_well(p);
 }
 
-/* Who pokes: 0 or an errno. */
+/* Ways to store: 0 or an errno. */
 
 static int by_ptrace(pid_t pid, char *addr)
 {

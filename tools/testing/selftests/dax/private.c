@@ -108,8 +108,8 @@ TEST_F(dax, fork)
 
 /*
  * fork copies the page tables of a mapping that has private pages. A huge page
- * of the file among them is no memory of the process: nobody counts it, and
- * it is not in use when it is gone. (M1)
+ * of the file among them is no memory of the process: it is not counted, and
+ * not in use after an unmap. (M1)
  */
 static int child_reads(void *arg)
 {
@@ -216,7 +216,7 @@ TEST_F(dax, copy_against_punch)
 	EXPECT_EQ(0, foreign);
 }
 
-/* A read-only file system: the fault must not try to write to it. (D16) */
+/* A read-only filesystem: the fault must not try to write to it. (D16) */
 TEST_F(dax, read_only_mount)
 {
 	char path[PATH_MAX], *p, *q;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Promotion at a fault: 2 MiB asked, small entries found, and behind them one
- * aligned run of blocks. They become one entry of 2 MiB, whatever the mix, and
- * nobody else notices: bytes, marks and the mappings of others stay. Where the
- * run is not there, they are as if nothing had been tried.
+ * Promotion at a fault: a fault of 2 MiB finds small entries, and one aligned
+ * run of blocks behind them. The entries become one of 2 MiB, whatever their
+ * mix; bytes, marks and other mappings do not change. Without such a run,
+ * everything is as if the promotion had not been tried.
  *
- * Small entries come from a mapping that is off colour.
+ * The small entries are made through a mapping that is off colour.
  */
 #include <linux/fs.h>
 #include <sys/ioctl.h>
@@ -152,7 +152,7 @@ TEST_F(any_core, off_colour_then_aligned_read)
 	off_colour_then_aligned(_metadata, false);
 }
 
-/* Others who map the small entries. */
+/* Other mappings of the small entries. */
 
 /* How many pages do not have @byte at offset @at. */
 static unsigned int others(const char *p, size_t at, char byte)
@@ -815,7 +815,9 @@ TEST_F(reflink, store_to_shared)
 	expect_file(_metadata, fd[o], old, small[o], huge[o]);
 	EXPECT_NE(dax_block(fd[0], at), dax_block(fd[1], at));
 
-	/* All views of the writer follow it, and none of the other file. */
+	/*
+	 * All mappings of the written file show it, and none of the other file.
+	 */
 	for (size_t off = 8; off < SZ_2M; off += 5 * SZ_4K) {
 		dax_poke(small[w] + off, model[off] = 'x');
 		dax_poke(huge[w] + off + 1, model[off + 1] = 'y');
@@ -826,7 +828,7 @@ TEST_F(reflink, store_to_shared)
 	dax_fsync(fd[w]);
 	EXPECT_LE(1, FLUSHES());
 
-	/* Nobody else has the other file's blocks any more. */
+	/* The other file is the only one that has its blocks now. */
 	dax_poke(huge[o] + at + 1, old[at + 1] = 'z');
 	expect_file(_metadata, fd[o], old, small[o], huge[o]);
 	expect_file(_metadata, fd[w], model, small[w], huge[w]);
@@ -863,7 +865,7 @@ TEST_F(dax, reflink_one_page)
 	free(model);
 }
 
-/* The counters, which are global: nobody else is here. */
+/* The counters are global: no other program may run. */
 struct counters {
 	unsigned long try, fragmented, locked, no_memory, gone, replace;
 	unsigned long rollback, done;

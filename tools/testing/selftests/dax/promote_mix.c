@@ -10,7 +10,7 @@ DAX_NEEDS(dax_no_promotion())
 
 #define FLUSHES()	dax_count_all("dax_writeback_one")
 #define FALLBACK(why)	dax_count("dax_fault_fallback", "order 9, reason %s", why)
-/* mm asks for 1 GiB, too, where a mapping is the first one in it. */
+/* mm also tries 1 GiB, where a mapping is the first one in it. */
 #define ALL_FALLBACKS()	dax_count("dax_fault_fallback", "order %s", "9")
 
 /* The page that the huge fault is about, no part of any mix. */

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * fsync against promotion (lesson 7 once more): while small entries become one,
- * or become one and come back, nothing that was dirty may slip through.
+ * fsync against promotion: while small entries become one, or become one and
+ * are rolled back, no dirty entry may be missed.
  *
  * One process stores a byte to some pages of 2 MiB, through a mapping that is
  * off colour, and calls msync(MS_SYNC), round by round. Others fault on the
- * same 2 MiB with a fresh page table each time, or collapse theirs. Each round
- * is framed by marks in the trace, whose clock orders the events of all CPUs; a
+ * same 2 MiB with a fresh page table each time, or collapse theirs. Marks in
+ * the trace frame each round; the trace clock orders the events of all CPUs. A
  * store whose page no flush between the marks covers was missed.
  *
- * Small entries come back when a page is punched out of the 2 MiB: it gets its
- * block back, or else the next 2 MiB of the file are taken. Where half of them
- * is not written, each reader's attempt ends in a rollback instead.
+ * To get small entries again, a page is punched out of the 2 MiB: it gets its
+ * block back, or else the test uses the next 2 MiB of the file. Where half of
+ * them is unwritten, each reader's attempt ends in a rollback instead.
  */
 #include <sys/prctl.h>
 
@@ -144,7 +144,7 @@ static unsigned long covered_stores(const char *line)
 	return mask;
 }
 
-/* The events of a round with a miss, for whoever has to explain it. */
+/* The events of a round with a miss. */
 static void show_round(const char *begin, const char *end)
 {
 	for (int lines = 0; *begin && begin < end && lines < 80; lines++) {
@@ -187,8 +187,8 @@ static void take_stock(struct outcome *out)
 }
 
 /*
- * Who is slower sets the pace: a rival that has got nowhere in a round would
- * have proved nothing.
+ * The slowest sets the pace: a rival without progress in a round proves
+ * nothing.
  */
 static void wait_for_rivals(struct race *race, const unsigned long before[2])
 {

@@ -4,13 +4,14 @@
  * mappings of both sizes while others of them promote, collapse, flush, zap,
  * punch and truncate it, all at random.
  *
- * The model is anonymous memory. Of each page a worker owns some cache lines,
- * which nobody else stores to, so that each of its loads is compared exactly,
- * whatever the others do. What zeros a range holds the locks of its chunks for
- * writing, and who stores or compares there holds them for reading; everything
- * else, faults without a value, flushes and collapses among it, takes no lock.
+ * The model is anonymous memory. Each worker owns some cache lines of each
+ * page, and no other worker stores to them, so that each of its loads is
+ * compared exactly. An operation that zeroes a range holds the locks of its
+ * chunks for writing; a store or a comparison holds them for reading; all
+ * others, such as faults, flushes and collapses, take no lock.
  *
- * The seed is printed; DAX_TEST_SEED repeats it, though not who comes first.
+ * The seed is printed; DAX_TEST_SEED repeats it, but not the order of the
+ * workers.
  */
 #include <linux/fs.h>
 #include <sys/ioctl.h>
@@ -239,7 +240,7 @@ static void op_remap(struct worker *w)
 		dax_exit_fail("mmap: %s", strerror(errno));
 }
 
-/* Faults that nobody looks at; behind the end of file they fail. */
+/* Faults whose value is not compared; behind the end of file they fail. */
 static void op_fault(struct worker *w)
 {
 	size_t off = pick(w, LEN / SZ_4K) * SZ_4K;
@@ -341,8 +342,8 @@ static void op_zero(struct worker *w)
 }
 
 /*
- * 2 MiB get fresh blocks, in one piece if they can be had: without that there
- * would soon be nothing to promote.
+ * 2 MiB get fresh blocks, contiguous if possible: otherwise there would soon be
+ * nothing to promote.
  */
 static void op_renew(struct worker *w)
 {

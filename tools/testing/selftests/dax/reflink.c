@@ -100,7 +100,7 @@ TEST_F(dax, dirty_beside_shared)
 	EXPECT_NE(dax_block(fd, 0), dax_block(clone, 0));
 }
 
-/* The first access is the store: copied before anybody can see it. */
+/* The first access is the store: the block is copied before it can be seen. */
 TEST_F(dax, write_first)
 {
 	int fd = dax_file(2 * SZ_2M, WRITTEN), clone = dax_clone(fd, "clone");
@@ -205,7 +205,7 @@ TEST_F(dax, punch_part_of_a_page)
 	EXPECT_BYTES(FILL, b, SZ_2M);
 }
 
-/* And who had mapped the page sees the copy. */
+/* Existing mappings of the page show the copy. */
 TEST_F(dax, truncate_one_side)
 {
 	size_t end = 5 * SZ_4K + 100;
@@ -299,8 +299,8 @@ TEST_F(dax, pwrite_beside_fsync)
 }
 
 /*
- * XFS copies a page on write, and takes blocks for its neighbours in the same
- * go. Nobody has written to those yet: they are no part of a hole, whether it is
+ * XFS copies a page on write, and allocates blocks for its neighbours as well.
+ * These are not written yet: they must not be left in a hole, whether it is
  * punched or zeroed.
  */
 TEST_F(dax, hole_beside_copied)
@@ -404,8 +404,8 @@ TEST_F(dax, many_clones)
 }
 
 /*
- * A page of several files bears a mark that makes it look anonymous: who pins it
- * for reading would have it copied first, for ever, as there is nothing to copy.
+ * A page of several files has a mark that makes it look anonymous: a pin for
+ * reading would try to copy it first, for ever, as there is nothing to copy.
  */
 TEST_F(dax, pinned_for_reading)
 {
@@ -426,10 +426,10 @@ TEST_F(dax, pinned_for_reading)
 }
 
 /*
- * Who truncates waits until nobody uses the pages, and then frees them; if another
- * file has them, too, somebody may have come by way of that in between. Here the
- * first block of the rest has to be copied, and the device stands still before it
- * tells where there is room.
+ * Truncate waits until the pages are idle, and then frees them; if another file
+ * shares them, they may be in use again through that file by then. Here the
+ * first block of the rest has to be copied, and the device is suspended before
+ * the filesystem knows where there is room.
  */
 TEST_F(dax, used_while_the_other_is_truncated)
 {
@@ -472,10 +472,10 @@ TEST_F(dax, used_while_the_other_is_truncated)
 }
 
 /*
- * A page that was shared is in a pipe, its file gets a copy of its own, and the other
- * file, of which nobody has touched that page, goes. The block may be no third file's
- * before the pipe has let it go. The space is so short that whoever writes next
- * gets it. (N8)
+ * A page that was shared is in a pipe, its file gets a copy of its own, and the
+ * other file, which has not accessed that page, is deleted. The block must not
+ * go to a third file before the pipe releases the page. Space is so short that
+ * the next write gets the block. (N8)
  */
 struct in_pipe {
 	int fd, clone, pipe[2];
@@ -540,7 +540,7 @@ static void part(struct __test_metadata *_metadata, struct in_pipe *held,
 		 enum parting how)
 {
 	if (how != GOES) {
-		/* Whoever copies may be the one who has the pipe. */
+		/* The process that copies may be the one that has the pipe. */
 		held->by_write = how == WRITES;
 		EXPECT_EQ(0, dax_stall_ends(dax_spawn(copy_all(held))));
 		EXPECT_EQ('a', dax_peek(held->p + SZ_1M));
@@ -549,7 +549,7 @@ static void part(struct __test_metadata *_metadata, struct in_pipe *held,
 	dax_unmap(held->p, SZ_2M);
 	dax_unlink(held->fd);
 	close(held->fd);
-	/* XFS deletes it by and by, and statfs() waits for that. */
+	/* XFS deletes it in the background, and statfs() waits for that. */
 	EXPECT_EQ(0, dax_sh("sync; stat -f %s >/dev/null; sleep 1", dax_dir()));
 }
 
@@ -573,7 +573,7 @@ static void left_in_use(struct __test_metadata *_metadata, size_t shift,
 	ASSERT_EQ(0, pipe(held.pipe));
 	iov.iov_base = held.p + SZ_1M;
 	ASSERT_EQ((ssize_t)SZ_4K, vmsplice(held.pipe[1], &iov, 1, 0));
-	/* No block is kept from those who ask. */
+	/* No reserved blocks. */
 	ASSERT_EQ(0, dax_sh("xfs_io -x -c 'resblks 0' %s", dax_dir()));
 	dax_fill_up(4 * SZ_2M);
 
@@ -737,21 +737,23 @@ TEST_F(dax, futex_after_copy)
 	dax_poke(p + 8, 'a');
 	ASSERT_NE(dax_pfn(p), dax_pfn(q));
 	meet(_metadata, p, other);
-	/* What is left with the other file is its own by now. */
+	/* The other file is the only owner of its blocks by now. */
 	meet(_metadata, q, theirs);
 }
 
 /*
- * A fault is told by the filesystem that the page is of one file, and before it has
- * said so to the page, a second file comes to share the block, is mapped, and has the
- * page say that it is shared. Then the fault goes on: the page may not be taken for
- * one of the first file alone, or the second one is left out when it goes. (N6)
+ * The filesystem reports to a fault that the page belongs to one file. Before
+ * the fault marks the page, a second file shares the block, is mapped, and
+ * marks the page as shared. Then the fault continues: the page must not be
+ * taken for one of the first file alone, or the second file is left out when it
+ * is deleted. (N6)
  *
- * The fault shares a CPU with a process of higher priority, which an event wakes when
- * the filesystem has answered, and which keeps the CPU until it is told to go on. That
- * takes a kernel that lets it, CONFIG_PREEMPT; on others the fault comes through.
+ * The fault shares a CPU with a process of higher priority. An event wakes that
+ * process when the filesystem has returned, and it keeps the CPU until the test
+ * lets it continue. That needs CONFIG_PREEMPT; on other kernels the fault is
+ * not stopped.
  */
-/* By a name that run_dax_tests.sh sweeps up, and nobody else has. */
+/* A name that run_dax_tests.sh removes, and that is not used elsewhere. */
 #define ANSWER		"/sys/kernel/tracing/instances/dax-0"
 #define ANSWER_EVENT	ANSWER "/events/xfs/xfs_iomap_found"
 
@@ -765,7 +767,7 @@ static int hold_cpu(struct answer *answer)
 {
 	char text[SZ_4K];
 
-	/* With the test gone, nobody else could end it. */
+	/* Nothing else would end it if the test dies. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	dax_stall_run_on(0, 2);
 	answer->ready = true;
@@ -1076,8 +1078,8 @@ TEST_F(dax, unshare_odd_range)
 }
 
 /*
- * What is copied goes on in the file, but not on the device, where something
- * else follows: pairs of odd segments have changed places. (D25)
+ * The copied range is contiguous in the file, but not on the device: pairs of
+ * odd segments are swapped. (D25)
  */
 static unsigned int wrong_pages(int fd, size_t len)
 {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A device that goes while its files are in use: nobody announces it, and what is
- * below a device-mapper target goes without the filesystem's being told. The rules:
- * no entry is mapped, and no page of one is looked at, without the device's leave.
- * All who come later get an error, all who wait at that time get on, and the
- * filesystem can be unmounted.
+ * A device that is removed while its files are in use: without notice, and
+ * below a device-mapper target even without notice to the filesystem. No entry
+ * is mapped, and no page of one is accessed, unless the device is still there.
+ * All later calls get an error, all waiters are woken, and the filesystem can
+ * be unmounted.
  *
- * The driver is taken from the device by its sysfs file "unbind". Each call is
- * made by a process of its own: a kernel that has the bug kills it.
+ * The sysfs file "unbind" of the driver removes the device. Each call is made
+ * by a process of its own: a kernel that has the bug kills it.
  */
 #include <linux/falloc.h>
 #include <linux/fs.h>
@@ -49,9 +49,9 @@ static void take_back(void)
 static int pipe_fd[2];
 
 /*
- * A page of the device that is in a pipe when the device goes is nowhere: who
- * closes the pipe would have the kernel crash. With the device back there are new
- * page structures, which the next removal takes along.
+ * A page of the device that is in a pipe when the device is removed has no
+ * memory: closing the pipe would crash the kernel. When the device is back
+ * there are new page structures, which the next removal frees as well.
  */
 static void close_pipe(void)
 {
@@ -101,7 +101,7 @@ static int unbind(void)
 }
 
 /*
- * Who uses a file: its first 2 MiB are one entry, dirty; the second ones are
+ * The file in use: its first 2 MiB are one dirty entry; the second ones are
  * small entries, of which one is dirty.
  */
 enum step {
@@ -135,7 +135,9 @@ enum step {
 static struct {
 	int fd;
 	char *huge, *small;
-	/* Mappings that nobody has touched: of the first part, of the second. */
+	/*
+	 * Mappings that are not touched yet: of the first part, of the second.
+	 */
 	struct {
 		char *huge, *small, *private, *second;
 	} fresh;
@@ -155,7 +157,10 @@ static int prepare(void)
 {
 	struct sigaction action = { .sa_handler = nothing };
 
-	/* Who maps a page is told by a signal; what counts is the next access. */
+	/*
+	 * Processes that map a page get a signal; the test checks the next
+	 * access.
+	 */
 	signal(SIGBUS, SIG_IGN);
 	sigaction(SIGUSR1, &action, NULL);
 	user.fd = dax_file(FILE_LEN, WRITTEN);
@@ -341,7 +346,7 @@ static void goes(struct __test_metadata *_metadata, bool below,
 	EXPECT_EQ(0, unmount());
 }
 
-/* A fault asks the device also where an entry says all that it takes. (R2) */
+/* A fault checks the device even if it needs nothing but the entry. (R2) */
 TEST_F(removal, faults)
 {
 	static const int before[] = { UNMAP, 0 };
@@ -449,7 +454,7 @@ TEST_F(removal, unlink)
 	goes(_metadata, variant->below, NULL, after, ARRAY_LEN(after));
 }
 
-/* The exit of the user, who is killed, does all at once. */
+/* The process is killed, and its exit does all at once. */
 TEST_F(removal, exit_with_deleted)
 {
 	static const int before[] = { UNLINK, 0 };
@@ -457,7 +462,7 @@ TEST_F(removal, exit_with_deleted)
 	goes(_metadata, variant->below, before, NULL, 0);
 }
 
-/* --- who waits meanwhile ----------------------------------------------------- */
+/* --- waiters -------------------------------------------------------------- */
 
 /*
  * A cut waits for a page in a pipe. It ends by itself, or at the latest by a
@@ -564,8 +569,8 @@ TEST_F(removal, faults_all_the_time)
 /* --- stall points ------------------------------------------------------------ */
 
 /*
- * The device below stands still while a call waits for it, and is gone when it goes
- * on. First with the extents of the file unknown, then with entries.
+ * The device below is suspended while a call waits for it, and removed when it
+ * is resumed. First with the extents of the file not cached, then with entries.
  */
 static int cold_fd;
 static char *cold;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Files of XFS that have their blocks on a realtime device. It gives them out by
- * rt extents of many blocks, and has no record of parts of one: whoever writes or
- * stores 4 KiB into a hole gets all rt extents that it touches, at their borders.
- * What nobody wrote to of them reads zero, and is not zeroed on the way. (H13)
+ * XFS files whose blocks are on a realtime device. It allocates rt extents of
+ * many blocks, and has no record of parts of one: a write or store of 4 KiB
+ * into a hole gets all rt extents that it touches, aligned to their borders.
+ * The parts of them that are not written read zero, and are not zeroed by the
+ * write. (H13)
  */
 #include <linux/fiemap.h>
 #include <linux/fs.h>
@@ -164,7 +165,7 @@ static void into_holes(struct model *model, int fd)
 	dax_unmap(p, FILE_SIZE);
 }
 
-/* A zero page that somebody maps is no reason to miss a store. */
+/* A mapped zero page is no reason to miss a store. */
 static void into_mapped_holes(struct model *model, int fd)
 {
 	char *p = dax_map_small(fd, FILE_SIZE), *huge;
@@ -282,7 +283,10 @@ static size_t written(int fd)
 	return len;
 }
 
-/* To zero a large rt extent takes long, with the inode locked: nobody asked. */
+/*
+ * Zeroing a large rt extent takes long, with the inode locked: it must not
+ * happen.
+ */
 TEST_F(dax, zeroes_requested_range_only)
 {
 	char *p;

@@ -9,7 +9,7 @@
 #define COLLAPSES()	dax_count_all("dax_collapse")
 #define STORED		7	/* a prime: what is stored to, every 7th page */
 
-/* From now on, stores of this process are told, where it has mappings now. */
+/* Tracks the stores of this process from now on, in its present mappings. */
 static void track(void)
 {
 	int err = dax_write_file("/proc/self/clear_refs", "4");
@@ -68,7 +68,7 @@ static void store_to_some(char *p, char c)
 			dax_poke(p + at, c);
 }
 
-/* Pages that were stored to and are not told, or the other way round. */
+/* Pages with a store and no bit, or the other way round. */
 static unsigned int told_wrong(const char *p)
 {
 	unsigned int wrong = 0;
@@ -91,7 +91,7 @@ static char *tracked(struct __test_metadata *_metadata, int fd)
 	return p;
 }
 
-/* A checkpoint, and what comes after it is told again. */
+/* After a checkpoint, stores are tracked again. */
 static void next_checkpoint(struct __test_metadata *_metadata, char *p)
 {
 	track();
@@ -114,7 +114,7 @@ TEST_F(dax, own_collapse)
 	next_checkpoint(_metadata, p);
 }
 
-/* Nobody tracks what was mapped later. */
+/* Later mappings are not tracked. */
 TEST_F(dax, mapped_later)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
@@ -131,7 +131,7 @@ TEST_F(dax, mapped_later)
 	EXPECT_EQ('y', dax_peek(later + 3 * SZ_4K));
 }
 
-/* Another process, which nobody tracks: it was forked before. */
+/* Another process, which is not tracked: it was forked before. */
 enum { COLLAPSE, FIRST, OTHERS };
 
 struct other {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The trace lines of the older events, read as other people's scripts read
- * them: as text, with the context in front, by the name of the event, by the
- * place of a word, and above all by the last word of dax_pmd_fault_done, which
- * tells a fault that was huge (NOPAGE) from one that was not (FALLBACK).
+ * The lines of the older trace events, as scripts parse them: as text, with the
+ * context in front, by the name of the event, by the position of a word, and
+ * above all by the last word of dax_pmd_fault_done, which tells a huge fault
+ * (NOPAGE) from one that fell back (FALLBACK).
  *
- * So no filter, no field of an event's format file, no helper of ours that
- * knows more than that. What is told here holds for any kernel with these
- * events, and is not to change.
+ * So the test uses no filter, no field of a format file, and no helper that
+ * knows more than that. Its expectations hold for any kernel with these events,
+ * and must not change.
  */
 #include <regex.h>
 
@@ -200,7 +200,7 @@ static unsigned long get_hex(const char *text, unsigned int nr)
 	return strtoul(get_word(text, nr), NULL, 16);
 }
 
-/* All lines have the form that their event had from the beginning. */
+/* All lines keep the original form of their event. */
 static void expect_form(struct __test_metadata *_metadata)
 {
 	unsigned int odd = 0, known = 0;
@@ -359,7 +359,7 @@ TEST_F(trace_lines, small_hole)
 	EXPECT_EQ(1, count_last("dax_load_hole", "NOPAGE"));
 }
 
-/* fsync: the range it was asked for, and each piece that it flushed. */
+/* fsync: the range of the call, and each piece that it flushed. */
 TEST_F(trace_lines, fsync)
 {
 	int fd = dax_file(BLOCKS * SZ_2M, WRITTEN);

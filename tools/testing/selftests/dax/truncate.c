@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Truncate and hole punch against mappings: beyond the end is SIGBUS, the rest
- * of a page is zero, and a block that was freed is nobody's any more.
+ * Truncate and hole punch against mappings: an access beyond the end raises
+ * SIGBUS, the rest of a page is zero, and a freed block is not accessible any
+ * more.
  */
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
@@ -53,8 +54,9 @@ TEST_F(dax, rest_of_the_page)
 }
 
 /*
- * What is stored behind the end of a file, in its last page, is nobody's. The
- * file that grows over it has zeroes there, whichever call makes it grow. (H10)
+ * Bytes that are stored behind the end of a file, in its last page, are not
+ * part of it. A file that grows over them reads zeroes there, whichever call
+ * makes it grow. (H10)
  */
 #define OLD_END	((off_t)(5 * SZ_4K + 100))
 #define GROWN	10	/* bytes */
@@ -323,8 +325,8 @@ TEST_F(dax, punched_is_not_dirty)
 }
 
 /*
- * A dirty entry that loses a part goes as a whole. What is left of the file has
- * to be flushed all the same, at once or by fsync.
+ * A dirty entry that loses a part is deleted as a whole. The rest of its range
+ * must still be flushed, at once or by fsync.
  */
 static void part_of_dirty_goes(struct __test_metadata *_metadata, size_t shift,
 			       void (*cut)(int fd))
@@ -378,10 +380,11 @@ TEST_F(dax, collapse_and_insert)
 }
 
 /*
- * One thread stores through the mapping, the other punches the same pages,
- * gives the freed blocks to another file, and looks whether its bytes stay: a
- * store through a stale pte would land there. The file system is nearly full
- * and each round is committed, so freed blocks are what is left to give. (D14)
+ * One thread stores through the mapping, the other one punches the same pages,
+ * lets another file have the freed blocks, and checks that its bytes do not
+ * change: a store through a stale pte would land there. The filesystem is
+ * nearly full and each round is committed, so that only freed blocks are
+ * available. (D14)
  */
 struct reuse {
 	int fd, other;
@@ -493,7 +496,7 @@ static void *punch_what_is_read(void *arg)
 	return NULL;
 }
 
-/* Who touches @page has to wait until what is returned is closed. */
+/* An access to @page waits until the descriptor that is returned is closed. */
 static int hold_back(void *page)
 {
 	struct uffdio_api api = { .api = UFFD_API };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * userfaultfd does not write-protect DAX, nor does PAGEMAP_SCAN by it: the one
- * mode that takes memory of any type refuses a DAX mapping, as all others do,
- * and so no fault goes on for ever. (H5)
+ * userfaultfd does not write-protect DAX, nor does PAGEMAP_SCAN: the one mode
+ * that accepts any type of memory refuses a DAX mapping, as all others do, so
+ * that no fault repeats for ever. (H5)
  */
 #include <linux/fs.h>
 #include <linux/userfaultfd.h>
@@ -15,10 +15,10 @@
 #define UFFD_USER_MODE_ONLY	1
 #endif
 
-/* A fault that goes on for ever is ended by this. */
+/* Ends a fault that repeats for ever. */
 #define FAULT_SECONDS	15
 
-/* As anybody may open it, also who has no privilege. */
+/* Any user may open it, without a privilege. */
 static int open_uffd(uint64_t features)
 {
 	struct uffdio_api api = { .api = UFFD_API, .features = features };

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Whoever lets a page go, whoever waits for it gets on. Before blocks go, the one
- * who takes them waits until nobody uses their pages. Some who use one wake him when
- * they let it go, and others, such as a futex call and access to another process's
- * memory, do not: the wait may not depend on it. (W17, N1)
+ * Every way to release a page wakes every waiter for it. Before blocks are
+ * freed, their pages must be idle. Some users of a page wake the waiter on
+ * release; others, such as a futex call and access to another process's memory,
+ * do not: the wait must not depend on it. (W17, N1)
  *
- * Each way to use a page against each way to wait for it: a thread takes the page
- * and lets it go without end, another takes its block and gives a new one, so many
- * times. Whoever sleeps for ever stands still in a round, and is ended.
+ * Each way to use a page is tested against each way to wait for it: one thread
+ * takes and releases the page in a loop, another frees its block and allocates
+ * a new one, for a number of rounds. A process that makes no progress in a
+ * round is killed.
  */
 #include <linux/falloc.h>
 #include <linux/fs.h>
@@ -35,7 +36,7 @@ struct job {
 	const struct waker *waker;
 };
 
-/* --- who uses the page -------------------------------------------------------- */
+/* --- users of the page ---------------------------------------------------- */
 
 static bool wake_futex(struct job *job)
 {
@@ -93,7 +94,7 @@ static bool pipe_and_tee(struct job *job)
 		read(job->copy[0], job->buf, SZ_4K) > 0;
 }
 
-/* A pipe that is closed lets go what is in it. */
+/* Closing a pipe releases its pages. */
 static bool pipe_and_close(struct job *job)
 {
 	struct iovec iov = { job->p, SZ_4K };
@@ -156,7 +157,7 @@ FIXTURE_VARIANT_ADD(waker, pipe_close) {
 	.waker = { .use = pipe_and_close, .rounds = 100 },
 };
 
-/* --- who waits for it --------------------------------------------------------- */
+/* --- waiters for the page ------------------------------------------------- */
 
 static bool refill(struct job *job)
 {
@@ -233,7 +234,7 @@ static int run_job(struct job *job, bool (*wait)(struct job *job))
 	for (; job->round < job->rounds; job->round++)
 		if (!wait(job))
 			return 2;
-	/* Where it is fast, the other had better had a chance, too. */
+	/* On a fast machine, wait until the other thread has run. */
 	while (!job->uses)
 		sched_yield();
 	job->stop = true;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Waiters for an entry: each one gets its turn, whatever became of the entry
- * it waited for (lessons 2 to 4). A lost wakeup hangs a test until its timeout;
- * what the test asserts is that every thread saw the right bytes.
+ * Waiters for an entry: each one gets its turn, whatever happens to the entry
+ * that it waits for. A lost wakeup hangs a test until its timeout; the
+ * assertions are about the bytes that each thread sees.
  */
 #include "dax_harness.h"
 
@@ -126,8 +126,8 @@ TEST_F(dax, first_touch_by_processes)
 }
 
 /*
- * One huge zero page, and many who want pages of it: the first of them demotes
- * it while the others wait on its key. (W4)
+ * One huge zero page, and many stores to pages of it: the first one demotes it
+ * while the others wait on its key. (W4)
  */
 static void write_one_page(unsigned int id, void *arg)
 {
@@ -192,9 +192,9 @@ TEST_F(dax, faults_against_punch)
 }
 
 /*
- * write(2) into fresh holes invalidates the entries that faults have just
- * made: who waits for an invalidation wakes the next one, even if he finds
- * nothing to do. (W16, W13)
+ * write(2) into fresh holes invalidates the entries that faults have just made:
+ * a waiter for an invalidation wakes the next one, even if there is nothing
+ * left for it to do. (W16, W13)
  */
 static void write_and_fault(unsigned int id, void *arg)
 {

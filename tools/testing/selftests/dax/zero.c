@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Holes and the zero pages that stand for them: once blocks are there, by
- * whatever way, nobody may go on seeing zeros.
+ * Holes and the zero pages that represent them: once blocks are allocated, in
+ * whatever way, no mapping may show zero pages.
  */
 #include "dax_harness.h"
 
@@ -56,7 +56,7 @@ TEST_F(dax, read_then_write_prealloc)
 	EXPECT_BYTES(0, b, last);
 }
 
-/* One shared page stands for every hole. */
+/* One shared page represents every hole. */
 TEST_F(dax, holes_share_zero_page)
 {
 	size_t size = variant->size;
@@ -213,9 +213,9 @@ TEST_F(dax, pwrite_against_read_faults)
 }
 
 /*
- * The write needs blocks that cannot be mapped huge, while a huge zero page
- * is mapped: the fallback has to take it away, or the 4 KiB fault never ends.
- * Collapsing a block has moved the blocks off their border. (W5, lesson 9)
+ * The write needs blocks that cannot be mapped huge, while a huge zero page is
+ * mapped: the fallback has to unmap it, or the 4 KiB fault never ends. Collapse
+ * range has moved the blocks off their border. (W5)
  */
 TEST_F(dax, fallback_under_zero)
 {

@@ -21,7 +21,10 @@
 
 #include "dax_test.h"
 
-/* Where the device stands still; undone when a test dies, or it would hang. */
+/*
+ * Suspends the device. It is resumed when a test dies, or the unmount would
+ * hang.
+ */
 static inline void dax_suspend(void)
 {
 	if (dax_sh("dmsetup suspend --nolockfs --noflush " DAX_SCRATCH_DM))
@@ -34,7 +37,9 @@ static inline void dax_resume(void)
 		dax_exit_fail("the device cannot be resumed");
 }
 
-/* A linear target over the scratch device, with no file system if @mib is 0. */
+/*
+ * A linear target over the scratch device, without a filesystem if @mib is 0.
+ */
 static inline const char *dax_stall_device(unsigned int mib)
 {
 	char table[512];
@@ -44,7 +49,7 @@ static inline const char *dax_stall_device(unsigned int mib)
 	return dax_scratch_dm(mib, table);
 }
 
-/* What was read of its file system is read again. No file may be open. */
+/* Drops the cached metadata of the filesystem. No file may be open. */
 static inline void dax_stall_remount(void)
 {
 	if (dax_sh("umount %s && mount -o dax=always /dev/mapper/%s %s",
@@ -54,7 +59,7 @@ static inline void dax_stall_remount(void)
 
 /*
  * A file whose first 2 MiB are one aligned extent, full of FILL, and whose
- * extents nobody has read yet; or NULL in @fd and the reason why not.
+ * extents are not cached yet, in @fd. Returns NULL or the reason why not.
  */
 static inline const char *dax_stall_file(int *fdp)
 {
@@ -127,8 +132,8 @@ static inline bool dax_stall_asleep(pid_t pid)
 }
 
 /*
- * Waits until @pid has been asleep for 20 looks in a row; false if it ends
- * before that. It may not have been told to sleep for anything but the stall.
+ * Waits until @pid has been asleep in 20 looks in a row; false if it ends
+ * before that. It must not sleep for any other reason than the stall.
  */
 static inline bool dax_stall_waits(pid_t pid)
 {

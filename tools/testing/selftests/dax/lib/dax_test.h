@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the DAX selftests share.
+ * The library of the DAX selftests.
  *
  * A test needs four things: a file with a known layout on a DAX mount, a
  * mapping of known alignment, the size by which an address is mapped now, and
  * the fs_dax trace events that its file caused. Each has a section below.
  *
- * Helpers do not return errors: a file that cannot be made or a mapping that
- * cannot be had is no result of a test, it ends the test with a message.
- * Where the environment lacks something (a second device, a debugfs file), a
- * helper says why in a string, and the test skips with it.
+ * Helpers do not return errors: when a file or a mapping cannot be made, the
+ * test ends with a message. When the environment lacks something (a second
+ * device, a debugfs file), a helper returns the reason as a string, and the
+ * test skips with it.
  */
 #ifndef DAX_TEST_H
 #define DAX_TEST_H
@@ -48,7 +48,7 @@ int dax_write_file(const char *path, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 int dax_sh(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* The mount point: DAX_DIR, or the scratch file system while it is mounted. */
+/* The mount point: DAX_DIR, or the scratch filesystem while it is mounted. */
 const char *dax_dir(void);
 bool dax_is_xfs(void);
 /* @rounds, times DAX_TEST_SCALE percent, at least one. */
@@ -174,7 +174,7 @@ int dax_collapse(void *addr, size_t len);	/* 0 or an errno */
 /* Threads. */
 pthread_t dax_thread(void *(*fn)(void *), void *arg);
 void dax_join(pthread_t thread);
-/* @nr threads, let go at the same time; returns when all have ended. */
+/* Starts @nr threads at the same time; returns when all have ended. */
 void dax_run_threads(unsigned int nr, void (*fn)(unsigned int id, void *arg),
 		     void *arg);
 
@@ -198,7 +198,7 @@ long dax_syscall(pid_t pid);
 /* Does a task sleep in a kernel function with @name in its name? */
 bool dax_sleeps_in(pid_t pid, const char *name);
 
-/* A child that takes steps when it is told to. */
+/* A child process that runs steps on request. */
 struct dax_helper {
 	pid_t pid;
 	int ask, answer;
@@ -212,9 +212,9 @@ void dax_helper_stop(struct dax_helper *peer);
 #define DAX_SCRATCH_DM	"dax-scratch"	/* what dax_scratch_dm() makes */
 
 /*
- * A second file system on DAX_SCRATCH for what would disturb the first one:
- * no space, read-only, poison. Device-mapper targets go on top of it. The
- * return value is NULL or the reason why it cannot be had.
+ * A second filesystem on DAX_SCRATCH, for tests that would disturb the first
+ * one: no space, read-only, poison. Device-mapper targets are on top of it.
+ * Returns NULL or the reason why it is not available.
  */
 const char *dax_scratch(unsigned int mib, const char *mkfs, const char *mount);
 const char *dax_small_scratch(void);

@@ -8,7 +8,7 @@
 
 #include "internal.h"
 
-/* What is mapped keeps a file system busy: all of it goes before an unmount. */
+/* A mapping keeps a filesystem busy: all are unmapped before an unmount. */
 static struct {
 	void *addr;
 	size_t len;

@@ -79,8 +79,8 @@ static void scratch_mount(const char *dev, const char *mount)
 }
 
 /*
- * Makes and mounts a file system of @mib MiB; from now on files are made
- * there. Its own folder on the first file system goes away here.
+ * Makes and mounts a filesystem of @mib MiB; from now on files are made there.
+ * The test's folder on the first filesystem is removed.
  */
 static void scratch_on(const char *dev, unsigned int mib, const char *mkfs,
 		       const char *mount)
@@ -161,7 +161,7 @@ static const char *make_dm(const char *name, const char *table)
 	if (fd < 0 || write(fd, table, strlen(table)) != (ssize_t)strlen(table))
 		dax_exit_fail("%s: %s", path, strerror(errno));
 	close(fd);
-	/* Nobody may run udev here: let dmsetup make the node itself. */
+	/* There may be no udev here: dmsetup makes the node itself. */
 	setenv("DM_DISABLE_UDEV", "1", 1);
 	if (dax_sh("dmsetup create %s %s", name, path))
 		why = "device-mapper lacks this target";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Trace events: an instance of our own, so that nobody else's events are in
- * it, with the "counter" clock, which orders the events of all CPUs exactly.
+ * Trace events, in an instance of this test's own, with the "counter" clock,
+ * which orders the events of all CPUs exactly.
  */
 #include <stdarg.h>
 #include <sys/sysmacros.h>

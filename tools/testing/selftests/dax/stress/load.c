@@ -2,26 +2,26 @@
 /*
  * daxstress: many workers, threads of processes, on the same files.
  *
- * The model is shared anonymous memory. Of each page a worker owns some cache
- * lines, which nobody else stores to, so that each of its loads is compared
- * exactly whatever the others do. Each file is cut into chunks with a lock each:
- * who stores to an own line, or compares one, holds its chunk for reading; what
- * zeroes, moves or replaces bytes of others holds all chunks in question for
- * writing, in the order of files and chunks. Faults without a value, flushes,
- * zaps and collapses hold nothing.
+ * The model is shared anonymous memory. Each worker owns some cache lines of
+ * each page, and no other worker stores to them, so that each of its loads is
+ * compared exactly. Each file is cut into chunks with a lock each. A store to
+ * an own line, or its comparison, holds the lock of its chunk for reading. An
+ * operation that zeroes, moves or replaces bytes of others holds the locks of
+ * all its chunks for writing, in the order of files and chunks. Faults without
+ * a value, flushes, zaps and collapses hold no lock.
  *
  * The size of a file changes only with all chunks locked that lie behind the
- * smaller of both sizes, so who holds a chunk knows whether a page of it is
- * behind the end, and that a touch there has to raise SIGBUS.
+ * smaller of both sizes. The holder of a chunk therefore knows whether a page
+ * of it is behind the end, where an access must raise SIGBUS.
  *
- * Each worker has a private mapping. An own line that it has stored there is
- * compared with what it stored; one on a page without any store of its own,
- * with the file. On other lines of a page that it has copied POSIX and Linux
- * leave it to chance when the copy was made. A file counts its truncations and
- * moves; a worker that sees the count changed forgets its copies.
+ * Each worker has a private mapping. An own line with a store there is compared
+ * with what was stored; one on a page without any own store, with the file. For
+ * other lines of a page that is a copy, POSIX and Linux do not define when the
+ * copy was made. A file counts its truncations and moves; a worker that sees
+ * the count changed forgets its copies.
  *
- * Workers are processes of a few threads each, which start anew in each epoch;
- * between epochs all is quiet, and all of it is compared.
+ * Workers are processes of a few threads each, which start anew in each epoch.
+ * Between epochs no worker runs, and everything is compared.
  */
 #include <assert.h>
 #include <linux/fs.h>
@@ -243,7 +243,7 @@ static bool behind_end(struct worker *w, unsigned int file, size_t off)
 	return page_down(off) >= w->stress->shared->file[file].size;
 }
 
-/* In the last page, behind the size: nobody stores there. */
+/* The last page behind the size: no worker stores there. */
 static bool in_tail(struct worker *w, unsigned int file, size_t off)
 {
 	return off + LINE > w->stress->shared->file[file].size;
@@ -283,7 +283,7 @@ static void new_bytes(struct worker *w, char *line)
 		memcpy(line + i, &word, sizeof(word));
 }
 
-/* The breakage that a test asks for. */
+/* The breakage that a test requests. */
 static bool loses_store(struct worker *w)
 {
 	return w->stress->target->broken == BREAK_STORE && w->step % 512 == 0;
@@ -767,7 +767,7 @@ static bool op_move_range(struct worker *w)
 	return true;
 }
 
-/* New blocks for 2 MiB, in one piece if they can be had. */
+/* New blocks for 2 MiB, contiguous if possible. */
 static bool op_renew(struct worker *w)
 {
 	unsigned int file = pick(w, FILES);

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * daxstress: the model of one stream of operations. It says what each byte is.
+ * daxstress: the model of one stream of operations, which defines each byte.
  *
  * A file is its size and its bytes in anonymous memory, zero behind the size:
- * nobody stores there, so the rest of the last page is to be zero, too. A
+ * nothing is stored there, so the rest of the last page must be zero, too. A
  * mapping is a range of a file and, for each page, whether it is still mapped,
- * whether it may be written, and whether it is a copy (private, written to);
- * copies have bytes of their own. From that follows what a load shows, or which
- * signal: SIGSEGV where nothing is mapped or it is read-only, SIGBUS for pages
- * that lie wholly behind the size of the file.
+ * whether it is writable, and whether it is a copy (private, written to);
+ * copies have bytes of their own. This defines what a load returns, or which
+ * signal it raises: SIGSEGV where nothing is mapped or it is read-only, SIGBUS
+ * for pages that lie wholly behind the size of the file.
  *
- * POSIX leaves it open what a private page shows when the file changes before
- * its first write. Linux shows the file, and as there is only one thread here,
- * that is what is asked for. Truncation takes copies away. Collapse and insert
- * range may, depending on the file system; they are forgotten after these.
+ * POSIX does not define what a private page shows when the file changes before
+ * its first write. Linux shows the file, and with a single thread the model can
+ * expect that. Truncation drops copies. Collapse and insert range may,
+ * depending on the filesystem; the model forgets the copies then.
  *
- * Each mapping has two windows of address space that are reserved all the
- * time, from 2 MiB borders, so that colours are the same in each replay, and
- * what was unmapped stays so.
+ * Each mapping has two windows of address space that stay reserved, from 2 MiB
+ * borders, so that each replay has the same colours, and unmapped ranges stay
+ * unmapped.
  */
 #include <stdarg.h>
 
@@ -266,7 +266,7 @@ static void map_differs(struct model *md, struct map *m, size_t at,
 		 got[i] & 255, want[i] & 255);
 }
 
-/* A page that failed may be known as such to whoever touches it. */
+/* A page that failed may raise the signal of a memory failure. */
 static bool is_memory_failure(const struct model *md, int sig,
 			      const siginfo_t *info)
 {

@@ -736,7 +736,7 @@ static bool op_msync(struct model *md, const struct op *op)
 	return true;
 }
 
-/* A mapping as the buffer of somebody's I/O. */
+/* A mapping as the buffer of I/O. */
 
 /* Pages within the file, whole, that may be read, or written. */
 static size_t buffer_pages(struct model *md, const struct op *op, struct map *m,
@@ -1143,8 +1143,8 @@ static bool same_page_at(struct model *md, const struct map *m, size_t at,
 }
 
 /*
- * Memory fails under a shared mapping: whoever touches it is told so, by one of
- * the addresses at which he has the page.
+ * Memory fails under a shared mapping: the access raises a signal with one of
+ * the addresses at which the page is mapped.
  */
 static bool op_poison(struct model *md, const struct op *op)
 {

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * daxstress: rounds. A round is a list of operations that starts with empty
- * files and no mappings, and runs in a process of its own, so that a signal or
- * an early end is a result like any other.
+ * files and no mappings. It runs in a process of its own, so that a signal or
+ * an early exit is a result like any other.
  *
- * A list that diverges is cut down by trying it again with parts left out: first
- * what came after, then halves, quarters and so on, down to single operations,
- * over and over until none can go. Each operation means something without the
- * others. What is left is printed one operation to a line,
+ * A list that diverges is shortened by leaving parts out: first everything
+ * after the divergence, then halves, quarters and so on, down to single
+ * operations, until none can be left out. Each operation is valid without the
+ * others. The result is printed one operation to a line,
  *
  *	KIND WORD WORD WORD WORD
  *	# ^ what it did
  *
- * and that is also the format in which a replay is read, without the comments.
+ * and a replay reads the same format, without the comments.
  */
 #include "stress.h"
 
@@ -90,7 +90,7 @@ static void tick(int sig)
 {
 }
 
-/* The status of the child, or true if it had to be killed. */
+/* Gets the status of the child; returns true if it had to be killed. */
 static bool wait_or_kill(pid_t pid, const struct report *report, int *status)
 {
 	struct sigaction action = { .sa_handler = tick }, old;
@@ -168,7 +168,7 @@ static struct ops without(const struct ops *ops, unsigned int from,
 	return rest;
 }
 
-/* Takes @candidate for what is left, if it ends the same way. */
+/* Takes @candidate as the result, if it ends the same way. */
 static bool still_ends(const struct target *target, struct shrunk *shrunk,
 		       struct ops *candidate)
 {
@@ -210,7 +210,9 @@ static bool leave_out(const struct target *target, struct shrunk *shrunk,
 	return any;
 }
 
-/* If it does not repeat, all of it is what is left, and @verdict is clean. */
+/*
+ * If it does not repeat, the result is the whole list, and @verdict is clean.
+ */
 void round_shrink(const struct target *target, const struct ops *ops,
 		  enum verdict verdict, struct shrunk *shrunk)
 {

@@ -70,7 +70,7 @@ struct target {
 	const char *dir;	/* where the files are */
 	const char *device;	/* what is mounted there, if it may be remounted */
 	const char *mount;	/* and where */
-	const char *outside;	/* a file or device of another file system */
+	const char *outside;	/* a file or device of another filesystem */
 	const char *without;	/* names of operations, joined by commas */
 	bool no_drop_caches;
 	bool hwpoison;
