@@ -422,7 +422,7 @@ static void allow_exchange(void)
 	    dax_sh("xfs_db -x -c 'sb 0' -c \"%s $(($(cut -d= -f2 %s) | 0x40))\" %s",
 		   "write -d features_incompat", file, dev) ||
 	    dax_sh("mount -o dax=inode %s %s", dev, dax_dir()))
-		dax_exit_fail("no file system that exchanges ranges");
+		dax_exit_fail("no filesystem that exchanges ranges");
 }
 
 static void swap_with_plain(struct __test_metadata *_metadata,

@@ -354,7 +354,7 @@ static void mount_again(void)
 {
 	if (dax_sh("mount -o dax=always %s %s", dax_scratch_device(),
 		   dax_dir()))
-		dax_exit_fail("cannot mount the scratch file system again");
+		dax_exit_fail("cannot mount the scratch filesystem again");
 }
 
 static int check(void)

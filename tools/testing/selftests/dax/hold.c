@@ -56,7 +56,7 @@ static const char *other_fs(char *dir, size_t size)
 		dax_exit_fail("%s: %s", dir, strerror(errno));
 	if (dax_sh("mkfs.ext4 -q -F -b 4096 %s 64m && mount -o dax=always %s %s",
 		   dax_scratch_device(), dax_scratch_device(), dir))
-		dax_exit_fail("no other file system");
+		dax_exit_fail("no other filesystem");
 	return NULL;
 }
 

@@ -572,7 +572,7 @@ TEST_F(own_fs, not_shared_during_failure)
 	dax_wait(holder);
 	failure_forget(failure);
 	if (!held)
-		SKIP(return, "memory failure did not let others run");
+		SKIP(return, "memory failure was not preempted");
 	/* The page belongs to both now, and the files cannot be found. */
 	EXPECT_EQ(-EBUSY, dax_poison(a + 78 * SZ_4K, NULL));
 }

@@ -42,7 +42,7 @@ TEST_F(dax, nowait_into_hole)
 	int fd;
 
 	if (!dax_is_xfs())
-		SKIP(return, "ext4 allocates, whether or not it may wait");
+		SKIP(return, "ext4 allocates even with RWF_NOWAIT");
 	fd = nowait_file(HOLE);
 	for (int i = 0; i < 200; i++) {
 		if (pwrite(fd, "-", 1, SZ_1M) != 1)

@@ -526,7 +526,7 @@ TEST_F(dax, transaction_before_entry)
 
 	NEED_EVENT("dax_grab_entry");
 	if (dax_is_xfs())
-		SKIP(return, "XFS starts them inside, and commits wait for none");
+		SKIP(return, "XFS starts them inside, and its commits wait for no entry");
 	fd = dax_file(SZ_2M, HOLE);
 	p = dax_map_small(fd, SZ_2M);
 	dax_trace(fd, "dax_grab_entry");

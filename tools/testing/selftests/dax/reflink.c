@@ -993,7 +993,7 @@ TEST_F(dax, clone_is_atomic)
 	char *p;
 
 	if (!variant->shift)
-		SKIP(return, "one extent is one moment");
+		SKIP(return, "a single extent is cloned at once");
 	fd = dax_file(SZ_2M, WRITTEN);
 	for (off_t off = SZ_4K; off < SZ_2M; off += 2 * SZ_4K)
 		dax_punch_hole(fd, off, SZ_4K);

@@ -626,7 +626,7 @@ static void stalled(struct __test_metadata *_metadata, bool below,
 	int ret;
 
 	if (!below)
-		SKIP(return, "nothing stands still without device-mapper");
+		SKIP(return, "needs device-mapper, to suspend the device");
 	NEED(dax_scratch_driver(&driver));
 	NEED(dax_stall_file(&cold_fd));
 	cold = dax_map(cold_fd, 0, SZ_2M);
@@ -696,7 +696,7 @@ static void stalled_sync(struct __test_metadata *_metadata, bool below,
 	struct dax_helper peer;
 
 	if (!below)
-		SKIP(return, "nothing stands still without device-mapper");
+		SKIP(return, "needs device-mapper, to suspend the device");
 	NEED(mount_it(below));
 	dax_helper_start(&peer, take, NULL);
 	ASSERT_EQ(0, dax_helper_step(&peer, PREPARE));
@@ -729,7 +729,7 @@ TEST_F(removal, stalled_unmount)
 	pid_t pid;
 
 	if (!variant->below)
-		SKIP(return, "nothing stands still without device-mapper");
+		SKIP(return, "needs device-mapper, to suspend the device");
 	NEED(mount_it(true));
 	dax_helper_start(&peer, take, NULL);
 	ASSERT_EQ(0, dax_helper_step(&peer, PREPARE));
@@ -753,7 +753,7 @@ static void frozen(struct __test_metadata *_metadata, bool below, int call)
 	int dir;
 
 	if (below)
-		SKIP(return, "the device below has the others wait");
+		SKIP(return, "the other variant suspends the device instead");
 	NEED(mount_it(below));
 	dax_helper_start(&peer, take, NULL);
 	ASSERT_EQ(0, dax_helper_step(&peer, PREPARE));

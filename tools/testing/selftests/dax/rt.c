@@ -178,7 +178,7 @@ static void into_mapped_holes(struct model *model, int fd)
 	touch_odd_places(model, fd, p);
 	if (memcmp(model->bytes, huge, FILE_SIZE) ||
 	    memcmp(model->bytes, p, FILE_SIZE))
-		dax_exit_fail("a mapping shows what was there before");
+		dax_exit_fail("a mapping shows old data");
 	dax_unmap(huge, FILE_SIZE);
 	dax_unmap(p, FILE_SIZE);
 }
@@ -338,7 +338,7 @@ static void on_a_full_device(struct model *model, int fd)
 	take_the_rest(rest);
 	p = dax_map_small(fd, FILE_SIZE);
 	if (dax_touch_signal(p + 9 * SZ_4K, true, NULL))
-		dax_exit_fail("no store to what was allocated before");
+		dax_exit_fail("a store to allocated blocks fails");
 	dax_poke(p + 9 * SZ_4K, 's');
 	model_fill(model, 9 * SZ_4K, 1, 's');
 	dax_fill(fd, 19 * SZ_4K + 5, 10, 'w');
@@ -351,7 +351,7 @@ static void on_a_full_device(struct model *model, int fd)
 			dax_exit_fail("there should be no space left");
 		dax_punch_hole(rest, 0, model->rt_size);
 		if (dax_touch_signal(p + hole, true, NULL))
-			dax_exit_fail("no store though there is space");
+			dax_exit_fail("a store fails although there is space");
 		dax_poke(p + hole, 's');
 		model_fill(model, hole, 1, 's');
 	}

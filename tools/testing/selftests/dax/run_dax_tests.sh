@@ -12,7 +12,7 @@
 #
 # Environment:
 #   DAX_DEV           the device to format (/dev/pmem0)
-#   DAX_SCRATCH       a second one, for tests that need a file system of their
+#   DAX_SCRATCH       a second one, for tests that need a filesystem of their
 #                     own; without it they are skipped (/dev/pmem1)
 #   DAX_REMOVABLE     the device to take from its driver, which is quicker the
 #                     smaller it is, 1 GiB at least (/dev/pmem2, else DAX_SCRATCH)
@@ -122,7 +122,7 @@ check_machine() {
 	fi
 }
 
-# --- the file system -------------------------------------------------------
+# --- the filesystem -------------------------------------------------------
 
 format() {
 	case $1 in

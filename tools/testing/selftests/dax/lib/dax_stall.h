@@ -54,7 +54,7 @@ static inline void dax_stall_remount(void)
 {
 	if (dax_sh("umount %s && mount -o dax=always /dev/mapper/%s %s",
 		   dax_dir(), DAX_SCRATCH_DM, dax_dir()))
-		dax_exit_fail("cannot mount the scratch file system again");
+		dax_exit_fail("cannot mount the scratch filesystem again");
 }
 
 /*

@@ -60,7 +60,7 @@ static void scratch_mkfs(const char *dev, unsigned int mib, const char *mkfs)
 			     "-E stride=512,stripe_width=512", mkfs, dev,
 			     mib * 1024);
 	if (err)
-		dax_exit_fail("no scratch file system on %s", dev);
+		dax_exit_fail("no scratch filesystem on %s", dev);
 }
 
 static void scratch_mount(const char *dev, const char *mount)

@@ -53,7 +53,7 @@ void dax_run_threads(unsigned int nr, void (*fn)(unsigned int id, void *arg),
 	struct gang_member member[64];
 
 	if (nr > ARRAY_LEN(member))
-		dax_exit_fail("a gang of %u threads", nr);
+		dax_exit_fail("%u threads are too many", nr);
 	pthread_barrier_init(&gang.start, NULL, nr);
 	for (unsigned int i = 0; i < nr; i++) {
 		member[i].gang = &gang;

@@ -1107,7 +1107,7 @@ struct load_stress *load_new(const struct target *target,
 	stress->target = target;
 	stress->load = *load;
 	if (workers(stress) > MAX_WORKERS)
-		dax_exit_fail("%u workers, and %u are all there can be",
+		dax_exit_fail("%u workers, at most %u are supported",
 			      workers(stress), MAX_WORKERS);
 	stress->shared = dax_shared(sizeof(*stress->shared));
 	open_files(stress);

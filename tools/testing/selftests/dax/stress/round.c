@@ -306,5 +306,5 @@ void tally_print(const struct tally *tally)
 	dax_print_msg("%lu found nothing to work on, %lu collapses were refused",
 		      tally->idle, tally->refused);
 	if (tally->poisoned)
-		dax_print_msg("%lu touches met failed memory", tally->poisoned);
+		dax_print_msg("%lu accesses hit failed memory", tally->poisoned);
 }
