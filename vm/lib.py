@@ -23,12 +23,13 @@ NAMES = ("build", "work", "src", "obj", "log", "results", "splats",
 
 def shell_variables():
     """The variables of vm/lib.sh; its own message ends the program if it stops."""
-    script = '. "$0"; for name; do printf "%s\\0" "${!name}"; done; printf "${filesystems[*]}"'
+    script = '. "$0"; for name; do printf "%s\\0" "${!name}"; done; '\
+             'printf "%s\\0" "${filesystems[*]}" "${flavours[*]}"'
     run = subprocess.run(["bash", "-c", script, str(VM / "lib.sh"), *NAMES],
                          stdout=subprocess.PIPE, check=False)
     if run.returncode:
         sys.exit(run.returncode)
-    return dict(zip((*NAMES, "filesystems"), run.stdout.decode().split("\0")))
+    return dict(zip((*NAMES, "filesystems", "flavours"), run.stdout.decode().split("\0")))
 
 
 _shell = shell_variables()
@@ -36,6 +37,7 @@ BUILD, WORK, SRC, OBJ, LOG, RESULTS = (pathlib.Path(_shell[n]) for n in NAMES[:6
 SPLATS = _shell["splats"]
 RELEASE = _shell["base_release"]
 FILESYSTEMS = _shell["filesystems"].split()
+FLAVOURS = _shell["flavours"].split()
 
 _colour = sys.stderr.isatty()
 _me = os.path.relpath(sys.argv[0], TOP) if sys.argv[0] else "python"

@@ -127,12 +127,13 @@ localversion()
 	if [[ $1 == stock ]]; then echo -stock; else echo "-$1-$version"; fi
 }
 
+# The kernels that vm/build knows.
+flavours=(hugedax debug stock mutant)
+
 # check_flavour NAME: there is such a kernel
-check_flavour() {
-	case $1 in
-	hugedax|debug|stock|mutant) ;;
-	*)	die "no kernel '$1': hugedax, debug or stock" ;;
-	esac
+check_flavour()
+{
+	[[ " ${flavours[*]} " == *" $1 "* ]] || die "no kernel '$1'; there are: ${flavours[*]}"
 }
 
 # What the kernel's console says when something is wrong with the kernel, and

@@ -209,7 +209,7 @@ class KernelTests(WithFolder):
 
 class Commands(unittest.TestCase):
     def call(self, name, *args):
-        run = subprocess.run([str(HERE.parent / name), *args], stdout=subprocess.PIPE,
+        run = subprocess.run([sys.executable, str(HERE.parent / name), *args], stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT, text=True, check=False)
         return run.returncode, run.stdout
 

@@ -51,7 +51,7 @@ class Base(WithFolder):
         self.assertEqual(lib.RELEASE, text.split()[0])
 
     def stock_files(self, *args):
-        return call(self.folder / "stock-files", *args)
+        return call(sys.executable, self.folder / "stock-files", *args)
 
     def test_learn_and_diff(self):
         shutil.copy(VM / "stock-files", self.folder)
