@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit tests of the DAX entries: what an entry says (fs/dax-entry.h), and who
- * holds it (fs/dax-entry.c).
+ * KUnit tests of the DAX entries: the layout of an entry (fs/dax-entry.h), and
+ * its lock (fs/dax-entry.c).
  *
- * Who waits, and who is woken, is told by scripts: see dax_kunit_lib.h.  What
- * becomes of small entries in the way of a large one is the matter of
- * dax_promote_kunit.c.
+ * Tests of waiters and wakeups are scripts, see dax_kunit_lib.h.  Tests of
+ * promotion are in dax_promote_kunit.c.
  *
- * tools/testing/dax/ runs this file in user space as well, under sanitizers
- * and over XArrays of two geometries.  What needs a failing allocation or a
- * look into a callback can only be tested there: injection.c beside it.
+ * tools/testing/dax/ also runs this file in user space, with sanitizers and
+ * with XArrays of two geometries.  Tests that need a failing allocation or a
+ * hook in a callback exist only there, in injection.c.
  */
 
 #include <kunit/test.h>
@@ -138,7 +137,7 @@ static void zero_covers_zero(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, dax_entry_covers(zero, dax_make_zero(0), index));
 	KUNIT_EXPECT_FALSE(test, dax_entry_covers(zero, dax_make_zero(order + 1),
 						  index));
-	/* A zero entry has no pfn, and that is not the pfn 0. */
+	/* A zero entry has no pfn, which differs from pfn 0. */
 	KUNIT_EXPECT_FALSE(test, dax_entry_covers(zero,
 						  dax_make_mapped(0, order), BASE));
 	KUNIT_EXPECT_FALSE(test, dax_entry_covers(dax_make_mapped(0, order),
@@ -186,16 +185,16 @@ static struct kunit_suite dax_entry_word_suite = {
 	.test_cases = dax_entry_word_cases,
 };
 
-/* --- props and jobs ----------------------------------------------------- */
+/* --- helpers and jobs ----------------------------------------------------- */
 
-/* An order that the test is to be run with. */
+/* The order of the test, if this kernel supports it. */
 static unsigned int use_order(struct kunit *test)
 {
 	dt_need_order(test, param_order(test));
 	return param_order(test);
 }
 
-/* Look at the unlocked entry and leave it. */
+/* Wait for the entry, and do not lock it. */
 static void job_check(struct dt_task *task)
 {
 	unsigned int order = task->order;
@@ -220,7 +219,7 @@ static void job_delete(struct dt_task *task)
 	xas_unlock_irq(&xas);
 }
 
-/* Memory failure: wait for an entry of a mapping that may go. */
+/* Memory failure: wait for an entry of a mapping that may be freed. */
 static void job_wait_for_freed(struct dt_task *task)
 {
 	XA_STATE(xas, &task->mapping->i_pages, task->index);
@@ -236,7 +235,7 @@ static void job_wait_for_freed(struct dt_task *task)
 
 #define OWN_ROUNDS	200
 
-/* Lock and unlock many times, and see that nobody else is there meanwhile. */
+/* Lock and unlock many times, and check that there is no other owner. */
 static void job_own(struct dt_task *task)
 {
 	struct dax_test *dt = task->dt;
@@ -263,7 +262,7 @@ static void job_own(struct dt_task *task)
 	}
 }
 
-/* --- alone on the stage ------------------------------------------------- */
+/* --- one task ------------------------------------------------------------- */
 
 static void insert(struct kunit *test)
 {
@@ -281,8 +280,8 @@ static void insert(struct kunit *test)
 }
 
 /*
- * The rules for when sizes meet, a row for what is found.  Columns: read and
- * write of order 0, of order 9, of order 18.
+ * The rules for order conflicts, one row for each entry that is found.
+ * Columns: read and write of order 0, of order 9, of order 18.
  */
 struct conflict {
 	const char *found;
@@ -328,7 +327,7 @@ static void check_traced(struct kunit *test, const struct conflict *conflict,
 	struct dax_test *dt = test->priv;
 	bool demote = action == DEMOTE;
 
-	/* A demotion leaves nothing, and nothing is what is met next. */
+	/* After a demotion there is no entry, and one is inserted. */
 	KUNIT_EXPECT_EQ(test, dt->nr_grabs, demote ? 2 : 1);
 	KUNIT_EXPECT_EQ(test, dt->grabs[0], action);
 	KUNIT_EXPECT_PTR_EQ(test, dt->found[0], conflict->any ? found : NULL);
@@ -408,7 +407,7 @@ static void order_conflicts(struct kunit *test)
 	}
 }
 
-/* Wherever in the range the smaller entry is, and be it locked. */
+/* A smaller entry anywhere in the range refuses the request, even if locked. */
 static void smaller_entry_refuses(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
@@ -433,7 +432,7 @@ static void smaller_entry_refuses(struct kunit *test)
 		dt_expect_range(test, index, 0, dax_make_locked(entry));
 		dt_delete(test, index, entry);
 	}
-	/* What is beside the range is not in the way. */
+	/* Entries beside the range do not refuse it. */
 	dt_put(test, BASE - 1, DAX_ZERO, 0);
 	dt_put(test, BASE + nr, DAX_ZERO, 0);
 	KUNIT_EXPECT_EQ(test, 0, dax_peek_entry(dt->mapping, BASE, order, false,
@@ -442,7 +441,7 @@ static void smaller_entry_refuses(struct kunit *test)
 			    dax_make_empty(order));
 }
 
-/* Marks are the entry's, whatever page of it they were set by. */
+/* A mark belongs to the whole entry, whichever index it was set at. */
 static void marks_kept_by_replace(struct kunit *test)
 {
 	unsigned int order = use_order(test);
@@ -511,9 +510,9 @@ static void delete_whole_entry(struct kunit *test)
 }
 
 /*
- * A file's first entry stands in the root of its tree, and moves into a node
- * when a second one comes and back when that goes.  Who holds it has a cursor
- * that knows nothing of that.
+ * The only entry of a file at offset 0 is in the root of the tree.  It moves to
+ * a node when a second entry is stored, and back when that is deleted.  The
+ * cursor of the holder does not know.
  */
 static void tree_moves_under_holder(struct kunit *test)
 {
@@ -545,7 +544,7 @@ static void tree_moves_under_holder(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, dt_peek(test, BASE), other);
 	KUNIT_EXPECT_EQ(test, dt_nrpages(test), 2);
 
-	/* Now the cursor stands in a node, which goes. */
+	/* Now the cursor is in a node that is freed. */
 	KUNIT_ASSERT_EQ(test, 0,
 			dt_grab_entry(&xas, 0, true, &entry, NULL));
 	dt_delete(test, BASE, other);
@@ -558,7 +557,7 @@ static void tree_moves_under_holder(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, dt_nrpages(test), 1);
 }
 
-/* A truncate from the middle of an entry that deletes what it meets. */
+/* A truncate that starts in the middle of an entry. */
 static void delete_walk_ends(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
@@ -580,7 +579,10 @@ static void delete_walk_ends(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, dt_nrpages(test), 0);
 }
 
-/* Each entry once, from wherever the walk starts and however often it rests. */
+/*
+ * A walk visits each entry once, wherever it starts and however often it
+ * pauses.
+ */
 static void pause_skips_nothing(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
@@ -610,11 +612,11 @@ static void pause_skips_nothing(struct kunit *test)
 	}
 }
 
-/* --- who is woken ------------------------------------------------------- */
+/* --- wakeups -------------------------------------------------------------- */
 
 /*
- * Three wait for one entry, at its start, in its middle and at its end.  Each
- * unlock wakes one, who came first comes first, and nobody is woken in vain.
+ * Three tasks wait for one entry, at its start, in its middle and at its end.
+ * Each unlock wakes one of them, in the order in which they came.
  */
 static void unlock_wakes_one(struct kunit *test)
 {
@@ -646,7 +648,10 @@ static void unlock_wakes_one(struct kunit *test)
 	dt_expect_range(test, BASE, order, entry);
 }
 
-/* The entry goes, and all who slept on it fight for the new one. */
+/*
+ * The entry is deleted.  All of its waiters are woken and compete for the new
+ * one.
+ */
 static void delete_wakes_all(struct kunit *test)
 {
 	unsigned int order = use_order(test);
@@ -670,7 +675,10 @@ static void delete_wakes_all(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, dt_nrpages(test), 1UL << order);
 }
 
-/* Three want 4 KiB each of an entry that goes: then each has its own. */
+/*
+ * Three tasks need 4 KiB each of an entry that is deleted.  Then each has its
+ * own.
+ */
 static void delete_wakes_all_inside(struct kunit *test)
 {
 	unsigned int order = use_order(test);
@@ -689,8 +697,8 @@ static void delete_wakes_all_inside(struct kunit *test)
 }
 
 /*
- * Three invalidations wait for one entry.  The first to be woken deletes it;
- * the others have to learn that there is nothing to wait for any more.
+ * Three invalidations wait for one entry.  The first deletes it, and the others
+ * must be woken, because there is nothing left to wait for.
  */
 static void concurrent_invalidations(struct kunit *test)
 {
@@ -711,8 +719,8 @@ static void concurrent_invalidations(struct kunit *test)
 
 /*
  * Three 4 KiB writers wait at different offsets of a huge entry that cannot
- * serve them.  The first demotes it, and the others sleep on a key that will
- * not be woken again.
+ * serve them.  The first demotes it.  The others sleep on a key that is not
+ * used any more, and must be woken.
  */
 static void demotion_wakes_all(struct kunit *test, enum dax_kind kind)
 {
@@ -745,7 +753,7 @@ static void demotion_of_empty_wakes_all(struct kunit *test)
 	demotion_wakes_all(test, DAX_EMPTY);
 }
 
-/* Who waits, looks and leaves has used up a wakeup: it is passed on. */
+/* A waiter that does not lock the entry must wake the next one. */
 static void leaving_wakes_next(struct kunit *test)
 {
 	unsigned int order = use_order(test);
@@ -764,9 +772,9 @@ static void leaving_wakes_next(struct kunit *test)
 }
 
 /*
- * So does who waits and is then refused.  To see that alone, a huge entry is
- * swapped for a small one behind the back of those who sleep on it, and only
- * the first of them is woken.
+ * A waiter that is refused must do so, too.  To test only that, the huge entry
+ * is replaced by a small one without a wakeup, and then only the first waiter
+ * is woken.
  */
 static void refusal_wakes_next(struct kunit *test)
 {
@@ -798,9 +806,8 @@ static void refusal_wakes_next(struct kunit *test)
 }
 
 /*
- * Do the sleepers on an entry at @start of @xa and those on one at @other of
- * @other_xa share a queue?  If the hash of fs/dax-entry.c ever changes, the
- * tests that use this stay right but see less.
+ * Do the waiters of two entries share a queue? If the hash of fs/dax-entry.c
+ * changes, the tests that use this still pass but check less.
  */
 static bool in_one_queue(struct xarray *xa, pgoff_t start,
 			 struct xarray *other_xa, pgoff_t other)
@@ -831,7 +838,7 @@ static struct address_space *colliding_mapping(struct kunit *test)
 	return mapping;
 }
 
-/* Entries at one offset of two files are two entries, also in one queue. */
+/* Entries at one offset of two files are different, even in one queue. */
 static void other_file_not_woken(struct kunit *test)
 {
 	struct address_space *second = colliding_mapping(test);
@@ -855,7 +862,7 @@ static void other_file_not_woken(struct kunit *test)
 	KUNIT_EXPECT_STREQ(test, dt_states(test), "H");
 }
 
-/* Two entries of one file whose sleepers share a queue are two entries. */
+/* Two entries of one file are different, even in one queue. */
 static void same_queue_not_woken(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
@@ -884,7 +891,7 @@ static void same_queue_not_woken(struct kunit *test)
 	KUNIT_EXPECT_STREQ(test, dt_states(test), "HH");
 }
 
-/* A walk that only wants to see the entry unlocked takes nobody's turn. */
+/* A walk that waits for the entry does not consume the wakeup of a fault. */
 static void walker_not_exclusive(struct kunit *test)
 {
 	unsigned int order = use_order(test);
@@ -896,7 +903,7 @@ static void walker_not_exclusive(struct kunit *test)
 	fault = dt_start(test, dt_job_hold, BASE, order, true);
 	KUNIT_EXPECT_STREQ(test, dt_states(test), "SS");
 
-	/* The walker may see it unlocked now, or locked by the fault. */
+	/* The walker may find it unlocked, or locked by the fault. */
 	dt_unlock(test, BASE, entry);
 	dt_wait_idle(test);
 	KUNIT_EXPECT_EQ(test, dt_state(fault), DT_HOLDS);
@@ -907,7 +914,7 @@ static void walker_not_exclusive(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, walker->nr_seen, 1);
 }
 
-/* A fault that came first does not keep the wakeup from the walker. */
+/* A fault that came first does not consume the wakeup of a walk. */
 static void walker_is_always_woken(struct kunit *test)
 {
 	unsigned int order = use_order(test);
@@ -920,18 +927,18 @@ static void walker_is_always_woken(struct kunit *test)
 	dt_unlock(test, BASE, entry);
 	dt_wait_idle(test);
 	KUNIT_EXPECT_EQ(test, dt_state(fault), DT_HOLDS);
-	/* It slept again, on the fault's lock, or had its look before. */
+	/* It waits again for the fault, or it ran before the fault. */
 	if (dt_state(walker) == DT_SLEEPS)
 		KUNIT_EXPECT_EQ(test, READ_ONCE(walker->sleeps), 2);
 	dt_continue(test, fault);
 	KUNIT_EXPECT_STREQ(test, dt_states(test), "DD");
 }
 
-/* --- walks that meet a locked entry ------------------------------------- */
+/* --- walks that find a locked entry --------------------------------------- */
 
 /*
- * Dirty entries before, at and behind a locked one of the order of the test:
- * returns it.  The walker starts in the middle of it if there is one.
+ * Store a locked dirty entry of the order of the test, and dirty entries behind
+ * it.  Returns the locked one.
  */
 static void *put_dirty_row(struct kunit *test, unsigned int order)
 {
@@ -946,7 +953,7 @@ static void *put_dirty_row(struct kunit *test, unsigned int order)
 	return entry;
 }
 
-/* Writeback meets a locked dirty entry: waits, looks again, and sees it. */
+/* Writeback finds a locked dirty entry, waits for it, and visits it. */
 static void walk_waits_for_entry(struct kunit *test)
 {
 	unsigned int order = use_order(test);
@@ -964,7 +971,7 @@ static void walk_waits_for_entry(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, walker->sleeps, 1);
 }
 
-/* The entry that it waits for goes: it goes on with the next. */
+/* The entry is deleted during the wait.  The walk continues with the next. */
 static void walk_waits_for_deleted(struct kunit *test)
 {
 	unsigned int order = use_order(test);
@@ -980,7 +987,7 @@ static void walk_waits_for_deleted(struct kunit *test)
 	dt_expect_seen(test, walker, starts, ARRAY_SIZE(starts));
 }
 
-/* It is the only entry of the file: it stands in the root of the tree. */
+/* The entry is the only one of the file, in the root of the tree. */
 static void walk_waits_in_root(struct kunit *test)
 {
 	const pgoff_t starts[] = { 0 };
@@ -995,7 +1002,7 @@ static void walk_waits_in_root(struct kunit *test)
 	dt_expect_seen(test, walker, starts, ARRAY_SIZE(starts));
 }
 
-/* Somebody else has locked it before the walker could look: wait again. */
+/* Another task locks the entry before the walker runs.  It waits again. */
 static void walk_waits_again(struct kunit *test)
 {
 	unsigned int order = use_order(test);
@@ -1007,7 +1014,7 @@ static void walk_waits_again(struct kunit *test)
 	struct dt_task *walker;
 
 	walker = dt_start(test, dt_job_walk_dirty, BASE, 0, false);
-	/* The lock comes free and is taken again in one xa_lock section. */
+	/* The lock is released and taken again in one xa_lock section. */
 	xas_lock_irq(&xas);
 	xas_load(&xas);
 	dax_put_unlocked_entry(&xas, entry);
@@ -1020,7 +1027,7 @@ static void walk_waits_again(struct kunit *test)
 	dt_expect_seen(test, walker, starts, ARRAY_SIZE(starts));
 }
 
-/* Two locked ones in a row, each with its own queue. */
+/* Two locked entries, with a queue each. */
 static void walk_waits_for_two(struct kunit *test)
 {
 	unsigned int order = use_order(test);
@@ -1041,7 +1048,7 @@ static void walk_waits_for_two(struct kunit *test)
 	dt_expect_seen(test, walker, starts, ARRAY_SIZE(starts));
 }
 
-/* A huge entry turns into dirty small ones while it is waited for. */
+/* A huge entry is replaced by dirty small ones during the wait. */
 static void walk_waits_for_resized(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
@@ -1057,7 +1064,7 @@ static void walk_waits_for_resized(struct kunit *test)
 	walker = dt_start(test, dt_job_walk_dirty, BASE, 0, false);
 	KUNIT_EXPECT_STREQ(test, dt_states(test), "S");
 
-	/* In one xa_lock section, so that it finds them when it looks. */
+	/* In one xa_lock section, so that the walker finds all of them. */
 	xa_lock_irq(&dt->mapping->i_pages);
 	for (int i = 0; i < 2; i++) {
 		XA_STATE(xas, &dt->mapping->i_pages, starts[i]);
@@ -1089,8 +1096,8 @@ static void walk_waits_for_resized(struct kunit *test)
 }
 
 /*
- * The inode is freed under the one who waits, and is gone when he wakes up.
- * To wake takes no look at it, and he must not look either: KASAN would see.
+ * The inode is freed during the wait.  The wakeup does not access it, and the
+ * waiter must not either.  KASAN would report it.
  */
 static void wait_for_freed_mapping(struct kunit *test)
 {
@@ -1111,7 +1118,7 @@ static void wait_for_freed_mapping(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, task->sleeps, 1);
 }
 
-/* Memory failure takes no turn either: the fault behind it is woken too. */
+/* Memory failure does not consume the wakeup of a fault. */
 static void memory_failure_not_exclusive(struct kunit *test)
 {
 	unsigned int order = use_order(test);
@@ -1126,7 +1133,10 @@ static void memory_failure_not_exclusive(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, dt_state(fault), DT_HOLDS);
 }
 
-/* Many rounds by several: there is one owner at a time, and all come home. */
+/*
+ * Several tasks lock and unlock in many rounds.  There is only one owner at a
+ * time, and all tasks end.
+ */
 static void lock_is_exclusive(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;

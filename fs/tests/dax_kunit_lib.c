@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The stage of the KUnit tests of the DAX entries: tasks, and the props that
- * more than one file of tests has in hand.  See dax_kunit_lib.h.
+ * Helpers of the KUnit tests of the DAX entries: tasks, and entries.  See
+ * dax_kunit_lib.h.
  */
 
 #include <kunit/test.h>
@@ -47,7 +47,7 @@ void dt_free_mapping(struct address_space *mapping)
 	kfree(mapping->host);
 }
 
-/* A probe: a task goes to sleep on @entry. */
+/* A probe: a task is about to sleep on @entry. */
 static void probe_wait(void *data, struct address_space *mapping, pgoff_t index,
 		       void *entry)
 {
@@ -64,7 +64,7 @@ static void probe_wait(void *data, struct address_space *mapping, pgoff_t index,
 	}
 }
 
-/* A probe: somebody grabs. */
+/* A probe: the driver grabs an entry. */
 static void probe_grab(void *data, struct address_space *mapping, pgoff_t index,
 		       unsigned int order, bool write, void *found,
 		       enum dax_grab_action action)
@@ -78,7 +78,7 @@ static void probe_grab(void *data, struct address_space *mapping, pgoff_t index,
 	dt->nr_grabs++;
 }
 
-/* A probe: a promotion comes to a point; the xa_lock is held at REPLACE. */
+/* A probe: a step of a promotion.  The xa_lock is held at REPLACE. */
 static void probe_promotion(void *data, struct address_space *mapping,
 			    pgoff_t start, unsigned int order,
 			    const struct dax_promotion *promotion,
@@ -109,7 +109,7 @@ enum dt_state dt_state(struct dt_task *task)
 	state = READ_ONCE(task->thread->__state);
 	if (state & TASK_UNINTERRUPTIBLE)
 		return DT_SLEEPS;
-	/* Ask this, too, so that what it has found can be read. */
+	/* After completion_done(), the result of the task can be read. */
 	if (state & TASK_INTERRUPTIBLE && completion_done(&task->stopped))
 		return DT_HOLDS;
 	return DT_RUNS;
@@ -122,9 +122,9 @@ void dt_hold(struct dt_task *task)
 }
 
 /*
- * Wait until nobody runs.  Everybody has to look the same in two rounds: then
- * nobody has run from the end of the first to the start of the second, and
- * nobody is left to wake anybody.
+ * Wait until no task runs.  All states must be the same in two rounds: then no
+ * task has run between the end of the first round and the start of the second,
+ * and no task is left that could wake another.
  */
 void dt_wait_idle(struct kunit *test)
 {
@@ -155,7 +155,7 @@ void dt_wait_idle(struct kunit *test)
 	}
 }
 
-/* One letter a task, in the order in which they came: "HSS". */
+/* One letter for each task, in the order in which they were started: "HSS". */
 const char *dt_states(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
@@ -166,7 +166,7 @@ const char *dt_states(struct kunit *test)
 	return dt->states;
 }
 
-/* For those who were woken at once, of whom any may be the first. */
+/* For tasks that were woken at the same time, in any order. */
 unsigned int dt_nr_tasks(struct kunit *test, enum dt_state state)
 {
 	struct dax_test *dt = test->priv;
@@ -188,7 +188,7 @@ static int task_thread(void *data)
 	return 0;
 }
 
-/* Send a task out to do @job, and wait until nobody runs. */
+/* Start a task that does @job, and wait until no task runs. */
 struct dt_task *dt_start(struct kunit *test, void (*job)(struct dt_task *task),
 			 pgoff_t index, unsigned int order, bool write)
 {
@@ -223,7 +223,7 @@ void dt_continue(struct kunit *test, struct dt_task *task)
 	dt_wait_idle(test);
 }
 
-/* The one task that holds an entry lock. */
+/* The only task that holds an entry lock. */
 struct dt_task *dt_holder(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
@@ -235,7 +235,7 @@ struct dt_task *dt_holder(struct kunit *test)
 	return NULL;
 }
 
-/* A test has failed and left locks behind: tear them off. */
+/* A test has failed and has left locked entries. */
 static void delete_everything(struct address_space *mapping)
 {
 	XA_STATE(xas, &mapping->i_pages, 0);
@@ -247,7 +247,7 @@ static void delete_everything(struct address_space *mapping)
 	xas_unlock_irq(&xas);
 }
 
-/* Bring a task home, by force if it sleeps where nobody will wake it. */
+/* Wait for a task to end.  If it sleeps without a waker, wake it by force. */
 static bool join_task(struct kunit *test, struct dt_task *task)
 {
 	struct dax_test *dt = task->dt;
@@ -258,7 +258,7 @@ static bool join_task(struct kunit *test, struct dt_task *task)
 			return true;
 		}
 		if (tries == 0)
-			kunit_err(test, "%s had to be woken by force; it slept at %#lx, order %u",
+			kunit_err(test, "%s was woken by force; it slept at %#lx, order %u",
 				  task->thread->comm, READ_ONCE(task->slept_at),
 				  READ_ONCE(task->slept_order));
 		delete_everything(dt->mapping);
@@ -292,7 +292,7 @@ int dax_test_init(struct kunit *test)
 	return 0;
 }
 
-/* The play is over: all tasks finish what they have begun. */
+/* Let all tasks finish what they have begun. */
 bool dt_join_all(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
@@ -321,7 +321,7 @@ void dax_test_exit(struct kunit *test)
 		tracepoint_synchronize_unregister();
 	}
 	if (!home) {
-		kunit_err(test, "an task is lost; its stage cannot be freed");
+		kunit_err(test, "a task does not end; its test data cannot be freed");
 		return;
 	}
 	dt_free_mapping(dt->mapping);
@@ -330,7 +330,7 @@ void dax_test_exit(struct kunit *test)
 	kfree(dt);
 }
 
-/* --- props -------------------------------------------------------------- */
+/* --- entries ------------------------------------------------------------ */
 
 bool dt_has_order(unsigned int order)
 {
@@ -431,7 +431,7 @@ unsigned long dt_nrpages(struct kunit *test)
 	return nr;
 }
 
-/* Put a locked entry of @kind and @order over @index. */
+/* Store a locked entry of @kind and @order at @index. */
 void *dt_put_locked(struct kunit *test, pgoff_t index, enum dax_kind kind,
 		    unsigned int order)
 {
@@ -458,7 +458,7 @@ void dt_put_dirty(struct kunit *test, pgoff_t index, unsigned int order)
 	dt_set_mark(test, index, PAGECACHE_TAG_DIRTY);
 }
 
-/* The tree has @entry over @order pages around @index, and ends there. */
+/* Expect @entry in the range of @order around @index, and nowhere beside it. */
 void dt_expect_range(struct kunit *test, pgoff_t index, unsigned int order,
 		     void *entry)
 {
@@ -484,9 +484,9 @@ void dt_expect_seen(struct kunit *test, struct dt_task *walker,
 /* --- promotion ---------------------------------------------------------- */
 
 /*
- * That small entries can be promoted to @order.  A node of the tree has 64
- * slots in the kernel, but 8 in half of the builds of tools/testing/dax: there
- * promotion ends earlier.
+ * Skip unless small entries can be promoted to @order.  A node of the tree has
+ * 64 slots in the kernel, but 8 in half of the builds of tools/testing/dax,
+ * where the highest order is lower.
  */
 void dt_need_promotable(struct kunit *test, unsigned int order)
 {
@@ -522,10 +522,14 @@ static void *page_entry(char what, unsigned long pfn)
 }
 
 /*
- * Put an entry of order 0: mapped, zero or empty by its letter, and dirty if
- * that is a capital one.  T is mapped, dirty and about to be flushed; x and w
- * are mapped, but to the blocks behind and before the right one; a dot is
- * nothing.
+ * Store an entry of order 0 by its letter.  A capital letter makes it dirty:
+ *
+ *	m, M	mapped
+ *	z, Z	zero
+ *	e, E	empty
+ *	T	mapped, dirty and TOWRITE
+ *	x, w	mapped, but to the block after or before the right one
+ *	.	no entry
  */
 void dt_fill_page(struct kunit *test, pgoff_t index, unsigned long pfn, char what)
 {
@@ -543,7 +547,7 @@ void dt_fill_page(struct kunit *test, pgoff_t index, unsigned long pfn, char wha
 	dt_unlock(test, index, entry);
 }
 
-/* Lay all pages of a range, by the letters of @cycle over and over. */
+/* Fill a range with the letters of @cycle, repeated. */
 void dt_fill(struct kunit *test, pgoff_t start, unsigned int order,
 	     const char *cycle)
 {
@@ -589,7 +593,7 @@ void dt_take_snapshot(struct kunit *test, struct dt_snapshot *p, pgoff_t start,
 	xa_unlock_irq(xa);
 }
 
-/* The first page that does not look as it should is told, and no more. */
+/* Report only the first page that differs. */
 void dt_expect_snapshot(struct kunit *test, const struct dt_snapshot *p)
 {
 	static struct dt_snapshot now;
@@ -609,8 +613,8 @@ void dt_expect_snapshot(struct kunit *test, const struct dt_snapshot *p)
 }
 
 /*
- * From what there was before a promotion to what there has to be when it has
- * been undone.  With @towrite, an fsync has marked the large entry.
+ * Change a snapshot from before a promotion to what is expected after its
+ * rollback.  With @towrite, an fsync has marked the large entry meanwhile.
  */
 void dt_snapshot_undone(struct dt_snapshot *p, bool towrite, bool with_zero)
 {
@@ -629,7 +633,7 @@ void dt_snapshot_undone(struct dt_snapshot *p, bool towrite, bool with_zero)
 	}
 }
 
-/* The driver promotes, and does not have to wait for it. */
+/* The driver promotes; no entry is locked. */
 struct dax_promotion *dt_promote(struct kunit *test, pgoff_t index,
 				 unsigned int order, bool write)
 {
@@ -667,7 +671,7 @@ void dt_undo(struct kunit *test, pgoff_t start, struct dax_promotion *promotion,
 	dax_undo_promotion(&xas, promotion, with_zero);
 }
 
-/* As a fault that has got its blocks: @new is what the range is now. */
+/* Finish as a fault does that has got blocks: @new replaces the range. */
 void dt_finish(struct kunit *test, pgoff_t start, struct dax_promotion *promotion,
 	       void *new)
 {
@@ -680,7 +684,7 @@ void dt_finish(struct kunit *test, pgoff_t start, struct dax_promotion *promotio
 	dax_unlock_entry(&xas, new);
 }
 
-/* How many promotions were traced as coming to that point. */
+/* How many times a step of a promotion was traced. */
 unsigned int dt_nr_promoted(struct kunit *test, enum dax_promote what)
 {
 	struct dax_test *dt = test->priv;
@@ -693,7 +697,7 @@ unsigned int dt_nr_promoted(struct kunit *test, enum dax_promote what)
 	return nr;
 }
 
-/* Each try has come to one end, and so has each replacement. */
+/* Each TRY has ended in one step, and so has each REPLACE. */
 void dt_expect_counts(struct kunit *test)
 {
 	unsigned int nr[NR_DAX_PROMOTE];
@@ -710,7 +714,7 @@ void dt_expect_counts(struct kunit *test)
 
 /* --- jobs --------------------------------------------------------------- */
 
-/* A fault: lock the entry, hold it until told, unlock. */
+/* A fault: lock the entry, hold it until dt_continue(), unlock. */
 void dt_job_hold(struct dt_task *task)
 {
 	unsigned int order = task->order;
@@ -723,7 +727,7 @@ void dt_job_hold(struct dt_task *task)
 	dax_unlock_entry(&xas, task->entry);
 }
 
-/* The same, but it may promote; then it finishes with blocks, or undoes it. */
+/* The same with promotion allowed.  It finishes with blocks, or is undone. */
 void dt_job_promote(struct dt_task *task)
 {
 	unsigned int order = task->order;
@@ -750,7 +754,7 @@ void dt_job_promote(struct dt_task *task)
 	}
 }
 
-/* Look at all entries with a mark from the index on, unlocked. */
+/* Visit all entries with a mark from the index on, waiting for locked ones. */
 static void walk_marked(struct dt_task *task, xa_mark_t mark)
 {
 	XA_STATE(xas, &task->mapping->i_pages, task->index);
@@ -769,7 +773,7 @@ static void walk_marked(struct dt_task *task, xa_mark_t mark)
 	xas_unlock_irq(&xas);
 }
 
-/* Writeback, and what it does first and then. */
+/* Writeback: tag dirty entries, then flush tagged ones. */
 void dt_job_walk_dirty(struct dt_task *task)
 {
 	walk_marked(task, PAGECACHE_TAG_DIRTY);

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The stage of the KUnit tests of the DAX entries.
+ * Helpers of the KUnit tests of the DAX entries.
  *
- * Who waits, and who is woken, is told by scripts.  The test's own thread is
- * the driver.  The tasks are kthreads that make one call each and may stop
- * once on the way, with an entry lock held, until the driver lets them go.
- * After each line of the script the driver waits until the stage is still:
- * every task sleeps on an entry, holds one, or is done (dt_wait_idle()).  Then it
- * looks who does what.  A wakeup that was lost is a task that sleeps where
- * it should hold; a wakeup too many is a task that has slept twice, since a
- * probe on the trace event of going to sleep counts.  No delay decides.
+ * A test that needs several tasks is a script.  The thread of the test is the
+ * driver.  The tasks are kthreads that make one call each.  A task may stop in
+ * the call, with an entry lock held, until the driver continues it.  After each
+ * step the driver waits until no task runs: every task sleeps on an entry,
+ * holds one, or is done (dt_wait_idle()).  Then it checks the state of each
+ * task.  A task that sleeps where it should hold an entry has lost a wakeup.  A
+ * task that has slept twice got a wakeup too many: a probe on the
+ * dax_wait_entry event counts.  No result depends on a delay.
  *
- * Every name of this file that the linker sees begins with dt_ or dax_test_.
+ * Every global name of this file begins with dt_ or dax_test_.
  */
 #ifndef _FS_TESTS_DAX_KUNIT_LIB_H
 #define _FS_TESTS_DAX_KUNIT_LIB_H
@@ -26,11 +26,14 @@
 
 #include "../dax-internal.h"
 
-/* A page offset that is aligned to all orders, and one that follows all. */
+/*
+ * A page offset that is aligned to all orders, and one beyond a range of any
+ * order.
+ */
 #define BASE		BIT(19)
 #define BEYOND		(BASE + BIT(18))
 
-/* Only a hang takes that long. */
+/* Longer than any step takes: the test hangs. */
 #define PATIENCE	(30 * HZ)
 
 struct order_param {
@@ -49,8 +52,8 @@ static inline unsigned int param_order(struct kunit *test)
 
 enum dt_state {
 	DT_RUNS,
-	DT_SLEEPS,		/* on an entry that is locked */
-	DT_HOLDS,		/* an entry lock, until told to go on */
+	DT_SLEEPS,		/* on a locked entry */
+	DT_HOLDS,		/* an entry lock, until dt_continue() */
 	DT_DONE,
 };
 
@@ -60,25 +63,25 @@ struct dt_task {
 	struct dax_test *dt;
 	struct address_space *mapping;
 
-	/* What it is told to do. */
+	/* The job and its arguments. */
 	void (*job)(struct dt_task *task);
 	pgoff_t index;
 	unsigned int order;
 	bool write;
-	bool undo;			/* what it has promoted */
+	bool undo;			/* undo the promotion */
 
 	struct task_struct *thread;
-	struct task_struct *self;	/* the same, set by itself */
+	struct task_struct *self;	/* the same; set by the task itself */
 	struct completion stopped;
 	struct completion go;
 	struct completion done;
 
-	/* Written when it goes to sleep, read when it sleeps. */
+	/* Written by the probe before the task sleeps, read while it sleeps. */
 	unsigned int sleeps;
 	pgoff_t slept_at;
 	unsigned int slept_order;
 
-	/* What came out; to be read when it holds or is done. */
+	/* The result, valid while the task holds an entry or is done. */
 	int ret;
 	void *entry;
 	bool promoted;
@@ -99,20 +102,20 @@ struct dax_test {
 	char states[MAX_TASKS + 1];
 	bool probing;
 
-	/* What the driver's own grabs were traced as. */
+	/* The trace of the driver's own grabs. */
 	struct task_struct *driver;
 	unsigned int nr_grabs;
 	enum dax_grab_action grabs[MAX_GRABS];
 	void *found[MAX_GRABS];
 
-	/* What promotions were traced as, and what they had put there. */
+	/* The trace of promotions, and the entry that they have stored. */
 	spinlock_t lock;
 	unsigned int promotions[NR_DAX_PROMOTE];
 	void *put_there;
 	bool put_dirty;
 	bool put_towrite;
 
-	/* Protected by the entry lock, if that is any good. */
+	/* Protected by the entry lock, which is what the test checks. */
 	unsigned long nr_owned;
 	struct dt_task *owner;
 	bool shared;
@@ -133,7 +136,7 @@ struct dt_task *dt_start(struct kunit *test, void (*job)(struct dt_task *task),
 void dt_continue(struct kunit *test, struct dt_task *task);
 struct dt_task *dt_holder(struct kunit *test);
 
-/* --- props -------------------------------------------------------------- */
+/* --- entries ------------------------------------------------------------ */
 
 /*
  * dax_grab_entry() with plain arguments.  Promotion is not allowed if
@@ -179,13 +182,13 @@ void dt_expect_seen(struct kunit *test, struct dt_task *walker,
 
 /* --- promotion ---------------------------------------------------------- */
 
-/* The first block of what is mapped at the start of a range. */
+/* The pfn of the first page of a range. */
 #define BLOCKS		BASE
 
 #define SNAPSHOT_MARGIN	4
 #define SNAPSHOT_PAGES	(512 + 2 * SNAPSHOT_MARGIN)
 
-/* What a range and its neighbours look like. */
+/* A range and its neighbours. */
 struct dt_snapshot {
 	pgoff_t start;
 	unsigned int order;

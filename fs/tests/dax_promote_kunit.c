@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * KUnit tests of promotion (fs/dax-promote.c): small entries that are in the way
- * of a large one make room for it, all at once, and come back if the range
- * cannot be one entry after all.
+ * KUnit tests of promotion (fs/dax-promote.c): small entries are replaced by a
+ * large one, and are restored if the range cannot be one entry.
  *
- * The stage is that of dax_kunit_lib.h.  tools/testing/dax/ runs this file in user
- * space as well; what needs a failing allocation, or a look into the middle of
- * a promotion, is there: promotion.c beside it.
+ * See dax_kunit_lib.h for the helpers.  tools/testing/dax/ also runs this file
+ * in user space.  Tests that need a failing allocation or a hook in the middle
+ * of a promotion exist only there, in promotion.c.
  */
 
 #include <kunit/test.h>
@@ -18,7 +17,7 @@
 #include "../dax-trace.h"
 #include "dax_kunit_lib.h"
 
-/* How often a promotion waits for locked entries before it gives up. */
+/* How many times a promotion waits for a locked entry. */
 #define MAX_WAITS	16
 
 static const struct order_param promotable[] = {
@@ -28,21 +27,18 @@ static const struct order_param promotable[] = {
 
 KUNIT_ARRAY_PARAM_DESC(promotable, promotable, desc);
 
-/* Tests run one at a time; it is too large for the stack. */
+/* Too large for the stack.  Tests run one at a time. */
 static struct dt_snapshot before;
 
-/*
- * Take the lock of the small entry at @index, as a fault does that works on
- * it.  Returns the entry.
- */
+/* Lock the small entry at @index as a fault does.  Returns the entry. */
 static void *lock(struct kunit *test, pgoff_t index)
 {
 	return dt_grab(test, index, 0, false);
 }
 
 /*
- * Unlock it and wake nobody.  So it looks when an unlock has woken one who has
- * not yet run, and others sleep on.
+ * Unlock it without a wakeup.  The tree looks the same when an unlock has woken
+ * one waiter that has not run yet, while others still sleep.
  */
 static void unlock_quietly(struct kunit *test, pgoff_t index, void *entry)
 {
@@ -54,7 +50,7 @@ static void unlock_quietly(struct kunit *test, pgoff_t index, void *entry)
 	xas_unlock_irq(&xas);
 }
 
-/* Wake as an unlock does, but leave it locked. */
+/* Wake a waiter as an unlock does, but leave the entry locked. */
 static void wake_without_unlock(struct kunit *test, pgoff_t index, void *entry)
 {
 	struct dax_test *dt = test->priv;
@@ -73,11 +69,11 @@ static void continue_undo(struct kunit *test, struct dt_task *task)
 	dt_continue(test, task);
 }
 
-/* --- what is promoted, and what comes back ------------------------------ */
+/* --- promotion and rollback ----------------------------------------------- */
 
 /*
- * What a range is filled with: the letters of dt_fill(), over and over; or just the
- * one page @at, counted from the start of the range, or back from its end.
+ * The contents of a range: the letters of dt_fill(), repeated; or, with @once,
+ * one entry at offset @at, which is counted from the end if it is negative.
  */
 struct mix {
 	const char *desc;
@@ -121,7 +117,7 @@ static void fill_mix(struct kunit *test, pgoff_t start, unsigned int order,
 		dt_fill(test, start, order, mix->cycle);
 }
 
-/* What a promotion says that there was. */
+/* Check what a promotion has recorded. */
 static void check_promotion(struct kunit *test,
 			    const struct dax_promotion *promotion)
 {
@@ -145,7 +141,7 @@ static void check_promotion(struct kunit *test,
 		KUNIT_EXPECT_EQ(test, promotion->pfn, BLOCKS);
 }
 
-/* From the picture before to the one in which @entry is all that is there. */
+/* Change a snapshot to one in which @entry is the only entry of the range. */
 static void snapshot_large(struct dt_snapshot *p, void *entry)
 {
 	unsigned int from = p->start - p->first;
@@ -182,7 +178,7 @@ static void expect_undone(struct kunit *test, bool towrite, bool with_zero)
 	dt_expect_snapshot(test, &after);
 }
 
-/* What is close to the range, of which nothing may be touched. */
+/* Store entries beside the range.  They must not change. */
 static void fill_neighbours(struct kunit *test, pgoff_t start,
 			    unsigned int order)
 {
@@ -209,21 +205,21 @@ static void promote_mix(struct kunit *test, unsigned int order, pgoff_t start,
 		fill_neighbours(test, start, order);
 	dt_take_snapshot(test, &before, start, order);
 
-	/* It comes back, */
+	/* Roll back with zero entries, */
 	promotion = dt_promote(test, index, order, false);
 	check_promotion(test, promotion);
 	expect_large(test, dax_make_locked(empty));
 	dt_undo(test, start, promotion, true);
 	expect_undone(test, false, true);
 
-	/* and again, but for the zero ones. */
+	/* and again without them. */
 	dt_take_snapshot(test, &before, start, order);
 	promotion = dt_promote(test, start, order, true);
 	expect_large(test, dax_make_locked(empty));
 	dt_undo(test, start, promotion, false);
 	expect_undone(test, false, false);
 
-	/* What is there then is promoted for good. */
+	/* Then promote and finish. */
 	dt_delete_all(test);
 	fill_mix(test, start, order, mix);
 	if (!alone)
@@ -236,9 +232,9 @@ static void promote_mix(struct kunit *test, unsigned int order, pgoff_t start,
 }
 
 /*
- * Whatever mix there is becomes one locked empty entry with all that they were
- * marked with, and comes back as it was: in the middle of a file, at its start,
- * and where nothing else is, so that one at offset 0 is the root of the tree.
+ * Each mix becomes one locked empty entry with the marks of all, and can be
+ * restored: in the middle of a file, at its start, and without neighbours,
+ * where a single entry at offset 0 is the root of the tree.
  */
 static void promote_any_mix(struct kunit *test, unsigned int order)
 {
@@ -279,7 +275,9 @@ static void promote_first_blocks(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, dt_promote_errno(test, BASE, order), -ERANGE);
 }
 
-/* A zero or an empty entry has no blocks that would have to fit, first or not. */
+/*
+ * Zero and empty entries have no blocks that must fit, even if they come first.
+ */
 static void promote_mapped_after_zero(struct kunit *test)
 {
 	unsigned int order = dt_use_promotable(test);
@@ -292,7 +290,7 @@ static void promote_mapped_after_zero(struct kunit *test)
 	dt_expect_counts(test);
 }
 
-/* A promotion can end as a zero entry, too. */
+/* A promotion may end as a zero entry. */
 static void promote_to_zero(struct kunit *test)
 {
 	unsigned int order = dt_use_promotable(test);
@@ -311,7 +309,7 @@ static void promote_to_zero(struct kunit *test)
 	expect_large(test, zero);
 }
 
-/* Where nothing is small, nothing is promoted, and that is said. */
+/* Without small entries nothing is promoted, and no promotion is returned. */
 static void no_small_entries(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
@@ -345,7 +343,7 @@ static void no_small_entries(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, dt_nr_promoted(test, DAX_PROMOTE_TRY), 0);
 }
 
-/* Who may not promote is refused at once. */
+/* If promotion is not allowed, the request is refused at once. */
 static void promotion_not_allowed(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
@@ -361,7 +359,7 @@ static void promotion_not_allowed(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, dt_nr_promoted(test, DAX_PROMOTE_TRY), 0);
 }
 
-/* There is an end to the size, which is not that of a word. */
+/* The highest order of a promotion is lower than that of an entry. */
 static void promotion_too_large(struct kunit *test)
 {
 	unsigned int order = DAX_PROMOTE_MAX_ORDER + 1;
@@ -375,7 +373,7 @@ static void promotion_too_large(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, dt_nr_promoted(test, DAX_PROMOTE_TRY), 0);
 }
 
-/* All up to there are promoted, and not those alone that a CPU can map. */
+/* All lower orders can be promoted, not only those of page tables. */
 static void promote_each_order(struct kunit *test)
 {
 	dt_need_order(test, DAX_PROMOTE_MAX_ORDER);
@@ -394,13 +392,19 @@ static void promote_each_order(struct kunit *test)
 	dt_expect_counts(test);
 }
 
-/* An entry in the way that is neither small enough nor large enough. */
+/*
+ * An entry in the range that is larger than order 0 and smaller than the
+ * request.
+ */
 static void intermediate_order_refuses(struct kunit *test)
 {
 	unsigned int order = dt_use_promotable(test);
 	pgoff_t middle = BASE + (1UL << order) / 2;
 
-	/* Alone; behind a small one; behind more of them than are peeked at. */
+	/*
+	 * Alone, behind a small entry, and behind more entries than are peeked
+	 * at.
+	 */
 	dt_put(test, middle, DAX_ZERO, order - 2);
 	for (unsigned int nr = 0; nr < middle - BASE; nr++) {
 		int ret;
@@ -414,9 +418,9 @@ static void intermediate_order_refuses(struct kunit *test)
 	dt_expect_counts(test);
 }
 
-/* --- what cannot be one entry ------------------------------------------- */
+/* --- ranges that cannot be promoted --------------------------------------- */
 
-/* The odd one is anywhere: the first, the ninth, the last. */
+/* One entry at any offset has the wrong block. */
 static void fragmented(struct kunit *test)
 {
 	unsigned int order = dt_use_promotable(test);
@@ -442,7 +446,7 @@ static void fragmented(struct kunit *test)
 	dt_expect_counts(test);
 }
 
-/* The odd one is the only mapped one, or all fit, but they begin too late. */
+/* All entries are one run of blocks, or there is only one, but not aligned. */
 static void not_aligned(struct kunit *test)
 {
 	unsigned int order = dt_use_promotable(test);
@@ -486,7 +490,7 @@ static void two_runs(struct kunit *test)
 	dt_expect_counts(test);
 }
 
-/* A block that is smaller than its offset in the range makes no sense. */
+/* A pfn that is smaller than its offset in the range. */
 static void block_before_range_start(struct kunit *test)
 {
 	unsigned int order = dt_use_promotable(test);
@@ -498,9 +502,9 @@ static void block_before_range_start(struct kunit *test)
 }
 
 /*
- * A range that is fragmented, and an entry that is locked before or behind the
- * odd one: it may be waited for or not, but then it is a refusal, and those
- * who sleep on it get it as if nobody had asked.
+ * A fragmented range with a locked entry before or behind the wrong block.  The
+ * promotion may wait for it or not, but it is refused, and the waiters of the
+ * entry get it in their order.
  */
 static void fragmented_and_locked(struct kunit *test)
 {
@@ -538,7 +542,7 @@ static void fragmented_and_locked(struct kunit *test)
 	dt_expect_counts(test);
 }
 
-/* To ask beforehand gives the same answers, and counts what it refuses. */
+/* A peek returns the same as a grab, and accounts what it refuses. */
 static void peek_at_promotion(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
@@ -569,12 +573,12 @@ static void peek_at_promotion(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -EBUSY,
 			dax_peek_entry(mapping, index, order, true, false));
 	dt_expect_snapshot(test, &before);
-	/* That was the end of the fault. */
+	/* The fault ends there. */
 	KUNIT_EXPECT_EQ(test, dt_nr_promoted(test, DAX_PROMOTE_FRAGMENTED), 1);
 	dt_expect_counts(test);
 }
 
-/* How many pages have blocks, however they are cut into entries. */
+/* Count the pages with blocks, whatever the orders of their entries. */
 static void count_pages_with_blocks(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
@@ -600,7 +604,7 @@ static void count_pages_with_blocks(struct kunit *test)
 
 /* --- marks -------------------------------------------------------------- */
 
-/* The marks of all are on the large one in the moment in which they go. */
+/* The large entry has the marks of all small ones when it is stored. */
 static void marks_transferred(struct kunit *test)
 {
 	static const char *const cycles[] = { "mz.", "mMz", "mTe" };
@@ -621,7 +625,7 @@ static void marks_transferred(struct kunit *test)
 	}
 }
 
-/* The mark of an entry that is not dirty is kept, too. */
+/* TOWRITE is kept even if the entry is not dirty. */
 static void towrite_without_dirty(struct kunit *test)
 {
 	unsigned int order = dt_use_promotable(test);
@@ -635,7 +639,10 @@ static void towrite_without_dirty(struct kunit *test)
 	dt_undo(test, BASE, promotion, true);
 }
 
-/* An fsync that begins meanwhile marks the large one, for all the dirty. */
+/*
+ * An fsync marks the large entry.  After a rollback, each dirty entry has
+ * TOWRITE.
+ */
 static void fsync_during_promotion(struct kunit *test)
 {
 	static const char *const cycles[] = { "mMz.", "MTme", "Mzemze" };
@@ -657,12 +664,12 @@ static void fsync_during_promotion(struct kunit *test)
 	}
 }
 
-/* --- those who wait for a small entry ----------------------------------- */
+/* --- waiters of small entries --------------------------------------------- */
 
 /*
- * All who sleep on the key of a small entry when it goes learn of it, at
- * whatever offset, and sleep on the large one: three faults for one page, one
- * for the last page, and one who walks.
+ * All waiters of a small entry that is replaced are woken, at any offset, and
+ * then wait for the large one: three faults for one page, one for the last
+ * page, and a walk.
  */
 static void sleep_on_small(struct kunit *test, unsigned int order,
 			   struct dt_task *tasks[5])
@@ -709,7 +716,7 @@ static void replacement_wakes_all(struct kunit *test)
 	dt_wait_idle(test);
 	expect_asleep_on_large(test, order, tasks);
 
-	/* They get the large one, one after the other. */
+	/* They lock the large entry one after the other. */
 	dt_finish(test, BASE, promotion, mapped);
 	dt_wait_idle(test);
 	for (int i = 0; i < 4; i++) {
@@ -724,7 +731,7 @@ static void replacement_wakes_all(struct kunit *test)
 	dt_expect_range(test, BASE, order, mapped);
 }
 
-/* They get the small ones again: one of three at one page, and the others. */
+/* They lock the small entries: one of three at one page, and the other. */
 static void undo_wakes_all(struct kunit *test)
 {
 	unsigned int order = dt_use_promotable(test);
@@ -753,7 +760,9 @@ static void undo_wakes_all(struct kunit *test)
 	dt_expect_snapshot(test, &before);
 }
 
-/* Three want three pages of the large one, of which none was there before. */
+/*
+ * Three tasks need three pages of the large entry that had no entries before.
+ */
 static void undo_wakes_all_inside(struct kunit *test)
 {
 	unsigned int order = dt_use_promotable(test);
@@ -781,7 +790,7 @@ static void undo_wakes_all_inside(struct kunit *test)
 	}
 }
 
-/* What is beside the range is nobody's business: who sleeps there sleeps on. */
+/* Waiters of entries beside the range are not woken. */
 static void neighbours_not_woken(struct kunit *test)
 {
 	unsigned int order = dt_use_promotable(test);
@@ -805,9 +814,9 @@ static void neighbours_not_woken(struct kunit *test)
 	KUNIT_EXPECT_STREQ(test, dt_states(test), "HH");
 }
 
-/* --- those who come meanwhile ------------------------------------------- */
+/* --- requests during a promotion ------------------------------------------ */
 
-/* A page of the range is wanted while it is being promoted. */
+/* A request for a page of the range waits for the promotion. */
 static void small_request_waits(struct kunit *test, enum dax_kind kind,
 				bool write)
 {
@@ -849,7 +858,7 @@ static void small_write_demotes_zero(struct kunit *test)
 	small_request_waits(test, DAX_ZERO, true);
 }
 
-/* Two promote one range: one does, and the other gets what it has made. */
+/* Two tasks promote one range.  One does, and the other gets its entry. */
 static void two_promote(struct kunit *test)
 {
 	unsigned int order = dt_use_promotable(test);
@@ -870,7 +879,7 @@ static void two_promote(struct kunit *test)
 	dt_expect_counts(test);
 }
 
-/* The first gives up, and the second has to do it all. */
+/* The first rolls back, and the second promotes again. */
 static void two_promote_one_undoes(struct kunit *test)
 {
 	unsigned int order = dt_use_promotable(test);
@@ -883,7 +892,9 @@ static void two_promote_one_undoes(struct kunit *test)
 	dt_start(test, dt_job_hold, BASE + 3, order, false);
 	KUNIT_ASSERT_STREQ(test, dt_states(test), "HSS");
 	continue_undo(test, first);
-	/* The third may not promote, but it may find what the second has. */
+	/*
+	 * The third may not promote, but can use what the second has promoted.
+	 */
 	KUNIT_ASSERT_EQ(test, dt_state(second), DT_HOLDS);
 	KUNIT_EXPECT_TRUE(test, second->promoted);
 	continue_undo(test, second);
@@ -893,7 +904,7 @@ static void two_promote_one_undoes(struct kunit *test)
 	dt_expect_counts(test);
 }
 
-/* Both wait for a small one first, and are woken at once. */
+/* Both wait for a small entry first, and are woken at the same time. */
 static void two_wait_to_promote(struct kunit *test)
 {
 	unsigned int order = dt_use_promotable(test);
@@ -919,11 +930,12 @@ static void two_wait_to_promote(struct kunit *test)
 	dt_expect_counts(test);
 }
 
-/* --- walks that meet a promotion ---------------------------------------- */
+/* --- walks during a promotion --------------------------------------------- */
 
 /*
- * A walk over what is marked that comes to the range meanwhile, wherever in the
- * range it begins, meets the large one, waits, and finds it again.
+ * A walk over marked entries that reaches the range during a promotion,
+ * wherever in the range it starts, finds the large entry, waits, and finds it
+ * again.
  */
 static void walks_wait(struct kunit *test, bool towrite, bool undone)
 {
@@ -957,9 +969,9 @@ static void walks_wait(struct kunit *test, bool towrite, bool undone)
 		unsigned int skip = undone && walkers[i]->nr_seen == 2;
 
 		/*
-		 * A TOWRITE goes to each dirty one, so the walks are alike.
-		 * One that began in the middle may have gone back to the start
-		 * of what it waited for, or not.
+		 * Each dirty entry gets TOWRITE, so both walks see the same.  A
+		 * walk that started in the middle may have gone back to the
+		 * start of the large entry, or not.
 		 */
 		if (skip)
 			KUNIT_EXPECT_GT(test, froms[i], BASE);
@@ -990,8 +1002,8 @@ static void fsync_finds_small(struct kunit *test)
 }
 
 /*
- * A walk sleeps on a small entry, which is unlocked and promoted before it can
- * look: it meets the large one, and waits again.
+ * A walk sleeps on a small entry, which is unlocked and promoted before the
+ * walk runs.  It finds the large entry, and waits again.
  */
 static void walk_slept_on_small(struct kunit *test)
 {
@@ -1027,9 +1039,11 @@ static void walk_slept_on_small(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, dt_nr_tasks(test, DT_DONE), dt->nr_tasks);
 }
 
-/* --- a small entry is locked -------------------------------------------- */
+/* --- locked small entries ------------------------------------------------- */
 
-/* It is waited for, wherever it is, and then all is looked at anew. */
+/*
+ * Promotion waits for a locked entry at any offset, and then checks all again.
+ */
 static void locked_is_waited_for(struct kunit *test)
 {
 	unsigned int order = dt_use_promotable(test);
@@ -1048,7 +1062,7 @@ static void locked_is_waited_for(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, READ_ONCE(huge->slept_at), index);
 		KUNIT_EXPECT_EQ(test, READ_ONCE(huge->slept_order), 0);
 
-		/* Three go, one comes, one gets dirty. */
+		/* Three are deleted, one is stored, one becomes dirty. */
 		dt_delete(test, BASE + 2, dax_make_zero(0));
 		dt_delete(test, BASE + 3, dax_make_empty(0));
 		dt_delete(test, BASE + 4, dax_make_mapped(BLOCKS + 4, 0));
@@ -1069,7 +1083,7 @@ static void locked_is_waited_for(struct kunit *test)
 	dt_expect_counts(test);
 }
 
-/* It fits when the wait begins, and does not when it ends. */
+/* The range fits before the wait, but not after it. */
 static void fragments_while_waiting(struct kunit *test)
 {
 	unsigned int order = dt_use_promotable(test);
@@ -1088,7 +1102,7 @@ static void fragments_while_waiting(struct kunit *test)
 	dt_expect_counts(test);
 }
 
-/* All blocks are others when the wait ends, but they fit as well. */
+/* All blocks have changed after the wait, but they fit as well. */
 static void blocks_change_while_waiting(struct kunit *test)
 {
 	unsigned int order = dt_use_promotable(test);
@@ -1115,8 +1129,8 @@ static void blocks_change_while_waiting(struct kunit *test)
 }
 
 /*
- * The wait takes nobody's turn.  When the first is unlocked, the promotion goes
- * on to wait for the second, and the fault that came later gets the first.
+ * The wait is not exclusive.  When the first entry is unlocked, the promotion
+ * waits for the second, and a fault that came later gets the first.
  */
 static void promotion_not_exclusive(struct kunit *test)
 {
@@ -1140,7 +1154,7 @@ static void promotion_not_exclusive(struct kunit *test)
 	dt_expect_counts(test);
 }
 
-/* Nor does a fault that came first keep the wakeup from it. */
+/* A fault that came first does not consume the wakeup of the promotion. */
 static void promotion_is_always_woken(struct kunit *test)
 {
 	unsigned int order = dt_use_promotable(test);
@@ -1154,7 +1168,7 @@ static void promotion_is_always_woken(struct kunit *test)
 	KUNIT_ASSERT_STREQ(test, dt_states(test), "SS");
 	dt_unlock(test, BASE + 1, entry);
 	dt_wait_idle(test);
-	/* Who of them was the faster makes the other sleep again. */
+	/* Whichever ran first, the other sleeps again. */
 	KUNIT_ASSERT_EQ(test, dt_nr_tasks(test, DT_HOLDS), 1);
 	KUNIT_EXPECT_EQ(test, READ_ONCE(small->sleeps) +
 			      READ_ONCE(huge->sleeps), 3);
@@ -1163,7 +1177,7 @@ static void promotion_is_always_woken(struct kunit *test)
 	KUNIT_EXPECT_STREQ(test, dt_states(test), "DD");
 }
 
-/* There is an end to it, also if it is always another that is locked. */
+/* The number of waits is bounded, even if it is another entry each time. */
 static void waits_have_a_bound(struct kunit *test, unsigned int nr_locked)
 {
 	unsigned int order = dt_use_promotable(test);
@@ -1185,7 +1199,7 @@ static void waits_have_a_bound(struct kunit *test, unsigned int nr_locked)
 			wake_without_unlock(test, BASE, entries[0]);
 			continue;
 		}
-		/* That of the two that it does not sleep on is the next. */
+		/* Of the two, lock the one that it does not wait for. */
 		KUNIT_EXPECT_EQ(test, READ_ONCE(huge->slept_at), BASE + now);
 		unlock_quietly(test, BASE + now, entries[now]);
 		wake_without_unlock(test, BASE + now, entries[now]);
@@ -1209,7 +1223,7 @@ static void lock_alternates(struct kunit *test)
 	waits_have_a_bound(test, 2);
 }
 
-/* The last of the waits is not in vain. */
+/* The last wait can succeed. */
 static void unlocked_at_last_wait(struct kunit *test)
 {
 	unsigned int order = dt_use_promotable(test);
@@ -1229,7 +1243,7 @@ static void unlocked_at_last_wait(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, huge->sleeps, MAX_WAITS);
 }
 
-/* All is deleted while it waits: it goes on as where nothing was. */
+/* All entries are deleted during the wait.  An empty entry is inserted. */
 static void deleted_while_waiting(struct kunit *test)
 {
 	unsigned int order = dt_use_promotable(test);
@@ -1254,8 +1268,8 @@ static void deleted_while_waiting(struct kunit *test)
 }
 
 /*
- * Another one's large entry is there instead.  It is locked, so it is waited
- * for, and it is larger or as large as what was asked for.
+ * A large entry is stored during the wait.  It is locked, so the grab waits for
+ * it.  It is of the requested order, or larger.
  */
 static void replaced_while_waiting(struct kunit *test)
 {
@@ -1297,7 +1311,7 @@ static void replaced_while_waiting(struct kunit *test)
 	dt_expect_counts(test);
 }
 
-/* The one that was locked goes, and the others are promoted. */
+/* The locked entry is deleted, and the others are promoted. */
 static void locked_one_deleted(struct kunit *test)
 {
 	unsigned int order = dt_use_promotable(test);
