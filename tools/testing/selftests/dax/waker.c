@@ -122,11 +122,11 @@ FIXTURE_VARIANT(waker) {
 };
 
 FIXTURE_VARIANT_ADD(waker, futex) {
-	.waker = { .use = wake_futex, .rounds = 1000 },
+	.waker = { .use = wake_futex, .rounds = 300 },
 };
 
 FIXTURE_VARIANT_ADD(waker, memory_read) {
-	.waker = { .use = read_memory, .rounds = 1000 },
+	.waker = { .use = read_memory, .rounds = 300 },
 };
 
 FIXTURE_VARIANT_ADD(waker, memory_write) {
