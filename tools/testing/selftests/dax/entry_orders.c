@@ -214,13 +214,14 @@ FIXTURE_VARIANT_ADD(orders, zero_2m_write_replaces) {
 	.mapped = "2M", .first_mapped = "none",
 };
 
-static unsigned int grabs_as_expected(const FIXTURE_VARIANT(orders) *v)
+static unsigned int expected_grabs(enum fault first, enum fault fault,
+				   const char *found, const char *action)
 {
-	const char *rw = is_write(v->fault) ? "write" : "read";
+	const char *rw = is_write(fault) ? "write" : "read";
 
-	if (is_huge(v->first) && !is_huge(v->fault))
-		return GRAB_OF_2M(rw, v->found, v->action);
-	return GRAB(is_huge(v->fault) ? 9 : 0, rw, v->found, v->action);
+	if (is_huge(first) && !is_huge(fault))
+		return GRAB_OF_2M(rw, found, action);
+	return GRAB(is_huge(fault) ? 9 : 0, rw, found, action);
 }
 
 /* A flush covers the whole entry, and nothing else is dirty. */
@@ -254,7 +255,8 @@ TEST_F(orders, fault_meets_entry)
 		dax_trace_clear();
 	}
 	p = take_fault(fd, variant->fault);
-	EXPECT_EQ(1, grabs_as_expected(variant));
+	EXPECT_EQ(1, expected_grabs(variant->first, variant->fault,
+				    variant->found, variant->action));
 	EXPECT_EQ(1, GRABS());
 	if (promotes)
 		EXPECT_EQ(1, PROMOTED(1, !zero, zero, is_write(variant->first)));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * How the helpers of dax_test.h meet the kselftest harness: the fixture, the
- * reasons to skip, and assertions about mappings.
+ * The helpers of dax_test.h for the kselftest harness: the fixture, reasons to
+ * skip, and assertions about mappings.
  */
 #ifndef DAX_HARNESS_H
 #define DAX_HARNESS_H
@@ -10,8 +10,8 @@
 #include "kselftest_harness.h"
 
 /*
- * A hang is what ends by this. Software emulation with KASAN is some hundred
- * times slower than metal, and the host may have other things to do.
+ * Only a hang reaches the timeout. Software emulation with KASAN is some hundred
+ * times slower than hardware, and the host may be busy.
  */
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT (DAX_HANG_SECONDS + 30)
@@ -33,10 +33,10 @@
 	}								\
 } while (0)
 
-/* What all tests of a program need. */
-#define DAX_SETUP()	DAX_SETUP_IF(dax_needs())
+/* The needs of all tests of a program: a reason to skip, or NULL. */
 #define DAX_NEEDS(reason_expr)	\
 	const char *dax_needs(void) { return reason_expr; }
+#define DAX_SETUP()	DAX_SETUP_IF(dax_needs())
 
 #define DAX_TEARDOWN() do {	\
 	dax_cleanup();		\
@@ -75,11 +75,12 @@ FIXTURE_TEARDOWN(dax)
 } while (0)
 
 #define NEED_EVENT(event)	NEED(dax_no_event(event))
-/* Our core tells of its walks; if another does not, that is no failure. */
+/* Our core must have the event; the test skips on others. */
 #define NEED_WALKS() do {			\
 	NEED_EVENT("dax_grab_entry");		\
 	ASSERT_TRUE(dax_has_event("dax_walk"));	\
 } while (0)
+
 static inline const char *dax_no_reflink(void)
 {
 	return dax_is_xfs() ? NULL : "reflink is a feature of XFS";
@@ -91,8 +92,8 @@ static inline const char *dax_no_reflink(void)
 #define WALK_PAGES	(2 * PAGES_2M)
 
 /*
- * Without our patch to mm, it takes a fault on ext4 twice when that comes down to
- * 4 KiB: under the VMA lock, where it is turned away, and under the mmap lock.
+ * Without our patch, mm takes a fault on ext4 twice when it falls back to 4 KiB:
+ * under the VMA lock, where ext4 refuses it, and under the mmap lock.
  */
 #define ONCE_OR_TWICE(count) do {	\
 	unsigned int __count = (count);	\
@@ -109,7 +110,7 @@ static inline const char *dax_no_promotion(void)
 
 #define NEED_PROMOTION()	NEED(dax_no_promotion())
 
-/* Steps of promotions, by the name that the counters have, too. */
+/* Steps of promotions, by the names of the counters. */
 #define PROMOTE(action)	dax_count("dax_promote_entry", "order 9, %s", action)
 #define PROMOTED(nr, mapped, zero, dirty) \
 	dax_count("dax_promote_entry", \

@@ -53,13 +53,14 @@ const char *dax_dir(void);
 bool dax_is_xfs(void);
 /* @rounds, times DAX_TEST_SCALE percent, at least one. */
 unsigned int dax_scale(unsigned int rounds);
-/* After so many seconds a test tells where its tasks are. */
+/* After so many seconds a test prints the stacks of its tasks. */
 #define DAX_HANG_SECONDS	210
-/* What takes so long does not end: a sleep may take much longer than it should. */
+/* A wait of this length counts as a hang. */
 #define DAX_STALL_SECONDS	60
+
 /*
- * A program may define these: a reason to skip its tests, or NULL; and what its
- * tests undo first when they end.
+ * A program may define dax_needs(), a reason to skip all of its tests or NULL,
+ * and dax_cleanup(), which each test calls first when it ends.
  */
 const char *dax_needs(void);
 void dax_cleanup(void);
