@@ -6,7 +6,7 @@
  * mappings.  It serialises faults, writeback, truncation and memory failure on
  * the pages that the entry stands for.  The bit changes only under the xa_lock
  * of i_pages.  It is held while the filesystem allocates blocks and while page
- * tables are walked, so those who find it set sleep:
+ * tables are walked, so a task that finds it set sleeps:
  *
  *	mapping->i_pages.xa_lock	irqs off, must not sleep
  *	entry lock			may sleep; the holder knows the unlocked
