@@ -64,7 +64,7 @@ static void report_divergence(const struct target *target,
 	dax_print_msg("all of the round: --seed %llu --from-round %u --steps %u",
 		      (unsigned long long)seed, round, ops->nr);
 	if (verdict == ROUND_HUNG)
-		dax_print_msg("a hang is not cut down: --tell prints each operation before it runs");
+		dax_print_msg("a hang is not shortened: --tell prints each operation first");
 	if (verdict == ROUND_NOT_RUN || verdict == ROUND_HUNG)
 		return;
 	round_shrink(target, ops, verdict, &shrunk);

@@ -193,7 +193,7 @@ static struct outcome run(const struct load *load,
 		dax_wait(pid);
 	take_stock(&out, load);
 	out.laps = race->laps;
-	dax_print_msg("%u msyncs of %u stores, %u stores not flushed; the other process did %lu laps",
+	dax_print_msg("%u msyncs of %u stores, %u not flushed; the other process did %lu laps",
 		      out.rounds, out.stores, out.missed, out.laps);
 	return out;
 }

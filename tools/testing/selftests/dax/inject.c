@@ -243,6 +243,7 @@ FIXTURE_VARIANT(small_faults) {
 FIXTURE_VARIANT_ADD(small_faults, read) { .layout = WRITTEN };
 FIXTURE_VARIANT_ADD(small_faults, read_of_hole) { .layout = HOLE };
 FIXTURE_VARIANT_ADD(small_faults, write) { .write = true, .layout = WRITTEN };
+
 FIXTURE_VARIANT_ADD(small_faults, write_of_hole) {
 	.write = true, .layout = HOLE,
 };
@@ -537,9 +538,11 @@ FIXTURE_VARIANT(collapse) {
 };
 
 FIXTURE_VARIANT_ADD(collapse, error) { .inject_err = EIO, .want = EINVAL };
+
 FIXTURE_VARIANT_ADD(collapse, no_memory) {
 	.inject_err = ENOMEM, .want = ENOMEM,
 };
+
 FIXTURE_VARIANT_ADD(collapse, again) { .inject_err = EAGAIN, .want = EAGAIN };
 
 TEST_F(collapse, collapse_rolls_back)
@@ -989,15 +992,19 @@ FIXTURE_VARIANT(without_pages) {
 FIXTURE_VARIANT_ADD(without_pages, small_read) {
 	.layout = WRITTEN, .flags = MAP_SHARED, .shift = SZ_4K,
 };
+
 FIXTURE_VARIANT_ADD(without_pages, small_write) {
 	.layout = WRITTEN, .flags = MAP_SHARED, .shift = SZ_4K, .write = true,
 };
+
 FIXTURE_VARIANT_ADD(without_pages, huge_write) {
 	.layout = WRITTEN, .flags = MAP_SHARED, .write = true,
 };
+
 FIXTURE_VARIANT_ADD(without_pages, hole) {
 	.layout = HOLE, .flags = MAP_SHARED,
 };
+
 FIXTURE_VARIANT_ADD(without_pages, private_copy) {
 	.layout = WRITTEN, .flags = MAP_PRIVATE, .write = true,
 };

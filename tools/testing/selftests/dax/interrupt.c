@@ -147,12 +147,15 @@ FIXTURE_VARIANT(signalled) {
 FIXTURE_VARIANT_ADD(signalled, truncate) {
 	.cut = &truncate_cut, .sig = SIGUSR1, .want = EINTR,
 };
+
 FIXTURE_VARIANT_ADD(signalled, truncate_killed) {
 	.cut = &truncate_cut, .sig = SIGKILL, .want = 128 + SIGKILL,
 };
+
 FIXTURE_VARIANT_ADD(signalled, punch) {
 	.cut = &punch_cut, .sig = SIGUSR1, .want = EINTR,
 };
+
 FIXTURE_VARIANT_ADD(signalled, punch_killed) {
 	.cut = &punch_cut, .sig = SIGKILL, .want = 128 + SIGKILL,
 };

@@ -326,7 +326,7 @@ TEST_F(dax, every_store_is_flushed)
 	take_stock(&out);
 	dax_print_msg("%u msyncs of %u stores, %u stores not flushed",
 		      out.rounds, out.stores, out.missed);
-	dax_print_msg("small again %u times, %u promotions, %u rolled back; others did %lu and %lu laps",
+	dax_print_msg("small again %u times, %u promotions, %u rolled back; rivals did %lu, %lu laps",
 		      resets, out.promotions, out.rollbacks, race->laps[0],
 		      race->laps[1]);
 	EXPECT_EQ(rounds, out.rounds);

@@ -823,7 +823,7 @@ static bool warned(void)
 }
 
 static void shared_after_lookup(struct __test_metadata *_metadata, size_t shift,
-			    bool first_goes_first)
+				bool first_goes_first)
 {
 	int fd = dax_file(SZ_2M, WRITTEN), clone = dax_create("clone");
 	char *a = dax_map_shift(fd, SZ_2M, shift);

@@ -603,7 +603,8 @@ static bool op_map(struct model *md, const struct op *op)
 	m->shift = some_shift(op->arg[3]);
 	describe(md, "map %u: %#zx+%#zx of file %u, %s%s, colour %#zx",
 		 map_nr(md, m), m->off, m->len, file_nr(md, m->file),
-		 m->kind == MAP_KIND_PRIVATE ? "private" : m->kind == MAP_KIND_SYNC ? "MAP_SYNC" : "shared",
+		 m->kind == MAP_KIND_PRIVATE ? "private" :
+		 m->kind == MAP_KIND_SYNC ? "MAP_SYNC" : "shared",
 		 writable ? "" : " read-only", m->shift);
 	map_make(md, m, writable);
 	return true;
