@@ -15,7 +15,7 @@
  *           mapping.  Only such a fault takes freeze protection, and uses the
  *           operations that allocate and unshare.  All others only read.
  * layouts   No block is freed or moved while a device does DMA to it: callers
- *           break the layout first.  A deleted file stays in inodegc until its
+ *           break the layout first.  A deleted file is kept until its
  *           pages are idle.
  *
  * LOCKING, outermost first:
