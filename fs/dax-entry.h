@@ -146,8 +146,8 @@ static inline void *dax_next_pfn_entry(void *entry)
 
 /*
  * Does @entry, found at @index, include all of @new, so that a fault that needs
- * @new can share @entry instead of replacing it? The lock bits are ignored.  An
- * empty entry includes nothing.
+ * @new can share @entry instead of replacing it?  The lock bits are ignored.
+ * An empty entry includes nothing.
  */
 static inline bool dax_entry_covers(void *entry, void *new, unsigned long index)
 {

@@ -113,7 +113,8 @@ static struct address_space *dax_vmf_mapping(const struct vm_fault *vmf)
 }
 
 /*
- * Does the fault write to the file? A write to a private mapping only reads it.
+ * Does the fault write to the file?  A write to a private mapping only reads
+ * it.
  */
 static bool dax_vmf_writes(const struct vm_fault *vmf)
 {
@@ -316,7 +317,7 @@ static vm_fault_t dax_fault_raced(struct dax_fault *df)
 }
 
 /*
- * Must the metadata be made durable before the page is mapped? A MAP_SYNC
+ * Must the metadata be made durable before the page is mapped?  A MAP_SYNC
  * mapping promises that they are durable when a store succeeds.
  */
 static bool dax_fault_is_sync(const struct dax_fault *df)
@@ -647,7 +648,7 @@ static vm_fault_t dax_fault_partial_extent(struct dax_fault *df,
 	u64 len = iomap_length(&df->iter);
 	vm_fault_t ret;
 
-	/* Filesystem bug: the extent ends within a block. */
+	/* Filesystem bug: the extent is empty or ends within a page. */
 	if (WARN_ON_ONCE(!len || !IS_ALIGNED(len, PAGE_SIZE)))
 		return dax_fault_error(df, -EIO, DAX_FALLBACK_EXTENT_SHORT);
 	if (df->iter.iomap.flags & IOMAP_F_SHARED)
@@ -714,7 +715,7 @@ static vm_fault_t dax_fault_account_major(struct dax_fault *df)
 
 /*
  * Is the page dirty already, so that the filesystem need not be called for the
- * store? The blocks were the file's own when the page became dirty, and the
+ * store?  The blocks were the file's own when the page became dirty, and the
  * mark is cleared before other files may share them.  That is not enough for a
  * large entry, because it is dirty as a whole and may be shared in part.
  */
@@ -725,10 +726,10 @@ static bool dax_fault_already_dirty(const struct dax_fault *df)
 }
 
 /*
- * Can the page be mapped without ->iomap_begin? A mapped entry keeps its blocks
- * while it is locked, and the caller keeps them in the file.  So a read of a
- * mapped page, or a write to a page that is dirty already, changes nothing in
- * the file.
+ * Can the page be mapped without ->iomap_begin?  A mapped entry keeps its
+ * blocks while it is locked, and the caller keeps them in the file.  So a read
+ * of a mapped page, or a write to a page that is dirty already, changes nothing
+ * in the file.
  */
 static bool dax_fault_can_skip_iomap(const struct dax_fault *df)
 {

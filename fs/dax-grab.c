@@ -25,9 +25,10 @@
 #include "dax-trace.h"
 
 /*
- * Must a larger entry be deleted before the fault can be served? A mapped entry
- * can be shared by all orders, which become dirty and are flushed together.  A
- * zero entry can serve a read: a small zero page is mapped under it.
+ * Must a larger entry be deleted before the fault can be served?  A mapped
+ * entry can be shared by all orders, which become dirty and are flushed
+ * together.  A zero entry can serve a read: a small zero page is mapped under
+ * it.
  */
 static bool dax_should_demote(void *entry, unsigned int order, bool write)
 {

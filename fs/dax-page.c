@@ -273,7 +273,7 @@ void dax_adopt_pages(struct xa_state *xas, void *entry, pgoff_t index)
 }
 
 /*
- * Is @page in use, and is the caller's entry the only one that has it? The
+ * Is @page in use, and is the caller's entry the only one that has it?  The
  * block of a page that another entry has is not freed.
  */
 static bool dax_page_busy(const struct page *page)

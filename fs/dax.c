@@ -390,8 +390,9 @@ static bool dax_entry_marked(struct xa_state *xas)
 }
 
 /*
- * Can the data of the entry still be read, so that they must be flushed? Not if
- * the entry lies beyond the end of the file, or if the inode is being evicted.
+ * Can the data of the entry still be read, so that they must be flushed?  Not
+ * if the entry lies beyond the end of the file, or if the inode is being
+ * evicted.
  */
 static bool dax_entry_in_file(struct address_space *mapping, pgoff_t start)
 {

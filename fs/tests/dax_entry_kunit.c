@@ -38,7 +38,7 @@ static const struct order_param orders[] = {
 
 KUNIT_ARRAY_PARAM_DESC(orders, orders, desc);
 
-/* --- the entry word ----------------------------------------------------- */
+/* --- the entry word ------------------------------------------------------ */
 
 static void check_word(struct kunit *test, void *entry, enum dax_kind kind,
 		       unsigned long pfn, unsigned int order, bool locked)
@@ -185,7 +185,7 @@ static struct kunit_suite dax_entry_word_suite = {
 	.test_cases = dax_entry_word_cases,
 };
 
-/* --- helpers and jobs ----------------------------------------------------- */
+/* --- helpers and jobs ---------------------------------------------------- */
 
 /* The order of the test, if this kernel supports it. */
 static unsigned int use_order(struct kunit *test)
@@ -262,7 +262,7 @@ static void job_own(struct dt_task *task)
 	}
 }
 
-/* --- one task ------------------------------------------------------------- */
+/* --- one task ------------------------------------------------------------ */
 
 static void insert(struct kunit *test)
 {
@@ -612,7 +612,7 @@ static void pause_skips_nothing(struct kunit *test)
 	}
 }
 
-/* --- wakeups -------------------------------------------------------------- */
+/* --- wakeups ------------------------------------------------------------- */
 
 /*
  * Three tasks wait for one entry, at its start, in its middle and at its end.
@@ -806,7 +806,7 @@ static void refusal_wakes_next(struct kunit *test)
 }
 
 /*
- * Do the waiters of two entries share a queue? If the hash of fs/dax-entry.c
+ * Do the waiters of two entries share a queue?  If the hash of fs/dax-entry.c
  * changes, the tests that use this still pass but check less.
  */
 static bool in_one_queue(struct xarray *xa, pgoff_t start,
@@ -934,7 +934,7 @@ static void walker_is_always_woken(struct kunit *test)
 	KUNIT_EXPECT_STREQ(test, dt_states(test), "DD");
 }
 
-/* --- walks that find a locked entry --------------------------------------- */
+/* --- walks that find a locked entry -------------------------------------- */
 
 /*
  * Store a locked dirty entry of the order of the test, and dirty entries behind

@@ -22,7 +22,7 @@
 #include "../dax-trace.h"
 #include "dax_kunit_lib.h"
 
-/* --- tasks ------------------------------------------------------------- */
+/* --- tasks --------------------------------------------------------------- */
 
 struct address_space *dt_new_mapping(struct kunit *test, struct super_block *sb)
 {
@@ -330,7 +330,7 @@ void dax_test_exit(struct kunit *test)
 	kfree(dt);
 }
 
-/* --- entries ------------------------------------------------------------ */
+/* --- entries ------------------------------------------------------------- */
 
 bool dt_has_order(unsigned int order)
 {
@@ -481,7 +481,7 @@ void dt_expect_seen(struct kunit *test, struct dt_task *walker,
 		KUNIT_EXPECT_EQ(test, walker->seen[i], starts[i]);
 }
 
-/* --- promotion ---------------------------------------------------------- */
+/* --- promotion ----------------------------------------------------------- */
 
 /*
  * Skip unless small entries can be promoted to @order.  A node of the tree has
@@ -712,7 +712,7 @@ void dt_expect_counts(struct kunit *test)
 			nr[DAX_PROMOTE_ROLLBACK] + nr[DAX_PROMOTE_DONE]);
 }
 
-/* --- jobs --------------------------------------------------------------- */
+/* --- jobs ---------------------------------------------------------------- */
 
 /* A fault: lock the entry, hold it until dt_continue(), unlock. */
 void dt_job_hold(struct dt_task *task)

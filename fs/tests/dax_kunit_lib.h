@@ -48,7 +48,7 @@ static inline unsigned int param_order(struct kunit *test)
 	return param->order;
 }
 
-/* --- tasks ------------------------------------------------------------- */
+/* --- tasks --------------------------------------------------------------- */
 
 enum dt_state {
 	DT_RUNS,
@@ -136,7 +136,7 @@ struct dt_task *dt_start(struct kunit *test, void (*job)(struct dt_task *task),
 void dt_continue(struct kunit *test, struct dt_task *task);
 struct dt_task *dt_holder(struct kunit *test);
 
-/* --- entries ------------------------------------------------------------ */
+/* --- entries ------------------------------------------------------------- */
 
 /*
  * dax_grab_entry() with plain arguments.  Promotion is not allowed if
@@ -180,7 +180,7 @@ void dt_expect_range(struct kunit *test, pgoff_t index, unsigned int order,
 void dt_expect_seen(struct kunit *test, struct dt_task *walker,
 		    const pgoff_t *starts, unsigned int nr);
 
-/* --- promotion ---------------------------------------------------------- */
+/* --- promotion ----------------------------------------------------------- */
 
 /* The pfn of the first page of a range. */
 #define BLOCKS		BASE
@@ -220,7 +220,7 @@ void dt_finish(struct kunit *test, pgoff_t start, struct dax_promotion *promotio
 unsigned int dt_nr_promoted(struct kunit *test, enum dax_promote what);
 void dt_expect_counts(struct kunit *test);
 
-/* --- jobs --------------------------------------------------------------- */
+/* --- jobs ---------------------------------------------------------------- */
 
 void dt_job_hold(struct dt_task *task);
 void dt_job_promote(struct dt_task *task);

@@ -69,7 +69,7 @@ static void continue_undo(struct kunit *test, struct dt_task *task)
 	dt_continue(test, task);
 }
 
-/* --- promotion and rollback ----------------------------------------------- */
+/* --- promotion and rollback ---------------------------------------------- */
 
 /*
  * The contents of a range: the letters of dt_fill(), repeated; or, with @once,
@@ -418,7 +418,7 @@ static void intermediate_order_refuses(struct kunit *test)
 	dt_expect_counts(test);
 }
 
-/* --- ranges that cannot be promoted --------------------------------------- */
+/* --- ranges that cannot be promoted -------------------------------------- */
 
 /* One entry at any offset has the wrong block. */
 static void fragmented(struct kunit *test)
@@ -602,7 +602,7 @@ static void count_pages_with_blocks(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, dax_count_mapped_pages(mapping, BASE + 3, 0), 1);
 }
 
-/* --- marks -------------------------------------------------------------- */
+/* --- marks --------------------------------------------------------------- */
 
 /* The large entry has the marks of all small ones when it is stored. */
 static void marks_transferred(struct kunit *test)
@@ -664,7 +664,7 @@ static void fsync_during_promotion(struct kunit *test)
 	}
 }
 
-/* --- waiters of small entries --------------------------------------------- */
+/* --- waiters of small entries -------------------------------------------- */
 
 /*
  * All waiters of a small entry that is replaced are woken, at any offset, and
@@ -814,7 +814,7 @@ static void neighbours_not_woken(struct kunit *test)
 	KUNIT_EXPECT_STREQ(test, dt_states(test), "HH");
 }
 
-/* --- requests during a promotion ------------------------------------------ */
+/* --- requests during a promotion ----------------------------------------- */
 
 /* A request for a page of the range waits for the promotion. */
 static void small_request_waits(struct kunit *test, enum dax_kind kind,
@@ -930,7 +930,7 @@ static void two_wait_to_promote(struct kunit *test)
 	dt_expect_counts(test);
 }
 
-/* --- walks during a promotion --------------------------------------------- */
+/* --- walks during a promotion -------------------------------------------- */
 
 /*
  * A walk over marked entries that reaches the range during a promotion,
@@ -1039,7 +1039,7 @@ static void walk_slept_on_small(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, dt_nr_tasks(test, DT_DONE), dt->nr_tasks);
 }
 
-/* --- locked small entries ------------------------------------------------- */
+/* --- locked small entries ------------------------------------------------ */
 
 /*
  * Promotion waits for a locked entry at any offset, and then checks all again.

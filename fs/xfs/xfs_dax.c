@@ -247,7 +247,7 @@ const struct vm_operations_struct xfs_dax_vm_ops = {
 };
 
 /*
- * Is the memory of blocks in use that no other file shares? Files that share
+ * Is the memory of blocks in use that no other file shares?  Files that share
  * such a block must check its memory when they free it, so m_dax_left is set.
  */
 static bool xfs_dax_in_use(struct xfs_inode *ip, loff_t pos, loff_t end)
@@ -263,7 +263,7 @@ static bool xfs_dax_in_use(struct xfs_inode *ip, loff_t pos, loff_t end)
 }
 
 /*
- * May pages of the file be in use that it has no entries for? That is possible
+ * May pages of the file be in use that it has no entries for?  That is possible
  * if another file that shared them was deleted, or was written to and got a
  * copy.
  */
