@@ -561,9 +561,9 @@ static const struct view *case_view(unsigned int nr)
 }
 
 /*
- * Where not all rounds are run, not all views of each geometry are: each call has
- * all of both, and each geometry all views. What is large is left to huge pages: by
- * small ones it takes a thousand faults, each of which may copy.
+ * With fewer rounds, each scenery has a part of the cases, and together they
+ * have all of them. Shared blocks have twice as many as the others. Large copies
+ * are left to huge pages: with small pages, such a copy takes a thousand faults.
  */
 static bool not_this_round(const struct cases *cases, unsigned int nr)
 {
@@ -573,7 +573,9 @@ static bool not_this_round(const struct cases *cases, unsigned int nr)
 		return false;
 	if (case_geometry(nr)->large)
 		return cases->setting->shift;
-	return (nr + nr / ARRAY_LEN(views)) % stride;
+	if (cases->setting->scenery != ALL_SHARED)
+		stride *= 2;
+	return (nr + nr / ARRAY_LEN(views) + cases->setting->scenery) % stride;
 }
 
 /* copy_file_range() refuses ranges that overlap, as its manual says. */
