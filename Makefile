@@ -19,6 +19,8 @@ help:
 	@echo '  make lint          style and static checks of our files'
 	@echo '  make series        our tree as a mailable patch series, in build/series'
 	@echo '  make series-check  that it applies, is the same tree, and compiles'
+	@echo '  make fixes         the fixes for a stock kernel alone, in build/fixes'
+	@echo '  make fixes-test    the tests of each fix, on stock and on stock with the fixes'
 	@echo '  make clang-format  link .clang-format to that of the kernel tree'
 	@echo '  make setup         install the Debian packages that are missing'
 	@echo '  make clean         remove objects, logs and results; keep the sources'
@@ -64,6 +66,12 @@ series: setup
 series-check: setup
 	@vm/series check
 
+fixes: setup
+	@vm/series fixes
+
+fixes-test: setup
+	@vm/fixes
+
 clang-format: setup
 	@vm/tree stock
 	@ln -sfn build/src/stock/.clang-format .clang-format
@@ -75,4 +83,4 @@ clean:
 distclean:
 	rm -rf build
 
-.PHONY: help setup run test test-long bench bench-picture profile mutants lint series series-check clang-format clean distclean
+.PHONY: help setup run test test-long bench bench-picture profile mutants lint series series-check fixes fixes-test clang-format clean distclean

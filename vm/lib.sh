@@ -121,6 +121,22 @@ src=$work/src obj=$work/obj log=$build/log results=$build/results
 
 version=$(<"$top/VERSION")
 
+# The names in a list of patches, or other list with # comments.
+listed() { sed -e 's/#.*//' -e 's/[[:space:]].*//' -e '/^$/d' "$1"; }
+
+# series_patches: what goes over the kernel of ours, as seen from patches/
+series_patches()
+{
+	if [[ -e $top/patches/series ]]; then listed "$top/patches/series"; fi
+}
+
+# fix_patches: what a stock kernel gets, whose fs/dax.c stays
+fix_patches()
+{
+	series_patches | sed -n '/^fixes\//p'
+	listed "$top/patches/fixes/stock-dax/series" | sed 's,^,fixes/stock-dax/,'
+}
+
 # localversion FLAVOUR: what the release of such a kernel ends with
 localversion()
 {
@@ -128,7 +144,7 @@ localversion()
 }
 
 # The kernels that vm/build knows.
-flavours=(hugedax debug stock mutant)
+flavours=(hugedax debug stock mutant fixes)
 
 # check_flavour NAME: there is such a kernel
 check_flavour()
