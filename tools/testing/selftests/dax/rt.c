@@ -12,7 +12,8 @@
 
 #include "dax_harness.h"
 
-#define RT_MIB	512	/* eight rt extents of the largest size */
+#define RT_MIB	256
+#define RT_MIB_MANY_FILES	512	/* eight rt extents of the largest size */
 #define FILE_SIZE	(6 * SZ_2M)
 
 FIXTURE_VARIANT(dax) {
@@ -261,7 +262,7 @@ TEST_F(dax, into_holes)
 	};
 
 	NEED_XFS();
-	NEED(dax_scratch_rt(RT_MIB, variant->text));
+	NEED(dax_scratch_rt(RT_MIB_MANY_FILES, variant->text));
 	check_files(_metadata, variant->size, files, ARRAY_LEN(files));
 }
 
