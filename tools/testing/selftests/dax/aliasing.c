@@ -561,9 +561,10 @@ static const struct view *case_view(unsigned int nr)
 }
 
 /*
- * With fewer rounds, each scenery has a part of the cases, and together they
- * have all of them. Shared blocks have twice as many as the others. Large copies
- * are left to huge pages: with small pages, such a copy takes a thousand faults.
+ * With fewer rounds, each scenery has a part of the cases, and another part than
+ * the scenery before it. Shared blocks have twice as many as the others. Large
+ * copies are left to huge pages: with small pages, such a copy takes a thousand
+ * faults.
  */
 static bool not_this_round(const struct cases *cases, unsigned int nr)
 {
