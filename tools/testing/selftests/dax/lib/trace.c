@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Trace events, in an instance of this test's own, with the "counter" clock,
- * which orders the events of all CPUs exactly.
+ * Trace events, in an instance of this program's own, with the "counter" clock,
+ * which orders the events of all CPUs exactly. Its tests, which run one after the
+ * other, share the instance: to make and remove one takes longer than most tests.
  */
 #include <stdarg.h>
 #include <sys/sysmacros.h>
@@ -44,19 +45,45 @@ static void trace_write(const char *file, const char *text)
 		dax_exit_fail("\"%s\" to %s: %s", text, path, strerror(-err));
 }
 
+/* The process that all tests of this program are children of. */
+static pid_t program;
+
+static void remove_instance(void)
+{
+	if (getpid() == program)
+		rmdir(trace_dir);
+}
+
+__attribute__((constructor)) static void name_instance(void)
+{
+	program = getpid();
+	snprintf(trace_dir, sizeof(trace_dir), TRACEFS "/instances/dax-%d",
+		 program);
+	atexit(remove_instance);
+}
+
+static void make_instance(void)
+{
+	if (!mkdir(trace_dir, 0700)) {
+		trace_write("trace_clock", "counter");
+		trace_write("trace_options", "nocontext-info");
+		trace_write("buffer_size_kb", "4096");
+	} else if (errno != EEXIST) {
+		dax_exit_fail("%s: %s", trace_dir, strerror(errno));
+	}
+}
+
+/* A test that was killed may have left its events on, and their text behind. */
 static void trace_open(void)
 {
 	char path[PATH_MAX];
 
 	if (trace_pipe >= 0)
 		return;
-	snprintf(trace_dir, sizeof(trace_dir), TRACEFS "/instances/dax-%d",
-		 getpid());
-	if (mkdir(trace_dir, 0700))
-		dax_exit_fail("%s: %s", trace_dir, strerror(errno));
-	trace_write("trace_clock", "counter");
-	trace_write("trace_options", "nocontext-info");
-	trace_write("buffer_size_kb", "4096");
+	make_instance();
+	trace_write("events/enable", "0");
+	trace_write("trace", "");
+	trace_write("tracing_on", "1");
 	snprintf(path, sizeof(path), "%s/trace_pipe", trace_dir);
 	trace_pipe = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (trace_pipe < 0)
@@ -68,9 +95,9 @@ void trace_close(void)
 	if (trace_pipe < 0)
 		return;
 	trace_write("tracing_on", "0");
+	trace_write("events/enable", "0");
 	close(trace_pipe);
 	trace_pipe = -1;
-	rmdir(trace_dir);
 }
 
 /* The kernel keeps a device number with 20 bits of minor. */
