@@ -239,6 +239,52 @@ void dax_unlock_mapping_entry(struct address_space *mapping, pgoff_t index,
 		dax_unlock_entry(&xas, (void *)cookie);
 }
 
+/* Must @entry, which may be locked, be deleted before its range is written? */
+static bool dax_should_drop(void *entry, enum dax_drop which)
+{
+	if (which == DAX_DROP_ALL)
+		return true;
+	/* The holder of an empty entry may be about to make it a zero entry. */
+	return dax_is_zero(entry) ||
+		(dax_is_empty(entry) && dax_is_locked(entry));
+}
+
+/**
+ * dax_walk_next() - Find the next entry of a walk, and wait until it is unlocked
+ * @walk: What the walk has done since its last pause.
+ * @xas: The cursor of the walk.  It is left at the entry.
+ * @last: The last page offset of the range.
+ * @which: The entries that the caller deletes, now or later.  The walk counts
+ *	the others and passes them, locked or not.
+ *
+ * The wait is not exclusive, so the caller owes no wakeup if it does not lock
+ * the entry.  After a wait, the walk looks at the same page offset again,
+ * because the entry may have been resized or deleted.
+ *
+ * Context: Process context, xa_lock held; dropped and retaken to wait and to
+ * pause.  May sleep.
+ * Return: The entry, unlocked as long as the caller holds the xa_lock; NULL if
+ * there are no more.
+ */
+static void *dax_walk_next(struct dax_walk *walk, struct xa_state *xas,
+			   pgoff_t last, enum dax_drop which)
+	__must_hold(xas->xa->xa_lock)
+{
+	void *entry;
+
+	while ((entry = xas_next_entry(xas, last))) {
+		if (WARN_ON_ONCE(!xa_is_value(entry)))
+			continue;
+		if (!dax_should_drop(entry, which))
+			dax_walk_step(walk, xas, entry, 1);
+		else if (dax_is_locked(entry))
+			dax_wait_entry(xas, entry);
+		else
+			break;
+	}
+	return entry;
+}
+
 /* How many pages of @entry, found at @index, are in the range. */
 static unsigned long dax_nr_scanned(void *entry, pgoff_t index, pgoff_t first,
 				    pgoff_t last)
@@ -320,13 +366,7 @@ struct page *dax_layout_busy_page_range(struct address_space *mapping,
 	unmap_mapping_pages(mapping, first, last - first + 1, false);
 
 	xas_lock_irq(&xas);
-	xas_for_each(&xas, entry, last) {
-		if (WARN_ON_ONCE(!xa_is_value(entry)))
-			continue;
-		if (dax_is_locked(entry)) {
-			dax_wait_entry(&xas, entry);
-			continue;
-		}
+	while ((entry = dax_walk_next(&walk, &xas, last, DAX_DROP_ALL))) {
 		page = dax_busy_page(entry, xas.xa_index, first, last);
 		if (page)
 			break;
@@ -445,16 +485,6 @@ bool dax_drop_entry(struct xa_state *xas, void *entry, enum dax_delete why)
 	return in_use;
 }
 
-/* Must @entry, which may be locked, be deleted before its range is written? */
-static bool dax_should_drop(void *entry, enum dax_drop which)
-{
-	if (which == DAX_DROP_ALL)
-		return true;
-	/* The holder of an empty entry may be about to make it a zero entry. */
-	return dax_is_zero(entry) ||
-		(dax_is_empty(entry) && dax_is_locked(entry));
-}
-
 /**
  * dax_drop_range() - Delete the entries of a range whose blocks change
  * @mapping: The mapping.
@@ -478,17 +508,7 @@ bool dax_drop_range(struct address_space *mapping, loff_t pos, u64 len,
 	void *entry;
 
 	xas_lock_irq(&xas);
-	xas_for_each(&xas, entry, end) {
-		if (WARN_ON_ONCE(!xa_is_value(entry)))
-			continue;
-		if (!dax_should_drop(entry, which)) {
-			dax_walk_step(&walk, &xas, entry, 1);
-			continue;
-		}
-		if (dax_is_locked(entry)) {
-			dax_wait_entry(&xas, entry);
-			continue;
-		}
+	while ((entry = dax_walk_next(&walk, &xas, end, which))) {
 		dax_lock_entry(&xas, entry);
 		xas_unlock_irq(&xas);
 		in_use |= dax_drop_entry(&xas, entry, DAX_DELETE_INVALIDATE);
