@@ -41,6 +41,7 @@
 #include <linux/pagemap.h>
 #include <linux/sched.h>
 #include <linux/wait.h>
+#include <linux/xarray_slot.h>
 
 #include "dax-internal.h"
 #include "dax-trace.h"
@@ -280,28 +281,6 @@ void dax_put_unlocked_entry(struct xa_state *xas, void *entry)
 		dax_wake_entry(xas, entry, DAX_WAKE_NEXT);
 }
 
-/*
- * Replace the entry at the walked @xas by @entry, which has the same order, and
- * return the old one.  Nodes, siblings and marks do not change, so one slot is
- * enough.  xas_store() would take a tenth of the time of a fault.
- */
-static void *dax_set_entry(struct xa_state *xas, void *entry)
-{
-	struct xa_node *node = xas->xa_node;
-	void *old;
-
-	if (WARN_ON_ONCE(xas_invalid(xas)))
-		return NULL;
-	if (!node) {
-		old = xa_head_locked(xas->xa);
-		rcu_assign_pointer(xas->xa->xa_head, entry);
-	} else {
-		old = xa_entry_locked(xas->xa, node, xas->xa_offset);
-		rcu_assign_pointer(node->slots[xas->xa_offset], entry);
-	}
-	return old;
-}
-
 /**
  * dax_lock_entry() - Lock an unlocked entry
  * @xas: Walked to @entry.
@@ -311,7 +290,7 @@ static void *dax_set_entry(struct xa_state *xas, void *entry)
  */
 void dax_lock_entry(struct xa_state *xas, void *entry)
 {
-	void *old = dax_set_entry(xas, dax_make_locked(entry));
+	void *old = xas_replace(xas, dax_make_locked(entry));
 
 	WARN_ON_ONCE(old != entry || dax_is_locked(entry));
 }
@@ -331,7 +310,7 @@ void __dax_unlock_entry(struct xa_state *xas, void *entry)
 
 	xas_reset(xas);
 	xas_load(xas);
-	old = dax_set_entry(xas, entry);
+	old = xas_replace(xas, entry);
 	WARN_ON_ONCE(old != dax_make_locked(entry) || dax_is_locked(entry));
 	dax_wake_entry(xas, entry, DAX_WAKE_NEXT);
 }
@@ -369,7 +348,7 @@ void dax_replace_entry(struct xa_state *xas, void *old, void *new)
 	WARN_ON_ONCE(dax_entry_order(old) != dax_entry_order(new));
 	xas_reset(xas);
 	xas_load(xas);
-	was = dax_set_entry(xas, dax_make_locked(new));
+	was = xas_replace(xas, dax_make_locked(new));
 	WARN_ON_ONCE(was != dax_make_locked(old));
 }
 

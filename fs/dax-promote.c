@@ -39,6 +39,7 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/slab.h>
+#include <linux/xarray_slot.h>
 
 #include "dax-internal.h"
 #include "dax-trace.h"
@@ -174,45 +175,48 @@ static int dax_record_small(struct dax_promotion *p, void *entry,
 
 /*
  * Record the entries in one leaf of the tree, or in the part of it that belongs
- * to the range.  Reading the slots directly is faster than xas_for_each() and
+ * to the range.  Reading the slots one by one is faster than xas_for_each() and
  * xas_get_mark().  Irqs are off here, a range has 512 slots, and in most of
  * them the pfn is the next one after that of the slot before.
  */
-static int dax_scan_leaf(struct xa_state *xas, struct dax_promotion *p,
+static int dax_scan_leaf(const struct xa_state *xas, struct dax_promotion *p,
 			 unsigned int offset, unsigned int nr)
 {
-	struct xa_node *node = xas->xa_node;
-	unsigned int slot = xas->xa_offset;
-	const unsigned long *dirty =
-		node->marks[(__force unsigned int)PAGECACHE_TAG_DIRTY];
 	void *expected = NULL;
+	unsigned int slot;
 	int ret;
 
-	for (; nr; nr--, offset++, slot++) {
-		void *entry = xa_entry_locked(xas->xa, node, slot);
+	for (slot = 0; slot < nr; slot++, offset++) {
+		void *entry = xas_leaf_entry(xas, slot);
+		bool dirty;
 
-		if (entry && entry == expected) {
-			dax_record_mapped(p, offset, test_bit(slot, dirty));
+		if (!entry) {
+			expected = NULL;
+			continue;
+		}
+		dirty = xas_leaf_marked(xas, slot, PAGECACHE_TAG_DIRTY);
+		if (entry == expected) {
+			dax_record_mapped(p, offset, dirty);
 			expected = dax_next_pfn_entry(entry);
 			continue;
 		}
-		expected = NULL;
-		if (!entry)
-			continue;
-		ret = dax_record_small(p, entry, offset, test_bit(slot, dirty));
+		ret = dax_record_small(p, entry, offset, dirty);
 		if (ret) {
 			p->conflict_offset = offset;
 			return ret;
 		}
-		if (dax_is_mapped(entry))
-			expected = dax_next_pfn_entry(entry);
+		expected = dax_is_mapped(entry) ? dax_next_pfn_entry(entry) :
+						  NULL;
 	}
 	return 0;
 }
 
-/* The only entry of the file is at offset 0: the tree has no node. */
-static int dax_scan_root(struct xa_state *xas, struct dax_promotion *p,
-			 void *entry, unsigned int offset)
+/*
+ * Record an entry that is not in a leaf: the only one of the file, at offset 0,
+ * or a larger one, which does not fit.
+ */
+static int dax_scan_single(struct xa_state *xas, struct dax_promotion *p,
+			   void *entry, unsigned int offset)
 {
 	p->conflict_offset = offset;
 	return dax_record_small(p, entry, offset,
@@ -236,14 +240,10 @@ static int dax_scan_small(struct xarray *xa, pgoff_t start,
 	for (offset = 0; offset < 1U << p->order && !ret; offset += step) {
 		xas_set(&xas, start + offset);
 		entry = xas_load(&xas);
-		if (xas_not_node(xas.xa_node)) {
-			if (entry)
-				ret = dax_scan_root(&xas, p, entry, offset);
-		} else if (!xas.xa_node->shift) {
+		if (xas_in_leaf(&xas))
 			ret = dax_scan_leaf(&xas, p, offset, step);
-		} else if (entry) {
-			ret = -ERANGE;
-		}
+		else if (entry)
+			ret = dax_scan_single(&xas, p, entry, offset);
 	}
 	if (!ret)
 		dax_count_small(p);

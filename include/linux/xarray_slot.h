@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Single slots of an XArray, for users who know what is in them and for whom
+ * the functions of xarray.h do too much.
+ */
+#ifndef _LINUX_XARRAY_SLOT_H
+#define _LINUX_XARRAY_SLOT_H
+
+#include <linux/bitops.h>
+#include <linux/bug.h>
+#include <linux/rcupdate.h>
+#include <linux/xarray.h>
+
+/**
+ * xas_replace() - Replace the entry at a walked XArray operation state
+ * @xas: XArray operation state, walked to the old entry by xas_load() or by an
+ *	iterator.  Its order need not be set.
+ * @entry: The new entry.
+ *
+ * xas_store() has to be ready for all that a store can change.  This function
+ * is for a user who changes bits of a value entry, and does so often.  The
+ * caller ensures that both entries are values and have the same order.  Then
+ * nodes, counts and marks do not change.  The siblings of an entry point to its
+ * first slot, so this is the only slot to write.
+ *
+ * Context: Any context.  The caller must hold the xa_lock since @xas was
+ * walked.
+ * Return: The old entry; NULL, after a warning, if @xas is not walked.
+ */
+static inline void *xas_replace(struct xa_state *xas, void *entry)
+{
+	struct xa_node *node = xas->xa_node;
+	void *old;
+
+	if (WARN_ON_ONCE(xas_invalid(xas)))
+		return NULL;
+	if (!node) {
+		old = xa_head_locked(xas->xa);
+		rcu_assign_pointer(xas->xa->xa_head, entry);
+	} else {
+		old = xa_entry_locked(xas->xa, node, xas->xa_offset);
+		rcu_assign_pointer(node->slots[xas->xa_offset], entry);
+	}
+	return old;
+}
+
+/**
+ * xas_in_leaf() - Is an XArray operation state in a leaf?
+ * @xas: XArray operation state, walked by xas_load().
+ *
+ * Context: Any context.  The caller must hold the xa_lock since @xas was
+ * walked.
+ * Return: true if @xas is in a node of which each slot is one index, whether
+ * there is an entry at the index or not.
+ */
+static inline bool xas_in_leaf(const struct xa_state *xas)
+{
+	struct xa_node *node = xas->xa_node;
+
+	return !xas_not_node(node) && !node->shift;
+}
+
+/**
+ * xas_leaf_entry() - Read a slot of the leaf that an operation state is in
+ * @xas: XArray operation state for which xas_in_leaf() is true.
+ * @n: How many slots behind @xas, in the same leaf.
+ *
+ * Context: Any context.  The caller must hold the xa_lock since @xas was
+ * walked.
+ * Return: What is in the slot; an internal entry if an entry that began in an
+ * earlier slot extends to it.
+ */
+static inline void *xas_leaf_entry(const struct xa_state *xas, unsigned int n)
+{
+	return xa_entry_locked(xas->xa, xas->xa_node, xas->xa_offset + n);
+}
+
+/**
+ * xas_leaf_marked() - Is a slot of the leaf marked?
+ * @xas: XArray operation state for which xas_in_leaf() is true.
+ * @n: How many slots behind @xas, in the same leaf.
+ * @mark: The mark.
+ *
+ * Context: Any context.  The caller must hold the xa_lock since @xas was
+ * walked.
+ * Return: true if the entry in the slot has the mark.
+ */
+static inline bool xas_leaf_marked(const struct xa_state *xas, unsigned int n,
+				   xa_mark_t mark)
+{
+	return test_bit(xas->xa_offset + n,
+			xas->xa_node->marks[(__force unsigned int)mark]);
+}
+
+#endif /* _LINUX_XARRAY_SLOT_H */
