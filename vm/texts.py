@@ -11,6 +11,7 @@ names     no text names a path that is not there, and none a numbered lesson
 lists     the selftest programs in Makefile, .gitignore, run_dax_tests.sh and the
           lists of mutations are those that there are
 reasons   the reasons of fallbacks are the same in the code and in dax-entries.rst
+rules     the order conflicts are the same for the tests and in dax-entries.rst
 
 Findings go to stdout, one a line.
 """
@@ -209,8 +210,62 @@ def check_reasons(top, _files, _tree):
                                (top / "README.md").read_text())
 
 
+# --- rules --------------------------------------------------------------------
+
+RULES = "fs/tests/dax_order_rules.h"
+# The columns of the header: reads and writes of 4 KiB, then those of 2 MiB.
+FAULTS = ("4 KiB read", "4 KiB write", "2 MiB read", "2 MiB write")
+KIBS = {"0": "4 KiB", "9": "2 MiB"}
+ACTIONS = re.compile(r"\b(insert|lock|demote|promote)\b")
+
+
+def rules_in_header(text):
+    """{(found, fault): action} of the rows that are about 4 KiB and 2 MiB."""
+    rules = {}
+    for kind, order, actions in re.findall(r"row\((\w+), *(\d+),([\s\w,]+)\)", text):
+        if order in KIBS:
+            found = "nothing" if kind == "none" else f"{KIBS[order]} {kind}"
+            rules.update({(found, fault): action for fault, action
+                          in zip(FAULTS, re.findall(r"\w+", actions))})
+    return rules
+
+
+def rules_in_table(text):
+    """The same of the table that begins with "found". A row goes on in each line
+    whose first cell is blank; its first word of an action is the action."""
+    match = re.search(r"^(=[= ]+)\nfound .*\n=[= ]+\n((?:.*\n)*?)=[= ]+\n", text, re.M)
+    if not match:
+        return {}
+    starts = [column.start() for column in re.finditer("=+", match.group(1))]
+    rules = {}
+    for row in re.findall(r"^\S.*\n(?: .*\n)*", match.group(2), re.M):
+        cells = [" ".join(line[start:end].strip() for line in row.splitlines()).strip()
+                 for start, end in zip(starts, starts[1:] + [None])]
+        kinds = ("empty", "zero", "mapped") if cells[0] == "4 KiB" else ("",)
+        # The last column is about reads and writes.
+        for kind in kinds:
+            for fault, cell in zip(FAULTS, cells[1:] + cells[-1:]):
+                words = ACTIONS.findall(cell)
+                rules[f"{cells[0]} {kind}".strip(), fault] = words[0] if words else ""
+    return rules
+
+
+def compare_rules(header, table):
+    if not header:
+        yield f"{RULES}: no rules"
+    for found, fault in sorted(header.keys() | table.keys()):
+        here, there = (rules.get((found, fault), "no rule") for rules in (header, table))
+        if here != there:
+            yield f"{ENTRIES}: {found}, {fault}: {there}, and {RULES} says {here}"
+
+
+def check_rules(top, _files, _tree):
+    yield from compare_rules(rules_in_header((top / RULES).read_text()),
+                             rules_in_table((top / ENTRIES).read_text()))
+
+
 CHECKS = {"lines": check_lines, "names": check_names, "lists": check_lists,
-          "reasons": check_reasons}
+          "reasons": check_reasons, "rules": check_rules}
 
 
 def main(args):

@@ -29,6 +29,7 @@
 #include "../dax-internal.h"
 #include "../dax-trace.h"
 #include "dax_kunit_lib.h"
+#include "dax_order_rules.h"
 
 static const struct order_param orders[] = {
 	{ "order 0", 0 },
@@ -279,60 +280,46 @@ static void insert(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, dt_nrpages(test), 1UL << order);
 }
 
-/*
- * The rules for order conflicts, one row for each entry that is found.
- * Columns: read and write of order 0, of order 9, of order 18.
- */
+/* The rules for order conflicts, where no promotion is allowed. */
 struct conflict {
 	const char *found;
-	bool any;
-	enum dax_kind kind;
+	int kind;
 	unsigned int order;
 	enum dax_grab_action action[6];
 };
 
-#define INSERT	DAX_GRAB_INSERT
-#define LOCK	DAX_GRAB_LOCK
-#define DEMOTE	DAX_GRAB_DEMOTE
-#define REFUSE	DAX_GRAB_REFUSE
+#define NO_ENTRY	-1
 
-static const struct conflict conflicts[] = {
-	{ "nothing", false, DAX_EMPTY, 0,
-	  { INSERT, INSERT, INSERT, INSERT, INSERT, INSERT } },
-	{ "empty of order 0", true, DAX_EMPTY, 0,
-	  { LOCK, LOCK, REFUSE, REFUSE, REFUSE, REFUSE } },
-	{ "zero of order 0", true, DAX_ZERO, 0,
-	  { LOCK, LOCK, REFUSE, REFUSE, REFUSE, REFUSE } },
-	{ "mapped of order 0", true, DAX_MAPPED, 0,
-	  { LOCK, LOCK, REFUSE, REFUSE, REFUSE, REFUSE } },
-	{ "empty of order 9", true, DAX_EMPTY, 9,
-	  { DEMOTE, DEMOTE, LOCK, LOCK, REFUSE, REFUSE } },
-	{ "zero of order 9", true, DAX_ZERO, 9,
-	  { LOCK, DEMOTE, LOCK, LOCK, REFUSE, REFUSE } },
-	{ "mapped of order 9", true, DAX_MAPPED, 9,
-	  { LOCK, LOCK, LOCK, LOCK, REFUSE, REFUSE } },
-	{ "empty of order 18", true, DAX_EMPTY, 18,
-	  { DEMOTE, DEMOTE, DEMOTE, DEMOTE, LOCK, LOCK } },
-	{ "zero of order 18", true, DAX_ZERO, 18,
-	  { LOCK, DEMOTE, LOCK, DEMOTE, LOCK, LOCK } },
-	{ "mapped of order 18", true, DAX_MAPPED, 18,
-	  { LOCK, LOCK, LOCK, LOCK, LOCK, LOCK } },
-};
+/* What the words of the table mean here. */
+#define found_none	NO_ENTRY
+#define found_empty	DAX_EMPTY
+#define found_zero	DAX_ZERO
+#define found_mapped	DAX_MAPPED
+#define to_insert	DAX_GRAB_INSERT
+#define to_lock		DAX_GRAB_LOCK
+#define to_demote	DAX_GRAB_DEMOTE
+#define to_promote	DAX_GRAB_REFUSE
+
+#define CONFLICT(found, order, r0, w0, r9, w9, r18, w18)		\
+	{ #found " of order " #order, found_##found, order,		\
+	  { to_##r0, to_##w0, to_##r9, to_##w9, to_##r18, to_##w18 } },
+
+static const struct conflict conflicts[] = { DAX_ORDER_RULES(CONFLICT) };
 
 KUNIT_ARRAY_PARAM_DESC(conflicts, conflicts, found);
 
-static void check_traced(struct kunit *test, const struct conflict *conflict,
-			 enum dax_grab_action action, void *found)
+static void check_traced(struct kunit *test, enum dax_grab_action action,
+			 void *found)
 {
 	struct dax_test *dt = test->priv;
-	bool demote = action == DEMOTE;
+	bool demote = action == DAX_GRAB_DEMOTE;
 
 	/* After a demotion there is no entry, and one is inserted. */
 	KUNIT_EXPECT_EQ(test, dt->nr_grabs, demote ? 2 : 1);
 	KUNIT_EXPECT_EQ(test, dt->grabs[0], action);
-	KUNIT_EXPECT_PTR_EQ(test, dt->found[0], conflict->any ? found : NULL);
+	KUNIT_EXPECT_PTR_EQ(test, dt->found[0], found);
 	if (demote) {
-		KUNIT_EXPECT_EQ(test, dt->grabs[1], INSERT);
+		KUNIT_EXPECT_EQ(test, dt->grabs[1], DAX_GRAB_INSERT);
 		KUNIT_EXPECT_PTR_EQ(test, dt->found[1], NULL);
 	}
 }
@@ -345,32 +332,31 @@ static void check_conflict(struct kunit *test, const struct conflict *conflict,
 	unsigned int big = max(order, conflict->order);
 	pgoff_t index = BASE + (1UL << big) / 2;
 	XA_STATE_ORDER(xas, &dt->mapping->i_pages, index, order);
-	void *found = dt_make_entry(conflict->kind, conflict->order);
 	void *empty = dax_make_empty(order);
-	void *entry = NULL;
-	int ret;
+	int err = action == DAX_GRAB_REFUSE ? -EBUSY : 0;
+	void *entry = NULL, *found = NULL;
 
-	if (conflict->any)
-		dt_put(test, index, conflict->kind, conflict->order);
-	KUNIT_EXPECT_EQ(test, action == REFUSE ? -EBUSY : 0,
+	if (conflict->kind != NO_ENTRY)
+		found = dt_put(test, index, conflict->kind, conflict->order);
+	KUNIT_EXPECT_EQ(test, err,
 			dax_peek_entry(dt->mapping, index, order, write,
 				       false));
 
 	dt->nr_grabs = 0;
-	ret = dt_grab_entry(&xas, order, write, &entry, NULL);
-	KUNIT_EXPECT_EQ(test, ret, action == REFUSE ? -EBUSY : 0);
-	check_traced(test, conflict, action, found);
+	KUNIT_EXPECT_EQ(test, err,
+			dt_grab_entry(&xas, order, write, &entry, NULL));
+	check_traced(test, action, found);
 
 	switch (action) {
 	case DAX_GRAB_PROMOTE:
 		KUNIT_EXPECT_NE(test, action, DAX_GRAB_PROMOTE);
 		break;
-	case REFUSE:
+	case DAX_GRAB_REFUSE:
 		dt_expect_range(test, index, conflict->order, found);
 		KUNIT_EXPECT_EQ(test, dt_nrpages(test), 1UL << conflict->order);
 		dt_delete(test, index, found);
 		break;
-	case LOCK:
+	case DAX_GRAB_LOCK:
 		KUNIT_EXPECT_PTR_EQ(test, entry, found);
 		dt_expect_range(test, index, conflict->order,
 				dax_make_locked(found));
@@ -379,8 +365,8 @@ static void check_conflict(struct kunit *test, const struct conflict *conflict,
 		dt_expect_range(test, index, conflict->order, found);
 		dt_delete(test, index, found);
 		break;
-	case DEMOTE:
-	case INSERT:
+	case DAX_GRAB_DEMOTE:
+	case DAX_GRAB_INSERT:
 		KUNIT_EXPECT_PTR_EQ(test, entry, empty);
 		dt_expect_range(test, index, order, dax_make_locked(empty));
 		KUNIT_EXPECT_EQ(test, dt_nrpages(test), 1UL << order);

@@ -120,5 +120,34 @@ class Reasons(unittest.TestCase):
         self.assertEqual(len(list(texts.compare_reasons(set(), set(), ""))), 1)
 
 
+class Rules(unittest.TestCase):
+    HEADER = ("#define X(row) \\\n\trow(none, 0, insert, insert, lock, lock, lock, lock) \\\n"
+              "\trow(zero, 9, lock, demote, lock, promote, lock, lock) \\\n"
+              "\trow(zero, 18, lock, lock, lock, lock, lock, lock)\n")
+    TABLE = ("==========  ======  ======  =====\nfound       a       b       c\n"
+             "==========  ======  ======  =====\nnothing     insert  insert  lock\n"
+             "2 MiB zero  lock;   demote  **promote**,\n            insert          lock\n"
+             "==========  ======  ======  =====\n4 KiB       lock    lock    lock\n")
+
+    def test_header(self):
+        rules = texts.rules_in_header(self.HEADER)
+        self.assertEqual(len(rules), 8)
+        self.assertEqual(rules["2 MiB zero", "4 KiB write"], "demote")
+        self.assertEqual(rules["2 MiB zero", "2 MiB write"], "promote")
+
+    def test_table(self):
+        rules = texts.rules_in_table(self.TABLE)
+        self.assertEqual(len(rules), 8)
+        self.assertEqual(rules["nothing", "2 MiB write"], "lock")
+        self.assertEqual(rules["2 MiB zero", "4 KiB read"], "lock")
+        self.assertEqual(rules["2 MiB zero", "2 MiB read"], "promote")
+
+    def test_compare(self):
+        self.assertEqual(len(list(texts.compare_rules(
+            texts.rules_in_header(self.HEADER), texts.rules_in_table(self.TABLE)))), 1)
+        self.assertEqual(list(texts.compare_rules({("a", "b"): "c"}, {("a", "b"): "c"})), [])
+        self.assertEqual(len(list(texts.compare_rules({}, {("a", "b"): "c"}))), 2)
+
+
 if __name__ == "__main__":
     unittest.main()
