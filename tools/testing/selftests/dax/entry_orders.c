@@ -1,20 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Order conflicts: an entry of one size meets a fault of another. There is a
- * variant for each cell of the table. It checks what the fault traces in the
- * step "lock the entry", and the size that is mapped in the end.
- *
- *   found            4K read         4K write        2M read      2M write
- *   nothing          insert 4K       insert 4K       insert 2M    insert 2M
- *   4K, any kind     lock            lock            promote      promote
- *   2M mapped        lock            lock, dirty 2M  lock         lock
- *   2M zero          lock, keep it   demote          lock         lock, replace
- *   2M empty         demote          demote          lock         lock
+ * variant for each cell of the table in dax_order_rules.h. It checks what the
+ * fault traces in the step "lock the entry", what it stores, and the size that
+ * is mapped in the end.
  *
  * A fault of 4 KiB comes from a mapping of one page, a fault of 2 MiB from an
  * aligned one. A 2 MiB fault that falls back leaves an empty entry.
  */
 #include "dax_harness.h"
+#include "dax_rules.h"
 
 DAX_NEEDS(dax_no_event("dax_grab_entry"))
 
@@ -82,137 +77,41 @@ FIXTURE_VARIANT(orders) {
 	enum dax_layout layout;
 	enum fault first;		/* makes the entry that is found */
 	enum fault fault;
-	const char *found, *action;
-	const char *stored;		/* the kind that is stored, or NULL */
-	const char *mapped;		/* by the fault */
-	const char *first_mapped;	/* of the first fault, or NULL */
 };
 
-FIXTURE_VARIANT_ADD(orders, none_4k_read_of_hole) {
-	.layout = HOLE, .fault = READ_4K,
-	.found = "none", .action = "insert", .stored = "zero",
-	.mapped = "4K zero",
-};
+FIXTURE_VARIANT_ADD(orders, none_4k_read_of_hole) { HOLE, NO_FAULT, READ_4K };
+FIXTURE_VARIANT_ADD(orders, none_4k_read_of_blocks) { WRITTEN, NO_FAULT, READ_4K };
+FIXTURE_VARIANT_ADD(orders, none_4k_write) { HOLE, NO_FAULT, WRITE_4K };
+FIXTURE_VARIANT_ADD(orders, none_2m_read_of_hole) { HOLE, NO_FAULT, READ_2M };
+FIXTURE_VARIANT_ADD(orders, none_2m_read_of_blocks) { WRITTEN, NO_FAULT, READ_2M };
+FIXTURE_VARIANT_ADD(orders, none_2m_write) { PREALLOC, NO_FAULT, WRITE_2M };
+FIXTURE_VARIANT_ADD(orders, small_zero_4k_read) { HOLE, READ_4K, READ_4K };
+FIXTURE_VARIANT_ADD(orders, small_zero_4k_write) { HOLE, READ_4K, WRITE_4K };
+FIXTURE_VARIANT_ADD(orders, small_mapped_4k_read) { WRITTEN, READ_4K, READ_4K };
+FIXTURE_VARIANT_ADD(orders, small_mapped_4k_write) { WRITTEN, READ_4K, WRITE_4K };
+FIXTURE_VARIANT_ADD(orders, small_zero_2m_read) { HOLE, READ_4K, READ_2M };
+FIXTURE_VARIANT_ADD(orders, small_zero_2m_write) { PREALLOC, READ_4K, WRITE_2M };
+FIXTURE_VARIANT_ADD(orders, small_mapped_2m_read) { WRITTEN, READ_4K, READ_2M };
+FIXTURE_VARIANT_ADD(orders, small_dirty_2m_read) { WRITTEN, WRITE_4K, READ_2M };
+FIXTURE_VARIANT_ADD(orders, small_mapped_2m_write) { WRITTEN, READ_4K, WRITE_2M };
+FIXTURE_VARIANT_ADD(orders, mapped_4k_read) { WRITTEN, READ_2M, READ_4K };
+FIXTURE_VARIANT_ADD(orders, mapped_4k_write) { WRITTEN, READ_2M, WRITE_4K };
+FIXTURE_VARIANT_ADD(orders, mapped_2m_read) { WRITTEN, WRITE_2M, READ_2M };
+FIXTURE_VARIANT_ADD(orders, mapped_2m_write) { WRITTEN, READ_2M, WRITE_2M };
+FIXTURE_VARIANT_ADD(orders, zero_2m_read) { HOLE, READ_2M, READ_2M };
+FIXTURE_VARIANT_ADD(orders, zero_2m_write_replaces) { PREALLOC, READ_2M, WRITE_2M };
 
-FIXTURE_VARIANT_ADD(orders, none_4k_read_of_blocks) {
-	.layout = WRITTEN, .fault = READ_4K,
-	.found = "none", .action = "insert", .stored = "mapped",
-	.mapped = "4K",
-};
+static unsigned int order_of(enum fault fault)
+{
+	return is_huge(fault) ? 9 : 0;
+}
 
-FIXTURE_VARIANT_ADD(orders, none_4k_write) {
-	.layout = HOLE, .fault = WRITE_4K,
-	.found = "none", .action = "insert", .stored = "mapped",
-	.mapped = "4K",
-};
-
-FIXTURE_VARIANT_ADD(orders, none_2m_read_of_hole) {
-	.layout = HOLE, .fault = READ_2M,
-	.found = "none", .action = "insert", .stored = "zero",
-	.mapped = "2M zero",
-};
-
-FIXTURE_VARIANT_ADD(orders, none_2m_read_of_blocks) {
-	.layout = WRITTEN, .fault = READ_2M,
-	.found = "none", .action = "insert", .stored = "mapped",
-	.mapped = "2M",
-};
-
-FIXTURE_VARIANT_ADD(orders, none_2m_write) {
-	.layout = PREALLOC, .fault = WRITE_2M,
-	.found = "none", .action = "insert", .stored = "mapped",
-	.mapped = "2M",
-};
-
-FIXTURE_VARIANT_ADD(orders, small_zero_4k_read) {
-	.layout = HOLE, .first = READ_4K, .fault = READ_4K,
-	.found = "zero", .action = "lock",
-	.mapped = "4K zero",
-};
-
-FIXTURE_VARIANT_ADD(orders, small_zero_4k_write) {
-	.layout = HOLE, .first = READ_4K, .fault = WRITE_4K,
-	.found = "zero", .action = "lock", .stored = "mapped",
-	.mapped = "4K", .first_mapped = "none",
-};
-
-FIXTURE_VARIANT_ADD(orders, small_mapped_4k_read) {
-	.layout = WRITTEN, .first = READ_4K, .fault = READ_4K,
-	.found = "mapped", .action = "lock",
-	.mapped = "4K",
-};
-
-FIXTURE_VARIANT_ADD(orders, small_mapped_4k_write) {
-	.layout = WRITTEN, .first = READ_4K, .fault = WRITE_4K,
-	.found = "mapped", .action = "lock",
-	.mapped = "4K",
-};
-
-FIXTURE_VARIANT_ADD(orders, small_zero_2m_read) {
-	.layout = HOLE, .first = READ_4K, .fault = READ_2M,
-	.found = "zero", .action = "promote", .stored = "zero",
-	.mapped = "2M zero", .first_mapped = "4K zero",
-};
-
-FIXTURE_VARIANT_ADD(orders, small_zero_2m_write) {
-	.layout = PREALLOC, .first = READ_4K, .fault = WRITE_2M,
-	.found = "zero", .action = "promote", .stored = "mapped",
-	.mapped = "2M", .first_mapped = "none",
-};
-
-FIXTURE_VARIANT_ADD(orders, small_mapped_2m_read) {
-	.layout = WRITTEN, .first = READ_4K, .fault = READ_2M,
-	.found = "mapped", .action = "promote", .stored = "mapped",
-	.mapped = "2M", .first_mapped = "4K",
-};
-
-FIXTURE_VARIANT_ADD(orders, small_dirty_2m_read) {
-	.layout = WRITTEN, .first = WRITE_4K, .fault = READ_2M,
-	.found = "mapped", .action = "promote",
-	.mapped = "2M", .first_mapped = "4K",
-};
-
-FIXTURE_VARIANT_ADD(orders, small_mapped_2m_write) {
-	.layout = WRITTEN, .first = READ_4K, .fault = WRITE_2M,
-	.found = "mapped", .action = "promote", .stored = "mapped",
-	.mapped = "2M", .first_mapped = "4K",
-};
-
-FIXTURE_VARIANT_ADD(orders, mapped_4k_read) {
-	.layout = WRITTEN, .first = READ_2M, .fault = READ_4K,
-	.found = "mapped", .action = "lock",
-	.mapped = "4K", .first_mapped = "2M",
-};
-
-FIXTURE_VARIANT_ADD(orders, mapped_4k_write) {
-	.layout = WRITTEN, .first = READ_2M, .fault = WRITE_4K,
-	.found = "mapped", .action = "lock",
-	.mapped = "4K",
-};
-
-FIXTURE_VARIANT_ADD(orders, mapped_2m_read) {
-	.layout = WRITTEN, .first = WRITE_2M, .fault = READ_2M,
-	.found = "mapped", .action = "lock",
-	.mapped = "2M",
-};
-
-FIXTURE_VARIANT_ADD(orders, mapped_2m_write) {
-	.layout = WRITTEN, .first = READ_2M, .fault = WRITE_2M,
-	.found = "mapped", .action = "lock", .stored = "mapped",
-	.mapped = "2M",
-};
-
-FIXTURE_VARIANT_ADD(orders, zero_2m_read) {
-	.layout = HOLE, .first = READ_2M, .fault = READ_2M,
-	.found = "zero", .action = "lock",
-	.mapped = "2M zero", .first_mapped = "2M zero",
-};
-
-FIXTURE_VARIANT_ADD(orders, zero_2m_write_replaces) {
-	.layout = PREALLOC, .first = READ_2M, .fault = WRITE_2M,
-	.found = "zero", .action = "lock", .stored = "mapped",
-	.mapped = "2M", .first_mapped = "none",
-};
+/* What the table says of a fault that finds this. */
+static const char *action_of(enum fault fault, const char *found,
+			     unsigned int order)
+{
+	return dax_rule(found, order)->action[fault - READ_4K];
+}
 
 static unsigned int expected_grabs(enum fault first, enum fault fault,
 				   const char *found, const char *action)
@@ -221,7 +120,14 @@ static unsigned int expected_grabs(enum fault first, enum fault fault,
 
 	if (is_huge(first) && !is_huge(fault))
 		return GRAB_OF_2M(rw, found, action);
-	return GRAB(is_huge(fault) ? 9 : 0, rw, found, action);
+	return GRAB(order_of(fault), rw, found, action);
+}
+
+static const char *size_of(bool huge, bool zero)
+{
+	if (huge)
+		return zero ? "2M zero" : "2M";
+	return zero ? "4K zero" : "4K";
 }
 
 /* A flush covers the whole entry, and nothing else is dirty. */
@@ -236,47 +142,50 @@ static void expect_flush(struct __test_metadata *_metadata, int fd, bool huge,
 
 TEST_F(orders, fault_meets_entry)
 {
-	bool huge = is_huge(variant->first) || is_huge(variant->fault);
-	bool dirty = is_write(variant->first) || is_write(variant->fault);
-	bool zero = !strcmp(variant->found, "zero");
-	char fill = variant->layout == WRITTEN ? FILL : 0;
-	char byte = dirty ? 'w' : fill, *first = NULL, *p;
-	bool promotes = !strcmp(variant->action, "promote");
+	enum fault before = variant->first, fault = variant->fault;
+	bool huge = is_huge(before) || is_huge(fault);
+	bool dirty = is_write(before) || is_write(fault);
+	bool blocks = variant->layout == WRITTEN;
+	bool found_zero = before && !blocks && !is_write(before);
+	bool zero = !blocks && !dirty;
+	const char *kind = !before ? "none" : found_zero ? "zero" : "mapped";
+	const char *action = action_of(fault, kind, order_of(before));
+	bool promotes = !strcmp(action, "promote");
+	enum fault left = strcmp(action, "lock") ? fault : before;
+	char fill = blocks ? FILL : 0, byte = dirty ? 'w' : fill;
+	char *first = NULL, *p;
 	int fd;
 
 	if (promotes)
 		NEED_PROMOTION();
 	fd = start(SZ_2M, variant->layout);
-	if (variant->first != NO_FAULT) {
-		first = take_fault(fd, variant->first);
-		if (zero)
-			ASSERT_MAPPED(is_huge(variant->first) ? "2M zero" :
-				      "4K zero", first);
+	if (before) {
+		first = take_fault(fd, before);
+		if (found_zero)
+			ASSERT_MAPPED(size_of(is_huge(before), true), first);
 		dax_trace_clear();
 	}
-	p = take_fault(fd, variant->fault);
-	EXPECT_EQ(1, expected_grabs(variant->first, variant->fault,
-				    variant->found, variant->action));
+	p = take_fault(fd, fault);
+	EXPECT_EQ(1, expected_grabs(before, fault, kind, action));
 	EXPECT_EQ(1, GRABS());
 	if (promotes)
-		EXPECT_EQ(1, PROMOTED(1, !zero, zero, is_write(variant->first)));
-	if (variant->stored)
-		EXPECT_EQ(1, STORED(is_huge(variant->fault) ? 9 : 0,
-				    variant->stored, dirty ? "dirty" : "clean"));
-	EXPECT_MAPPED(variant->mapped, p);
-	if (variant->first_mapped)
-		EXPECT_MAPPED(variant->first_mapped, first);
+		EXPECT_EQ(1, PROMOTED(1, !found_zero, found_zero, is_write(before)));
+	EXPECT_EQ(1, STORED(order_of(left), zero ? "zero" : "mapped",
+			    is_write(fault) ? "dirty" : "clean"));
+	EXPECT_MAPPED(size_of(is_huge(fault), zero), p);
+	/* No zero page stays mapped where there are blocks. */
+	if (first)
+		EXPECT_MAPPED(found_zero && !zero ? "none" :
+			      size_of(is_huge(before), found_zero), first);
 	EXPECT_EQ(byte, dax_peek(p));
 	EXPECT_EQ(fill, dax_peek(p + 1));
 	if (first) {
 		EXPECT_EQ(byte, dax_peek(first));
 		/* The zero page of 4 KiB is no part of that of 2 MiB. */
-		if (is_huge(variant->first) == is_huge(variant->fault) ||
-		    !strstr(variant->mapped, "zero"))
+		if (is_huge(before) == is_huge(fault) || !zero)
 			EXPECT_EQ(dax_pfn(p), dax_pfn(first));
 		if (dirty)
-			EXPECT_MAPPED(is_huge(variant->first) ? "2M" : "4K",
-				      first);
+			EXPECT_MAPPED(size_of(is_huge(before), false), first);
 	}
 	expect_flush(_metadata, fd, huge, dirty);
 }
@@ -356,36 +265,29 @@ TEST_F(dax, zero_4k_write_demotes)
  * Row: 2 MiB empty. A page that has no block, and cannot get the right one,
  * makes the 2 MiB fault fall back.
  */
-static int start_gappy(void)
+DAX_FIXTURE(empty, dax_needs())
+
+FIXTURE_VARIANT(empty) {
+	enum fault huge, small;		/* the second after the first */
+};
+
+FIXTURE_VARIANT_ADD(empty, read) { READ_2M, READ_4K };
+FIXTURE_VARIANT_ADD(empty, write) { WRITE_2M, WRITE_4K };
+
+TEST_F(empty, small_fault_demotes)
 {
+	const char *rw = is_write(variant->huge) ? "write" : "read";
 	int fd = dax_file_fragmented();
+	char *p;
 
 	dax_trace(fd, NULL);
-	return fd;
-}
-
-TEST_F(dax, empty_4k_read_demotes)
-{
-	char *p = take_fault(start_gappy(), READ_2M);
-
-	EXPECT_EQ(1, GRAB(9, "read", "none", "insert"));
+	p = take_fault(fd, variant->huge);
+	EXPECT_EQ(1, GRAB(9, rw, "none", action_of(variant->huge, "none", 0)));
 	ONCE_OR_TWICE(FALLBACK("extent-short"));
-	EXPECT_EQ(1, GRAB_OF_2M("read", "empty", "demote"));
+	EXPECT_EQ(1, GRAB_OF_2M(rw, "empty", action_of(variant->small, "empty", 9)));
 	EXPECT_EQ(1, DEMOTED("empty"));
-	EXPECT_EQ(1, GRAB(0, "read", "none", "insert"));
-	EXPECT_MAPPED("4K", p);
-	EXPECT_EQ(FILL, dax_peek(p));
-}
-
-TEST_F(dax, empty_4k_write_demotes)
-{
-	char *p = take_fault(start_gappy(), WRITE_2M);
-
-	EXPECT_EQ(1, GRAB(9, "write", "none", "insert"));
-	ONCE_OR_TWICE(FALLBACK("extent-short"));
-	EXPECT_EQ(1, GRAB_OF_2M("write", "empty", "demote"));
-	EXPECT_EQ(1, DEMOTED("empty"));
-	EXPECT_EQ(1, STORED(0, "mapped", "dirty"));
+	EXPECT_EQ(1, GRAB(0, rw, "none", "insert"));
+	EXPECT_EQ(1, STORED(0, "mapped", is_write(variant->huge) ? "dirty" : "clean"));
 	EXPECT_MAPPED("4K", p);
 	EXPECT_EQ(FILL, dax_peek(p + 1));
 }
