@@ -24,6 +24,7 @@
  */
 #include <stdarg.h>
 
+#include "dax_rules.h"
 #include "dax_test.h"
 
 #define ORDER_4K	0
@@ -355,77 +356,59 @@ static void play_2m_empty(struct scene *s)
 
 /* Section 2: what is found against what is asked. */
 
-enum found {
-	NOTHING,
-	FOUND_4K_MAPPED,
-	FOUND_4K_ZERO,
-	FOUND_4K_EMPTY,
-	FOUND_2M_MAPPED,
-	FOUND_2M_ZERO,
-	FOUND_2M_EMPTY,
-};
-
-static const char * const found_as[] = {
-	[NOTHING]		= "found none",
-	[FOUND_4K_MAPPED]	= "found mapped found_order 0",
-	[FOUND_4K_ZERO]		= "found zero found_order 0",
-	[FOUND_4K_EMPTY]	= "found empty found_order 0",
-	[FOUND_2M_MAPPED]	= "found mapped found_order 9",
-	[FOUND_2M_ZERO]		= "found zero found_order 9",
-	[FOUND_2M_EMPTY]	= "found empty found_order 9",
-};
-
-/*
- * The table of rules: what the step "lock the entry" of a fault of that order
- * has to do (action), which entry stands there in the end (left), and what the
- * older mapping, if there is one, and the new one are made of (size).
- */
+/* A cell of the table of rules: an entry that is found, and a fault. */
 struct rule {
-	const char *name;
-	enum found found;
+	const struct dax_rule *found;
 	unsigned int order;
 	bool write;
 	const char *action;
-	const char *left;
-	const char *size;
+	char name[32];
 };
 
-#define R	false
-#define W	true
+#define NR_FAULTS	ARRAY_LEN(dax_rules->action)
 
-static const struct rule rules[] = {
-{ "nothing, 4K read",	 NOTHING,	  0, R, "insert", "0 zero",   "4K" },
-{ "nothing, 4K write",	 NOTHING,	  0, W, "insert", "0 mapped", "4K" },
-{ "nothing, 2M read",	 NOTHING,	  9, R, "insert", "9 zero",   "2M" },
-{ "nothing, 2M write",	 NOTHING,	  9, W, "insert", "9 mapped", "2M" },
-{ "4K mapped, 4K read",	 FOUND_4K_MAPPED, 0, R, "lock",	  "0 mapped", "4K+4K" },
-{ "4K mapped, 4K write", FOUND_4K_MAPPED, 0, W, "lock",	  "0 mapped", "4K+4K" },
-{ "4K mapped, 2M read",	 FOUND_4K_MAPPED, 9, R, "promote", "9 mapped", "4K+2M" },
-{ "4K mapped, 2M write", FOUND_4K_MAPPED, 9, W, "promote", "9 mapped", "4K+2M" },
-{ "4K zero, 4K read",	 FOUND_4K_ZERO,	  0, R, "lock",	  "0 zero",   "4K+4K" },
-{ "4K zero, 4K write",	 FOUND_4K_ZERO,	  0, W, "lock",	  "0 mapped", "-+4K" },
-{ "4K zero, 2M read",	 FOUND_4K_ZERO,	  9, R, "promote", "9 zero",   "4K+2M" },
-{ "4K zero, 2M write",	 FOUND_4K_ZERO,	  9, W, "promote", "9 mapped", "-+2M" },
-{ "4K empty, 4K read",	 FOUND_4K_EMPTY,  0, R, "lock",	  "0 zero",   "-+4K" },
-{ "4K empty, 4K write",	 FOUND_4K_EMPTY,  0, W, "lock",	  "0 mapped", "-+4K" },
-{ "4K empty, 2M read",	 FOUND_4K_EMPTY,  9, R, "promote", "9 zero",   "-+2M" },
-{ "4K empty, 2M write",	 FOUND_4K_EMPTY,  9, W, "promote", "9 mapped", "-+2M" },
-{ "2M mapped, 4K read",	 FOUND_2M_MAPPED, 0, R, "lock",	  "9 mapped", "2M+4K" },
-{ "2M mapped, 4K write", FOUND_2M_MAPPED, 0, W, "lock",	  "9 mapped", "2M+4K" },
-{ "2M mapped, 2M read",	 FOUND_2M_MAPPED, 9, R, "lock",	  "9 mapped", "2M+2M" },
-{ "2M mapped, 2M write", FOUND_2M_MAPPED, 9, W, "lock",	  "9 mapped", "2M+2M" },
-{ "2M zero, 4K read",	 FOUND_2M_ZERO,	  0, R, "lock",	  "9 zero",   "2M+4K" },
-{ "2M zero, 4K write",	 FOUND_2M_ZERO,	  0, W, "demote", "0 mapped", "-+4K" },
-{ "2M zero, 2M read",	 FOUND_2M_ZERO,	  9, R, "lock",	  "9 zero",   "2M+2M" },
-{ "2M zero, 2M write",	 FOUND_2M_ZERO,	  9, W, "lock",	  "9 mapped", "-+2M" },
-{ "2M empty, 4K read",	 FOUND_2M_EMPTY,  0, R, "demote", "0 zero",   "4K" },
-{ "2M empty, 4K write",	 FOUND_2M_EMPTY,  0, W, "demote", "0 mapped", "4K" },
-{ "2M empty, 2M read",	 FOUND_2M_EMPTY,  9, R, "lock",	  "0 zero",   "4K" },
-{ "2M empty, 2M write",	 FOUND_2M_EMPTY,  9, W, "lock",	  "0 mapped", "4K" },
-};
+static struct rule rule_of(const struct dax_rule *found, unsigned int fault)
+{
+	struct rule rule = {
+		.found = found,
+		.order = fault < 2 ? ORDER_4K : ORDER_2M,
+		.write = fault % 2,
+		.action = found->action[fault],
+	};
+	const char *size = found->order ? "2M " : "4K ", *kind = found->found;
+	bool none = !strcmp(kind, "none");
 
-#undef R
-#undef W
+	snprintf(rule.name, sizeof(rule.name), "%s%s, %s %s", none ? "" : size,
+		 none ? "nothing" : kind, rule.order ? "2M" : "4K",
+		 rule.write ? "write" : "read");
+	return rule;
+}
+
+static bool finds(const struct rule *rule, const char *kind)
+{
+	return !strcmp(rule->found->found, kind);
+}
+
+static bool finds_empty_2m(const struct rule *rule)
+{
+	return finds(rule, "empty") && rule->found->order == ORDER_2M;
+}
+
+/*
+ * What the mappings are made of in the end, the older one first, if there is
+ * one. Where an empty entry of 2 MiB was left, no fault gets 2 MiB.
+ */
+static void rule_size(const struct rule *rule, char *size, size_t len)
+{
+	const char *older = rule->found->order ? "2M+" : "4K+";
+	bool small = !rule->order || finds_empty_2m(rule);
+
+	if (finds(rule, "none") || finds_empty_2m(rule))
+		older = "";
+	else if (finds(rule, "empty") || (finds(rule, "zero") && rule->write))
+		older = "-+";
+	snprintf(size, len, "%s%s", older, small ? "4K" : "2M");
+}
 
 /*
  * An empty 2M entry that no fault holds is what a 2M fault leaves when it falls
@@ -443,63 +426,60 @@ static void leave_empty_2m(struct scene *s)
 /* Returns what a reader of SPOT has to find. */
 static char set_stage(struct scene *s, const struct rule *rule)
 {
-	switch (rule->found) {
-	case NOTHING:
+	bool huge = rule->found->order;
+
+	if (finds(rule, "none")) {
 		stage_file(s, rule->write ? PREALLOC : HOLE);
-		return 0;
-	case FOUND_4K_MAPPED:
-		stage_file(s, WRITTEN);
-		dax_poke(map_off_colour(s) + SPOT, 'm');
-		return 'm';
-	case FOUND_4K_ZERO:
-		stage_file(s, HOLE);
-		expect_byte(s, map_off_colour(s) + SPOT, 0);
-		return 0;
-	case FOUND_4K_EMPTY:
-		stage_file(s, HOLE);
-		leave_empty_4k(s, map_off_colour(s));
-		return 0;
-	case FOUND_2M_MAPPED:
-		stage_file(s, PREALLOC);
-		dax_poke(map_aligned(s) + SPOT, 'm');
-		return 'm';
-	case FOUND_2M_ZERO:
-		stage_file(s, HOLE);
-		expect_byte(s, map_aligned(s) + SPOT, 0);
-		return 0;
-	case FOUND_2M_EMPTY:
+	} else if (finds_empty_2m(rule)) {
 		short_extent_file(s);
 		leave_empty_2m(s);
-		return 0;
+	} else if (finds(rule, "mapped")) {
+		stage_file(s, huge ? PREALLOC : WRITTEN);
+		dax_poke((huge ? map_aligned(s) : map_off_colour(s)) + SPOT, 'm');
+		return 'm';
+	} else if (finds(rule, "zero")) {
+		stage_file(s, HOLE);
+		expect_byte(s, (huge ? map_aligned(s) : map_off_colour(s)) + SPOT, 0);
+	} else {
+		stage_file(s, HOLE);
+		leave_empty_4k(s, map_off_colour(s));
 	}
 	return 0;
 }
 
 static void expect_rule(struct scene *s, const struct rule *rule)
 {
-	const char *access = rule->write ? "write" : "read";
-	const char *found = found_as[rule->found];
-	unsigned int left_order = *rule->left - '0';
+	bool mapped = rule->write || finds(rule, "mapped");
+	bool locks = !strcmp(rule->action, "lock");
+	unsigned int left = locks ? rule->found->order : rule->order;
+	char found[32];
 
-	expect(s, "dax_grab_entry", "order %u %s %s, action %s", rule->order,
-	       access, found, rule->action);
+	if (finds_empty_2m(rule))
+		left = ORDER_4K;
+	if (finds(rule, "none"))
+		snprintf(found, sizeof(found), "none");
+	else
+		snprintf(found, sizeof(found), "%s found_order %u",
+			 rule->found->found, rule->found->order);
+	expect(s, "dax_grab_entry", "order %u %s found %s, action %s", rule->order,
+	       rule->write ? "write" : "read", found, rule->action);
 	if (!strcmp(rule->action, "promote"))
 		expect(s, "dax_promote_entry", "pgoff %#lx order 9 entries 1, done",
 		       STAGE_PGOFF);
 	if (!strcmp(rule->action, "demote"))
 		expect(s, "dax_delete_entry", "pgoff %#lx order 9 kind %s by demote",
-		       STAGE_PGOFF,
-		       rule->found == FOUND_2M_ZERO ? "zero" : "empty");
+		       STAGE_PGOFF, rule->found->found);
 	expect(s, "dax_store_entry", "pgoff %#lx order %u kind %s%s",
-	       left_order ? STAGE_PGOFF : SPOT_PGOFF, left_order,
-	       rule->left + 2, rule->write ? " dirty" : "");
+	       left ? STAGE_PGOFF : SPOT_PGOFF, left,
+	       mapped ? "mapped" : "zero", rule->write ? " dirty" : "");
 }
 
 static void play_rule(struct scene *s, const struct rule *rule)
 {
-	char stands = set_stage(s, rule);
+	char stands = set_stage(s, rule), size[16];
 	char *map = rule->order ? map_aligned(s) : map_off_colour(s);
 
+	rule_size(rule, size, sizeof(size));
 	action();
 	if (rule->write)
 		dax_poke(map + SPOT, stands = 'w');
@@ -509,7 +489,7 @@ static void play_rule(struct scene *s, const struct rule *rule)
 	look(s, SPOT);
 
 	expect_faults(s, 1);
-	expect_size(s, rule->size);
+	expect_size(s, size);
 	expect_rule(s, rule);
 	expect_in_file(s, SPOT, stands);
 	for (int i = 0; i < s->nr_views; i++)
@@ -1098,6 +1078,13 @@ static void play(const struct act *act)
 	print_row(act, &s);
 }
 
+static void play_cell(const struct dax_rule *found, unsigned int fault)
+{
+	struct rule rule = rule_of(found, fault);
+
+	play(&(struct act){ "rule", rule.name, NULL, &rule });
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 2 || !getenv("DAX_DIR")) {
@@ -1107,8 +1094,10 @@ int main(int argc, char **argv)
 	fs = argv[1];
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		play(&kinds[i]);
-	for (size_t i = 0; i < ARRAY_LEN(rules); i++)
-		play(&(struct act){ "rule", rules[i].name, NULL, &rules[i] });
+	for (size_t i = 0; i < ARRAY_LEN(dax_rules); i++)
+		for (size_t fault = 0; fault < NR_FAULTS; fault++)
+			if (dax_rules[i].order <= ORDER_2M)
+				play_cell(&dax_rules[i], fault);
 	for (size_t i = 0; i < ARRAY_LEN(others); i++)
 		play(&others[i]);
 	return 0;
