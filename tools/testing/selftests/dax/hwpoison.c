@@ -35,41 +35,76 @@ DAX_NEEDS(poison_fs(reverse_map))
 DAX_FIXTURE(own_fs, NULL)
 
 /*
- * page->flags of @pfn: a probe on a system call that the test then makes, whose
- * argument is the word at that address. Without data symbols the array is where
- * x86-64 has it when addresses are not randomised.
+ * A probe on a system call that the test then makes. Its arguments are the words
+ * page->flags of three pages. Without data symbols the array is where x86-64 has
+ * it when addresses are not randomised.
  */
-static bool probe_flags(uint64_t pfn, const char *array, uint64_t *flags)
-{
-	uint64_t offset = pfn * STRUCT_PAGE;
-	char path[64], where[64];
-	const char *at;
+#define NR_FLAGS	3
 
-	if (array)
-		snprintf(where, sizeof(where), "+%llu(@%s)",
-			 (unsigned long long)offset, array);
-	else
-		snprintf(where, sizeof(where), "@0x%llx",
-			 (unsigned long long)(VMEMMAP + offset));
-	if (dax_write_file(EVENTS, "p:dax_test/page_%d __x64_sys_getppid flags=%s:x64",
-			   getpid(), where))
-		return false;
+static bool probe_flags(const uint64_t *pfn, bool by_symbol)
+{
+	char where[NR_FLAGS][64];
+
+	for (int i = 0; i < NR_FLAGS; i++) {
+		unsigned long long offset = pfn[i] * STRUCT_PAGE;
+
+		if (by_symbol)
+			snprintf(where[i], sizeof(where[i]), "+%llu(@vmemmap_base)",
+				 offset);
+		else
+			snprintf(where[i], sizeof(where[i]), "@0x%llx",
+				 VMEMMAP + offset);
+	}
+	return !dax_write_file(EVENTS, "p:dax_test/page_%d __x64_sys_getppid "
+			       "flags=%s:x64 flags1=%s:x64 flags2=%s:x64",
+			       getpid(), where[0], where[1], where[2]);
+}
+
+static bool read_flags(uint64_t *flags)
+{
+	static const char *const names[] = { "flags=0x", "flags1=0x", "flags2=0x" };
+	const char *at = NULL;
+	char path[64];
+
 	snprintf(path, sizeof(path), "dax_test/page_%d", getpid());
 	dax_trace_thread(path, NULL);
 	syscall(SYS_getppid);
-	at = strstr(dax_trace_text(), "flags=0x");
-	if (at)
-		*flags = strtoull(at + strlen("flags="), NULL, 0);
+	for (int i = 0; i < NR_FLAGS; i++) {
+		at = strstr(dax_trace_text(), names[i]);
+		if (!at)
+			break;
+		flags[i] = strtoull(strchr(at, '=') + 1, NULL, 0);
+	}
 	dax_trace_stop(path);
 	dax_trace_clear();
-	dax_write_file(EVENTS, "-:dax_test/page_%d", getpid());
 	return at;
 }
 
-static bool page_flags(uint64_t pfn, uint64_t *flags)
+static void unprobe_flags(void)
 {
-	return probe_flags(pfn, "vmemmap_base", flags) ||
-	       probe_flags(pfn, NULL, flags);
+	dax_write_file(EVENTS, "-:dax_test/page_%d", getpid());
+}
+
+/* The flags of the pages, from now on until unprobe_flags(). */
+static bool flags_readable(const uint64_t *pfn, uint64_t *flags)
+{
+	for (int by_symbol = 1; by_symbol >= 0; by_symbol--) {
+		if (!probe_flags(pfn, by_symbol))
+			continue;
+		if (read_flags(flags))
+			return true;
+		unprobe_flags();
+	}
+	return false;
+}
+
+static void poison_at(struct __test_metadata *_metadata, char *at)
+{
+	siginfo_t info = {};
+
+	EXPECT_EQ(SIGBUS, dax_poison(at, &info));
+	EXPECT_EQ(BUS_MCEERR_AR, info.si_code);
+	EXPECT_EQ((uintptr_t)at, (uintptr_t)info.si_addr & -SZ_4K);
 }
 
 /* Poisons page @page of a mapping of 2 MiB, and looks at the flags around. */
@@ -77,28 +112,19 @@ static void poison_one(struct __test_metadata *_metadata, char *p,
 		       unsigned int page)
 {
 	uint64_t first = dax_pfn(p), pfn = dax_pfn(p + page * SZ_4K);
-	uint64_t before[3] = {}, after[3] = {};
-	siginfo_t info = {};
+	uint64_t pfns[NR_FLAGS] = { pfn, first, pfn + 1 };
+	uint64_t before[NR_FLAGS], after[NR_FLAGS] = {};
 	bool readable;
-	int sig;
 
 	EXPECT_EQ(first + page, pfn);
-	readable = page_flags(pfn, &before[0]) &&
-		   page_flags(first, &before[1]) &&
-		   page_flags(pfn + 1, &before[2]);
-	sig = dax_poison(p + page * SZ_4K, &info);
-	EXPECT_EQ(SIGBUS, sig);
-	EXPECT_EQ(BUS_MCEERR_AR, info.si_code);
-	EXPECT_EQ((uintptr_t)p + page * SZ_4K,
-		  (uintptr_t)info.si_addr & -SZ_4K);
-
+	readable = flags_readable(pfns, before);
+	poison_at(_metadata, p + page * SZ_4K);
 	if (!readable) {
 		dax_print_msg("page flags not seen: no kprobe events here");
 		return;
 	}
-	page_flags(pfn, &after[0]);
-	page_flags(first, &after[1]);
-	page_flags(pfn + 1, &after[2]);
+	read_flags(after);
+	unprobe_flags();
 	EXPECT_NE(before[0], after[0]);
 	EXPECT_EQ(before[1], after[1]);
 	EXPECT_EQ(before[2], after[2]);
@@ -150,14 +176,12 @@ TEST_F(dax, start_of_2m)
 
 TEST_F(dax, small_entry)
 {
-	siginfo_t info = {};
 	int fd = dax_file(SZ_2M, WRITTEN);
 	char *p = dax_map_small(fd, SZ_2M);
 
 	dax_peek(p + 33 * SZ_4K);
 	ASSERT_MAPPED("4K", p + 33 * SZ_4K);
-	EXPECT_EQ(SIGBUS, dax_poison(p + 33 * SZ_4K, &info));
-	EXPECT_EQ((uintptr_t)p + 33 * SZ_4K, (uintptr_t)info.si_addr & -SZ_4K);
+	poison_at(_metadata, p + 33 * SZ_4K);
 	rest_is_well(_metadata, fd, p, 33);
 }
 
@@ -177,40 +201,36 @@ TEST_F(dax, both_sizes)
 	rest_is_well(_metadata, fd, huge, 60);
 }
 
-/* One of two mappings is gone: the signal is SIGBUS, not SIGKILL. (M4) */
-static int one_of_two_gone(int fd)
+/*
+ * One of two mappings is gone, or has not been touched yet: the signal is SIGBUS,
+ * not SIGKILL. (M4)
+ */
+static int one_of_two(int fd, bool touched)
 {
 	char *a = dax_map(fd, 0, SZ_2M), *b = dax_map(fd, 0, SZ_2M);
 
-	dax_peek(a);
+	if (touched)
+		dax_peek(a);
 	dax_peek(b);
-	dax_unmap(a, SZ_2M);
-	return dax_poison(b + 5 * SZ_4K, NULL);
+	if (touched)
+		dax_unmap(a, SZ_2M);
+	else if (strcmp("none", dax_mapped(a)))
+		return 1;
+	return dax_poison(b + (touched ? 5 : 6) * SZ_4K, NULL);
 }
 
 TEST_F(dax, one_mapping_gone)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
 
-	EXPECT_EQ(SIGBUS, dax_wait(dax_spawn(one_of_two_gone(fd))));
-}
-
-/* Nor does a mapping count that has not been touched yet. (M4) */
-static int one_of_two_untouched(int fd)
-{
-	char *a = dax_map(fd, 0, SZ_2M), *b = dax_map(fd, 0, SZ_2M);
-
-	dax_peek(b);
-	if (strcmp("none", dax_mapped(a)))
-		return 1;
-	return dax_poison(b + 6 * SZ_4K, NULL);
+	EXPECT_EQ(SIGBUS, dax_wait(dax_spawn(one_of_two(fd, true))));
 }
 
 TEST_F(dax, one_mapping_untouched)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
 
-	EXPECT_EQ(SIGBUS, dax_wait(dax_spawn(one_of_two_untouched(fd))));
+	EXPECT_EQ(SIGBUS, dax_wait(dax_spawn(one_of_two(fd, false))));
 }
 
 /*
@@ -241,49 +261,61 @@ TEST_F(dax, freed_page)
 	EXPECT_EQ('a', dax_peek(p));
 }
 
-/* Another process maps the page as well, and gets a signal of its own. */
-struct other {
-	int fd, ready[2];
+/*
+ * Another process maps the page as well, does not access it at that moment, and
+ * gets a signal of its own.
+ */
+struct owner {
+	int fd;
+	char *p;		/* its mapping; NULL: it makes one of 2 MiB */
+	unsigned int page;
+	int ready[2];
 };
 
-/* By default only the task that hit the poison gets a signal at once. */
-static sigset_t block_early_sigbus(void)
+static int wait_for_poison(struct owner *owner)
 {
+	char *p = owner->p ?: dax_map(owner->fd, 0, SZ_2M);
+	siginfo_t info = {};
 	sigset_t bus;
 
+	/* By default only the task that hit the poison gets a signal at once. */
 	prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_EARLY, 0, 0);
 	sigemptyset(&bus);
 	sigaddset(&bus, SIGBUS);
 	sigprocmask(SIG_BLOCK, &bus, NULL);
-	return bus;
+	p += owner->page * SZ_4K;
+	dax_peek(p);
+	if (write(owner->ready[1], "r", 1) != 1)
+		return 1;
+	if (sigwaitinfo(&bus, &info) != SIGBUS)
+		return 2;
+	return ((uintptr_t)info.si_addr & -SZ_4K) == (uintptr_t)p ? 0 : 3;
 }
 
-static int wait_for_poison(struct other *other)
+/* Returns when the process waits. */
+static pid_t start_owner(struct owner *owner)
 {
-	char *p = dax_map(other->fd, 0, SZ_2M);
-	sigset_t bus = block_early_sigbus();
-	int sig;
+	pid_t pid;
+	char c;
 
-	dax_peek(p);
-	if (write(other->ready[1], "r", 1) != 1)
-		return 1;
-	return sigwait(&bus, &sig) ? 2 : sig;
+	if (pipe(owner->ready))
+		dax_exit_fail("pipe: %s", strerror(errno));
+	pid = dax_spawn(wait_for_poison(owner));
+	if (read(owner->ready[0], &c, 1) != 1)
+		dax_exit_fail("the other process does not wait for the poison");
+	return pid;
 }
 
 TEST_F(dax, other_process)
 {
-	struct other other = {};
+	struct owner owner = { .fd = dax_file(SZ_2M, WRITTEN), .page = 9 };
+	char *p = dax_map(owner.fd, 0, SZ_2M);
 	pid_t pid;
-	char c, *p;
 
-	other.fd = dax_file(SZ_2M, WRITTEN);
-	ASSERT_EQ(0, pipe(other.ready));
-	p = dax_map(other.fd, 0, SZ_2M);
 	dax_peek(p);
-	pid = dax_spawn(wait_for_poison(&other));
-	ASSERT_EQ(1, read(other.ready[0], &c, 1));
+	pid = start_owner(&owner);
 	EXPECT_EQ(SIGBUS, dax_poison(p + 9 * SZ_4K, NULL));
-	EXPECT_EQ(SIGBUS, dax_wait(pid));
+	EXPECT_EQ(0, dax_wait(pid));
 }
 
 /*
@@ -330,14 +362,10 @@ TEST_F(dax, middle_of_promoted)
 TEST_F(dax, pte_of_promoted)
 {
 	struct promoted promoted;
-	siginfo_t info = {};
 
 	NEED_PROMOTION();
 	promote_one(_metadata, &promoted);
-	EXPECT_EQ(SIGBUS, dax_poison(promoted.small + 99 * SZ_4K, &info));
-	EXPECT_EQ(BUS_MCEERR_AR, info.si_code);
-	EXPECT_EQ((uintptr_t)promoted.small + 99 * SZ_4K,
-		  (uintptr_t)info.si_addr & -SZ_4K);
+	poison_at(_metadata, promoted.small + 99 * SZ_4K);
 	rest_is_well(_metadata, promoted.fd, promoted.huge, 99);
 	rest_is_well(_metadata, promoted.fd, promoted.small, 99);
 }
@@ -360,45 +388,30 @@ TEST_F(dax, middle_of_collapsed)
 	rest_is_well(_metadata, fd, p, 300);
 }
 
-/*
- * A process that maps the page by a pte, and does not access it at that moment.
- */
-struct owner {
-	char *small;
-	unsigned int page;
-	int ready[2];
-};
-
-static int wait_for_own_poison(struct owner *owner)
-{
-	sigset_t bus = block_early_sigbus();
-	siginfo_t info = {};
-
-	dax_peek(owner->small + owner->page * SZ_4K);
-	if (write(owner->ready[1], "r", 1) != 1)
-		return 1;
-	if (sigwaitinfo(&bus, &info) != SIGBUS)
-		return 2;
-	return ((uintptr_t)info.si_addr & -SZ_4K) ==
-	       (uintptr_t)owner->small + owner->page * SZ_4K ? 0 : 3;
-}
-
+/* A process that maps the page by a pte. */
 TEST_F(dax, other_process_of_promoted)
 {
 	struct owner owner = { .page = 201 };
 	struct promoted promoted;
 	pid_t pid;
-	char c;
 
 	NEED_PROMOTION();
 	promote_one(_metadata, &promoted);
-	owner.small = promoted.small;
-	ASSERT_EQ(0, pipe(owner.ready));
-	pid = dax_spawn(wait_for_own_poison(&owner));
-	ASSERT_EQ(1, read(owner.ready[0], &c, 1));
+	owner.p = promoted.small;
+	pid = start_owner(&owner);
 	dax_unmap(promoted.small, SZ_2M);
 	EXPECT_EQ(SIGBUS, dax_poison(promoted.huge + owner.page * SZ_4K, NULL));
 	EXPECT_EQ(0, dax_wait(pid));
+}
+
+/* XFS without a reverse map. A kernel that has the bug does not survive it. */
+static const char *no_shared_poison(void)
+{
+	const char *why = dax_no_reflink();
+
+	if (!why && !getenv("DAX_TEST_CRASH"))
+		why = dax_no_event("dax_grab_entry");
+	return why ?: poison_fs(no_reverse_map);
 }
 
 /*
@@ -410,11 +423,7 @@ TEST_F(own_fs, shared_without_reverse_map)
 	int fd, clone;
 	char *a, *b;
 
-	NEED_XFS();
-	/* A kernel that has the bug does not survive this. */
-	if (!getenv("DAX_TEST_CRASH"))
-		NEED_EVENT("dax_grab_entry");
-	NEED(poison_fs(no_reverse_map));
+	NEED(no_shared_poison());
 	fd = dax_file(SZ_2M, WRITTEN);
 	clone = dax_clone(fd, "clone");
 	a = dax_map(fd, 0, SZ_2M);
@@ -530,11 +539,7 @@ TEST_F(own_fs, not_shared_during_failure)
 	char *a, *b;
 	bool held;
 
-	NEED_XFS();
-	/* A kernel that has the bug does not survive this. */
-	if (!getenv("DAX_TEST_CRASH"))
-		NEED_EVENT("dax_grab_entry");
-	NEED(poison_fs(no_reverse_map));
+	NEED(no_shared_poison());
 	NEED(failure_events());
 	fd = dax_file(SZ_2M, WRITTEN);
 	a = dax_map(fd, 0, SZ_2M);

@@ -32,6 +32,24 @@ static off_t wrong_page(const char *p, off_t off, size_t len)
 	return -1;
 }
 
+static void touch(char *p, bool write)
+{
+	if (write)
+		dax_poke(p, 'w');
+	else
+		dax_peek(p);
+}
+
+/* Two threads that take each step together. */
+static unsigned int arrived;
+
+static void meet(unsigned int step)
+{
+	__atomic_add_fetch(&arrived, 1, __ATOMIC_SEQ_CST);
+	while (__atomic_load_n(&arrived, __ATOMIC_SEQ_CST) < 2 * (step + 1))
+		;
+}
+
 TEST_F(dax, first_touch_in_the_middle)
 {
 	int fd = numbered_file(SZ_2M);
@@ -42,12 +60,13 @@ TEST_F(dax, first_touch_in_the_middle)
 	EXPECT_EQ(-1, wrong_page(p, 0, SZ_2M));
 }
 
-/* To another aligned place: a huge mapping again, of the same bytes. (P13) */
-TEST_F(dax, mremap_by_2m)
+/* A mapping of two times 2 MiB moves: it has the same bytes there. */
+static void move_all(struct __test_metadata *_metadata, size_t shift,
+		     const char *mapped)
 {
 	int fd = numbered_file(2 * SZ_2M);
 	char *p = dax_map(fd, 0, 2 * SZ_2M);
-	char *to = dax_map(fd, 0, 2 * SZ_2M);
+	char *to = dax_map_shift(fd, 2 * SZ_2M, shift);
 
 	dax_poke(p + 100, 'w');
 	dax_poke(p + SZ_2M + 100, 'x');
@@ -57,8 +76,8 @@ TEST_F(dax, mremap_by_2m)
 	EXPECT_EQ(SIGSEGV, dax_touch_signal(p, false, NULL));
 	EXPECT_EQ('w', dax_peek(to + 100));
 	EXPECT_EQ('x', dax_peek(to + SZ_2M + 100));
-	EXPECT_MAPPED("2M", to);
-	EXPECT_MAPPED("2M", to + SZ_2M);
+	EXPECT_MAPPED(mapped, to);
+	EXPECT_MAPPED(mapped, to + SZ_2M);
 	EXPECT_EQ(-1, wrong_page(to, 0, 2 * SZ_2M));
 	dax_poke(to + 101, 'y');
 	dax_fsync(fd);
@@ -66,25 +85,16 @@ TEST_F(dax, mremap_by_2m)
 	EXPECT_EQ('z', dax_peek(to + 101));
 }
 
+/* To another aligned place: a huge mapping again. (P13) */
+TEST_F(dax, mremap_by_2m)
+{
+	move_all(_metadata, 0, "2M");
+}
+
 /* Off colour: the address and the file no longer agree, no huge page. */
 TEST_F(dax, mremap_by_4k)
 {
-	int fd = numbered_file(2 * SZ_2M);
-	char *p = dax_map(fd, 0, 2 * SZ_2M);
-	char *to = dax_mmap(fd, 0, 2 * SZ_2M, PROT_READ, MAP_SHARED, SZ_4K);
-
-	dax_poke(p + 100, 'w');
-	dax_poke(p + SZ_2M + 100, 'x');
-	ASSERT_EQ(to, mremap(p, 2 * SZ_2M, 2 * SZ_2M,
-			     MREMAP_MAYMOVE | MREMAP_FIXED, to));
-	EXPECT_EQ('w', dax_peek(to + 100));
-	EXPECT_EQ('x', dax_peek(to + SZ_2M + 100));
-	EXPECT_MAPPED("4K", to);
-	EXPECT_EQ(-1, wrong_page(to, 0, 2 * SZ_2M));
-	dax_poke(to + 101, 'y');
-	dax_fsync(fd);
-	dax_poke(to + 101, 'z');
-	EXPECT_EQ('z', dax_peek(to + 101));
+	move_all(_metadata, SZ_4K, "4K");
 }
 
 /* A part of a huge mapping moves, the rest stays. */
@@ -221,10 +231,7 @@ static void read_and_write(unsigned int id, void *arg)
 {
 	struct private_race *race = arg;
 
-	if (id)
-		dax_peek(race->read_at);
-	else
-		dax_poke(race->write_at, 'w');
+	touch(id ? race->read_at : race->write_at, !id);
 }
 
 static void collide_private(struct __test_metadata *_metadata, int fd, int byte)
@@ -263,92 +270,61 @@ TEST_F(dax, private_collision_over_hole)
  */
 #define LATE_RANGES	64
 
-struct late_read {
-	char *p;
-	unsigned int arrived;
-};
-
-static void write_or_read_late(unsigned int id, void *arg)
+static void write_or_read_late(unsigned int id, void *p)
 {
-	struct late_read *race = arg;
-
 	for (unsigned int i = 0; i < LATE_RANGES; i++) {
-		char *range = race->p + i * SZ_2M;
-
-		__atomic_add_fetch(&race->arrived, 1, __ATOMIC_SEQ_CST);
-		while (__atomic_load_n(&race->arrived, __ATOMIC_SEQ_CST) <
-		       2 * (i + 1))
+		meet(i);
+		for (volatile unsigned int d = i * 997 % 16384; id && d; d--)
 			;
-		if (!id) {
-			dax_poke(range, 'w');
-			continue;
-		}
-		for (volatile unsigned int d = i * 997 % 16384; d; d--)
-			;
-		dax_peek(range + SZ_4K);
+		touch(p + i * SZ_2M + (id ? SZ_4K : 0), !id);
 	}
+}
+
+/* Each store is where it was made, after all rounds of @threads. */
+static void collide_in_steps(struct __test_metadata *_metadata, char *p,
+			     size_t len, size_t step, unsigned int rounds,
+			     void (*threads)(unsigned int id, void *p))
+{
+	unsigned int lost = 0;
+
+	for (unsigned int i = 0; i < rounds; i++) {
+		arrived = 0;
+		dax_run_threads(2, threads, p);
+		for (size_t at = 0; at < len; at += step)
+			lost += dax_peek(p + at) != 'w';
+		dax_zap(p, len);
+	}
+	EXPECT_EQ(0, lost);
 }
 
 TEST_F(dax, private_collision_late_read)
 {
-	int fd = dax_file(LATE_RANGES * SZ_2M, HOLE);
-	unsigned int rounds = dax_scale(30), lost = 0;
-	struct late_read race = {};
+	size_t len = LATE_RANGES * SZ_2M;
+	char *p = dax_map_private(dax_file(len, HOLE), 0, len);
 
-	race.p = dax_map_private(fd, 0, LATE_RANGES * SZ_2M);
-	for (unsigned int i = 0; i < rounds; i++) {
-		race.arrived = 0;
-		dax_run_threads(2, write_or_read_late, &race);
-		for (size_t at = 0; at < LATE_RANGES * SZ_2M; at += SZ_2M)
-			lost += dax_peek(race.p + at) != 'w';
-		dax_zap(race.p, LATE_RANGES * SZ_2M);
-	}
-	EXPECT_EQ(0, lost);
+	collide_in_steps(_metadata, p, len, SZ_2M, dax_scale(30),
+			 write_or_read_late);
 }
 
 /*
  * The same page, and small: a read fault that was too late must not put the
  * file's page in the place of the private one. (P10)
  */
-struct page_by_page {
-	char *p;
-	unsigned int arrived;
-};
-
-static void read_or_write_each(unsigned int id, void *arg)
+static void read_or_write_each(unsigned int id, void *p)
 {
-	struct page_by_page *race = arg;
-
 	for (unsigned int i = 0; i < PAGES_2M; i++) {
-		char *page = race->p + i * SZ_4K;
-
-		__atomic_add_fetch(&race->arrived, 1, __ATOMIC_SEQ_CST);
-		while (__atomic_load_n(&race->arrived, __ATOMIC_SEQ_CST) <
-		       2 * (i + 1))
-			;
-		if (id)
-			dax_peek(page + 1);
-		else
-			dax_poke(page, 'w');
+		meet(i);
+		touch(p + i * SZ_4K + (id ? 1 : 0), !id);
 	}
 }
 
 TEST_F(dax, private_collision_one_page)
 {
-	int fd = dax_file(SZ_2M, WRITTEN);
-	unsigned int rounds = dax_scale(10), lost = 0;
-	struct page_by_page race = {};
+	char *p = dax_mmap(dax_file(SZ_2M, WRITTEN), 0, SZ_2M,
+			   PROT_READ | PROT_WRITE, MAP_PRIVATE, SZ_4K);
 
-	race.p = dax_mmap(fd, 0, SZ_2M, PROT_READ | PROT_WRITE, MAP_PRIVATE,
-			  SZ_4K);
-	for (unsigned int i = 0; i < rounds; i++) {
-		race.arrived = 0;
-		dax_run_threads(2, read_or_write_each, &race);
-		for (size_t at = 0; at < SZ_2M; at += SZ_4K)
-			lost += dax_peek(race.p + at) != 'w';
-		dax_zap(race.p, SZ_2M);
-	}
-	EXPECT_EQ(0, lost);
+	collide_in_steps(_metadata, p, SZ_2M, SZ_4K, dax_scale(10),
+			 read_or_write_each);
 }
 
 /* Shared read against shared write: the one entry, and the newer protection. */
@@ -361,82 +337,70 @@ static void read_and_write_shared(unsigned int id, void *arg)
 {
 	struct shared_race *race = arg;
 
-	if (id)
-		dax_peek(race->map[1] + race->at);
-	else
-		dax_poke(race->map[0] + race->at, 'w');
+	touch(race->map[id] + race->at, !id);
 }
 
-static void collide_shared(struct __test_metadata *_metadata, int fd,
-			   char *a, char *b, size_t len)
+static void collide_shared(struct __test_metadata *_metadata, bool two)
 {
+	int fd = dax_file(SZ_2M, PREALLOC);
+	char *a = dax_map(fd, 0, SZ_2M), *b = two ? dax_map_small(fd, SZ_2M) : a;
 	struct shared_race race = { .map = { a, b } };
 	unsigned int rounds = dax_scale(80);
 
 	for (unsigned int i = 0; i < rounds; i++) {
-		race.at = (i * 4099) % len;
+		race.at = (i * 4099) % SZ_2M;
 		dax_run_threads(2, read_and_write_shared, &race);
 		ASSERT_EQ('w', dax_peek(a + race.at));
 		ASSERT_EQ('w', dax_peek(b + race.at));
 		ASSERT_EQ(dax_pfn(a + race.at), dax_pfn(b + race.at));
-		dax_zap(a, len);
-		if (a != b)
-			dax_zap(b, len);
-		dax_falloc(fd, FALLOC_FL_ZERO_RANGE, 0, len);
+		dax_zap(a, SZ_2M);
+		if (two)
+			dax_zap(b, SZ_2M);
+		dax_falloc(fd, FALLOC_FL_ZERO_RANGE, 0, SZ_2M);
 	}
 }
 
 TEST_F(dax, shared_collision_one_mapping)
 {
-	int fd = dax_file(SZ_2M, PREALLOC);
-	char *p = dax_map(fd, 0, SZ_2M);
-
-	collide_shared(_metadata, fd, p, p, SZ_2M);
+	collide_shared(_metadata, false);
 }
 
 TEST_F(dax, shared_collision_two_sizes)
 {
-	int fd = dax_file(SZ_2M, PREALLOC);
-	char *p = dax_map(fd, 0, SZ_2M);
-	char *q = dax_map_small(fd, SZ_2M);
-
-	collide_shared(_metadata, fd, p, q, SZ_2M);
+	collide_shared(_metadata, true);
 }
 
 /*
  * Two windows of one file, one of them off colour by a page: a huge fault that
  * trusted the address would lock one range and map another. (P3)
  */
-struct windows {
-	char *map[2];
-	size_t len;
-};
+#define WINDOW	(2 * SZ_2M)
 
 static void touch_all(unsigned int id, void *arg)
 {
-	struct windows *windows = arg;
+	char **windows = arg;
 
-	for (size_t off = 0; off < windows->len; off += SZ_4K)
-		dax_peek(windows->map[id] + off);
+	for (size_t off = 0; off < WINDOW; off += SZ_4K)
+		dax_peek(windows[id] + off);
 }
 
 TEST_F(dax, off_colour_window)
 {
 	unsigned int rounds = dax_scale(4);
-	int fd = numbered_file(2 * SZ_2M);
+	int fd = numbered_file(WINDOW);
 
 	for (unsigned int i = 0; i < rounds; i++) {
-		struct windows w = { .len = 2 * SZ_2M };
+		size_t shift = i % 2 ? SZ_4K : SZ_2M - SZ_4K;
+		char *windows[] = {
+			dax_map(fd, 0, WINDOW), dax_map_shift(fd, WINDOW, shift),
+		};
 
-		w.map[0] = dax_map(fd, 0, w.len);
-		w.map[1] = dax_mmap(fd, 0, w.len, PROT_READ, MAP_SHARED,
-				    i % 2 ? SZ_4K : SZ_2M - SZ_4K);
-		dax_run_threads(2, touch_all, &w);
-		ASSERT_EQ(-1, wrong_page(w.map[0], 0, w.len));
-		ASSERT_EQ(-1, wrong_page(w.map[1], 0, w.len));
-		ASSERT_MAPPED("4K", w.map[1]);
-		dax_unmap(w.map[0], w.len);
-		dax_unmap(w.map[1], w.len);
+		dax_run_threads(2, touch_all, windows);
+		ASSERT_MAPPED("4K", windows[1]);
+		for (int j = 0; j < 2; j++) {
+			ASSERT_EQ(-1, wrong_page(windows[j], 0, WINDOW));
+			dax_unmap(windows[j], WINDOW);
+		}
 	}
 }
 
@@ -555,18 +519,19 @@ static unsigned int zeroed_pages(void)
 	return nr;
 }
 
-DAX_FIXTURE(one_table, dax_needs())
+DAX_FIXTURE(small_fault, dax_needs())
 
-FIXTURE_VARIANT(one_table) {
+FIXTURE_VARIANT(small_fault) {
 	int flags;
 	bool write;
 };
 
-FIXTURE_VARIANT_ADD(one_table, load) { .flags = MAP_SHARED };
-FIXTURE_VARIANT_ADD(one_table, store) { .flags = MAP_SHARED, .write = true };
-FIXTURE_VARIANT_ADD(one_table, copy) { .flags = MAP_PRIVATE, .write = true };
+FIXTURE_VARIANT_ADD(small_fault, load) { MAP_SHARED, false };
+FIXTURE_VARIANT_ADD(small_fault, store) { MAP_SHARED, true };
+FIXTURE_VARIANT_ADD(small_fault, private_load) { MAP_PRIVATE, false };
+FIXTURE_VARIANT_ADD(small_fault, copy) { MAP_PRIVATE, true };
 
-TEST_F(one_table, one_page_table)
+TEST_F(small_fault, one_page_table)
 {
 	int fd = dax_file(2 * SZ_2M, WRITTEN);
 	char *p;
@@ -575,32 +540,18 @@ TEST_F(one_table, one_page_table)
 	p = dax_mmap(fd, 0, 2 * SZ_2M, PROT_READ | PROT_WRITE, variant->flags, SZ_4K);
 	dax_peek(p);
 	dax_trace_thread("kmem/mm_page_alloc", NULL);
-	if (variant->write)
-		dax_poke(p + SZ_2M, 'w');
-	else
-		dax_peek(p + SZ_2M);
+	touch(p + SZ_2M, variant->write);
 	dax_trace_stop("kmem/mm_page_alloc");
 	EXPECT_EQ(1, zeroed_pages());
 	EXPECT_MAPPED("4K", p + SZ_2M);
 }
-
-DAX_FIXTURE(fallback, dax_needs())
-
-FIXTURE_VARIANT(fallback) {
-	int flags;
-	bool write;
-};
-
-FIXTURE_VARIANT_ADD(fallback, load) { .flags = MAP_SHARED };
-FIXTURE_VARIANT_ADD(fallback, store) { .flags = MAP_SHARED, .write = true };
-FIXTURE_VARIANT_ADD(fallback, private_load) { .flags = MAP_PRIVATE };
 
 /*
  * mm takes a fault on DAX under the lock of the VMA, and does not turn it away
  * there when it comes down to 4 KiB, to come again under mmap_lock: the huge
  * one would fall back twice. (H15)
  */
-TEST_F(fallback, falls_back_once)
+TEST_F(small_fault, falls_back_once)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
 	char *p;
@@ -608,10 +559,7 @@ TEST_F(fallback, falls_back_once)
 	NEED_EVENT("dax_fault_fallback");
 	p = dax_mmap(fd, 0, SZ_2M, PROT_READ | PROT_WRITE, variant->flags, SZ_4K);
 	dax_trace(fd, "dax_fault_fallback");
-	if (variant->write)
-		dax_poke(p + SZ_4K, 'w');
-	else
-		dax_peek(p + SZ_4K);
+	touch(p + SZ_4K, variant->write);
 	EXPECT_EQ(1, dax_count_all("dax_fault_fallback"));
 	EXPECT_MAPPED("4K", p + SZ_4K);
 }
