@@ -39,7 +39,9 @@ struct pinned {
 
 static const char *pin_page(struct pinned *pinned)
 {
-	const char *why = dax_stall_device(0);
+	const char *why = access("/proc/self/syscall", R_OK) ?
+		"needs CONFIG_HAVE_ARCH_TRACEHOOK, /proc/self/syscall" :
+		dax_stall_device(0);
 	struct iocb cb = { .aio_lio_opcode = IOCB_CMD_PREAD,
 			   .aio_nbytes = SZ_4K }, *list = &cb;
 
@@ -110,13 +112,6 @@ static int do_cut(int (*cut)(int fd), int fd, int sa_flags)
 	return cut(fd) ? errno : 0;
 }
 
-static const char *no_syscall_file(void)
-{
-	if (access("/proc/self/syscall", R_OK))
-		return "needs CONFIG_HAVE_ARCH_TRACEHOOK, /proc/self/syscall";
-	return NULL;
-}
-
 /* In a system call, and asleep so that a signal can wake it. */
 static bool wait_for_wait(pid_t pid, long nr)
 {
@@ -128,36 +123,29 @@ static bool wait_for_wait(pid_t pid, long nr)
 	return false;
 }
 
-struct cut {
-	int (*fn)(int fd);
-	long nr;
-};
-
-static const struct cut truncate_cut = { cut_by_truncate, __NR_ftruncate };
-static const struct cut punch_cut = { cut_by_punch, __NR_fallocate };
-
 DAX_FIXTURE(signalled, dax_needs())
 
 FIXTURE_VARIANT(signalled) {
-	const struct cut *cut;
+	int (*cut)(int fd);
+	long nr;		/* of the system call */
 	int sig;
 	int want;
 };
 
 FIXTURE_VARIANT_ADD(signalled, truncate) {
-	.cut = &truncate_cut, .sig = SIGUSR1, .want = EINTR,
+	cut_by_truncate, __NR_ftruncate, SIGUSR1, EINTR,
 };
 
 FIXTURE_VARIANT_ADD(signalled, truncate_killed) {
-	.cut = &truncate_cut, .sig = SIGKILL, .want = 128 + SIGKILL,
+	cut_by_truncate, __NR_ftruncate, SIGKILL, 128 + SIGKILL,
 };
 
 FIXTURE_VARIANT_ADD(signalled, punch) {
-	.cut = &punch_cut, .sig = SIGUSR1, .want = EINTR,
+	cut_by_punch, __NR_fallocate, SIGUSR1, EINTR,
 };
 
 FIXTURE_VARIANT_ADD(signalled, punch_killed) {
-	.cut = &punch_cut, .sig = SIGKILL, .want = 128 + SIGKILL,
+	cut_by_punch, __NR_fallocate, SIGKILL, 128 + SIGKILL,
 };
 
 /* The signal comes while the device has the page. */
@@ -166,17 +154,16 @@ TEST_F(signalled, signal_ends_cut)
 	struct pinned pinned = {};
 	pid_t pid;
 
-	NEED(no_syscall_file());
 	NEED(pin_page(&pinned));
-	pid = dax_spawn(do_cut(variant->cut->fn, pinned.fd, 0));
-	EXPECT_TRUE(wait_for_wait(pid, variant->cut->nr));
+	pid = dax_spawn(do_cut(variant->cut, pinned.fd, 0));
+	EXPECT_TRUE(wait_for_wait(pid, variant->nr));
 	kill(pid, variant->sig);
 	EXPECT_EQ(variant->want, dax_wait(pid));
 	expect_untouched(_metadata, &pinned);
 	let_go(_metadata, &pinned);
 	expect_untouched(_metadata, &pinned);
 	/* With the page free, it is done. */
-	EXPECT_EQ(0, variant->cut->fn(pinned.fd));
+	EXPECT_EQ(0, variant->cut(pinned.fd));
 	close(pinned.source);
 }
 
@@ -187,7 +174,6 @@ TEST_F(interrupt, truncate_restarts)
 	struct stat st;
 	pid_t pid;
 
-	NEED(no_syscall_file());
 	NEED(pin_page(&pinned));
 	pid = dax_spawn(do_cut(cut_by_truncate, pinned.fd, SA_RESTART));
 	EXPECT_TRUE(wait_for_wait(pid, __NR_ftruncate));
@@ -210,7 +196,17 @@ TEST_F(interrupt, truncate_restarts)
  * Three processes want the page that a fourth has locked. One is killed in the
  * queue: the two others are served.
  */
-static void killed_in_queue(struct __test_metadata *_metadata, bool huge)
+DAX_FIXTURE(killed, dax_needs())
+
+FIXTURE_VARIANT(killed) {
+	size_t shift;
+	const char *mapped;
+};
+
+FIXTURE_VARIANT_ADD(killed, at_small_entry) { SZ_4K, "4K" };
+FIXTURE_VARIANT_ADD(killed, at_huge_entry) { 0, "2M" };
+
+TEST_F(killed, killed_in_queue)
 {
 	pid_t holder, killed, others[2];
 	char *p;
@@ -218,9 +214,8 @@ static void killed_in_queue(struct __test_metadata *_metadata, bool huge)
 
 	NEED_EVENT("dax_wait_entry");
 	NEED(dax_stall_file(&fd));
-	p = huge ? dax_map(fd, 0, SZ_2M) : dax_map_small(fd, SZ_2M);
+	p = dax_map_shift(fd, SZ_2M, variant->shift);
 	dax_trace(fd, NULL);
-	dax_trace_clear();
 	dax_suspend();
 	holder = dax_stall_touch(p + SZ_4K, false, 0);
 	dax_stall_until(1, "dax_grab_entry", "action insert");
@@ -242,20 +237,10 @@ static void killed_in_queue(struct __test_metadata *_metadata, bool huge)
 	EXPECT_EQ(0, dax_wait(others[0]));
 	EXPECT_EQ(0, dax_wait(others[1]));
 	EXPECT_BYTES(FILL, p, SZ_2M);
-	EXPECT_MAPPED(huge ? "2M" : "4K", p + SZ_4K);
+	EXPECT_MAPPED(variant->mapped, p + SZ_4K);
 	dax_poke(p + SZ_4K, 'w');
 	dax_fsync(fd);
 	dax_truncate(fd, 0);
-}
-
-TEST_F(interrupt, killed_at_small_entry)
-{
-	killed_in_queue(_metadata, false);
-}
-
-TEST_F(interrupt, killed_at_huge_entry)
-{
-	killed_in_queue(_metadata, true);
 }
 
 /* A promotion waits for a small entry, and is killed: nothing is half done. */
@@ -270,7 +255,6 @@ TEST_F(interrupt, killed_in_promotion)
 	small = dax_map_small(fd, SZ_2M);
 	p = dax_map(fd, 0, SZ_2M);
 	dax_trace(fd, NULL);
-	dax_trace_clear();
 	dax_suspend();
 	holder = dax_stall_touch(small + 5 * SZ_4K, false, 0);
 	dax_stall_until(1, "dax_grab_entry", "order 0, action insert");

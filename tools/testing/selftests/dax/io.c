@@ -224,25 +224,35 @@ TEST_F(dax, move_extents_refused)
 }
 
 /* The second buffer is bad: what came before it is written, no more. (D20) */
-TEST_F(dax, short_copy)
+static char *bad_buffer(void)
 {
-	char good[SZ_4K], *bad, buf[SZ_4K];
-	int fd = dax_file(4 * SZ_4K, HOLE);
-	struct iovec iov[2];
-	ssize_t n;
+	return mmap(NULL, SZ_1M, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+/* A page of 'g', then @len bytes that cannot be read. */
+static ssize_t write_good_and_bad(int fd, size_t len)
+{
+	char good[SZ_4K];
+	struct iovec iov[2] = {
+		{ good, sizeof(good) }, { bad_buffer(), len },
+	};
 
 	memset(good, 'g', sizeof(good));
-	bad = mmap(NULL, SZ_4K, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	iov[0] = (struct iovec){ good, sizeof(good) };
-	iov[1] = (struct iovec){ bad, SZ_4K };
-	n = pwritev(fd, iov, 2, 0);
-	EXPECT_EQ(SZ_4K, n);
+	return pwritev(fd, iov, 2, 0);
+}
+
+TEST_F(dax, short_copy)
+{
+	int fd = dax_file(4 * SZ_4K, HOLE);
+	char buf[SZ_4K];
+
+	EXPECT_EQ(SZ_4K, write_good_and_bad(fd, SZ_4K));
 	dax_read(fd, 0, buf, sizeof(buf));
 	EXPECT_BYTES('g', buf, sizeof(buf));
 	dax_read(fd, SZ_4K, buf, sizeof(buf));
 	EXPECT_BYTES(0, buf, sizeof(buf));
 
-	EXPECT_EQ(-1, pwrite(fd, bad, 8, 0));
+	EXPECT_EQ(-1, pwrite(fd, bad_buffer(), 8, 0));
 	EXPECT_EQ(EFAULT, errno);
 	dax_read(fd, 0, buf, sizeof(buf));
 	EXPECT_BYTES('g', buf, sizeof(buf));
@@ -250,18 +260,11 @@ TEST_F(dax, short_copy)
 
 TEST_F(dax, short_copy_beyond_the_end)
 {
-	char good[SZ_4K], *bad, buf[SZ_4K];
 	int fd = dax_create("short");
-	struct iovec iov[2];
-	struct stat st;
+	char buf[SZ_4K];
 
-	memset(good, 'g', sizeof(good));
-	bad = mmap(NULL, SZ_1M, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	iov[0] = (struct iovec){ good, sizeof(good) };
-	iov[1] = (struct iovec){ bad, SZ_1M };
-	EXPECT_EQ(SZ_4K, pwritev(fd, iov, 2, 0));
-	ASSERT_EQ(0, fstat(fd, &st));
-	EXPECT_EQ(SZ_4K, st.st_size);
+	EXPECT_EQ(SZ_4K, write_good_and_bad(fd, SZ_1M));
+	EXPECT_EQ(SZ_4K, lseek(fd, 0, SEEK_END));
 	dax_fsync(fd);
 	if (!dax_is_xfs())	/* XFS may keep blocks beyond the end */
 		EXPECT_EQ(0, dax_block(fd, 2 * SZ_4K));
@@ -273,21 +276,17 @@ TEST_F(dax, short_copy_beyond_the_end)
 /* The rest of a fresh block is zero, by write(2)... (D5) */
 TEST_F(dax, edges_of_a_write)
 {
-	int fd = dax_file(SZ_2M, HOLE);
 	char buf[3 * SZ_4K];
 
-	dax_fill(fd, SZ_4K + 100, SZ_4K, 'w');
-	dax_read(fd, SZ_4K, buf, 2 * SZ_4K);
-	EXPECT_BYTES(0, buf, 100);
-	EXPECT_BYTES('w', buf + 100, SZ_4K);
-	EXPECT_BYTES(0, buf + 100 + SZ_4K, SZ_4K - 100);
+	for (enum dax_layout layout = HOLE; layout <= PREALLOC; layout++) {
+		int fd = dax_file(SZ_2M, layout);
 
-	fd = dax_file(SZ_2M, PREALLOC);
-	dax_fill(fd, SZ_4K + 100, SZ_4K, 'w');
-	dax_read(fd, 0, buf, 3 * SZ_4K);
-	EXPECT_BYTES(0, buf, SZ_4K + 100);
-	EXPECT_BYTES('w', buf + SZ_4K + 100, SZ_4K);
-	EXPECT_BYTES(0, buf + 2 * SZ_4K + 100, SZ_4K - 100);
+		dax_fill(fd, SZ_4K + 100, SZ_4K, 'w');
+		dax_read(fd, 0, buf, 3 * SZ_4K);
+		EXPECT_BYTES(0, buf, SZ_4K + 100);
+		EXPECT_BYTES('w', buf + SZ_4K + 100, SZ_4K);
+		EXPECT_BYTES(0, buf + 2 * SZ_4K + 100, SZ_4K - 100);
+	}
 }
 
 /*
