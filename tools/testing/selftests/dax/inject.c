@@ -201,19 +201,19 @@ static void *visit(void *arg)
 {
 	struct visitor *v = arg;
 	off_t start = v->off & -SZ_2M;
-	char *small, *huge;
+	char *maps[] = {
+		dax_map_shift(v->fd, start + SZ_2M, SZ_4K),
+		dax_map(v->fd, 0, start + SZ_2M),
+	};
+	char *small = maps[0] + v->off, *huge = maps[1] + v->off;
 
-	small = dax_mmap(v->fd, start, SZ_2M, PROT_READ | PROT_WRITE,
-			 MAP_SHARED, SZ_4K);
-	huge = dax_map(v->fd, start, SZ_2M);
-	v->odd += !!dax_touch_signal(small + (v->off - start), false, NULL);
-	v->odd += !!dax_touch_signal(huge + (v->off - start), false, NULL);
-	v->odd += dax_peek(small + (v->off - start)) !=
-		  dax_peek(huge + (v->off - start));
-	dax_poke(small + (v->off - start), 'v');
-	v->odd += dax_peek(huge + (v->off - start)) != 'v';
-	dax_unmap(small, SZ_2M);
-	dax_unmap(huge, SZ_2M);
+	v->odd += !!dax_touch_signal(small, false, NULL);
+	v->odd += !!dax_touch_signal(huge, false, NULL);
+	v->odd += dax_peek(small) != dax_peek(huge);
+	dax_poke(small, 'v');
+	v->odd += dax_peek(huge) != 'v';
+	for (int i = 0; i < 2; i++)
+		dax_unmap(maps[i], start + SZ_2M);
 	return NULL;
 }
 
@@ -227,29 +227,22 @@ static unsigned int others_fail_at(int fd, off_t off)
 	return v.odd;
 }
 
+static enum hook begin(bool write)
+{
+	return write ? BEGIN_WRITE : BEGIN_READ;
+}
+
+static const int fault_errs[] = {
+	EIO, EHWPOISON, ENOSPC, EAGAIN, EDQUOT, ENOMEM,
+};
+
 /*
- * What a fault of 4 KiB makes of an errno. mm tries again when memory was
+ * A fault of 4 KiB makes SIGBUS of an errno. But mm tries again when memory was
  * short, and ext4 when there was no space, since a commit may free some.
  */
-struct outcome {
-	int err;
-	int sig;
-	int code;
-};
-
-static const struct outcome outcomes[] = {
-	{ EIO, SIGBUS, BUS_ADRERR },
-	{ EHWPOISON, SIGBUS, BUS_MCEERR_AR },
-	{ ENOSPC, SIGBUS, BUS_ADRERR },
-	{ EAGAIN, SIGBUS, BUS_ADRERR },
-	{ EDQUOT, SIGBUS, BUS_ADRERR },
-	{ ENOMEM, 0, 0 },
-};
-
-static bool retried(const struct outcome *outcome, bool write)
+static bool retried(int err, bool write)
 {
-	return outcome->err == ENOMEM ||
-	       (outcome->err == ENOSPC && write && !dax_is_xfs());
+	return err == ENOMEM || (err == ENOSPC && write && !dax_is_xfs());
 }
 
 DAX_FIXTURE(small_faults, no_injection())
@@ -259,13 +252,10 @@ FIXTURE_VARIANT(small_faults) {
 	enum dax_layout layout;
 };
 
-FIXTURE_VARIANT_ADD(small_faults, read) { .layout = WRITTEN };
-FIXTURE_VARIANT_ADD(small_faults, read_of_hole) { .layout = HOLE };
-FIXTURE_VARIANT_ADD(small_faults, write) { .write = true, .layout = WRITTEN };
-
-FIXTURE_VARIANT_ADD(small_faults, write_of_hole) {
-	.write = true, .layout = HOLE,
-};
+FIXTURE_VARIANT_ADD(small_faults, read) { false, WRITTEN };
+FIXTURE_VARIANT_ADD(small_faults, read_of_hole) { false, HOLE };
+FIXTURE_VARIANT_ADD(small_faults, write) { true, WRITTEN };
+FIXTURE_VARIANT_ADD(small_faults, write_of_hole) { true, HOLE };
 
 TEST_F(small_faults, small_fault_fails)
 {
@@ -275,22 +265,22 @@ TEST_F(small_faults, small_fault_fails)
 	dax_trace(fd, "dax_pte_fault_done");
 	p = dax_map_small(fd, SZ_2M);
 	other = dax_map_small(fd, SZ_2M);
-	for (unsigned int i = 0; i < ARRAY_LEN(outcomes); i++) {
-		bool again = retried(&outcomes[i], variant->write);
-		char *at = p + (10 + i) * SZ_4K;
+	for (unsigned int i = 0; i < ARRAY_LEN(fault_errs); i++) {
+		int err = fault_errs[i], sig;
+		bool again = retried(err, variant->write);
+		off_t off = (10 + i) * SZ_4K;
 		siginfo_t info = {};
-		int sig;
 
 		dax_trace_clear();
-		sig = FAIL_ONCE(variant->write ? BEGIN_WRITE : BEGIN_READ,
-				outcomes[i].err, 0,
-				dax_touch_signal(at, variant->write, &info));
-		EXPECT_EQ(again ? 0 : outcomes[i].sig, sig);
+		sig = FAIL_ONCE(begin(variant->write), err, 0,
+				dax_touch_signal(p + off, variant->write, &info));
+		EXPECT_EQ(again ? 0 : SIGBUS, sig);
 		if (sig) {
-			EXPECT_EQ(outcomes[i].code, info.si_code);
-			EXPECT_EQ((uintptr_t)at,
+			EXPECT_EQ(err == EHWPOISON ? BUS_MCEERR_AR : BUS_ADRERR,
+				  info.si_code);
+			EXPECT_EQ((uintptr_t)p + off,
 				  (uintptr_t)info.si_addr & -SZ_4K);
-			EXPECT_MAPPED("none", at);
+			EXPECT_MAPPED("none", p + off);
 		}
 		/* The first try ends without an error or a mapping. */
 		EXPECT_EQ(again ? 1 : 0,
@@ -299,10 +289,10 @@ TEST_F(small_faults, small_fault_fails)
 			  dax_count("dax_pte_fault_done", "NOPAGE|MAJOR"));
 
 		EXPECT_EQ(sig || !variant->write ? byte : 'w',
-			  dax_peek(other + (10 + i) * SZ_4K));
-		EXPECT_BYTES(byte, other + (10 + i) * SZ_4K + 1, SZ_4K - 1);
-		dax_poke(at, 'x');
-		EXPECT_EQ('x', dax_peek(other + (10 + i) * SZ_4K));
+			  dax_peek(other + off));
+		EXPECT_BYTES(byte, other + off + 1, SZ_4K - 1);
+		dax_poke(p + off, 'x');
+		EXPECT_EQ('x', dax_peek(other + off));
 	}
 	EXPECT_EQ(0, others_fail_at(fd, 10 * SZ_4K));
 	EXPECT_EQ(0, others_fail_at(fd, 300 * SZ_4K));
@@ -318,23 +308,22 @@ FIXTURE_VARIANT(huge_faults) {
 	enum dax_layout layout;
 };
 
-FIXTURE_VARIANT_ADD(huge_faults, read) { .layout = WRITTEN };
-FIXTURE_VARIANT_ADD(huge_faults, read_of_hole) { .layout = HOLE };
-FIXTURE_VARIANT_ADD(huge_faults, write) { .write = true, .layout = PREALLOC };
+FIXTURE_VARIANT_ADD(huge_faults, read) { false, WRITTEN };
+FIXTURE_VARIANT_ADD(huge_faults, read_of_hole) { false, HOLE };
+FIXTURE_VARIANT_ADD(huge_faults, write) { true, PREALLOC };
 
 /* A 2 MiB fault falls back, whatever the error is; the 4 KiB one is served. */
 TEST_F(huge_faults, huge_fault_fails)
 {
 	char byte = variant->layout == WRITTEN ? FILL : 0;
 
-	for (unsigned int i = 0; i < ARRAY_LEN(outcomes); i++) {
+	for (unsigned int i = 0; i < ARRAY_LEN(fault_errs); i++) {
 		int fd = dax_file(SZ_2M, variant->layout);
 		char *p = dax_map(fd, 0, SZ_2M), *q;
 
 		dax_trace(fd, NULL);
 		dax_trace_clear();
-		EXPECT_EQ(0, FAIL_ONCE(variant->write ? BEGIN_WRITE : BEGIN_READ,
-				       outcomes[i].err, 0,
+		EXPECT_EQ(0, FAIL_ONCE(begin(variant->write), fault_errs[i], 0,
 				       dax_touch_signal(p + 5 * SZ_4K,
 							variant->write, NULL)));
 		EXPECT_EQ(1, FALLBACKS("iomap-error"));
@@ -366,7 +355,7 @@ TEST_F(huge_faults, all_fail)
 	char *p = dax_map(fd, 0, SZ_2M);
 
 	dax_trace(fd, NULL);
-	inject(variant->write ? BEGIN_WRITE : BEGIN_READ, EIO, 0, ALWAYS);
+	inject(begin(variant->write), EIO, 0, ALWAYS);
 	EXPECT_EQ(SIGBUS, dax_touch_signal(p, variant->write, NULL));
 	hits = inject_off();
 	EXPECT_EQ(1, dax_count("dax_pte_fault_done", "SIGBUS"));
@@ -451,23 +440,20 @@ FIXTURE_VARIANT(promotion) {
 	int err;
 };
 
-FIXTURE_VARIANT_ADD(promotion, by_read) { .err = EIO };
-FIXTURE_VARIANT_ADD(promotion, by_write) { .write = true, .err = EIO };
-FIXTURE_VARIANT_ADD(promotion, without_space) { .write = true, .err = EDQUOT };
+FIXTURE_VARIANT_ADD(promotion, by_read) { false, EIO };
+FIXTURE_VARIANT_ADD(promotion, by_write) { true, EIO };
+FIXTURE_VARIANT_ADD(promotion, without_space) { true, EDQUOT };
 
 TEST_F(promotion, promotion_rolls_back)
 {
 	struct dax_ptes *view = malloc(sizeof(*view));
+	int fd = dax_file(SZ_2M, PREALLOC);
+	char *small = small_entries(fd), *p = dax_map(fd, 0, SZ_2M);
 	unsigned int tries;
-	char *small, *p;
-	int fd;
 
-	fd = dax_file(SZ_2M, PREALLOC);
-	small = small_entries(fd);
 	dax_snapshot_ptes(view, small);
-	p = dax_map(fd, 0, SZ_2M);
 	dax_trace(fd, NULL);
-	inject(variant->write ? BEGIN_WRITE : BEGIN_READ, variant->err, 0, ALWAYS);
+	inject(begin(variant->write), variant->err, 0, ALWAYS);
 	EXPECT_EQ(SIGBUS, dax_touch_signal(p, variant->write, NULL));
 	tries = inject_off() - 1;
 	ONCE_OR_TWICE(tries);
@@ -535,13 +521,9 @@ FIXTURE_VARIANT(collapse) {
 	int want;
 };
 
-FIXTURE_VARIANT_ADD(collapse, error) { .inject_err = EIO, .want = EINVAL };
-
-FIXTURE_VARIANT_ADD(collapse, no_memory) {
-	.inject_err = ENOMEM, .want = ENOMEM,
-};
-
-FIXTURE_VARIANT_ADD(collapse, again) { .inject_err = EAGAIN, .want = EAGAIN };
+FIXTURE_VARIANT_ADD(collapse, error) { EIO, EINVAL };
+FIXTURE_VARIANT_ADD(collapse, no_memory) { ENOMEM, ENOMEM };
+FIXTURE_VARIANT_ADD(collapse, again) { EAGAIN, EAGAIN };
 
 TEST_F(collapse, collapse_rolls_back)
 {
@@ -681,14 +663,11 @@ TEST_F(inject, truncate)
 static void zero_edges(struct __test_metadata *_metadata, int mode)
 {
 	off_t start = 5 * SZ_4K + 100, len = 10 * SZ_4K;
-	unsigned int skip;
-	char *p;
-	int fd;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = dax_map(fd, 0, SZ_2M);
 
-	fd = dax_file(SZ_2M, WRITTEN);
-	p = dax_map(fd, 0, SZ_2M);
 	dax_peek(p);
-	for (skip = 0; skip < 2; skip++) {
+	for (int skip = 0; skip < 2; skip++) {
 		EXPECT_EQ(-EIO, FAIL_ONCE(BEGIN_WRITE, EIO, skip,
 					  fallocate(fd, mode, start, len)));
 		EXPECT_EQ(SZ_2M, size_of(fd));
@@ -961,25 +940,11 @@ FIXTURE_VARIANT(without_pages) {
 	bool write;
 };
 
-FIXTURE_VARIANT_ADD(without_pages, small_read) {
-	.layout = WRITTEN, .flags = MAP_SHARED, .shift = SZ_4K,
-};
-
-FIXTURE_VARIANT_ADD(without_pages, small_write) {
-	.layout = WRITTEN, .flags = MAP_SHARED, .shift = SZ_4K, .write = true,
-};
-
-FIXTURE_VARIANT_ADD(without_pages, huge_write) {
-	.layout = WRITTEN, .flags = MAP_SHARED, .write = true,
-};
-
-FIXTURE_VARIANT_ADD(without_pages, hole) {
-	.layout = HOLE, .flags = MAP_SHARED,
-};
-
-FIXTURE_VARIANT_ADD(without_pages, private_copy) {
-	.layout = WRITTEN, .flags = MAP_PRIVATE, .write = true,
-};
+FIXTURE_VARIANT_ADD(without_pages, small_read) { WRITTEN, MAP_SHARED, SZ_4K, false };
+FIXTURE_VARIANT_ADD(without_pages, small_write) { WRITTEN, MAP_SHARED, SZ_4K, true };
+FIXTURE_VARIANT_ADD(without_pages, huge_write) { WRITTEN, MAP_SHARED, 0, true };
+FIXTURE_VARIANT_ADD(without_pages, hole) { HOLE, MAP_SHARED, 0, false };
+FIXTURE_VARIANT_ADD(without_pages, private_copy) { WRITTEN, MAP_PRIVATE, 0, true };
 
 TEST_F(without_pages, fault_without_pages)
 {
