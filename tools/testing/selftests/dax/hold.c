@@ -57,7 +57,7 @@ static const char *other_fs(char *dir, size_t size)
 /* A file, of which the call takes the first @len bytes, and the probes. */
 struct scene {
 	int fd;
-	size_t len;
+	size_t len, shift;
 	char *map;		/* what the call needs, if anything */
 	char other_dir[64];
 	struct probe probes[3];	/* of lines[] */
@@ -201,8 +201,6 @@ static void in_pieces(struct __test_metadata *_metadata, const char *what,
 		TH_LOG("\"%s\"", what);
 }
 
-/* Calls that lock faults out, and let them in again. */
-
 static void share(struct scene *s)
 {
 	close(dax_clone(s->fd, "clone"));
@@ -227,52 +225,6 @@ static void unshare_all(const struct scene *s)
 	dax_falloc(s->fd, FALLOC_FL_UNSHARE_RANGE, 0, s->len);
 }
 
-static void run_on_shared(struct __test_metadata *_metadata,
-			  const struct long_call *call, const char *what)
-{
-	struct scene s;
-
-	NEED_XFS();
-	NEED_WALKS();
-	NEED(scene_open(&s, LONG));
-	run(_metadata, &s, call, true);
-	in_pieces(_metadata, what, s.len / SZ_4K);
-	EXPECT_LE(s.len / SZ_2M, dax_walks(what).nr);
-	scene_close(&s);
-}
-
-TEST_F(dax, write_to_shared)
-{
-	static const struct long_call call = {
-		share, write_all, "dax_walk", " write entries ",
-	};
-
-	run_on_shared(_metadata, &call, "write");
-}
-
-TEST_F(dax, unshare)
-{
-	static const struct long_call call = {
-		share, unshare_all, "dax_walk", " unshare entries ",
-	};
-
-	run_on_shared(_metadata, &call, "unshare");
-}
-
-/* Calls that do not lock faults out. */
-
-TEST_F(dax, write_in_place)
-{
-	static const struct long_call call = {
-		NULL, write_all, "dax_pte_fault_done", CALL,
-	};
-	struct scene s;
-
-	NEED(scene_open(&s, LONG));
-	run(_metadata, &s, &call, true);
-	scene_close(&s);
-}
-
 static void fsync_it(const struct scene *s)
 {
 	dax_fsync(s->fd);
@@ -280,35 +232,10 @@ static void fsync_it(const struct scene *s)
 
 static void make_dirty(struct scene *s)
 {
+	if (!s->map)
+		s->map = dax_map_shift(s->fd, s->len, s->shift);
 	for (size_t at = 0; at < s->len; at += SZ_4K)
 		dax_poke(s->map + at, 'd');
-}
-
-static const struct long_call long_fsync = {
-	make_dirty, fsync_it, "dax_writeback_one", "dax_writeback_one:",
-};
-
-static void run_fsync(struct __test_metadata *_metadata, size_t len,
-		      size_t entry)
-{
-	struct scene s;
-
-	NEED(scene_open(&s, len));
-	s.map = dax_map_shift(s.fd, s.len, entry == SZ_4K ? SZ_4K : 0);
-	run(_metadata, &s, &long_fsync, true);
-	EXPECT_LE(s.len / entry, dax_count_all("dax_writeback_one"));
-	dax_unmap(s.map, s.len);
-	scene_close(&s);
-}
-
-TEST_F(dax, fsync_of_large_entries)
-{
-	run_fsync(_metadata, 2 * LONG, SZ_2M);
-}
-
-TEST_F(dax, fsync_of_small_entries)
-{
-	run_fsync(_metadata, LONG / 2, SZ_4K);
 }
 
 /* Another file each time: what is huge stays so. */
@@ -336,20 +263,115 @@ static void collapse_all(const struct scene *s)
 		dax_exit_fail("MADV_COLLAPSE: %s", strerror(err));
 }
 
-TEST_F(dax, madvise_collapse)
+/* Two files with the same bytes, which then share their blocks. */
+static int dedupe_with;
+
+static void two_alike(struct scene *s)
 {
-	static const struct long_call call = {
-		make_small_entries, collapse_all, "dax_promote_entry",
-		"dax_promote_entry:",
-	};
+	close(s->fd);
+	s->fd = dax_file(s->len + SZ_2M, WRITTEN);
+	dedupe_with = dax_file(s->len, WRITTEN);
+}
+
+static void dedupe_all(const struct scene *s)
+{
+	struct {
+		struct file_dedupe_range range;
+		struct file_dedupe_range_info info;
+	} arg = {};
+	size_t done = 0;
+
+	while (done < s->len) {
+		arg.range.src_offset = done;
+		arg.range.src_length = s->len - done;
+		arg.range.dest_count = 1;
+		arg.info.dest_fd = dedupe_with;
+		arg.info.dest_offset = done;
+		if (ioctl(s->fd, FIDEDUPERANGE, &arg) || arg.info.status ||
+		    !arg.info.bytes_deduped)
+			dax_exit_fail("FIDEDUPERANGE: %s, status %d",
+				      strerror(errno), arg.info.status);
+		done += arg.info.bytes_deduped;
+	}
+	close(dedupe_with);
+}
+
+DAX_FIXTURE(calls, dax_needs())
+
+FIXTURE_VARIANT(calls) {
+	struct long_call call;
+	size_t len, shift;
+	bool on_shared;		/* blocks, or those that come to be shared */
+	bool collapses;
+	/* At least one event has this word for each so many bytes, if not 0. */
+	const char *what;
+	size_t piece;
+};
+
+/* Calls that lock faults out, and let them in again. */
+
+FIXTURE_VARIANT_ADD(calls, write_to_shared) {
+	.call = { share, write_all, "dax_walk", " write entries " },
+	.len = LONG, .on_shared = true, .what = "write", .piece = SZ_2M,
+};
+
+FIXTURE_VARIANT_ADD(calls, unshare) {
+	.call = { share, unshare_all, "dax_walk", " unshare entries " },
+	.len = LONG, .on_shared = true, .what = "unshare", .piece = SZ_2M,
+};
+
+/* One that does so for the files that it is about, as its caller wants it. */
+FIXTURE_VARIANT_ADD(calls, dedupe) {
+	.call = { two_alike, dedupe_all, "dax_walk", " compare entries " },
+	.len = LONG, .on_shared = true, .what = "compare",
+	.piece = WALK_PAGES * SZ_4K,
+};
+
+/* Calls that do not lock faults out. */
+
+FIXTURE_VARIANT_ADD(calls, write_in_place) {
+	.call = { NULL, write_all, "dax_pte_fault_done", CALL }, .len = LONG,
+};
+
+FIXTURE_VARIANT_ADD(calls, fsync_of_large_entries) {
+	.call = { make_dirty, fsync_it, "dax_writeback_one", "dax_writeback_one:" },
+	.len = 2 * LONG, .what = "", .piece = SZ_2M,
+};
+
+FIXTURE_VARIANT_ADD(calls, fsync_of_small_entries) {
+	.call = { make_dirty, fsync_it, "dax_writeback_one", "dax_writeback_one:" },
+	.len = LONG / 2, .shift = SZ_4K, .what = "", .piece = SZ_4K,
+};
+
+FIXTURE_VARIANT_ADD(calls, madvise_collapse) {
+	.call = { make_small_entries, collapse_all, "dax_promote_entry",
+		  "dax_promote_entry:" },
+	.len = 2 * LONG, .collapses = true, .what = "done", .piece = SZ_2M,
+};
+
+TEST_F(calls, faults_go_on)
+{
+	const struct long_call *call = &variant->call;
 	struct scene s;
 
-	NEED(dax_policy("off"));
-	NEED_EVENT("dax_promote_entry");
-	NEED(scene_open(&s, 2 * LONG));
-	run(_metadata, &s, &call, true);
-	EXPECT_EQ(s.len / SZ_2M, PROMOTE("done"));
-	dax_unmap(s.map, s.len);
+	if (variant->on_shared) {
+		NEED_XFS();
+		NEED_WALKS();
+	}
+	if (variant->collapses) {
+		NEED(dax_policy("off"));
+		NEED_EVENT("dax_promote_entry");
+	}
+	NEED(scene_open(&s, variant->len));
+	s.shift = variant->shift;
+	run(_metadata, &s, call, call->run != dedupe_all);
+	if (variant->on_shared)
+		in_pieces(_metadata, variant->what, s.len / SZ_4K);
+	if (variant->piece)
+		EXPECT_LE(s.len / variant->piece,
+			  dax_count(call->events, "%s", variant->what));
+	if (s.map)
+		dax_unmap(s.map, s.len);
 	scene_close(&s);
 }
 
@@ -415,54 +437,6 @@ TEST_F(rests, call_rests)
 	NEED_WALKS();
 	rests_of(_metadata, 0, variant->call);
 	rests_of(_metadata, SZ_4K, variant->call);
-}
-
-/* Two files with the same bytes, which then share their blocks. */
-static int dedupe_with;
-
-static void two_alike(struct scene *s)
-{
-	close(s->fd);
-	s->fd = dax_file(s->len + SZ_2M, WRITTEN);
-	dedupe_with = dax_file(s->len, WRITTEN);
-}
-
-static void dedupe_all(const struct scene *s)
-{
-	struct {
-		struct file_dedupe_range range;
-		struct file_dedupe_range_info info;
-	} arg = {};
-	size_t done = 0;
-
-	while (done < s->len) {
-		arg.range.src_offset = done;
-		arg.range.src_length = s->len - done;
-		arg.range.dest_count = 1;
-		arg.info.dest_fd = dedupe_with;
-		arg.info.dest_offset = done;
-		if (ioctl(s->fd, FIDEDUPERANGE, &arg) || arg.info.status ||
-		    !arg.info.bytes_deduped)
-			dax_exit_fail("FIDEDUPERANGE: %s, status %d",
-				      strerror(errno), arg.info.status);
-		done += arg.info.bytes_deduped;
-	}
-	close(dedupe_with);
-}
-
-TEST_F(dax, dedupe)
-{
-	static const struct long_call call = {
-		two_alike, dedupe_all, "dax_walk", " compare entries ",
-	};
-	struct scene s;
-
-	NEED_XFS();
-	NEED_WALKS();
-	NEED(scene_open(&s, LONG));
-	run(_metadata, &s, &call, false);
-	in_pieces(_metadata, "compare", s.len / SZ_4K);
-	scene_close(&s);
 }
 
 TEST_HARNESS_MAIN
