@@ -53,36 +53,33 @@ TEST_F(dax, first_write_syncs)
 }
 
 /* The blocks are known to the media now: nothing to sync a second time. */
-TEST_F(dax, second_write_not_synced)
+static void store_again(struct __test_metadata *_metadata, size_t size,
+			const char *mapped, const char *done, bool fsync)
 {
 	int fd = dax_file(SZ_2M, PREALLOC);
-	char *p = map_sync(fd, variant->size);
+	char *p = map_sync(fd, size);
 
-	dax_trace(fd, NULL);
 	dax_poke(p, 'w');
-	dax_fsync(fd);
-	dax_zap(p, variant->size);
-	dax_trace_clear();
+	if (fsync)
+		dax_fsync(fd);
+	dax_zap(p, size);
+	dax_trace(fd, NULL);
 	dax_poke(p, 'x');
-	EXPECT_EQ(0, need_sync(variant->done));
-	EXPECT_EQ(1, dax_count_all(variant->done));
-	EXPECT_MAPPED(variant->mapped, p);
+	EXPECT_EQ(0, need_sync(done));
+	EXPECT_EQ(1, dax_count_all(done));
+	EXPECT_MAPPED(mapped, p);
 	EXPECT_EQ('x', dax_peek(p));
+}
+
+TEST_F(dax, second_write_not_synced)
+{
+	store_again(_metadata, variant->size, variant->mapped, variant->done, true);
 }
 
 /* The same if only the fault has synced. */
 TEST_F(dax, synced_by_fault)
 {
-	int fd = dax_file(SZ_2M, PREALLOC);
-	char *p = map_sync(fd, variant->size);
-
-	dax_poke(p, 'w');
-	dax_zap(p, variant->size);
-	dax_trace(fd, NULL);
-	dax_poke(p, 'x');
-	EXPECT_EQ(0, need_sync(variant->done));
-	EXPECT_EQ(1, dax_count_all(variant->done));
-	EXPECT_MAPPED(variant->mapped, p);
+	store_again(_metadata, variant->size, variant->mapped, variant->done, false);
 }
 
 /*

@@ -70,6 +70,8 @@ static int make_mode(const char *mode)
 	return dax_sh("ndctl create-namespace -f -e %s -m %s", namespace, mode);
 }
 
+DAX_NEEDS(find_namespace())
+
 FIXTURE(ndctl) {
 };
 
@@ -82,13 +84,12 @@ FIXTURE_SETUP(ndctl)
 FIXTURE_TEARDOWN(ndctl)
 {
 	dax_test_teardown();
-	if (namespace[0] && !says("map", "mem"))
+	if (!says("map", "mem"))
 		make_mode("raw");
 }
 
 TEST_F(ndctl, list)
 {
-	NEED(find_namespace());
 	EXPECT_TRUE(says("dev", namespace));
 	EXPECT_TRUE(says("mode", "fsdax"));
 	EXPECT_TRUE(says("blockdev", block));
@@ -100,7 +101,6 @@ TEST_F(ndctl, fsdax)
 	char *p;
 	int fd;
 
-	NEED(find_namespace());
 	NEED(system("ls /sys/bus/nd/devices | grep -q ^pfn") ?
 	     "needs CONFIG_NVDIMM_PFN" : NULL);
 	ASSERT_EQ(0, make_mode("fsdax"));
@@ -124,7 +124,6 @@ TEST_F(ndctl, devdax)
 	char text[128], *at, *p;
 	int fd;
 
-	NEED(find_namespace());
 	NEED(access("/sys/bus/dax", F_OK) ? "needs CONFIG_DEV_DAX" : NULL);
 	ASSERT_EQ(0, make_mode("devdax"));
 	EXPECT_TRUE(says("mode", "devdax"));
