@@ -40,6 +40,7 @@ DAX_FIXTURE(own_fs, NULL)
  * it when addresses are not randomised.
  */
 #define NR_FLAGS	3
+#define PROBE		"p:dax_test/page_%d __x64_sys_getppid"
 
 static bool probe_flags(const uint64_t *pfn, bool by_symbol)
 {
@@ -55,8 +56,7 @@ static bool probe_flags(const uint64_t *pfn, bool by_symbol)
 			snprintf(where[i], sizeof(where[i]), "@0x%llx",
 				 VMEMMAP + offset);
 	}
-	return !dax_write_file(EVENTS, "p:dax_test/page_%d __x64_sys_getppid "
-			       "flags=%s:x64 flags1=%s:x64 flags2=%s:x64",
+	return !dax_write_file(EVENTS, PROBE " flags=%s:x64 flags1=%s:x64 flags2=%s:x64",
 			       getpid(), where[0], where[1], where[2]);
 }
 

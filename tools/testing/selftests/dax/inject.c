@@ -190,7 +190,7 @@ void dax_cleanup(void)
 
 DAX_FIXTURE(inject, no_injection())
 
-/* Another thread stores and loads at @off, by both sizes of a fault. */
+/* Another thread stores and loads at @off of 2 MiB, by both sizes of a fault. */
 struct visitor {
 	int fd;
 	off_t off;
@@ -200,20 +200,16 @@ struct visitor {
 static void *visit(void *arg)
 {
 	struct visitor *v = arg;
-	off_t start = v->off & -SZ_2M;
-	char *maps[] = {
-		dax_map_shift(v->fd, start + SZ_2M, SZ_4K),
-		dax_map(v->fd, 0, start + SZ_2M),
-	};
-	char *small = maps[0] + v->off, *huge = maps[1] + v->off;
+	char *small = dax_map_small(v->fd, SZ_2M) + v->off;
+	char *huge = dax_map(v->fd, 0, SZ_2M) + v->off;
 
 	v->odd += !!dax_touch_signal(small, false, NULL);
 	v->odd += !!dax_touch_signal(huge, false, NULL);
 	v->odd += dax_peek(small) != dax_peek(huge);
 	dax_poke(small, 'v');
 	v->odd += dax_peek(huge) != 'v';
-	for (int i = 0; i < 2; i++)
-		dax_unmap(maps[i], start + SZ_2M);
+	dax_unmap(small - v->off, SZ_2M);
+	dax_unmap(huge - v->off, SZ_2M);
 	return NULL;
 }
 

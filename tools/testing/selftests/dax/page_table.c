@@ -391,10 +391,10 @@ TEST_F(dax, off_colour_window)
 
 	for (unsigned int i = 0; i < rounds; i++) {
 		size_t shift = i % 2 ? SZ_4K : SZ_2M - SZ_4K;
-		char *windows[] = {
-			dax_map(fd, 0, WINDOW), dax_map_shift(fd, WINDOW, shift),
-		};
+		char *windows[2];
 
+		windows[0] = dax_map(fd, 0, WINDOW);
+		windows[1] = dax_map_shift(fd, WINDOW, shift);
 		dax_run_threads(2, touch_all, windows);
 		ASSERT_MAPPED("4K", windows[1]);
 		for (int j = 0; j < 2; j++) {
