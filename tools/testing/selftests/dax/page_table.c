@@ -519,19 +519,18 @@ static unsigned int zeroed_pages(void)
 	return nr;
 }
 
-DAX_FIXTURE(small_fault, dax_needs())
+DAX_FIXTURE(one_table, dax_needs())
 
-FIXTURE_VARIANT(small_fault) {
+FIXTURE_VARIANT(one_table) {
 	int flags;
 	bool write;
 };
 
-FIXTURE_VARIANT_ADD(small_fault, load) { MAP_SHARED, false };
-FIXTURE_VARIANT_ADD(small_fault, store) { MAP_SHARED, true };
-FIXTURE_VARIANT_ADD(small_fault, private_load) { MAP_PRIVATE, false };
-FIXTURE_VARIANT_ADD(small_fault, copy) { MAP_PRIVATE, true };
+FIXTURE_VARIANT_ADD(one_table, load) { MAP_SHARED, false };
+FIXTURE_VARIANT_ADD(one_table, store) { MAP_SHARED, true };
+FIXTURE_VARIANT_ADD(one_table, copy) { MAP_PRIVATE, true };
 
-TEST_F(small_fault, one_page_table)
+TEST_F(one_table, one_page_table)
 {
 	int fd = dax_file(2 * SZ_2M, WRITTEN);
 	char *p;
@@ -546,12 +545,23 @@ TEST_F(small_fault, one_page_table)
 	EXPECT_MAPPED("4K", p + SZ_2M);
 }
 
+DAX_FIXTURE(fallback, dax_needs())
+
+FIXTURE_VARIANT(fallback) {
+	int flags;
+	bool write;
+};
+
+FIXTURE_VARIANT_ADD(fallback, load) { MAP_SHARED, false };
+FIXTURE_VARIANT_ADD(fallback, store) { MAP_SHARED, true };
+FIXTURE_VARIANT_ADD(fallback, private_load) { MAP_PRIVATE, false };
+
 /*
  * mm takes a fault on DAX under the lock of the VMA, and does not turn it away
  * there when it comes down to 4 KiB, to come again under mmap_lock: the huge
  * one would fall back twice. (H15)
  */
-TEST_F(small_fault, falls_back_once)
+TEST_F(fallback, falls_back_once)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
 	char *p;
