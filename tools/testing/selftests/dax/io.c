@@ -387,21 +387,6 @@ TEST_F(dax, one_view)
 	free(buf);
 }
 
-/* The buffer of a read or write is itself a DAX mapping, of the same file. */
-TEST_F(dax, own_mapping_as_buffer)
-{
-	int fd = dax_file(2 * SZ_2M, WRITTEN);
-	char *p = dax_map(fd, 0, 2 * SZ_2M);
-
-	dax_poke(p, '0');
-	ASSERT_EQ(SZ_1M, pwrite(fd, p, SZ_1M, SZ_2M));
-	EXPECT_EQ('0', dax_peek(p + SZ_2M));
-	dax_poke(p + SZ_2M + 1, '1');
-	ASSERT_EQ(SZ_1M, pread(fd, p, SZ_1M, SZ_2M));
-	EXPECT_EQ('1', dax_peek(p + 1));
-	EXPECT_BYTES(FILL, p + 2, SZ_1M - 2);
-}
-
 TEST_F(dax, append)
 {
 	int fd = dax_create("append");
