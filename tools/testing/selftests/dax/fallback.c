@@ -31,156 +31,136 @@ static void count_handles(void)
 		dax_trace_thread("jbd2/jbd2_handle_start", "type != 1");
 }
 
-static unsigned int handles(void)
+static void expect_handles(struct __test_metadata *_metadata, unsigned int nr)
 {
-	return dax_is_xfs() ? 1 : dax_count_all("jbd2_handle_start");
+	if (!dax_is_xfs())
+		EXPECT_EQ(nr, dax_count_all("jbd2_handle_start"));
 }
 
-static int start(size_t len, enum dax_layout layout)
+static int start(int fd)
 {
-	int fd = dax_file(len, layout);
-
 	dax_trace(fd, NULL);
 	count_handles();
 	dax_trace_clear();
 	return fd;
 }
 
-TEST_F(dax, colour)
-{
-	char *p;
-	int fd;
+DAX_FIXTURE(told, dax_no_event("dax_fault_fallback"))
 
-	NEED_EVENT("dax_fault_fallback");
-	fd = start(2 * SZ_2M, WRITTEN);
-	p = dax_map_small(fd, 2 * SZ_2M);
-	dax_poke(p + SZ_2M, 'w');
-	EXPECT_FALLBACKS(1, "colour");
-	EXPECT_EQ(1, handles());
+/* A store to @p, which is known not to be huge before an entry is looked at. */
+static void falls_back(struct __test_metadata *_metadata, char *p,
+		       const char *why)
+{
+	dax_poke(p, 'w');
+	/* mm itself may know that no huge page fits, and not ask. */
+	if (strcmp(why, "vma") || ALL_FALLBACKS())
+		EXPECT_FALLBACKS(1, why);
 	EXPECT_EQ(0, dax_count("dax_grab_entry", "order 9"));
-	EXPECT_MAPPED("4K", p + SZ_2M);
+	EXPECT_MAPPED("4K", p);
+}
+
+TEST_F(told, colour)
+{
+	int fd = start(dax_file(2 * SZ_2M, WRITTEN));
+
+	falls_back(_metadata, dax_map_small(fd, 2 * SZ_2M) + SZ_2M, "colour");
+	expect_handles(_metadata, 1);
 }
 
 /* The mapping ends inside the 2 MiB. */
-TEST_F(dax, vma_end)
+TEST_F(told, vma_end)
 {
-	char *p;
-	int fd;
+	int fd = start(dax_file(SZ_2M, WRITTEN));
 
-	NEED_EVENT("dax_fault_fallback");
-	fd = start(SZ_2M, WRITTEN);
-	p = dax_map(fd, 0, SZ_2M - SZ_4K);
-	dax_poke(p + SZ_4K, 'w');
-	/* mm itself may know that no huge page fits, and not ask. */
-	EXPECT_EQ(FALLBACKS("vma"), ALL_FALLBACKS());
-	EXPECT_GE(2, ALL_FALLBACKS());
-	EXPECT_EQ(1, handles());
-	EXPECT_EQ(0, dax_count("dax_grab_entry", "order 9"));
-	EXPECT_MAPPED("4K", p + SZ_4K);
+	falls_back(_metadata, dax_map(fd, 0, SZ_2M - SZ_4K) + SZ_4K, "vma");
+	expect_handles(_metadata, 1);
 }
 
-TEST_F(dax, vma_start)
+TEST_F(told, vma_start)
 {
-	char *p;
-	int fd;
+	int fd = start(dax_file(2 * SZ_2M, WRITTEN));
+	char *p = dax_map(fd, SZ_4K, 2 * SZ_2M - SZ_4K);
 
-	NEED_EVENT("dax_fault_fallback");
-	fd = start(2 * SZ_2M, WRITTEN);
-	p = dax_map(fd, SZ_4K, 2 * SZ_2M - SZ_4K);
-	dax_poke(p, 'w');
-	EXPECT_EQ(FALLBACKS("vma"), ALL_FALLBACKS());
-	EXPECT_GE(2, ALL_FALLBACKS());
-	EXPECT_EQ(1, handles());
-	EXPECT_MAPPED("4K", p);
+	falls_back(_metadata, p, "vma");
+	expect_handles(_metadata, 1);
 
 	/* The second 2 MiB are whole. */
 	dax_poke(p + SZ_2M - SZ_4K, 'w');
 	EXPECT_MAPPED("2M", p + SZ_2M - SZ_4K);
 }
 
-TEST_F(dax, eof)
+TEST_F(told, eof)
 {
-	char *p;
-	int fd;
+	int fd = dax_file(2 * SZ_2M, WRITTEN);
+	char *p = dax_map(fd, 0, 2 * SZ_2M);
 
-	NEED_EVENT("dax_fault_fallback");
-	fd = start(2 * SZ_2M, WRITTEN);
 	dax_truncate(fd, SZ_2M + SZ_1M);
-	dax_trace_clear();
-	p = dax_map(fd, 0, 2 * SZ_2M);
-	dax_poke(p + SZ_2M, 'w');
-	EXPECT_FALLBACKS(1, "eof");
-	EXPECT_EQ(1, handles());
-	EXPECT_EQ(0, dax_count("dax_grab_entry", "order 9"));
-	EXPECT_MAPPED("4K", p + SZ_2M);
+	start(fd);
+	falls_back(_metadata, p + SZ_2M, "eof");
+	expect_handles(_metadata, 1);
 	dax_poke(p, 'w');
 	EXPECT_MAPPED("2M", p);
 }
 
-TEST_F(dax, private_write)
+TEST_F(told, private_write)
 {
-	char *p;
-	int fd;
+	int fd = start(dax_file(SZ_2M, WRITTEN));
 
-	NEED_EVENT("dax_fault_fallback");
-	fd = start(SZ_2M, WRITTEN);
-	p = dax_map_private(fd, 0, SZ_2M);
-	dax_poke(p, 'w');
-	EXPECT_FALLBACKS(1, "private-write");
-	EXPECT_EQ(0, dax_count("dax_grab_entry", "order 9"));
-	EXPECT_MAPPED("4K", p);
-	if (!dax_is_xfs())
-		EXPECT_EQ(0, dax_count_all("jbd2_handle_start"));
+	falls_back(_metadata, dax_map_private(fd, 0, SZ_2M), "private-write");
+	expect_handles(_metadata, 0);
 }
 
 /* Smaller entries, where they are not promoted, or cannot be. */
 
-TEST_F(dax, small_entries)
+/* A store to 2 MiB of which page @small has an entry. */
+static void stopped_by_entry(struct __test_metadata *_metadata, int fd,
+			     unsigned int small, const char *why)
 {
-	char *p;
-	int fd;
+	char *p = dax_map(fd, 0, SZ_2M);
 
-	NEED_EVENT("dax_fault_fallback");
+	dax_peek(dax_map(fd, small * SZ_4K, SZ_4K));
+	start(fd);
+	dax_poke(p, 'w');
+	EXPECT_FALLBACKS(1, why);
+	EXPECT_EQ(FALLBACKS(why),
+		  dax_count("dax_grab_entry", "order 9 write, action refuse"));
+	expect_handles(_metadata, 1);
+	EXPECT_MAPPED("4K", p);
+}
+
+TEST_F(told, small_entries)
+{
 	if (dax_has_event("dax_promote_entry"))
 		NEED(dax_policy("off"));
-	fd = start(SZ_2M, WRITTEN);
-	dax_peek(dax_map(fd, 5 * SZ_4K, SZ_4K));
-	dax_trace_clear();
-	p = dax_map(fd, 0, SZ_2M);
-	dax_poke(p, 'w');
-	EXPECT_FALLBACKS(1, "small-entries");
-	EXPECT_EQ(FALLBACKS("small-entries"),
-		  dax_count("dax_grab_entry", "order 9 write, action refuse"));
+	stopped_by_entry(_metadata, dax_file(SZ_2M, WRITTEN), 5,
+			 "small-entries");
 	EXPECT_EQ(0, dax_count_all("dax_promote_entry"));
-	EXPECT_EQ(1, handles());
-	EXPECT_MAPPED("4K", p);
 }
 
 /* The first few entries tell: no transaction is opened to learn more. */
-TEST_F(dax, fragmented)
+TEST_F(told, fragmented)
 {
-	char *p;
-	int fd;
-
 	NEED_PROMOTION();
-	fd = dax_file_fragmented();
-	dax_peek(dax_map(fd, 500 * SZ_4K, SZ_4K));
-	dax_trace(fd, NULL);
-	count_handles();
-	dax_trace_clear();
-	p = dax_map(fd, 0, SZ_2M);
-	dax_poke(p, 'w');
-	EXPECT_FALLBACKS(1, "fragmented");
-	EXPECT_EQ(FALLBACKS("fragmented"),
-		  dax_count("dax_grab_entry", "order 9 write, action refuse"));
+	stopped_by_entry(_metadata, dax_file_fragmented(), 500, "fragmented");
 	EXPECT_EQ(FALLBACKS("fragmented"), PROMOTE("refuse-fragmented"));
 	EXPECT_EQ(0, PROMOTE("replace"));
-	EXPECT_EQ(1, handles());
-	EXPECT_MAPPED("4K", p);
+}
+
+/* The blocks are not in one piece, which the filesystem tells. */
+static char *extent_short(struct __test_metadata *_metadata, int fd,
+			  unsigned int page, bool write)
+{
+	char *p = dax_map(fd, 0, SZ_2M);
+
+	dax_trace(fd, NULL);
+	dax_touch_each(p + page * SZ_4K, SZ_4K, SZ_4K, write);
+	EXPECT_FALLBACKS(1, "extent-short");
+	EXPECT_MAPPED("4K", p + page * SZ_4K);
+	return p;
 }
 
 /* The entries do not show it, but the filesystem does: one call is enough. */
-TEST_F(dax, extent_short_below_small_entries)
+TEST_F(told, extent_short_below_small_entries)
 {
 	unsigned int tries;
 	char *p;
@@ -189,65 +169,43 @@ TEST_F(dax, extent_short_below_small_entries)
 	NEED_PROMOTION();
 	fd = dax_file_fragmented();
 	dax_peek(dax_map(fd, 5 * SZ_4K, SZ_4K));
-	dax_trace(fd, NULL);
-	p = dax_map(fd, 0, SZ_2M);
-	dax_peek(p);
+	p = extent_short(_metadata, fd, 0, false);
 	tries = PROMOTE("try");
-	EXPECT_FALLBACKS(1, "extent-short");
 	EXPECT_EQ(FALLBACKS("extent-short"), tries);
 	EXPECT_EQ(tries, PROMOTE("rollback"));
-	EXPECT_MAPPED("4K", p);
-	for (unsigned int page = 0; page < PAGES_2M; page++)
-		dax_peek(p + page * SZ_4K);
+	dax_touch_each(p, SZ_2M, SZ_4K, false);
 	EXPECT_EQ(tries, PROMOTE("try"));
 }
 
-TEST_F(dax, extent_short)
+TEST_F(told, extent_short)
 {
+	int fd = dax_file(SZ_2M, WRITTEN);
 	char *p;
-	int fd;
 
-	NEED_EVENT("dax_fault_fallback");
-	fd = start(SZ_2M, WRITTEN);
 	dax_punch_hole(fd, 7 * SZ_4K, SZ_4K);
-	dax_trace_clear();
-	p = dax_map(fd, 0, SZ_2M);
-	dax_peek(p);
-	EXPECT_FALLBACKS(1, "extent-short");
-	EXPECT_MAPPED("4K", p);
+	p = extent_short(_metadata, fd, 0, false);
 	EXPECT_EQ(0, dax_peek(p + 7 * SZ_4K));
 	EXPECT_EQ(FILL, dax_peek(p + 8 * SZ_4K));
 }
 
 /* A block for the page that has none is not the one that would do. */
-TEST_F(dax, extent_short_write)
+TEST_F(told, extent_short_write)
 {
-	char *p;
-	int fd;
+	char *p = extent_short(_metadata, dax_file_fragmented(), 8, true);
 
-	NEED_EVENT("dax_fault_fallback");
-	fd = dax_file_fragmented();
-	dax_trace(fd, NULL);
-	p = dax_map(fd, 0, SZ_2M);
-	dax_poke(p + 8 * SZ_4K, 'w');
-	EXPECT_FALLBACKS(1, "extent-short");
-	EXPECT_MAPPED("4K", p + 8 * SZ_4K);
 	EXPECT_EQ(0, dax_peek(p + DAX_GAP * SZ_4K));
 	EXPECT_EQ(FILL, dax_peek(p + (DAX_GAP + 1) * SZ_4K));
 }
 
 /* Collapsing one block moves all others off their 2 MiB border. */
-TEST_F(dax, misaligned_pfn)
+TEST_F(told, misaligned_pfn)
 {
-	char *p;
-	int fd;
+	int fd = dax_file(2 * SZ_2M, WRITTEN);
+	char *p = dax_map(fd, 0, SZ_2M);
 
-	NEED_EVENT("dax_fault_fallback");
-	fd = start(2 * SZ_2M, WRITTEN);
 	dax_falloc(fd, FALLOC_FL_COLLAPSE_RANGE, 0, SZ_4K);
 	ASSERT_FALSE(dax_extent_huge(fd, 0));
-	dax_trace_clear();
-	p = dax_map(fd, 0, SZ_2M);
+	dax_trace(fd, NULL);
 	dax_peek(p);
 	/* ext4 may keep the two 2 MiB apart: then the first one is too short */
 	if (FALLBACKS("extent-short"))
@@ -262,20 +220,20 @@ TEST_F(dax, misaligned_pfn)
  * A table of odd segments: the filesystem's extent is contiguous, the device's
  * is not.
  */
-TEST_F(dax, device_short)
+TEST_F(told, device_short)
 {
 	unsigned int short_ones = 0, mib = 600, sectors = 3 * 2048;
 	char table[16384], *at = table, *p;
 	int fd;
 
-	NEED_EVENT("dax_fault_fallback");
 	NEED(dax_no_scratch());
 	for (unsigned int seg = 0; seg < mib / 3; seg++)
 		at += sprintf(at, "%u %u linear %s %u\n", seg * sectors, sectors,
 			      dax_scratch_device(), seg * sectors);
 	NEED(dax_scratch_dm(mib, table));
 
-	fd = start(6 * SZ_2M, WRITTEN);
+	fd = dax_file(6 * SZ_2M, WRITTEN);
+	dax_trace(fd, NULL);
 	p = dax_map(fd, 0, 6 * SZ_2M);
 	for (int i = 0; i < 6; i++) {
 		uint64_t block = dax_block(fd, i * SZ_2M);
@@ -354,14 +312,11 @@ TEST_F(dax, entry_locked)
 }
 
 /* With nothing in the way, no fault falls back. */
-TEST_F(dax, no_fallback)
+static void never_falls_back(struct __test_metadata *_metadata, int fd)
 {
-	char *p;
-	int fd;
+	char *p = dax_map(fd, 0, 8 * SZ_2M);
 
-	fd = dax_file(8 * SZ_2M, PREALLOC);
 	dax_trace(fd, NULL);
-	p = dax_map(fd, 0, 8 * SZ_2M);
 	for (int i = 0; i < 8; i++) {
 		dax_poke(p + i * SZ_2M + i * SZ_4K, 'w');
 		EXPECT_MAPPED("2M", p + i * SZ_2M);
@@ -373,10 +328,15 @@ TEST_F(dax, no_fallback)
 	EXPECT_EQ(0, dax_count("dax_fault_fallback", "order 9"));
 }
 
+TEST_F(dax, no_fallback)
+{
+	never_falls_back(_metadata, dax_file(8 * SZ_2M, PREALLOC));
+}
+
 /* Nor where small entries are, if their blocks are in one piece. */
 TEST_F(dax, no_fallback_with_small_entries)
 {
-	char *small, *p;
+	char *small;
 	int fd;
 
 	NEED_PROMOTION();
@@ -384,15 +344,8 @@ TEST_F(dax, no_fallback_with_small_entries)
 	small = dax_map_small(fd, 8 * SZ_2M);
 	for (int i = 0; i < 8; i++)
 		dax_poke(small + i * SZ_2M + i * 60 * SZ_4K, 's');
-	dax_trace(fd, NULL);
-	p = dax_map(fd, 0, 8 * SZ_2M);
-	for (int i = 0; i < 8; i++) {
-		dax_poke(p + i * SZ_2M + i * SZ_4K, 'w');
-		EXPECT_MAPPED("2M", p + i * SZ_2M);
-	}
+	never_falls_back(_metadata, fd);
 	EXPECT_EQ(8, PROMOTE("done"));
-	EXPECT_EQ(0, dax_count_all("dax_pte_fault"));
-	EXPECT_EQ(0, dax_count("dax_fault_fallback", "order 9"));
 }
 
 TEST_HARNESS_MAIN

@@ -131,6 +131,17 @@ static inline void dax_poke(volatile char *p, char c)
 	*p = c;
 }
 
+/* Loads from, or stores 'w' to, the first byte of each @step bytes. */
+static inline void dax_touch_each(char *p, size_t len, size_t step, bool write)
+{
+	for (size_t at = 0; at < len; at += step) {
+		if (write)
+			dax_poke(p + at, 'w');
+		else
+			dax_peek(p + at);
+	}
+}
+
 /* The signal that a touch of @addr raises, 0 for none; @info may be NULL. */
 int dax_touch_signal(volatile char *addr, bool write, siginfo_t *info);
 /* The same for a memory failure at @addr; a negative errno if it was refused. */
