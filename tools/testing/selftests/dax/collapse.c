@@ -17,11 +17,18 @@
 #define FLUSHES()	dax_count_all("dax_writeback_one")
 #define SMALL_FAULTS()	dax_count_all("dax_pte_fault")
 #define HUGE_FAULTS()	dax_count_all("dax_pmd_fault")
+/* From the last dax_trace_clear() on, and all of the next fsync(). */
+#define EXPECT_FLUSHES(nr, fd) do {	\
+	dax_fsync(fd);			\
+	EXPECT_EQ(nr, FLUSHES());	\
+} while (0)
+/* The 2 MiB at @p can be huge. */
+#define COLLAPSE(p) do {			\
+	EXPECT_EQ(0, dax_collapse(p, SZ_2M));	\
+	EXPECT_MAPPED("2M", p);			\
+} while (0)
 
 DAX_NEEDS(dax_policy("off") ?: dax_no_event("dax_collapse"))
-
-/* Tests that set the policy themselves. */
-DAX_FIXTURE(growth, NULL)
 
 /* Small entries in each 2 MiB, so that @p gets ptes. */
 static void touch_by_ptes(int fd, char *p, size_t len, bool write)
@@ -32,12 +39,7 @@ static void touch_by_ptes(int fd, char *p, size_t len, bool write)
 		dax_peek(one);
 		dax_unmap(one, SZ_4K);
 	}
-	for (size_t at = 0; at < len; at += SZ_4K) {
-		if (write)
-			dax_poke(p + at, 'w');
-		else
-			dax_peek(p + at);
-	}
+	dax_touch_each(p, len, SZ_4K, write);
 }
 
 static char *map_by_ptes(int fd, size_t len, bool write)
@@ -58,8 +60,7 @@ static void back_to_ptes(char *p)
 
 	if (mprotect(half, SZ_1M, PROT_READ | PROT_WRITE | PROT_EXEC))
 		dax_exit_fail("mprotect: %s", strerror(errno));
-	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
-		dax_peek(p + at);
+	dax_touch_each(p, SZ_2M, SZ_4K, false);
 	if (mprotect(half, SZ_1M, PROT_READ | PROT_WRITE))
 		dax_exit_fail("mprotect: %s", strerror(errno));
 }
@@ -106,8 +107,7 @@ TEST_F(dax, ranges)
 	EXPECT_EQ(0, wrong_bytes(p, len, 'x'));
 
 	dax_trace_clear();
-	dax_fsync(fd);
-	EXPECT_EQ(4, FLUSHES());
+	EXPECT_FLUSHES(4, fd);
 	EXPECT_EQ(4, dax_count("dax_writeback_one", "pglen 0x200"));
 }
 
@@ -124,16 +124,14 @@ TEST_F(dax, marks)
 	EXPECT_EQ(1, PROMOTED(512, 512, 0, 0));
 	dax_msync(p + 400 * SZ_4K, SZ_4K);
 	EXPECT_EQ(1, dax_count("dax_writeback_one", "pgoff 0x0, pglen 0x200"));
-	dax_fsync(fd);
-	EXPECT_EQ(1, FLUSHES());
+	EXPECT_FLUSHES(1, fd);
 
 	/* And each store after that is seen. */
 	for (int i = 0; i < 3; i++) {
 		dax_trace_clear();
 		dax_poke(p + 78 * SZ_4K, 'x' + i);
 		EXPECT_EQ(1, HUGE_FAULTS());
-		dax_fsync(fd);
-		EXPECT_EQ(1, FLUSHES());
+		EXPECT_FLUSHES(1, fd);
 	}
 	EXPECT_MAPPED("2M", p);
 }
@@ -182,10 +180,8 @@ TEST_F(dax, huge_already)
 	EXPECT_EQ(0, PROMOTE("try"));
 	EXPECT_MAPPED("2M", p);
 	dax_poke(p, 'x');
-	dax_fsync(fd);
-	EXPECT_EQ(1, FLUSHES());
-	EXPECT_EQ(0, dax_collapse(p, SZ_2M));
-	EXPECT_MAPPED("2M", p);
+	EXPECT_FLUSHES(1, fd);
+	COLLAPSE(p);
 	EXPECT_EQ('x', dax_peek(p));
 }
 
@@ -255,8 +251,7 @@ TEST_F(dax, ptes_of_a_huge_entry)
 	for (int i = 0; i < 5; i++) {
 		back_to_ptes(p);
 		EXPECT_MAPPED("4K", p);
-		EXPECT_EQ(0, dax_collapse(p, SZ_2M));
-		EXPECT_MAPPED("2M", p);
+		COLLAPSE(p);
 	}
 	dax_peek(later);
 	EXPECT_MAPPED("2M", later);
@@ -271,8 +266,7 @@ TEST_F(dax, read_only)
 
 	touch_by_ptes(fd, p, SZ_2M, false);
 	ASSERT_MAPPED("4K", p);
-	EXPECT_EQ(0, dax_collapse(p, SZ_2M));
-	EXPECT_MAPPED("2M", p);
+	COLLAPSE(p);
 	EXPECT_EQ(SIGSEGV, dax_touch_signal(p, true, NULL));
 	q = dax_map(fd, 0, SZ_2M);
 	dax_poke(q + 5, 'w');
@@ -322,12 +316,10 @@ TEST_F(dax, map_sync)
 
 	touch_by_ptes(fd, p, SZ_2M, true);
 	ASSERT_MAPPED("4K", p);
-	EXPECT_EQ(0, dax_collapse(p, SZ_2M));
-	EXPECT_MAPPED("2M", p);
+	COLLAPSE(p);
 	dax_poke(p, 'x');
 	dax_trace(fd, NULL);
-	dax_fsync(fd);
-	EXPECT_EQ(1, FLUSHES());
+	EXPECT_FLUSHES(1, fd);
 	EXPECT_EQ('x', dax_peek(p));
 }
 
@@ -378,11 +370,20 @@ TEST_F(dax, colour)
 	char *small = dax_map_small(fd, 3 * SZ_2M);
 	char *p;
 
-	for (size_t at = 0; at < 3 * SZ_2M; at += SZ_4K)
-		dax_peek(small + at);
+	dax_touch_each(small, 3 * SZ_2M, SZ_4K, false);
 	p = (char *)(((uintptr_t)small + SZ_2M - 1) & -SZ_2M);
 	dax_poke(p, 'w');
 	refuse(_metadata, fd, p, EINVAL, 1);
+}
+
+/* A range that is not whole, or not in one VMA. */
+static void refuse_range(struct __test_metadata *_metadata, char *p, size_t len)
+{
+	struct dax_ptes view;
+
+	dax_snapshot_ptes(&view, p);
+	EXPECT_EQ(EINVAL, dax_collapse(p, len));
+	EXPECT_EQ(0, dax_ptes_changed(&view, p));
 }
 
 /* The VMA ends before the 2 MiB do, or begins after them. */
@@ -390,18 +391,13 @@ TEST_F(dax, vma_too_small)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
 	char *p = map_by_ptes(fd, SZ_2M, false);
-	struct dax_ptes view;
 
 	dax_unmap(p + SZ_2M - SZ_4K, SZ_4K);
-	dax_snapshot_ptes(&view, p);
-	EXPECT_EQ(EINVAL, dax_collapse(p, SZ_2M - SZ_4K));
-	EXPECT_EQ(0, dax_ptes_changed(&view, p));
+	refuse_range(_metadata, p, SZ_2M - SZ_4K);
 
 	p = map_by_ptes(fd, SZ_2M, false);
 	dax_unmap(p, SZ_4K);
-	dax_snapshot_ptes(&view, p);
-	EXPECT_EQ(EINVAL, dax_collapse(p + SZ_4K, SZ_2M - SZ_4K));
-	EXPECT_EQ(0, dax_ptes_changed(&view, p));
+	refuse_range(_metadata, p + SZ_4K, SZ_2M - SZ_4K);
 }
 
 /* One mapping, but two VMAs, by an mprotect() of the half. */
@@ -409,12 +405,9 @@ TEST_F(dax, vma_split)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
 	char *p = map_by_ptes(fd, SZ_2M, false);
-	struct dax_ptes view;
 
 	ASSERT_EQ(0, mprotect(p + SZ_1M, SZ_1M, PROT_READ));
-	dax_snapshot_ptes(&view, p);
-	EXPECT_EQ(EINVAL, dax_collapse(p, SZ_2M));
-	EXPECT_EQ(0, dax_ptes_changed(&view, p));
+	refuse_range(_metadata, p, SZ_2M);
 }
 
 /* To truncate unmaps all of the file, but leaves the page table. */
@@ -453,8 +446,7 @@ TEST_F(dax, partly_unwritten)
 	int fd = dax_file(SZ_2M, PREALLOC);
 	char *p = map_by_ptes(fd, SZ_2M, false);
 
-	for (int i = 0; i < 100; i++)
-		dax_poke(p + i * SZ_4K, 'w');
+	dax_touch_each(p, 100 * SZ_4K, SZ_4K, true);
 	refuse(_metadata, fd, p, EINVAL, 100);
 }
 
@@ -478,8 +470,7 @@ TEST_F(dax, nohugepage)
 	ASSERT_EQ(0, madvise(p, SZ_2M, MADV_NOHUGEPAGE));
 	refuse(_metadata, fd, p, EINVAL, 1);
 	ASSERT_EQ(0, madvise(p, SZ_2M, MADV_HUGEPAGE));
-	EXPECT_EQ(0, dax_collapse(p, SZ_2M));
-	EXPECT_MAPPED("2M", p);
+	COLLAPSE(p);
 }
 
 /* What can be is done, and the answer is about the rest. */
@@ -511,8 +502,7 @@ static int other_process(int step, void *arg)
 
 	switch (step) {
 	case TOUCH:
-		for (size_t at = 0; at < SZ_2M; at += SZ_4K)
-			dax_peek(p + at);
+		dax_touch_each(p, SZ_2M, SZ_4K, false);
 		break;
 	case STORE:
 		dax_poke(p + 8 * SZ_4K, 'c');
@@ -531,8 +521,7 @@ TEST_F(dax, another_process)
 	dax_helper_start(&peer, other_process, p);
 	ASSERT_EQ(4, dax_helper_step(&peer, TOUCH));
 	dax_trace(fd, NULL);
-	ASSERT_EQ(0, dax_collapse(p, SZ_2M));
-	EXPECT_MAPPED("2M", p);
+	COLLAPSE(p);
 	EXPECT_NE(4, dax_helper_step(&peer, LOOK));
 	dax_trace_clear();
 	EXPECT_EQ(2, dax_helper_step(&peer, TOUCH));
@@ -543,8 +532,7 @@ TEST_F(dax, another_process)
 	EXPECT_EQ(0, SMALL_FAULTS());
 	EXPECT_EQ('c', dax_peek(p + 8 * SZ_4K));
 	dax_trace_clear();
-	dax_fsync(fd);
-	EXPECT_EQ(1, FLUSHES());
+	EXPECT_FLUSHES(1, fd);
 	dax_helper_stop(&peer);
 }
 
@@ -558,8 +546,7 @@ TEST_F(dax, another_mapping)
 
 	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
 		dax_poke(small + at + 2, 's');
-	ASSERT_EQ(0, dax_collapse(p, SZ_2M));
-	EXPECT_MAPPED("2M", p);
+	COLLAPSE(p);
 	dax_peek(q);
 	EXPECT_MAPPED("2M", q);
 	dax_poke(q + 8 * SZ_4K, 'q');
@@ -583,8 +570,7 @@ TEST_F(dax, private_copies_of_others)
 	for (size_t at = 0; at < SZ_2M; at += 16 * SZ_4K)
 		dax_poke(private + at, 'P');
 	p = map_by_ptes(fd, SZ_2M, true);
-	ASSERT_EQ(0, dax_collapse(p, SZ_2M));
-	EXPECT_MAPPED("2M", p);
+	COLLAPSE(p);
 	for (size_t at = 0; at < SZ_2M; at += SZ_4K) {
 		ASSERT_EQ(at % (16 * SZ_4K) ? 'w' : 'P', dax_peek(private + at));
 		ASSERT_EQ('w', dax_peek(p + at));
@@ -605,12 +591,10 @@ TEST_F(dax, window_of_others)
 	dax_poke(window + SZ_4K, 'y');
 	EXPECT_EQ('y', dax_peek(p + 101 * SZ_4K));
 	dax_trace(fd, NULL);
-	dax_fsync(fd);
-	EXPECT_EQ(1, FLUSHES());
+	EXPECT_FLUSHES(1, fd);
 	dax_trace_clear();
 	dax_poke(window + SZ_4K, 'z');
-	dax_fsync(fd);
-	EXPECT_EQ(1, FLUSHES());
+	EXPECT_FLUSHES(1, fd);
 	EXPECT_EQ('z', dax_peek(p + 101 * SZ_4K));
 }
 
@@ -619,7 +603,7 @@ TEST_F(dax, window_of_others)
  * count may get lost when the page table goes away below it.
  */
 #define COUNTERS	4
-#define BLOCKS		4
+#define BLOCKS		2
 
 struct busy {
 	char *map;
@@ -630,6 +614,39 @@ struct busy {
 	uint32_t tally[COUNTERS][BLOCKS * PAGES_2M];
 };
 
+static volatile uint32_t *counter(struct busy *busy, unsigned int id,
+				  unsigned int page)
+{
+	return (uint32_t *)(busy->map + page * SZ_4K) + id * 16;
+}
+
+static unsigned int lost_counts(struct busy *busy, unsigned int pages)
+{
+	unsigned int nr = 0;
+
+	for (unsigned int id = 0; id < COUNTERS; id++)
+		for (unsigned int page = 0; page < pages; page++)
+			nr += busy->tally[id][page] != *counter(busy, id, page);
+	return nr;
+}
+
+/* A file of zeros, to be mapped at @busy->map. */
+static int count_in_file(struct busy *busy, size_t len)
+{
+	int fd = dax_file(len, PREALLOC);
+
+	memset(busy, 0, sizeof(*busy));
+	dax_fill(fd, 0, len, 0);
+	return fd;
+}
+
+static void count_end(struct busy *busy, int fd, size_t len)
+{
+	dax_unmap(busy->map, len);
+	dax_unlink(fd);
+	close(fd);
+}
+
 static int count_up(struct busy *busy, unsigned int id)
 {
 	uint32_t *tally = busy->tally[id];
@@ -639,7 +656,7 @@ static int count_up(struct busy *busy, unsigned int id)
 	while (!busy->done) {
 		for (int i = 0; i < 200; i++) {
 			at = (at * 1103515245 + 12345) % (BLOCKS * PAGES_2M);
-			++*(volatile uint32_t *)(busy->map + at * SZ_4K + id * 64);
+			++*counter(busy, id, at);
 			tally[at]++;
 		}
 		if (busy->processes)
@@ -689,49 +706,40 @@ static void in_processes(struct busy *busy)
 		dax_wait(pid[id]);
 }
 
-static void in_full_use(struct __test_metadata *_metadata, bool processes)
+DAX_FIXTURE(busy, dax_needs())
+
+FIXTURE_VARIANT(busy) {
+	bool processes;
+};
+
+FIXTURE_VARIANT_ADD(busy, threads) { .processes = false };
+FIXTURE_VARIANT_ADD(busy, processes) { .processes = true };
+
+TEST_F(busy, store)
 {
-	unsigned int rounds = dax_scale(4), lost = 0, again = 0;
+	unsigned int rounds = dax_scale(4), again = 0;
 	size_t len = BLOCKS * SZ_2M;
 	struct busy *busy;
 
 	busy = dax_shared(sizeof(*busy));
 	for (unsigned int i = 0; i < rounds; i++) {
-		int fd = dax_file(len, WRITTEN);
+		int fd = count_in_file(busy, len);
 
-		memset(busy, 0, sizeof(*busy));
-		busy->processes = processes;
-		dax_fill(fd, 0, len, 0);
+		busy->processes = variant->processes;
 		busy->map = map_by_ptes(fd, len, false);
 		ASSERT_MAPPED("4K", busy->map);
-		if (processes)
+		if (variant->processes)
 			in_processes(busy);
 		else
 			dax_run_threads(COUNTERS + 1, collapse_or_count, busy);
 		ASSERT_EQ(0, busy->odd);
 		again += busy->again;
-		for (unsigned int id = 0; id < COUNTERS; id++)
-			for (unsigned int page = 0; page < BLOCKS * PAGES_2M; page++)
-				lost += busy->tally[id][page] !=
-					*(uint32_t *)(busy->map + page * SZ_4K + id * 64);
-		ASSERT_EQ(0, lost);
+		ASSERT_EQ(0, lost_counts(busy, len / SZ_4K));
 		for (size_t at = 0; at < len; at += SZ_2M)
 			ASSERT_MAPPED("2M", busy->map + at);
-		dax_unmap(busy->map, len);
-		dax_unlink(fd);
-		close(fd);
+		count_end(busy, fd, len);
 	}
 	dax_print_msg("%u times EAGAIN in %u rounds", again, rounds);
-}
-
-TEST_F(dax, threads_store)
-{
-	in_full_use(_metadata, false);
-}
-
-TEST_F(dax, processes_store)
-{
-	in_full_use(_metadata, true);
 }
 
 /* Against everything that takes the same locks: it comes to an end. */
@@ -793,8 +801,7 @@ TEST_F(dax, rivals)
 		dax_print_msg("%s", dax_trace_text());
 	EXPECT_LT(0, r.done);
 	dax_print_msg("%u times done, %u times EAGAIN", r.done, r.again);
-	EXPECT_EQ(0, dax_collapse(r.p, SZ_2M));
-	EXPECT_MAPPED("2M", r.p);
+	COLLAPSE(r.p);
 	EXPECT_EQ(0, memcmp(r.p, r.small, SZ_2M));
 }
 
@@ -833,58 +840,53 @@ TEST_F(dax, counters)
 
 #define TRIGGERS	4	/* how many there are in 2 MiB */
 
+FIXTURE(growth) {};
+
+FIXTURE_VARIANT(growth) {
+	const char *policy, *mapped;
+};
+
+FIXTURE_VARIANT_ADD(growth, eager) { .policy = "eager", .mapped = "2M" };
+FIXTURE_VARIANT_ADD(growth, fault) { .policy = "fault", .mapped = "4K" };
+FIXTURE_VARIANT_ADD(growth, off) { .policy = "off", .mapped = "4K" };
+
+FIXTURE_SETUP(growth)
+{
+	DAX_SETUP_IF(dax_policy(variant->policy) ?: dax_no_event("dax_collapse"));
+}
+
+FIXTURE_TEARDOWN(growth)
+{
+	DAX_TEARDOWN();
+}
+
 /*
  * The file grows a page a time, and each page is stored to: the first fault
  * came when 2 MiB were not there yet, so there is a page table.
  */
-static void grow(struct __test_metadata *_metadata, const char *policy,
-		 const char *mapped)
+TEST_F(growth, growing_file)
 {
-	size_t len = SZ_2M;
-	char *p;
-	int fd;
+	bool huge = *variant->mapped == '2';
+	int fd = dax_file_growing(SZ_2M);
+	char *p = dax_map(fd, 0, SZ_2M);
 
-	NEED(dax_policy(policy));
-	NEED_EVENT("dax_collapse");
-	fd = dax_file_growing(len);
-	p = dax_map(fd, 0, len);
 	dax_trace(fd, "dax_collapse dax_promote_entry");
-	for (size_t at = 0; at < len; at += SZ_4K) {
+	for (size_t at = 0; at < SZ_2M; at += SZ_4K) {
 		dax_truncate(fd, at + SZ_4K);
 		dax_poke(p + at, 'w');
 	}
 	/* Each ftruncate() unmaps the file, and leaves the page table. */
-	for (size_t at = 0; at < len; at += SZ_2M) {
-		dax_peek(p + at);
-		EXPECT_MAPPED(mapped, p + at);
-		EXPECT_EQ(*mapped == '2', COLLAPSED(at / SZ_4K));
-	}
-	EXPECT_GE(TRIGGERS, COLLAPSES());
-	if (*mapped != '2')
-		EXPECT_EQ(0, COLLAPSES());
-	for (size_t at = 0; at < len; at += SZ_4K) {
+	dax_peek(p);
+	EXPECT_MAPPED(variant->mapped, p);
+	EXPECT_EQ(huge, COLLAPSED(0UL));
+	EXPECT_GE(huge ? TRIGGERS : 0, COLLAPSES());
+	for (size_t at = 0; at < SZ_2M; at += SZ_4K) {
 		ASSERT_EQ('w', dax_peek(p + at));
 		ASSERT_EQ(0, dax_peek(p + at + 1));
 	}
 	dax_trace(fd, "dax_writeback_one");
 	dax_trace_clear();
-	dax_fsync(fd);
-	EXPECT_EQ(*mapped == '2' ? 1 : PAGES_2M, FLUSHES());
-}
-
-TEST_F(growth, growing_file_eager)
-{
-	grow(_metadata, "eager", "2M");
-}
-
-TEST_F(growth, growing_file_by_fault)
-{
-	grow(_metadata, "fault", "4K");
-}
-
-TEST_F(growth, growing_file_off)
-{
-	grow(_metadata, "off", "4K");
+	EXPECT_FLUSHES(huge ? 1 : PAGES_2M, fd);
 }
 
 /* A page table of one pte, and from then on the policy. */
@@ -902,22 +904,25 @@ static char *start_with_ptes(const char *policy, int fd, size_t len)
 
 static void touch_pages(char *p, unsigned int from, unsigned int to, bool write)
 {
-	for (unsigned int page = from; page < to; page++)
-		if (write)
-			dax_poke(p + page * SZ_4K, 'w');
-		else
-			dax_peek(p + page * SZ_4K);
+	dax_touch_each(p + from * SZ_4K, (to - from) * SZ_4K, SZ_4K, write);
 }
 
-static void eager_sequence(struct __test_metadata *_metadata, bool write)
-{
-	char *p;
-	int fd;
+DAX_FIXTURE(eager, dax_needs())
 
-	fd = dax_file(SZ_2M, WRITTEN);
-	p = start_with_ptes("eager", fd, SZ_2M);
+FIXTURE_VARIANT(eager) {
+	bool write;
+};
+
+FIXTURE_VARIANT_ADD(eager, reads) { .write = false };
+FIXTURE_VARIANT_ADD(eager, writes) { .write = true };
+
+TEST_F(eager, sequence)
+{
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = start_with_ptes("eager", fd, SZ_2M);
+
 	ASSERT_MAPPED("4K", p);
-	touch_pages(p, 1, PAGES_2M, write);
+	touch_pages(p, 1, PAGES_2M, variant->write);
 	EXPECT_MAPPED("2M", p);
 	EXPECT_MAPPED("2M", p + SZ_2M - SZ_4K);
 	EXPECT_EQ(1, COLLAPSED(0UL));
@@ -925,20 +930,10 @@ static void eager_sequence(struct __test_metadata *_metadata, bool write)
 	/* Half of it was enough. */
 	EXPECT_GT(PAGES_2M, SMALL_FAULTS());
 	EXPECT_EQ(FILL, dax_peek(p));
-	EXPECT_EQ(0, wrong_bytes(p + SZ_4K, SZ_2M - SZ_4K, write ? 'w' : FILL));
+	EXPECT_EQ(0, wrong_bytes(p + SZ_4K, SZ_2M - SZ_4K,
+				 variant->write ? 'w' : FILL));
 	dax_trace_clear();
-	dax_fsync(fd);
-	EXPECT_EQ(write, FLUSHES());
-}
-
-TEST_F(dax, eager_reads)
-{
-	eager_sequence(_metadata, false);
-}
-
-TEST_F(dax, eager_writes)
-{
-	eager_sequence(_metadata, true);
+	EXPECT_FLUSHES(variant->write, fd);
 }
 
 /* Less than half of it is there: not worth it. */
@@ -1028,7 +1023,7 @@ static void count_up_pages(unsigned int id, void *arg)
 	for (unsigned int i = 0; i < 2 * PAGES_2M; i++) {
 		unsigned int at = (i + id * 61) % PAGES_2M;
 
-		++*(volatile uint32_t *)(busy->map + at * SZ_4K + id * 64);
+		++*counter(busy, id, at);
 		busy->tally[id][at]++;
 	}
 }
@@ -1039,22 +1034,14 @@ TEST_F(dax, eager_in_full_use)
 	struct busy *busy = malloc(sizeof(*busy));
 
 	for (unsigned int i = 0; i < rounds; i++) {
-		int fd = dax_file(SZ_2M, WRITTEN);
+		int fd = count_in_file(busy, SZ_2M);
 
 		NEED(dax_policy("off"));
-		memset(busy, 0, sizeof(*busy));
-		dax_fill(fd, 0, SZ_2M, 0);
 		busy->map = start_with_ptes("eager", fd, SZ_2M);
 		dax_run_threads(COUNTERS, count_up_pages, busy);
-		for (unsigned int id = 0; id < COUNTERS; id++)
-			for (unsigned int page = 0; page < PAGES_2M; page++)
-				ASSERT_EQ(busy->tally[id][page],
-					  *(uint32_t *)(busy->map + page * SZ_4K +
-							id * 64));
+		ASSERT_EQ(0, lost_counts(busy, PAGES_2M));
 		huge += !strcmp(dax_mapped(busy->map), "2M");
-		dax_unmap(busy->map, SZ_2M);
-		dax_unlink(fd);
-		close(fd);
+		count_end(busy, fd, SZ_2M);
 		dax_trace_clear();
 	}
 	dax_print_msg("%u of %u became huge", huge, rounds);
