@@ -840,25 +840,15 @@ TEST_F(dax, counters)
 
 #define TRIGGERS	4	/* how many there are in 2 MiB */
 
-FIXTURE(growth) {};
-
 FIXTURE_VARIANT(growth) {
 	const char *policy, *mapped;
 };
 
+DAX_FIXTURE(growth, dax_policy(variant->policy) ?: dax_no_event("dax_collapse"))
+
 FIXTURE_VARIANT_ADD(growth, eager) { .policy = "eager", .mapped = "2M" };
 FIXTURE_VARIANT_ADD(growth, fault) { .policy = "fault", .mapped = "4K" };
 FIXTURE_VARIANT_ADD(growth, off) { .policy = "off", .mapped = "4K" };
-
-FIXTURE_SETUP(growth)
-{
-	DAX_SETUP_IF(dax_policy(variant->policy) ?: dax_no_event("dax_collapse"));
-}
-
-FIXTURE_TEARDOWN(growth)
-{
-	DAX_TEARDOWN();
-}
 
 /*
  * The file grows a page a time, and each page is stored to: the first fault

@@ -52,27 +52,54 @@ static void let_go(struct held *held)
 	close(held->pipe[1]);
 }
 
-/* What the page holds by now; the pipe is empty afterwards. */
-static void look(struct held *held, char *page)
+/* What the page holds by now; the pipe is gone afterwards. */
+static void expect_held(struct __test_metadata *_metadata, struct held *held,
+			int byte)
 {
+	char page[SZ_4K];
+
 	if (read(held->pipe[0], page, SZ_4K) != (ssize_t)SZ_4K)
 		dax_exit_fail("read of a pipe: %s", strerror(errno));
+	EXPECT_BYTES(byte, page, SZ_4K);
+	let_go(held);
+}
+
+/* A small filesystem, and how many of its blocks are free. */
+FIXTURE(evict) {
+	unsigned long before;
+};
+
+FIXTURE_SETUP(evict)
+{
+	DAX_SETUP_IF(dax_small_scratch());
+	self->before = dax_free_blocks();
+}
+
+FIXTURE_TEARDOWN(evict)
+{
+	DAX_TEARDOWN();
+}
+
+#define EXPECT_SPACE_BACK() \
+	EXPECT_TRUE(dax_space_is_back(self->before - 64))
+
+/* A file that is deleted, and of which a page is in use. */
+static void delete_held(struct held *held, const char *name, int byte)
+{
+	hold(held, name, byte);
+	dax_unlink(held->fd);
+	unmap_and_close(held);
 }
 
 /*
  * The blocks of a file that was deleted are not for others yet. When they are,
  * the other file gets all of them.
  */
-TEST_F(dax, deleted)
+TEST_F(evict, deleted)
 {
-	unsigned long before;
-	char page[SZ_4K];
 	struct held held;
-	off_t len;
 	int fd;
 
-	NEED(dax_small_scratch());
-	before = dax_free_blocks();
 	hold(&held, "held", 'h');
 	EXPECT_MAPPED("2M", held.p);
 	dax_unlink(held.fd);
@@ -80,61 +107,43 @@ TEST_F(dax, deleted)
 	sync();
 
 	fd = dax_fill_up(0);
-	len = lseek(fd, 0, SEEK_END);
-	dax_fill(fd, 0, len, 'o');
-	look(&held, page);
-	EXPECT_BYTES('h', page, SZ_4K);
-
+	dax_fill(fd, 0, lseek(fd, 0, SEEK_END), 'o');
+	expect_held(_metadata, &held, 'h');
 	dax_truncate(fd, 0);
-	let_go(&held);
-	EXPECT_TRUE(dax_space_is_back(before - 64));
+	EXPECT_SPACE_BACK();
 }
 
 /* One page after the other comes free: the last one counts. */
-TEST_F(dax, deferred_eviction)
+TEST_F(evict, deferred_eviction)
 {
 	struct held held, later;
-	unsigned long before;
-	char page[SZ_4K];
 
-	NEED(dax_small_scratch());
-	before = dax_free_blocks();
 	hold(&held, "held", 'h');
 	later = held;
 	put_into_pipe(&later, SZ_2M - SZ_4K);
 	dax_unlink(held.fd);
 	unmap_and_close(&held);
 	let_go(&held);
-	EXPECT_GT(before - 64, dax_free_blocks());
-	look(&later, page);
-	EXPECT_BYTES('h', page, SZ_4K);
-	let_go(&later);
-	EXPECT_TRUE(dax_space_is_back(before - 64));
+	EXPECT_GT(self->before - 64, dax_free_blocks());
+	expect_held(_metadata, &later, 'h');
+	EXPECT_SPACE_BACK();
 }
 
 /* Many files, of which each waits for a page of its own. */
-TEST_F(dax, deleted_many)
+TEST_F(evict, deleted_many)
 {
-	char page[SZ_4K], name[16];
-	unsigned int nr = 20;
 	struct held held[20];
-	unsigned long before;
+	char name[16];
 
-	NEED(dax_small_scratch());
-	before = dax_free_blocks();
-	for (unsigned int i = 0; i < nr; i++) {
+	for (unsigned int i = 0; i < ARRAY_LEN(held); i++) {
 		snprintf(name, sizeof(name), "held%u", i);
-		hold(&held[i], name, 'a' + i);
-		dax_unlink(held[i].fd);
-		unmap_and_close(&held[i]);
+		delete_held(&held[i], name, 'a' + i);
 	}
-	EXPECT_GT(before, dax_free_blocks() + nr * PAGES_2M - 64);
-	for (unsigned int i = 0; i < nr; i++) {
-		look(&held[i], page);
-		EXPECT_BYTES('a' + i, page, SZ_4K);
-		let_go(&held[i]);
-	}
-	EXPECT_TRUE(dax_space_is_back(before - 64));
+	EXPECT_GT(self->before,
+		  dax_free_blocks() + ARRAY_LEN(held) * PAGES_2M - 64);
+	for (unsigned int i = 0; i < ARRAY_LEN(held); i++)
+		expect_held(_metadata, &held[i], 'a' + i);
+	EXPECT_SPACE_BACK();
 }
 
 /*
@@ -150,14 +159,10 @@ static int exit_with_pipe(void *arg)
 	return 0;
 }
 
-TEST_F(dax, exit_with_own_pipe)
+TEST_F(evict, exit_with_own_pipe)
 {
-	unsigned long before;
-
-	NEED(dax_small_scratch());
-	before = dax_free_blocks();
 	EXPECT_EQ(0, dax_child(exit_with_pipe, NULL));
-	EXPECT_TRUE(dax_space_is_back(before - 64));
+	EXPECT_SPACE_BACK();
 }
 
 /*
@@ -176,22 +181,19 @@ static int share_first_page(int fd, const char *name)
 
 #define BIG	(8 * SZ_2M)
 
-static void shared_in_use(struct __test_metadata *_metadata, size_t shift)
+static void shared_in_use(struct __test_metadata *_metadata,
+			  unsigned long before, size_t shift)
 {
-	unsigned long before;
-	char page[SZ_4K], *a;
 	struct held other;
+	char *a;
 	int fd;
 
 	NEED_XFS();
-	NEED(dax_small_scratch());
-	before = dax_free_blocks();
 	fd = dax_file(BIG, WRITTEN);
 	other.fd = share_first_page(fd, "other");
 	a = dax_mmap(fd, 0, BIG, PROT_READ, MAP_SHARED, shift);
 	other.p = dax_map(other.fd, 0, SZ_4K);
-	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
-		dax_peek(a + at);
+	dax_touch_each(a, SZ_2M, SZ_4K, false);
 	dax_peek(other.p);
 	ASSERT_EQ(dax_pfn(a), dax_pfn(other.p));
 	put_into_pipe(&other, 0);
@@ -199,32 +201,26 @@ static void shared_in_use(struct __test_metadata *_metadata, size_t shift)
 	dax_unmap(a, BIG);
 	close(fd);
 	EXPECT_TRUE(dax_space_is_back(before - 64));
-	look(&other, page);
-	EXPECT_BYTES(FILL, page, SZ_4K);
 	EXPECT_BYTES(FILL, other.p, SZ_4K);
-	let_go(&other);
+	expect_held(_metadata, &other, FILL);
 }
 
-TEST_F(dax, shared_in_use_small)
+TEST_F(evict, shared_in_use_small)
 {
-	shared_in_use(_metadata, SZ_4K);
+	shared_in_use(_metadata, self->before, SZ_4K);
 }
 
-TEST_F(dax, shared_in_use_huge)
+TEST_F(evict, shared_in_use_huge)
 {
-	shared_in_use(_metadata, 0);
+	shared_in_use(_metadata, self->before, 0);
 }
 
 /* The other page that is in use is its own: that one it waits for. */
-TEST_F(dax, shared_and_own_in_use)
+TEST_F(evict, shared_and_own_in_use)
 {
 	struct held own, other;
-	unsigned long before;
-	char page[SZ_4K];
 
 	NEED_XFS();
-	NEED(dax_small_scratch());
-	before = dax_free_blocks();
 	own.fd = dax_file(SZ_2M, WRITTEN);
 	other.fd = share_first_page(own.fd, "other");
 	own.p = dax_map(own.fd, 0, SZ_2M);
@@ -235,24 +231,13 @@ TEST_F(dax, shared_and_own_in_use)
 	put_into_pipe(&other, 0);
 	dax_unlink(own.fd);
 	unmap_and_close(&own);
-	EXPECT_GT(before - PAGES_2M + 64, dax_free_blocks());
-	look(&own, page);
-	EXPECT_BYTES(FILL, page, SZ_4K);
-	let_go(&own);
-	EXPECT_TRUE(dax_space_is_back(before - 64));
-	look(&other, page);
-	EXPECT_BYTES(FILL, page, SZ_4K);
-	let_go(&other);
+	EXPECT_GT(self->before - PAGES_2M + 64, dax_free_blocks());
+	expect_held(_metadata, &own, FILL);
+	EXPECT_SPACE_BACK();
+	expect_held(_metadata, &other, FILL);
 }
 
 /* --- calls that do not wait ----------------------------------------------- */
-
-static void delete_held(struct held *held)
-{
-	hold(held, "held", 'h');
-	dax_unlink(held->fd);
-	unmap_and_close(held);
-}
 
 /* A child that makes one call. */
 static pid_t begin(int (*call)(void))
@@ -294,19 +279,15 @@ static int do_freeze(void)
 }
 
 /* As long as it is mounted, only the file itself waits. */
-TEST_F(dax, sync_beside_deleted)
+TEST_F(evict, sync_beside_deleted)
 {
 	struct held held;
-	char page[SZ_4K];
 
-	NEED(dax_small_scratch());
-	delete_held(&held);
+	delete_held(&held, "held", 'h');
 	EXPECT_EQ(0, dax_stall_ends(begin(do_sync)));
 	EXPECT_EQ(0, dax_stall_ends(begin(do_syncfs)));
 	EXPECT_EQ(0, dax_stall_ends(begin(do_freeze)));
-	look(&held, page);
-	EXPECT_BYTES('h', page, SZ_4K);
-	let_go(&held);
+	expect_held(_metadata, &held, 'h');
 }
 
 /* The line of an unmount that did not wait for the end. */
@@ -321,33 +302,29 @@ static void clear_log(void)
 		dax_exit_fail("dmesg -C fails");
 }
 
-static bool mounted(const char *dir)
+static bool mounted(void)
 {
 	struct stat st, above;
 	char path[PATH_MAX + 4];
 
-	snprintf(path, sizeof(path), "%s/..", dir);
-	if (stat(dir, &st) || stat(path, &above))
-		dax_exit_fail("%s: %s", dir, strerror(errno));
+	snprintf(path, sizeof(path), "%s/..", dax_dir());
+	if (stat(dax_dir(), &st) || stat(path, &above))
+		dax_exit_fail("%s: %s", dax_dir(), strerror(errno));
 	return st.st_dev != above.st_dev;
 }
 
 /* A file that has a name keeps its blocks while a page is in use. */
-TEST_F(dax, unmount_named)
+TEST_F(evict, unmount_named)
 {
 	struct held held;
-	char page[SZ_4K];
 
-	NEED(dax_small_scratch());
 	hold(&held, "named", 'n');
 	unmap_and_close(&held);
 	clear_log();
 	EXPECT_EQ(0, dax_stall_ends(begin(do_unmount)));
-	EXPECT_FALSE(mounted(dax_dir()));
+	EXPECT_FALSE(mounted());
 	EXPECT_FALSE(log_tells());
-	look(&held, page);
-	EXPECT_BYTES('n', page, SZ_4K);
-	let_go(&held);
+	expect_held(_metadata, &held, 'n');
 }
 
 static void mount_again(void)
@@ -363,66 +340,55 @@ static int check(void)
 		      dax_scratch_device());
 }
 
-/*
- * A deleted file delays the unmount only for a while, and the log says so. The
- * next mount frees the rest of the file.
- */
-TEST_F(dax, unmount_deleted)
+/* The next mount frees the rest of the file. */
+static void expect_freed_by_mount(struct __test_metadata *_metadata,
+				  unsigned long before)
 {
-	unsigned long before;
-	struct held held;
-	char page[SZ_4K];
-	pid_t unmount;
-
-	NEED(dax_small_scratch());
-	before = dax_free_blocks();
-	delete_held(&held);
-	clear_log();
-	unmount = begin(do_unmount);
-	EXPECT_EQ(0, dax_stall_ends(begin(do_sync)));
-	EXPECT_EQ(0, dax_stall_ends(unmount));
-	EXPECT_FALSE(mounted(dax_dir()));
-	EXPECT_TRUE(log_tells());
-	look(&held, page);
-	EXPECT_BYTES('h', page, SZ_4K);
-	let_go(&held);
-	if (!mounted(dax_dir())) {
-		mount_again();
-		EXPECT_TRUE(dax_space_is_back(before - 64));
-		ASSERT_EQ(0, umount2(dax_dir(), 0));
-		EXPECT_EQ(0, check());
-	}
-}
-
-/* The page comes free while the unmount waits for it, or a little later. */
-TEST_F(dax, unmount_page_released)
-{
-	unsigned long before;
-	struct held held;
-	pid_t unmount;
-
-	NEED(dax_small_scratch());
-	before = dax_free_blocks();
-	delete_held(&held);
-	unmount = begin(do_unmount);
-	while (!dax_ended(unmount) && !dax_stall_asleep(unmount))
-		sched_yield();
-	let_go(&held);
-	EXPECT_EQ(0, dax_stall_ends(unmount));
-	EXPECT_FALSE(mounted(dax_dir()));
 	mount_again();
 	EXPECT_TRUE(dax_space_is_back(before - 64));
 	ASSERT_EQ(0, umount2(dax_dir(), 0));
 	EXPECT_EQ(0, check());
 }
 
+/* A deleted file delays the unmount only for a while, and the log says so. */
+TEST_F(evict, unmount_deleted)
+{
+	struct held held;
+	pid_t unmount;
+
+	delete_held(&held, "held", 'h');
+	clear_log();
+	unmount = begin(do_unmount);
+	EXPECT_EQ(0, dax_stall_ends(begin(do_sync)));
+	EXPECT_EQ(0, dax_stall_ends(unmount));
+	ASSERT_FALSE(mounted());
+	EXPECT_TRUE(log_tells());
+	expect_held(_metadata, &held, 'h');
+	expect_freed_by_mount(_metadata, self->before);
+}
+
+/* The page comes free while the unmount waits for it, or a little later. */
+TEST_F(evict, unmount_page_released)
+{
+	struct held held;
+	pid_t unmount;
+
+	delete_held(&held, "held", 'h');
+	unmount = begin(do_unmount);
+	while (!dax_ended(unmount) && !dax_stall_asleep(unmount))
+		sched_yield();
+	let_go(&held);
+	EXPECT_EQ(0, dax_stall_ends(unmount));
+	EXPECT_FALSE(mounted());
+	expect_freed_by_mount(_metadata, self->before);
+}
+
 /* Nothing is in use any more when it is unmounted: there is nothing to tell. */
-TEST_F(dax, unmount_idle)
+TEST_F(evict, unmount_idle)
 {
 	struct held held;
 
-	NEED(dax_small_scratch());
-	delete_held(&held);
+	delete_held(&held, "held", 'h');
 	let_go(&held);
 	clear_log();
 	EXPECT_EQ(0, dax_stall_ends(begin(do_unmount)));
@@ -516,7 +482,6 @@ static void unmounted_by_kworker(struct __test_metadata *_metadata, bool delete)
 {
 	struct held held;
 
-	NEED(dax_small_scratch());
 	hold(&held, "held", 'h');
 	if (delete)
 		dax_unlink(held.fd);
@@ -528,12 +493,12 @@ static void unmounted_by_kworker(struct __test_metadata *_metadata, bool delete)
 	let_go(&held);
 }
 
-TEST_F(dax, unmounted_by_kworker)
+TEST_F(evict, unmounted_by_kworker)
 {
 	unmounted_by_kworker(_metadata, false);
 }
 
-TEST_F(dax, deleted_and_unmounted_by_kworker)
+TEST_F(evict, deleted_and_unmounted_by_kworker)
 {
 	unmounted_by_kworker(_metadata, true);
 }

@@ -149,28 +149,12 @@ TEST_F(dax, small_faults)
 	fresh_range(_metadata, SZ_4K, false);
 }
 
-/* Over huge zero pages, small stores have to demote without memory. */
-TEST_F(dax, over_zero_pages)
-{
-	size_t len = 8 * SZ_2M, step = 16 * SZ_4K;
-	struct counts n = {};
-	int fd = dax_file(len, HOLE);
-	char *huge = dax_map(fd, 0, len), *p = dax_map_small(fd, len);
-
-	for (size_t at = 0; at < len; at += SZ_2M)
-		dax_peek(huge + at);
-	failslab_arm(50);
-	store_failing(p, len, step, &n);
-	failslab_disarm();
-	check(_metadata, huge, len, step, &n);
-}
-
 TEST_F(dax, huge_over_zero_pages)
 {
 	fresh_range(_metadata, 0, true);
 }
 
-/* The same while another thread faults without failures. */
+/* A thread that faults without failures. */
 struct helper {
 	char *p;
 	size_t len;
@@ -182,29 +166,41 @@ static void *fault_on(void *arg)
 	struct helper *helper = arg;
 
 	while (!helper->stop)
-		for (size_t at = 0; at < helper->len; at += 8 * SZ_4K)
-			dax_peek(helper->p + at);
+		dax_touch_each(helper->p, helper->len, 8 * SZ_4K, false);
 	return NULL;
 }
 
-TEST_F(dax, beside_another_thread)
+/* Small stores have to demote huge zero pages without memory. */
+static void over_zero_pages(struct __test_metadata *_metadata, bool beside)
 {
 	size_t len = 8 * SZ_2M, step = 16 * SZ_4K;
-	struct helper helper = { .len = len };
-	struct counts n = {};
 	int fd = dax_file(len, HOLE);
+	char *huge = dax_map(fd, 0, len), *p = dax_map_small(fd, len);
+	struct helper helper = { .p = huge, .len = len };
+	struct counts n = {};
 	pthread_t thread;
-	char *p;
 
-	helper.p = dax_map(fd, 0, len);
-	p = dax_map_small(fd, len);
-	thread = dax_thread(fault_on, &helper);
+	if (beside)
+		thread = dax_thread(fault_on, &helper);
+	else
+		dax_touch_each(huge, len, SZ_2M, false);
 	failslab_arm(50);
 	store_failing(p, len, step, &n);
 	failslab_disarm();
 	helper.stop = true;
-	dax_join(thread);
-	check(_metadata, p, len, step, &n);
+	if (beside)
+		dax_join(thread);
+	check(_metadata, huge, len, step, &n);
+}
+
+TEST_F(dax, over_zero_pages)
+{
+	over_zero_pages(_metadata, false);
+}
+
+TEST_F(dax, beside_another_thread)
+{
+	over_zero_pages(_metadata, true);
 }
 
 TEST_F(dax, fsync_and_truncate)
@@ -297,106 +293,91 @@ static void look_at_all(struct dax_ptes *view, const char *small)
 		dax_snapshot_ptes(&view[i], small + i * SZ_2M);
 }
 
-/* Without memory a fault is small, and gives the reason. */
-static void promote_without(struct __test_metadata *_metadata,
-			    const char *cache)
+static const char *no_cache(const char *cache)
 {
-	struct dax_ptes *view = calloc(BLOCKS, sizeof(*view));
-	unsigned int nr, signals = 0;
-	char *small, *p;
-	int fd;
+	return access(cache, W_OK) ? "the slab cache has no failslab" : NULL;
+}
 
-	fd = dax_file(BLOCKS * SZ_2M, WRITTEN);
-	small = small_entries(fd);
-	look_at_all(view, small);
-	dax_trace(fd, NULL);
-	p = dax_map(fd, 0, BLOCKS * SZ_2M);
-	failslab_arm_cache(cache, 100);
+FIXTURE_VARIANT(without) {
+	const char *cache;
+	bool collapse;
+};
+
+DAX_FIXTURE(without, dax_needs() ?: dax_no_promotion() ?: no_cache(variant->cache))
+
+FIXTURE_VARIANT_ADD(without, nodes) { .cache = NODES };
+FIXTURE_VARIANT_ADD(without, record) { .cache = RECORDS };
+FIXTURE_VARIANT_ADD(without, nodes_collapse) { .cache = NODES, .collapse = true };
+FIXTURE_VARIANT_ADD(without, record_collapse) { .cache = RECORDS, .collapse = true };
+
+/* A fault is small, and gives the reason. */
+static void refuse_faults(struct __test_metadata *_metadata, char *p)
+{
+	unsigned int nr, signals = 0;
+
 	for (unsigned int i = 0; i < BLOCKS; i++)
 		signals += !!touch_failing(p + i * SZ_2M, false);
-	failslab_disarm();
 	EXPECT_EQ(0, signals);
 	nr = dax_count("dax_fault_fallback", "order 9, reason no-memory");
 	EXPECT_LE(BLOCKS, nr);
 	EXPECT_GE(2 * BLOCKS, nr);
-	EXPECT_EQ(nr, PROMOTE("refuse-no-memory"));
 	EXPECT_EQ(nr, PROMOTE("try"));
 	EXPECT_EQ(nr, dax_count("dax_fault_fallback", "order %s", "9"));
 	for (unsigned int i = 0; i < BLOCKS; i++)
 		EXPECT_MAPPED("4K", p + i * SZ_2M);
-	expect_small(_metadata, fd, view, small);
-	EXPECT_EQ(0, wrong_bytes(p));
-
-	/* When memory is available again, the next fault succeeds. */
-	p = dax_map(fd, 0, BLOCKS * SZ_2M);
-	for (unsigned int i = 0; i < BLOCKS; i++) {
-		dax_poke(p + i * SZ_2M + 1, 'w');
-		EXPECT_MAPPED("2M", p + i * SZ_2M);
-	}
-	EXPECT_EQ(0, wrong_bytes(p));
-	EXPECT_EQ(0, wrong_bytes(small));
-	expect_balance(_metadata);
-	free(view);
 }
 
-TEST_F(dax, promotion_without_nodes)
+static void refuse_collapse(struct __test_metadata *_metadata, char *p)
 {
-	NEED_PROMOTION();
-	promote_without(_metadata, NODES);
-}
-
-TEST_F(dax, promotion_without_record)
-{
-	NEED_PROMOTION();
-	NEED(access(RECORDS, W_OK) ? "needs " RECORDS : NULL);
-	promote_without(_metadata, RECORDS);
-}
-
-static void collapse_without(struct __test_metadata *_metadata,
-			     const char *cache)
-{
-	struct dax_ptes *view = calloc(BLOCKS, sizeof(*view));
-	char *small, *p;
-	int fd;
-
-	ASSERT_EQ(NULL, dax_policy("off"));
-	fd = dax_file(BLOCKS * SZ_2M, WRITTEN);
-	small = small_entries(fd);
-	p = dax_map(fd, 0, BLOCKS * SZ_2M);
-	EXPECT_EQ(0, wrong_bytes(p));
-	look_at_all(view, p);
-	dax_trace(fd, NULL);
-	failslab_arm_cache(cache, 100);
 	fail_me(true);
 	for (unsigned int i = 0; i < BLOCKS; i++)
 		EXPECT_EQ(ENOMEM, dax_collapse(p + i * SZ_2M, SZ_2M));
 	EXPECT_EQ(ENOMEM, dax_collapse(p, BLOCKS * SZ_2M));
 	fail_me(false);
-	failslab_disarm();
 	EXPECT_EQ(0, dax_count("dax_collapse", "result 0"));
-	EXPECT_EQ(PROMOTE("try"), PROMOTE("refuse-no-memory"));
-	expect_small(_metadata, fd, view, p);
+}
 
-	EXPECT_EQ(0, dax_collapse(p, BLOCKS * SZ_2M));
+/* When memory is available again, the next try succeeds. */
+TEST_F(without, promotion)
+{
+	struct dax_ptes *view = calloc(BLOCKS, sizeof(*view));
+	size_t len = BLOCKS * SZ_2M;
+	char *small, *p, *watched;
+	int fd;
+
+	if (variant->collapse)
+		ASSERT_EQ(NULL, dax_policy("off"));
+	fd = dax_file(len, WRITTEN);
+	small = small_entries(fd);
+	p = dax_map(fd, 0, len);
+	if (variant->collapse)
+		EXPECT_EQ(0, wrong_bytes(p));
+	watched = variant->collapse ? p : small;
+	look_at_all(view, watched);
+	dax_trace(fd, NULL);
+	failslab_arm_cache(variant->cache, 100);
+	if (variant->collapse)
+		refuse_collapse(_metadata, p);
+	else
+		refuse_faults(_metadata, p);
+	failslab_disarm();
+	EXPECT_EQ(PROMOTE("try"), PROMOTE("refuse-no-memory"));
+	expect_small(_metadata, fd, view, watched);
+	EXPECT_EQ(0, wrong_bytes(p));
+
+	if (variant->collapse) {
+		EXPECT_EQ(0, dax_collapse(p, len));
+	} else {
+		p = dax_map(fd, 0, len);
+		for (unsigned int i = 0; i < BLOCKS; i++)
+			dax_poke(p + i * SZ_2M + 1, 'w');
+	}
 	for (unsigned int i = 0; i < BLOCKS; i++)
 		EXPECT_MAPPED("2M", p + i * SZ_2M);
 	EXPECT_EQ(0, wrong_bytes(p));
 	EXPECT_EQ(0, wrong_bytes(small));
 	expect_balance(_metadata);
 	free(view);
-}
-
-TEST_F(dax, collapse_without_nodes)
-{
-	NEED_PROMOTION();
-	collapse_without(_metadata, NODES);
-}
-
-TEST_F(dax, collapse_without_record)
-{
-	NEED_PROMOTION();
-	NEED(access(RECORDS, W_OK) ? "needs " RECORDS : NULL);
-	collapse_without(_metadata, RECORDS);
 }
 
 /*
@@ -404,18 +385,25 @@ TEST_F(dax, collapse_without_record)
  * one to fail at some time. Stores go on as well, since small entries that are
  * stored to need memory of their own.
  */
-static void promote_with_failures(struct __test_metadata *_metadata,
-				  bool collapse)
+FIXTURE_VARIANT(failures) {
+	bool collapse;
+};
+
+DAX_FIXTURE(failures, dax_needs() ?: dax_no_promotion())
+
+FIXTURE_VARIANT_ADD(failures, fault) { .collapse = false };
+FIXTURE_VARIANT_ADD(failures, collapse) { .collapse = true };
+
+TEST_F(failures, promotion)
 {
 	unsigned int rounds = dax_scale(10), huge = 0, small_ones = 0, odd = 0;
 	size_t len = BLOCKS * SZ_2M;
 
 	for (unsigned int i = 0; i < rounds; i++) {
 		int fd = dax_file(len, WRITTEN);
-		char *small = small_entries(fd), *p;
+		char *small = small_entries(fd), *p = dax_map(fd, 0, len);
 
-		p = dax_map(fd, 0, len);
-		if (collapse) {
+		if (variant->collapse) {
 			ASSERT_EQ(NULL, dax_policy("off"));
 			EXPECT_EQ(0, wrong_bytes(p));
 		}
@@ -424,7 +412,7 @@ static void promote_with_failures(struct __test_metadata *_metadata,
 			int err = 0;
 
 			fail_me(true);
-			if (collapse)
+			if (variant->collapse)
 				err = dax_collapse(p + at, SZ_2M);
 			else if (dax_touch_signal(p + at + 1, at & SZ_2M, NULL))
 				odd++;
@@ -448,18 +436,6 @@ static void promote_with_failures(struct __test_metadata *_metadata,
 	EXPECT_EQ(rounds * BLOCKS, huge + small_ones);
 	EXPECT_LT(0, huge);
 	EXPECT_LT(0, small_ones);
-}
-
-TEST_F(dax, promotion_with_failures)
-{
-	NEED_PROMOTION();
-	promote_with_failures(_metadata, false);
-}
-
-TEST_F(dax, collapse_with_failures)
-{
-	NEED_PROMOTION();
-	promote_with_failures(_metadata, true);
 }
 
 /*

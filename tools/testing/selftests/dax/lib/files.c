@@ -207,25 +207,26 @@ static bool all_extents_huge(int fd, size_t len)
 	return true;
 }
 
+static int next_file(void)
+{
+	static unsigned int serial;
+	char name[32];
+
+	snprintf(name, sizeof(name), "file-%u", serial++);
+	return dax_create(name);
+}
+
 /*
  * A new file. The allocator gives aligned blocks when it likes: files that it
  * gave others stay, so that it has to look elsewhere, until the test ends.
  */
-int dax_file(size_t len, enum dax_layout layout)
+static int aligned_file(size_t len, int mode, bool fill)
 {
-	static unsigned int serial;
-	char name[32];
-	int fd;
-
 	for (int tries = 0; tries < 16; tries++) {
-		snprintf(name, sizeof(name), "file-%u", serial++);
-		fd = dax_create(name);
-		if (layout == HOLE) {
-			dax_truncate(fd, len);
-			return fd;
-		}
-		dax_falloc(fd, 0, 0, len);
-		if (layout == WRITTEN)
+		int fd = next_file();
+
+		dax_falloc(fd, mode, 0, len);
+		if (fill && all_extents_huge(fd, len))
 			dax_fill(fd, 0, len, FILL);
 		if (all_extents_huge(fd, len)) {
 			dax_fsync(fd);
@@ -236,22 +237,20 @@ int dax_file(size_t len, enum dax_layout layout)
 	dax_exit_fail("no file of %zu bytes got 2 MiB aligned blocks", len);
 }
 
-int dax_file_growing(size_t len)
+int dax_file(size_t len, enum dax_layout layout)
 {
-	char name[32];
 	int fd;
 
-	for (int tries = 0; tries < 16; tries++) {
-		snprintf(name, sizeof(name), "growing-%d", tries);
-		fd = dax_create(name);
-		dax_falloc(fd, FALLOC_FL_KEEP_SIZE, 0, len);
-		if (all_extents_huge(fd, len)) {
-			dax_fsync(fd);
-			return fd;
-		}
-		close(fd);
-	}
-	dax_exit_fail("no file of %zu bytes got 2 MiB aligned blocks", len);
+	if (layout != HOLE)
+		return aligned_file(len, 0, layout == WRITTEN);
+	fd = next_file();
+	dax_truncate(fd, len);
+	return fd;
+}
+
+int dax_file_growing(size_t len)
+{
+	return aligned_file(len, FALLOC_FL_KEEP_SIZE, false);
 }
 
 int dax_file_fragmented(void)
