@@ -15,11 +15,13 @@
 #include "dax_harness.h"
 #include "dax_stall.h"
 
+static int source;	/* the other end of the I/O */
+
 /*
- * The other end of the I/O: a loop device over memory. It takes a request,
- * pins its pages, and leaves the copying to a worker. Gone when closed.
+ * A loop device over memory. It takes a request, pins its pages, and leaves the
+ * copying to a worker. Gone when closed.
  */
-static const char *open_source(int *source)
+static const char *open_source(void)
 {
 	struct loop_config config = { .info.lo_flags = LO_FLAGS_AUTOCLEAR };
 	char path[32];
@@ -32,69 +34,64 @@ static const char *open_source(int *source)
 	dax_truncate(config.fd, 2 * SZ_2M);
 	snprintf(path, sizeof(path), "/dev/loop%d",
 		 ioctl(control, LOOP_CTL_GET_FREE));
-	*source = open(path, O_RDWR | O_DIRECT);
-	if (*source < 0 || ioctl(*source, LOOP_CONFIGURE, &config))
+	source = open(path, O_RDWR | O_DIRECT);
+	if (source < 0 || ioctl(source, LOOP_CONFIGURE, &config))
 		dax_exit_fail("%s: %s", path, strerror(errno));
 	close(config.fd);
 	close(control);
 	return NULL;
 }
 
-static void fill_source(int fd, size_t len, int byte)
+DAX_FIXTURE(loop, open_source())
+
+static void fill_source(size_t len, int byte)
 {
 	void *buf;
 
 	if (posix_memalign(&buf, SZ_4K, len))
 		dax_exit_fail("no memory");
 	memset(buf, byte, len);
-	if (pwrite(fd, buf, len, 0) != (ssize_t)len)
+	if (pwrite(source, buf, len, 0) != (ssize_t)len)
 		dax_exit_fail("write to the source: %s", strerror(errno));
 	free(buf);
 }
 
 static void into_and_out_of(struct __test_metadata *_metadata, char *p,
-			    size_t len)
+			    size_t len, const char *mapped)
 {
 	char *buf = aligned_alloc(SZ_4K, len);
-	int source;
 
-	NEED(open_source(&source));
-	fill_source(source, len, 'S');
+	fill_source(len, 'S');
 	ASSERT_EQ(len, pread(source, p, len, 0));
 	EXPECT_BYTES('S', p, len);
 	memset(p, 'D', len);
 	ASSERT_EQ(len, pwrite(source, p, len, 0));
 	ASSERT_EQ(len, pread(source, buf, len, 0));
 	EXPECT_BYTES('D', buf, len);
+	EXPECT_MAPPED(mapped, p);
 	free(buf);
 }
 
-TEST_F(dax, into_and_out_of_2m)
+TEST_F(loop, into_and_out_of_2m)
 {
-	char *p;
+	int fd = dax_file(SZ_2M, PREALLOC);
 
-	p = dax_map(dax_file(SZ_2M, PREALLOC), 0, SZ_2M);
-	into_and_out_of(_metadata, p, SZ_2M);
-	EXPECT_MAPPED("2M", p);
+	into_and_out_of(_metadata, dax_map(fd, 0, SZ_2M), SZ_2M, "2M");
 }
 
-TEST_F(dax, into_and_out_of_4k)
+TEST_F(loop, into_and_out_of_4k)
 {
-	char *p;
+	int fd = dax_file(SZ_2M, HOLE);
 
-	p = dax_map_small(dax_file(SZ_2M, HOLE), SZ_1M);
-	into_and_out_of(_metadata, p, SZ_1M);
-	EXPECT_MAPPED("4K", p);
+	into_and_out_of(_metadata, dax_map_small(fd, SZ_1M), SZ_1M, "4K");
 }
 
 /* A device may not write into what is mapped for reading only. (M2) */
-TEST_F(dax, into_read_only)
+TEST_F(loop, into_read_only)
 {
-	int fd = dax_file(SZ_2M, WRITTEN), source;
-	char *p;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = dax_mmap(fd, 0, SZ_2M, PROT_READ, MAP_SHARED, 0);
 
-	NEED(open_source(&source));
-	p = dax_mmap(fd, 0, SZ_2M, PROT_READ, MAP_SHARED, 0);
 	dax_peek(p);
 	EXPECT_EQ(-1, pread(source, p, SZ_4K, 0));
 	EXPECT_EQ(EFAULT, errno);
@@ -102,12 +99,11 @@ TEST_F(dax, into_read_only)
 }
 
 /* The device dirties the file: fsync has to see it. */
-TEST_F(dax, into_is_dirty)
+TEST_F(loop, into_is_dirty)
 {
-	int fd = dax_file(SZ_2M, WRITTEN), source;
+	int fd = dax_file(SZ_2M, WRITTEN);
 	char *p = dax_map(fd, 0, SZ_2M);
 
-	NEED(open_source(&source));
 	dax_peek(p);
 	dax_trace(fd, "dax_writeback_one");
 	ASSERT_EQ(SZ_4K, pread(source, p + SZ_4K, SZ_4K, 0));
@@ -121,7 +117,7 @@ TEST_F(dax, into_is_dirty)
  * change. (T1)
  */
 struct storm {
-	int fd, source, other;
+	int fd, other;
 	char *p;
 	bool write;
 	volatile bool stop;
@@ -136,8 +132,8 @@ static void *io_on(void *arg)
 	for (; !storm->stop; storm->ios++) {
 		off_t at = storm->ios % 8 * len;
 		ssize_t n = storm->write ?
-			pwrite(storm->source, storm->p + at, len, at) :
-			pread(storm->source, storm->p + at, len, at);
+			pwrite(source, storm->p + at, len, at) :
+			pread(source, storm->p + at, len, at);
 
 		/* EFAULT is what truncate leaves of the buffer. */
 		if (n < 0 && errno != EFAULT)
@@ -154,8 +150,7 @@ static void storm(struct __test_metadata *_metadata, bool write)
 	pthread_t thread;
 
 	NEED(dax_small_scratch());
-	NEED(open_source(&storm.source));
-	fill_source(storm.source, SZ_1M, 'S');
+	fill_source(SZ_1M, 'S');
 	storm.fd = dax_file(SZ_2M, WRITTEN);
 	storm.other = dax_create("other");
 	storm.p = dax_map(storm.fd, 0, SZ_2M);
@@ -183,12 +178,12 @@ static void storm(struct __test_metadata *_metadata, bool write)
 	free(buf);
 }
 
-TEST_F(dax, punch_against_io_into)
+TEST_F(loop, punch_against_io_into)
 {
 	storm(_metadata, false);
 }
 
-TEST_F(dax, punch_against_io_out_of)
+TEST_F(loop, punch_against_io_out_of)
 {
 	storm(_metadata, true);
 }
@@ -201,7 +196,7 @@ TEST_F(dax, punch_against_io_out_of)
  */
 #define DELAY_MS	600
 
-static const char *slow_source(int *fd)
+static const char *slow_source(void)
 {
 	char table[512];
 	const char *why;
@@ -211,35 +206,47 @@ static const char *slow_source(int *fd)
 	why = dax_scratch_dm(0, table);
 	if (why)
 		return why;
-	*fd = open("/dev/mapper/dax-scratch", O_RDONLY | O_DIRECT);
-	if (*fd < 0)
+	source = open("/dev/mapper/dax-scratch", O_RDONLY | O_DIRECT);
+	if (source < 0)
 		dax_exit_fail("the slow device: %s", strerror(errno));
 	return NULL;
 }
 
-static void submit_read(aio_context_t *ctx, int source, void *buf, size_t len)
+DAX_FIXTURE(slow, slow_source())
+
+static aio_context_t ctx;	/* of one read of a page */
+
+static void submit_read(void *page)
 {
 	struct iocb cb = {
 		.aio_fildes = source,
 		.aio_lio_opcode = IOCB_CMD_PREAD,
-		.aio_buf = (uintptr_t)buf,
-		.aio_nbytes = len,
+		.aio_buf = (uintptr_t)page,
+		.aio_nbytes = SZ_4K,
 	}, *list = &cb;
 
-	*ctx = 0;
-	if (syscall(__NR_io_setup, 8, ctx))
+	ctx = 0;
+	if (syscall(__NR_io_setup, 8, &ctx))
 		dax_exit_fail("io_setup: %s", strerror(errno));
-	if (syscall(__NR_io_submit, *ctx, 1, &list) != 1)
+	if (syscall(__NR_io_submit, ctx, 1, &list) != 1)
 		dax_exit_fail("io_submit: %s", strerror(errno));
 }
 
-static long completed(aio_context_t ctx, long at_least)
+static long completed(long at_least)
 {
 	struct timespec now = {};
 	struct io_event event;
 
 	return syscall(__NR_io_getevents, ctx, at_least, 1, &event,
 		       at_least ? NULL : &now);
+}
+
+/* @done is what completed() has told already. */
+static void end_read(long done)
+{
+	if (!done)
+		completed(1);
+	syscall(__NR_io_destroy, ctx);
 }
 
 struct slow {
@@ -292,14 +299,13 @@ static void expect_woken(struct __test_metadata *_metadata)
 	EXPECT_EQ(0, dax_count("dax_idle_page", "polled"));
 }
 
-static void cut_once(struct __test_metadata *_metadata, int source,
+static void cut_once(struct __test_metadata *_metadata,
 		     void (*cut)(int fd), void *(*busy)(void *), bool promote)
 {
 	/* A store meanwhile may hold the page for a moment. */
 	bool alone = !busy && (cut == cut_by_truncate || cut == cut_by_punch);
 	struct slow slow = {};
 	pthread_t thread = 0;
-	aio_context_t ctx;
 	long early, done;
 	bool told;
 	char *p;
@@ -313,10 +319,10 @@ static void cut_once(struct __test_metadata *_metadata, int source,
 		      dax_map(slow.fd, 0, SZ_2M);
 	dax_poke(p, 'w');
 	ASSERT_MAPPED(promote ? "4K" : "2M", p);
-	submit_read(&ctx, source, p + SZ_4K, SZ_4K);
+	submit_read(p + SZ_4K);
 	if (promote)
 		promote_under_io(_metadata, slow.fd, p);
-	early = completed(ctx, 0);
+	early = completed(0);
 	dax_unmap(p, SZ_2M);
 	if (busy) {
 		thread = dax_thread(busy, &slow);
@@ -326,7 +332,7 @@ static void cut_once(struct __test_metadata *_metadata, int source,
 		dax_unmap(slow.p, SZ_2M);
 	}
 	cut(slow.fd);
-	done = completed(ctx, 0);
+	done = completed(0);
 	slow.stop = true;
 	if (busy)
 		dax_join(thread);
@@ -334,9 +340,7 @@ static void cut_once(struct __test_metadata *_metadata, int source,
 	EXPECT_EQ(1, done);
 	if (told)
 		expect_woken(_metadata);
-	if (!done)
-		completed(ctx, 1);
-	syscall(__NR_io_destroy, ctx);
+	end_read(done);
 	close(slow.fd);
 }
 
@@ -476,18 +480,17 @@ static void swap_with_plain(struct __test_metadata *_metadata,
 	free(buf);
 }
 
-TEST_F(dax, swap_with_plain_waits)
+DAX_FIXTURE(swap, dax_is_xfs() ? dax_scratch(600, "", "dax=inode") :
+		  "ext4 swaps with the boot loader only")
+
+TEST_F(swap, swap_with_plain_waits)
 {
-	NEED(dax_is_xfs() ? NULL : "ext4 swaps with the boot loader only");
-	NEED(dax_scratch(600, "", "dax=inode"));
 	swap_with_plain(_metadata, swap_on_xfs, true);
 	swap_with_plain(_metadata, swap_on_xfs, false);
 }
 
-TEST_F(dax, exchange_with_plain_waits)
+TEST_F(swap, exchange_with_plain_waits)
 {
-	NEED(dax_is_xfs() ? NULL : "ext4 exchanges no ranges of DAX files");
-	NEED(dax_scratch(600, "", "dax=inode"));
 	allow_exchange();
 	swap_with_plain(_metadata, exchange_on_xfs, true);
 	swap_with_plain(_metadata, exchange_on_xfs, false);
@@ -503,33 +506,26 @@ static void *punch_all(void *arg)
 	return NULL;
 }
 
-TEST_F(dax, nowait_beside_punch)
+TEST_F(slow, nowait_beside_punch)
 {
-	int fd, source, err = 0;
+	int fd = dax_file(SZ_2M, PREALLOC), err = 0;
+	char *p = dax_map(fd, 0, SZ_2M), c;
+	struct iovec iov = { &c, 1 };
 	pthread_t thread;
-	aio_context_t ctx;
-	struct iovec iov;
 	long done = 0;
-	char *p, c;
 
-	NEED(slow_source(&source));
-	fd = dax_file(SZ_2M, PREALLOC);
-	p = dax_map(fd, 0, SZ_2M);
 	dax_poke(p, 'w');
-	submit_read(&ctx, source, p + SZ_4K, SZ_4K);
+	submit_read(p + SZ_4K);
 	thread = dax_thread(punch_all, &fd);
 	/* Until the punch has the lock, it is not refused. */
 	while (!err && !done) {
-		iov = (struct iovec){ &c, 1 };
 		err = preadv2(fd, &iov, 1, 0, RWF_NOWAIT) == 1 ? 0 : errno;
-		done = completed(ctx, 0);
+		done = completed(0);
 	}
 	EXPECT_EQ(EAGAIN, err);
 	EXPECT_EQ(0, done);
 	dax_join(thread);
-	if (!done)
-		completed(ctx, 1);
-	syscall(__NR_io_destroy, ctx);
+	end_read(done);
 }
 
 /*
@@ -587,13 +583,13 @@ static void *store_and_fsync(void *arg)
 	return NULL;
 }
 
-DAX_FIXTURE(cut, dax_needs())
-
 FIXTURE_VARIANT(cut) {
 	void (*cut)(int fd);
 	void *(*busy)(void *arg);
 	bool promote;
 };
+
+DAX_FIXTURE(cut, (variant->promote ? dax_no_promotion() : NULL) ?: slow_source())
 
 FIXTURE_VARIANT_ADD(cut, truncate) { .cut = cut_by_truncate };
 FIXTURE_VARIANT_ADD(cut, punch) { .cut = cut_by_punch };
@@ -621,25 +617,20 @@ FIXTURE_VARIANT_ADD(cut, punch_of_promoted_behind_fsync) {
 TEST_F(cut, cut_waits_for_io)
 {
 	/* Whether the entry is locked at the time is a matter of chance. */
-	unsigned int rounds = variant->busy ? 10 : 1;
-	int source;
+	unsigned int rounds = variant->busy ? 5 : 1;
 
-	if (variant->promote)
-		NEED_PROMOTION();
-	NEED(slow_source(&source));
 	while (rounds--)
-		cut_once(_metadata, source, variant->cut, variant->busy, variant->promote);
+		cut_once(_metadata, variant->cut, variant->busy, variant->promote);
 }
 
 /* What the device reads arrives in the file, by whatever it is looked at. */
 static void read_into_promoted(struct __test_metadata *_metadata, bool collapse)
 {
 	char *small, *huge, *want, buf[SZ_4K];
-	aio_context_t ctx;
-	int fd, source;
 	uint64_t pfn;
+	int fd;
 
-	NEED(slow_source(&source));
+	NEED_PROMOTION();
 	if (posix_memalign((void **)&want, SZ_4K, SZ_4K))
 		dax_exit_fail("no memory");
 	ASSERT_EQ(SZ_4K, pread(source, want, SZ_4K, 0));
@@ -650,7 +641,7 @@ static void read_into_promoted(struct __test_metadata *_metadata, bool collapse)
 	huge = dax_map(fd, 0, SZ_2M);
 	dax_peek(huge + 8 * SZ_4K);
 	pfn = dax_pfn(small + 9 * SZ_4K);
-	submit_read(&ctx, source, small + 9 * SZ_4K, SZ_4K);
+	submit_read(small + 9 * SZ_4K);
 	if (collapse) {
 		EXPECT_EQ(0, dax_collapse(huge, SZ_2M));
 	} else {
@@ -658,10 +649,10 @@ static void read_into_promoted(struct __test_metadata *_metadata, bool collapse)
 		huge = dax_map(fd, 0, SZ_2M);
 		dax_poke(huge + 10 * SZ_4K, 'h');
 	}
-	EXPECT_EQ(0, completed(ctx, 0));
+	EXPECT_EQ(0, completed(0));
 	EXPECT_MAPPED("2M", huge);
 	EXPECT_EQ(pfn, dax_pfn(huge + 9 * SZ_4K));
-	EXPECT_EQ(1, completed(ctx, 1));
+	EXPECT_EQ(1, completed(1));
 	EXPECT_EQ(0, memcmp(want, huge + 9 * SZ_4K, SZ_4K));
 	EXPECT_EQ(0, memcmp(want, small + 9 * SZ_4K, SZ_4K));
 	dax_read(fd, 9 * SZ_4K, buf, SZ_4K);
@@ -671,25 +662,22 @@ static void read_into_promoted(struct __test_metadata *_metadata, bool collapse)
 	dax_trace(fd, "dax_writeback_one");
 	dax_fsync(fd);
 	EXPECT_EQ(1, dax_count("dax_writeback_one", "pgoff 0x0, pglen 0x200"));
-	syscall(__NR_io_destroy, ctx);
+	end_read(1);
 	free(want);
 }
 
-TEST_F(dax, into_promoted)
+TEST_F(slow, into_promoted)
 {
-	NEED_PROMOTION();
 	read_into_promoted(_metadata, false);
 }
 
-TEST_F(dax, into_collapsed)
+TEST_F(slow, into_collapsed)
 {
-	NEED_PROMOTION();
 	read_into_promoted(_metadata, true);
 }
 
 /* I/O without end, while its pages become part of 2 MiB and small again. */
 struct transit {
-	int source;
 	char *small;
 	volatile bool stop;
 	volatile unsigned long ios;
@@ -706,17 +694,17 @@ static void *io_through(void *arg)
 		char *p = transit->small + at, byte = 'a' + transit->ios % 26;
 
 		memset(p, byte, len);
-		if (pwrite(transit->source, p, len, at) != (ssize_t)len)
+		if (pwrite(source, p, len, at) != (ssize_t)len)
 			dax_exit_fail("I/O: %s", strerror(errno));
 		memset(p, '-', len);
-		if (pread(transit->source, p, len, at) != (ssize_t)len)
+		if (pread(source, p, len, at) != (ssize_t)len)
 			dax_exit_fail("I/O: %s", strerror(errno));
 		transit->wrong += dax_differs(p, len, byte) >= 0;
 	}
 	return NULL;
 }
 
-TEST_F(dax, promotion_against_io)
+TEST_F(loop, promotion_against_io)
 {
 	unsigned int rounds = dax_scale(60), promoted = 0;
 	off_t spare = SZ_2M - SZ_4K;
@@ -726,7 +714,6 @@ TEST_F(dax, promotion_against_io)
 	int fd;
 
 	NEED_PROMOTION();
-	NEED(open_source(&transit.source));
 	fd = dax_file(SZ_2M, WRITTEN);
 	transit.small = dax_map_small(fd, SZ_2M);
 	thread = dax_thread(io_through, &transit);
