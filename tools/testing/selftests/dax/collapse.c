@@ -152,22 +152,6 @@ TEST_F(dax, odd_range)
 	EXPECT_EQ(0, wrong_bytes(p, 3 * SZ_2M, FILL));
 }
 
-/* None is in it whole: whatever the answer, nothing was done. */
-TEST_F(dax, range_of_a_part)
-{
-	int fd = dax_file(2 * SZ_2M, WRITTEN);
-	char *p = map_by_ptes(fd, 2 * SZ_2M, false);
-	struct dax_ptes view;
-
-	dax_snapshot_ptes(&view, p);
-	dax_trace(fd, NULL);
-	dax_collapse(p + SZ_1M, SZ_2M);
-	dax_collapse(p, SZ_2M - SZ_4K);
-	EXPECT_EQ(0, COLLAPSES());
-	EXPECT_EQ(0, dax_count_all("dax_promote_entry"));
-	EXPECT_EQ(0, dax_ptes_changed(&view, p));
-}
-
 TEST_F(dax, huge_already)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
@@ -643,8 +627,7 @@ static int count_in_file(struct busy *busy, size_t len)
 static void count_end(struct busy *busy, int fd, size_t len)
 {
 	dax_unmap(busy->map, len);
-	dax_unlink(fd);
-	close(fd);
+	dax_remove(fd);
 }
 
 static int count_up(struct busy *busy, unsigned int id)

@@ -134,8 +134,7 @@ static void fresh_range(struct __test_metadata *_metadata, size_t shift,
 		failslab_disarm();
 		check(_metadata, p, len, step, &n);
 		dax_unmap(p, len);
-		dax_unlink(fd);
-		close(fd);
+		dax_remove(fd);
 	}
 }
 
@@ -426,8 +425,7 @@ TEST_F(failures, promotion)
 		EXPECT_EQ(0, wrong_bytes(p));
 		dax_unmap(p, len);
 		dax_unmap(small, len);
-		dax_unlink(fd);
-		close(fd);
+		dax_remove(fd);
 		expect_balance(_metadata);
 	}
 	dax_print_msg("%u rounds: %u times huge, %u times small", rounds, huge,

@@ -43,7 +43,10 @@
 	dax_test_teardown();	\
 } while (0)
 
-/* A fixture that has other needs than the rest of the program. */
+/*
+ * A fixture that has other needs than the rest of the program. The needs may
+ * name the variant, if FIXTURE_VARIANT() is before this.
+ */
 #define DAX_FIXTURE(name, reason_expr)	\
 	FIXTURE(name) {};		\
 	FIXTURE_SETUP(name) { DAX_SETUP_IF(reason_expr); }	\
@@ -117,6 +120,10 @@ static inline const char *dax_no_promotion(void)
 		  "order 9, entries %u mapped %u zero %u dirty %u done", \
 		  nr, mapped, zero, dirty)
 
+#define EXPECT_ERRNO(err, call) do {	\
+	EXPECT_EQ(-1, call);		\
+	EXPECT_EQ(err, errno);		\
+} while (0)
 #define EXPECT_MAPPED(size, addr)	EXPECT_STREQ(size, dax_mapped(addr))
 #define ASSERT_MAPPED(size, addr)	ASSERT_STREQ(size, dax_mapped(addr))
 #define EXPECT_BYTES(byte, buf, len)	\

@@ -86,6 +86,7 @@ int dax_file_growing(size_t len);	/* PREALLOC, but the size is still 0 */
 int dax_file_fragmented(void);
 void dax_name(int fd, char *path, size_t size);
 void dax_unlink(int fd);
+void dax_remove(int fd);	/* unlinks and closes it */
 void dax_fill(int fd, off_t off, size_t len, int byte);
 void dax_read(int fd, off_t off, void *buf, size_t len);
 void dax_falloc(int fd, int mode, off_t off, off_t len);

@@ -106,6 +106,12 @@ void dax_unlink(int fd)
 		dax_exit_fail("unlink %s: %s", path, strerror(errno));
 }
 
+void dax_remove(int fd)
+{
+	dax_unlink(fd);
+	close(fd);
+}
+
 void dax_fill(int fd, off_t off, size_t len, int byte)
 {
 	size_t chunk = len < SZ_2M ? len : SZ_2M;
