@@ -18,36 +18,9 @@
 #define AT_HELD		(3 * SZ_4K)	/* the page that is in the pipe */
 #define ELSEWHERE	(SZ_2M + SZ_1M)	/* one of another 2 MiB */
 
-struct dos {
-	int fd, other, ready[2];
-	pid_t user;
-};
-
-FIXTURE(dos) {
-	struct dos dos;
-};
-
-FIXTURE_VARIANT(dos) {
-	size_t shift;
-};
-
-FIXTURE_VARIANT_ADD(dos, 4k) { .shift = SZ_4K };
-FIXTURE_VARIANT_ADD(dos, 2m) { .shift = 0 };
-
-FIXTURE_SETUP(dos)
-{
-	DAX_SETUP();
-}
-
-/* The user is gone by then, whatever became of the test. */
-FIXTURE_TEARDOWN(dos)
-{
-	struct dos *dos = &self->dos;
-
-	if (dos->user > 0 && !kill(dos->user, SIGKILL))
-		dax_wait(dos->user);
-	dax_test_teardown();
-}
+/* The page's file and another one, and the user that has the page. */
+static int held_fd, other_fd;
+static pid_t user;
 
 /* --- the user ----------------------------------------------------------------- */
 
@@ -92,194 +65,176 @@ static void let_read(int fd)
 	}
 }
 
-static const char *begin(struct dos *dos, size_t shift)
+static const char *begin(size_t shift)
 {
 	const char *why = dax_small_scratch();
 	char path[PATH_MAX], c;
+	int ready[2];
 
 	if (why)
 		return why;
-	dos->fd = dax_file(2 * SZ_2M, WRITTEN);
-	dos->other = dax_create("another");
-	dax_fill(dos->other, 0, SZ_2M, FILL);
-	dax_fsync(dos->other);
-	let_read(dos->fd);
-	dax_name(dos->fd, path, sizeof(path));
-	if (pipe(dos->ready))
+	held_fd = dax_file(2 * SZ_2M, WRITTEN);
+	other_fd = dax_create("another");
+	dax_fill(other_fd, 0, SZ_2M, FILL);
+	dax_fsync(other_fd);
+	let_read(held_fd);
+	dax_name(held_fd, path, sizeof(path));
+	if (pipe(ready))
 		dax_exit_fail("pipe: %s", strerror(errno));
-	dos->user = dax_spawn(close(dos->fd) || close(dos->other) ?
-			      errno : hold_page(path, shift, dos->ready[1]));
-	close(dos->ready[1]);
-	if (read(dos->ready[0], &c, 1) != 1)
-		dax_exit_fail("the user has no page: %d", dax_wait(dos->user));
+	user = dax_spawn(close(held_fd) || close(other_fd) ?
+			 errno : hold_page(path, shift, ready[1]));
+	close(ready[1]);
+	if (read(ready[0], &c, 1) != 1)
+		dax_exit_fail("the user has no page: %d", dax_wait(user));
+	close(ready[0]);
 	return NULL;
 }
 
-/* --- calls that must not wait --------------------------------------------- */
-
-static pid_t call(int (*fn)(struct dos *dos), struct dos *dos)
+/* The user is gone by then, whatever became of the test. */
+void dax_cleanup(void)
 {
-	return dax_spawn(fn(dos) ? errno : 0);
+	if (user > 0 && !kill(user, SIGKILL))
+		dax_wait(user);
 }
 
-static bool still_held(struct dos *dos)
+FIXTURE_VARIANT(dos) {
+	size_t shift;
+};
+
+DAX_FIXTURE(dos, begin(variant->shift))
+
+FIXTURE_VARIANT_ADD(dos, 4k) { .shift = SZ_4K };
+FIXTURE_VARIANT_ADD(dos, 2m) { .shift = 0 };
+
+/* --- the calls ----------------------------------------------------------------- */
+
+enum call {
+	SYNC,
+	SYNCFS,
+	FSYNC,
+	UNMOUNT,
+	CUT_OTHER,
+	REMOVE_OTHER,
+	REMOVE,
+	WRITE,
+	PUNCH_ELSEWHERE,	/* not in what may be one entry with the page */
+	PUNCH_BESIDE,		/* an entry that loses a block goes as a whole */
+	PUNCH,
+	TRUNCATE,
+};
+
+static int punch(int fd, off_t off)
 {
-	return !dax_ended(dos->user);
+	return fallocate(fd, PUNCH_HOLE, off, SZ_4K);
 }
 
-static int do_sync(struct dos *dos)
+static int run(enum call call)
 {
-	sync();
-	return 0;
+	switch (call) {
+	case SYNC:
+		sync();
+		return 0;
+	case SYNCFS:
+		return syncfs(other_fd);
+	case FSYNC:
+		return fsync(held_fd);
+	case UNMOUNT:
+		return umount2(dax_dir(), 0);
+	case CUT_OTHER:
+		return pwrite(other_fd, "w", 1, 0) < 0 ||
+			punch(other_fd, 0) || ftruncate(other_fd, SZ_1M);
+	case REMOVE_OTHER:
+		dax_remove(other_fd);
+		return 0;
+	case REMOVE:
+		dax_unlink(held_fd);
+		return 0;
+	case WRITE:
+		return pwrite(held_fd, "w", 1, AT_HELD) < 0;
+	case PUNCH_ELSEWHERE:
+		return punch(held_fd, ELSEWHERE);
+	case PUNCH_BESIDE:
+		return punch(held_fd, AT_HELD - SZ_4K) ||
+			punch(held_fd, AT_HELD + SZ_4K);
+	case PUNCH:
+		return punch(held_fd, AT_HELD);
+	case TRUNCATE:
+		return ftruncate(held_fd, 0);
+	}
+	return -1;
 }
 
-static int do_syncfs(struct dos *dos)
+static pid_t start(enum call call)
 {
-	return syncfs(dos->other);
+	return dax_spawn(run(call) ? errno : 0);
 }
 
-static int do_fsync(struct dos *dos)
-{
-	return fsync(dos->fd);
-}
+#define EXPECT_STILL_HELD()	EXPECT_FALSE(dax_ended(user))
 
-static int do_unmount(struct dos *dos)
-{
-	return umount2(dax_dir(), 0);
-}
-
-static int cut_other(struct dos *dos)
-{
-	return pwrite(dos->other, "w", 1, 0) < 0 ||
-		fallocate(dos->other, PUNCH_HOLE, 0, SZ_4K) ||
-		ftruncate(dos->other, SZ_1M);
-}
-
-static int remove_other(struct dos *dos)
-{
-	dax_unlink(dos->other);
-	return close(dos->other);
-}
-
-static int remove_file(struct dos *dos)
-{
-	dax_unlink(dos->fd);
-	return 0;
-}
-
-static int write_file(struct dos *dos)
-{
-	return pwrite(dos->fd, "w", 1, AT_HELD) < 0;
-}
-
-/* Not in what may be one entry with the page. */
-static int punch_elsewhere(struct dos *dos)
-{
-	return fallocate(dos->fd, PUNCH_HOLE, ELSEWHERE, SZ_4K);
-}
-
-/* An entry that loses a block goes as a whole. */
-static int punch_beside(struct dos *dos)
-{
-	return fallocate(dos->fd, PUNCH_HOLE, AT_HELD - SZ_4K, SZ_4K) ||
-		fallocate(dos->fd, PUNCH_HOLE, AT_HELD + SZ_4K, SZ_4K);
-}
-
-static int punch_it(struct dos *dos)
-{
-	return fallocate(dos->fd, PUNCH_HOLE, AT_HELD, SZ_4K);
-}
-
-static int truncate_it(struct dos *dos)
-{
-	return ftruncate(dos->fd, 0);
-}
-
-#define EXPECT_ENDS(fn)	do {						\
-	EXPECT_EQ(0, dax_stall_ends(call(fn, dos)));			\
-	EXPECT_TRUE(still_held(dos));					\
+#define EXPECT_ENDS(call)	do {					\
+	EXPECT_EQ(0, dax_stall_ends(start(call)));			\
+	EXPECT_STILL_HELD();						\
 } while (0)
 
-static void close_files(struct dos *dos)
-{
-	close(dos->fd);
-	close(dos->other);
-	close(dos->ready[0]);
-}
+/* --- calls that must not wait --------------------------------------------- */
 
 TEST_F(dos, sync)
 {
-	struct dos *dos = &self->dos;
+	EXPECT_ENDS(FSYNC);
+	EXPECT_ENDS(SYNCFS);
+	EXPECT_ENDS(SYNC);
+}
 
-	NEED(begin(dos, variant->shift));
-	EXPECT_ENDS(do_fsync);
-	EXPECT_ENDS(do_syncfs);
-	EXPECT_ENDS(do_sync);
+static void close_files(void)
+{
+	close(held_fd);
+	close(other_fd);
 }
 
 TEST_F(dos, unmount)
 {
-	struct dos *dos = &self->dos;
 	pid_t unmount;
 
-	NEED(begin(dos, variant->shift));
-	close_files(dos);
-	unmount = call(do_unmount, dos);
-	EXPECT_ENDS(do_sync);
+	close_files();
+	unmount = start(UNMOUNT);
+	EXPECT_ENDS(SYNC);
 	EXPECT_EQ(0, dax_stall_ends(unmount));
-	EXPECT_TRUE(still_held(dos));
+	EXPECT_STILL_HELD();
 }
 
 TEST_F(dos, other_files)
 {
-	struct dos *dos = &self->dos;
-	unsigned long before;
+	unsigned long before = dax_free_blocks();
 
-	NEED(begin(dos, variant->shift));
-	before = dax_free_blocks();
-	EXPECT_ENDS(cut_other);
-	EXPECT_ENDS(remove_other);
-	close(dos->other);
+	EXPECT_ENDS(CUT_OTHER);
+	EXPECT_ENDS(REMOVE_OTHER);
+	close(other_fd);
 	/* Their space comes back, too. */
 	EXPECT_TRUE(dax_space_is_back(before + PAGES_2M - 64));
-	EXPECT_TRUE(still_held(dos));
+	EXPECT_STILL_HELD();
 }
 
 TEST_F(dos, same_file)
 {
-	struct dos *dos = &self->dos;
 	char page[SZ_4K];
 
-	NEED(begin(dos, variant->shift));
-	EXPECT_ENDS(write_file);
-	EXPECT_ENDS(punch_elsewhere);
-	dax_read(dos->fd, AT_HELD + 1, page, SZ_4K - 1);
+	EXPECT_ENDS(WRITE);
+	EXPECT_ENDS(PUNCH_ELSEWHERE);
+	dax_read(held_fd, AT_HELD + 1, page, SZ_4K - 1);
 	EXPECT_BYTES(FILL, page, SZ_4K - 1);
-	dax_read(dos->fd, ELSEWHERE, page, SZ_4K);
+	dax_read(held_fd, ELSEWHERE, page, SZ_4K);
 	EXPECT_BYTES(0, page, SZ_4K);
 	if (variant->shift)
-		EXPECT_ENDS(punch_beside);
+		EXPECT_ENDS(PUNCH_BESIDE);
 }
 
-/*
- * The file is deleted; neither its last close nor the unmount after it waits.
- */
-static int close_file(struct dos *dos)
-{
-	close_files(dos);
-	return 0;
-}
-
+/* The file is deleted; neither its last close nor the unmount after it waits. */
 TEST_F(dos, remove)
 {
-	struct dos *dos = &self->dos;
-
-	NEED(begin(dos, variant->shift));
-	EXPECT_ENDS(remove_file);
-	close_file(dos);
-	EXPECT_ENDS(do_sync);
-	EXPECT_EQ(0, dax_stall_ends(call(do_unmount, dos)));
-	EXPECT_TRUE(still_held(dos));
+	EXPECT_ENDS(REMOVE);
+	close_files();
+	EXPECT_ENDS(SYNC);
+	EXPECT_ENDS(UNMOUNT);
 }
 
 /* --- calls that wait, and signals that end them --------------------------- */
@@ -288,60 +243,55 @@ static void nothing(int sig)
 {
 }
 
-static void waits_for_page(struct __test_metadata *_metadata,
-			   struct dos *dos,
-			   int (*cut)(struct dos *dos))
+static pid_t start_waiting(struct __test_metadata *_metadata, enum call call)
+{
+	pid_t pid = start(call);
+
+	EXPECT_TRUE(dax_stall_waits(pid));
+	return pid;
+}
+
+static void waits_for_page(struct __test_metadata *_metadata, enum call call)
 {
 	struct sigaction action = { .sa_handler = nothing };
 	char page[SZ_4K];
 	pid_t pid;
 
 	sigaction(SIGUSR1, &action, NULL);
-	pid = call(cut, dos);
-	EXPECT_TRUE(dax_stall_waits(pid));
+	pid = start_waiting(_metadata, call);
 	kill(pid, SIGUSR1);
 	EXPECT_EQ(EINTR, dax_stall_ends(pid));
-	dax_read(dos->fd, AT_HELD, page, SZ_4K);
+	dax_read(held_fd, AT_HELD, page, SZ_4K);
 	EXPECT_BYTES(FILL, page, SZ_4K);
-	pid = call(cut, dos);
-	EXPECT_TRUE(dax_stall_waits(pid));
-	EXPECT_ENDS(do_sync);
-	EXPECT_ENDS(cut_other);
+
+	pid = start_waiting(_metadata, call);
+	EXPECT_ENDS(SYNC);
+	EXPECT_ENDS(CUT_OTHER);
 	kill(pid, SIGKILL);
 	EXPECT_EQ(128 + SIGKILL, dax_stall_ends(pid));
 
-	pid = call(cut, dos);
-	EXPECT_TRUE(dax_stall_waits(pid));
-	kill(dos->user, SIGKILL);
-	EXPECT_EQ(128 + SIGKILL, dax_stall_ends(dos->user));
-	dos->user = 0;
+	pid = start_waiting(_metadata, call);
+	kill(user, SIGKILL);
+	EXPECT_EQ(128 + SIGKILL, dax_stall_ends(user));
+	user = 0;
 	EXPECT_EQ(0, dax_stall_ends(pid));
 }
 
 TEST_F(dos, punch)
 {
-	struct dos *dos = &self->dos;
-
-	NEED(begin(dos, variant->shift));
-	waits_for_page(_metadata, dos, punch_it);
+	waits_for_page(_metadata, PUNCH);
 }
 
 TEST_F(dos, punch_beside_in_one_entry)
 {
-	struct dos *dos = &self->dos;
-
 	if (variant->shift)
 		SKIP(return, "each page has an entry of its own");
-	NEED(begin(dos, variant->shift));
-	waits_for_page(_metadata, dos, punch_beside);
+	waits_for_page(_metadata, PUNCH_BESIDE);
 }
 
 TEST_F(dos, truncate)
 {
-	struct dos *dos = &self->dos;
-
-	NEED(begin(dos, variant->shift));
-	waits_for_page(_metadata, dos, truncate_it);
+	waits_for_page(_metadata, TRUNCATE);
 }
 
 TEST_HARNESS_MAIN
