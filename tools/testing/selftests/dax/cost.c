@@ -23,7 +23,9 @@ FIXTURE_VARIANT_ADD(dax, 2m) { .shift = 0, .entry = PAGES_2M };
  * From one to the next a cost that grows is many times as much. Where not all
  * rounds are run the last one is left out: on a debug kernel to fill it takes long.
  */
-static const size_t sizes[] = { SZ_2M, 32 * SZ_2M, 256 * SZ_2M };
+#define LEN	(8 * SZ_2M)
+
+static const size_t sizes[] = { SZ_2M, LEN, 256 * SZ_2M };
 
 static unsigned int nr_sizes(void)
 {
@@ -76,8 +78,7 @@ static void scene_close(struct scene *s)
 {
 	if (s->map)
 		dax_unmap(s->map, s->len);
-	dax_unlink(s->fd);
-	close(s->fd);
+	dax_remove(s->fd);
 }
 
 /* Pages that a touch would find mapped. */
@@ -94,111 +95,82 @@ static unsigned long mapped_pages(const struct scene *s)
 	return nr;
 }
 
-/* The calls. Each has a page in the middle that is its own, or the last one. */
+/*
+ * The calls. Each has a page in the middle that is its own, or the last one. In
+ * this order: the last ones make the file shorter.
+ */
+#define CUT	-1	/* no mode of fallocate(), but ftruncate() */
 
-static void punch_page(const struct scene *s)
-{
-	dax_punch_hole(s->fd, s->len / 2, SZ_4K);
-}
-
-static void punch_part_of_page(const struct scene *s)
-{
-	dax_punch_hole(s->fd, s->len / 2 + 2 * SZ_4K + 100, 200);
-}
-
-static void zero_page(const struct scene *s)
-{
-	dax_falloc(s->fd, FALLOC_FL_ZERO_RANGE, s->len / 2 + 4 * SZ_4K, SZ_4K);
-}
-
-static void allocate_page(const struct scene *s)
-{
-	dax_falloc(s->fd, 0, s->len / 2 + 6 * SZ_4K, SZ_4K);
-}
-
-static void punch_hole(const struct scene *s)
-{
-	dax_punch_hole(s->fd, s->len + SZ_1M, SZ_4K);
-}
-
-static void insert_page(const struct scene *s)
-{
-	dax_falloc(s->fd, FALLOC_FL_INSERT_RANGE, s->len + SZ_1M, SZ_4K);
-}
-
-static void collapse_page(const struct scene *s)
-{
-	dax_falloc(s->fd, FALLOC_FL_COLLAPSE_RANGE, s->len + SZ_1M, SZ_4K);
-}
-
-static void cut_hole(const struct scene *s)
-{
-	dax_truncate(s->fd, s->len);
-}
-
-static void cut_last_page(const struct scene *s)
-{
-	dax_truncate(s->fd, s->len - SZ_4K);
-}
-
-static void cut_part_of_page(const struct scene *s)
-{
-	dax_truncate(s->fd, s->len - SZ_4K - 100);
-}
-
-/* In this order: the last ones make the file shorter. */
 static const struct call {
 	const char *name;
-	void (*run)(const struct scene *s);
+	int mode;
+	enum { MIDDLE, END } from;
+	off_t off, len;
 	unsigned long pages;	/* of the file, in its range */
 } calls[] = {
-	{ "punch a page", punch_page, 1 },
-	{ "punch a part of a page", punch_part_of_page, 1 },
-	{ "zero a page", zero_page, 1 },
-	{ "allocate a page", allocate_page, 1 },
-	{ "punch a page of a hole", punch_hole, 0 },
-	{ "insert a page behind all that is mapped", insert_page, 0 },
-	{ "collapse a page behind all that is mapped", collapse_page, 0 },
-	{ "cut off a hole", cut_hole, 0 },
-	{ "cut off the last page", cut_last_page, 1 },
-	{ "cut off a part of a page", cut_part_of_page, 1 },
+	{ "punch a page", PUNCH_HOLE, MIDDLE, 0, SZ_4K, 1 },
+	{ "punch a part of a page", PUNCH_HOLE, MIDDLE, 2 * SZ_4K + 100, 200, 1 },
+	{ "zero a page", FALLOC_FL_ZERO_RANGE, MIDDLE, 4 * SZ_4K, SZ_4K, 1 },
+	{ "allocate a page", 0, MIDDLE, 6 * SZ_4K, SZ_4K, 1 },
+	{ "punch a page of a hole", PUNCH_HOLE, END, SZ_1M, SZ_4K, 0 },
+	{ "insert a page behind all that is mapped", FALLOC_FL_INSERT_RANGE,
+	  END, SZ_1M, SZ_4K, 0 },
+	{ "collapse a page behind all that is mapped", FALLOC_FL_COLLAPSE_RANGE,
+	  END, SZ_1M, SZ_4K, 0 },
+	{ "cut off a hole", CUT, END, 0, 0, 0 },
+	{ "cut off the last page", CUT, END, -SZ_4K, 0, 1 },
+	{ "cut off a part of a page", CUT, END, -SZ_4K - 100, 0, 1 },
 };
 
+static void run(const struct scene *s, const struct call *call)
+{
+	off_t off = call->off + (off_t)(call->from == END ? s->len : s->len / 2);
+
+	if (call->mode == CUT)
+		dax_truncate(s->fd, off);
+	else
+		dax_falloc(s->fd, call->mode, off, call->len);
+}
+
+/* @told: there are events that tell of the pages. */
 static void pages_looked_at(struct __test_metadata *_metadata,
 			    const struct scene *s, const struct call *call,
-			    unsigned long entry)
+			    unsigned long entry, bool told)
 {
 	unsigned long most = call->pages + entry, gone = 0;
-	struct dax_walks busy, drop;
 
 	if (s->map)
 		gone = mapped_pages(s);
-	dax_trace_clear();
-	call->run(s);
-	busy = dax_walks("busy");
-	drop = dax_walks("drop");
-	if (s->map)
-		gone -= mapped_pages(s);
-	EXPECT_GE(most, busy.pages)
-		TH_LOG("%s, file of %zu MiB", call->name, s->len >> 20);
-	/* Some calls drop a range once before and once after. */
-	EXPECT_GE(2 * most, drop.pages)
-		TH_LOG("%s, file of %zu MiB", call->name, s->len >> 20);
+	if (told)
+		dax_trace_clear();
+	run(s, call);
+	if (told) {
+		EXPECT_GE(most, dax_walks("busy").pages)
+			TH_LOG("%s, file of %zu MiB", call->name, s->len >> 20);
+		/* Some calls drop a range once before and once after. */
+		EXPECT_GE(2 * most, dax_walks("drop").pages)
+			TH_LOG("%s, file of %zu MiB", call->name, s->len >> 20);
+	}
+	if (!s->map)
+		return;
+	gone -= mapped_pages(s);
 	EXPECT_GE(most, gone)
 		TH_LOG("%s, file of %zu MiB", call->name, s->len >> 20);
-	if (s->map)
-		touch_all(s->map, s->len - 2 * SZ_4K);
+	touch_all(s->map, s->len - 2 * SZ_4K);
 }
 
 static void all_calls(struct __test_metadata *_metadata, size_t len,
-		      size_t shift, bool mapped)
+		      size_t shift, bool mapped, bool told)
 {
 	unsigned long entry = shift ? 1 : PAGES_2M;
 	struct scene s = scene_open(len, shift, mapped);
 
-	dax_trace(s.fd, "dax_walk");
+	if (mapped)
+		ASSERT_EQ(len / SZ_4K, mapped_pages(&s));
+	if (told)
+		dax_trace(s.fd, "dax_walk");
 	for (unsigned int i = 0; i < ARRAY_LEN(calls); i++)
-		pages_looked_at(_metadata, &s, &calls[i], entry);
+		pages_looked_at(_metadata, &s, &calls[i], entry, told);
 	scene_close(&s);
 }
 
@@ -206,38 +178,26 @@ TEST_F(dax, of_mapped)
 {
 	NEED_WALKS();
 	for (unsigned int i = 0; i < nr_sizes(); i++)
-		all_calls(_metadata, sizes[i], variant->shift, true);
+		all_calls(_metadata, sizes[i], variant->shift, true, true);
 }
 
 TEST_F(dax, of_unmapped)
 {
 	NEED_WALKS();
 	for (unsigned int i = 0; i < nr_sizes(); i++)
-		all_calls(_metadata, sizes[i], variant->shift, false);
+		all_calls(_metadata, sizes[i], variant->shift, false, true);
 }
 
-/* The last page of a file that is mapped, so that a fault tells where it is. */
+/* Without the events, only what is gone from the mapping tells. */
 TEST_F(dax, rest_stays_mapped)
 {
-	struct scene s = scene_open(32 * SZ_2M, variant->shift, true);
-	unsigned long before = mapped_pages(&s), gone;
-
-	ASSERT_EQ(s.len / SZ_4K, before);
-	for (unsigned int i = 0; i < ARRAY_LEN(calls); i++) {
-		calls[i].run(&s);
-		gone = before - mapped_pages(&s);
-		EXPECT_GE(calls[i].pages + variant->entry, gone)
-			TH_LOG("%s", calls[i].name);
-		touch_all(s.map, s.len - 2 * SZ_4K);
-		before = mapped_pages(&s);
-	}
-	scene_close(&s);
+	all_calls(_metadata, LEN, variant->shift, true, false);
 }
 
 /* Each page of a file is looked at once at most, and with rests. */
-static void once(struct __test_metadata *_metadata, size_t len)
+static void once(struct __test_metadata *_metadata)
 {
-	unsigned long most = len / SZ_4K + PAGES_2M;
+	unsigned long most = LEN / SZ_4K + PAGES_2M;
 	struct dax_walks all = dax_walks(NULL);
 
 	EXPECT_GE(most, dax_walks("busy").pages);
@@ -245,48 +205,49 @@ static void once(struct __test_metadata *_metadata, size_t len)
 	EXPECT_GE(WALK_PAGES, all.longest);
 }
 
+static struct scene scene_traced(size_t shift, bool mapped)
+{
+	struct scene s = scene_open(LEN, shift, mapped);
+
+	dax_trace(s.fd, "dax_walk");
+	return s;
+}
+
 TEST_F(dax, delete_once)
 {
-	size_t len = 32 * SZ_2M;
 	struct scene s;
 
 	NEED_WALKS();
-	s = scene_open(len, variant->shift, false);
-	dax_trace(s.fd, "dax_walk");
-	dax_unlink(s.fd);
-	close(s.fd);
+	s = scene_traced(variant->shift, false);
+	dax_remove(s.fd);
 	/* XFS does it in the background. */
-	for (int i = 0; i < 500 && dax_walks("drop").pages < len / SZ_4K; i++)
+	for (int i = 0; i < 500 && dax_walks("drop").pages < LEN / SZ_4K; i++)
 		usleep(10000);
-	once(_metadata, len);
+	once(_metadata);
 }
 
 TEST_F(dax, truncate_once)
 {
-	size_t len = 32 * SZ_2M;
 	struct scene s;
 
 	NEED_WALKS();
-	s = scene_open(len, variant->shift, true);
-	dax_trace(s.fd, "dax_walk");
+	s = scene_traced(variant->shift, true);
 	dax_truncate(s.fd, 0);
-	once(_metadata, len);
+	once(_metadata);
 	scene_close(&s);
 }
 
 /* No pin can be left at unmount: no page is looked at. */
 TEST_F(dax, unmount_once)
 {
-	size_t len = 32 * SZ_2M;
 	struct scene s;
 
 	NEED_WALKS();
 	NEED(dax_scratch(600, "", "dax=always"));
-	s = scene_open(len, variant->shift, false);
-	dax_trace(s.fd, "dax_walk");
+	s = scene_traced(variant->shift, false);
 	close(s.fd);
 	dax_scratch_remount("dax=always");
-	once(_metadata, len);
+	once(_metadata);
 }
 
 /*
