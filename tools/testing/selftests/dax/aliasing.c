@@ -6,11 +6,8 @@
  * hole.
  *
  * A fault that the copy takes may undo what the copy has prepared, and the copy
- * may undo the fault; they must not repeat this for ever. The cases run in a
- * child process. The parent polls it and kills it when it has not reached the
- * next case after a number of polls. This is no time limit, so a machine that
- * is suspended does not count as a hang. A case that is killed has failed, and
- * the cases after it still run.
+ * may undo the fault; they must not repeat this for ever. A test that does not
+ * end is killed, and the names of its tasks tell which case it was in.
  */
 #include <linux/fs.h>
 #include <sched.h>
@@ -22,7 +19,6 @@
 #include "dax_harness.h"
 
 #define LEN		(2 * SZ_2M)
-#define HANG_LOOKS	6000	/* with 10 ms from one to the next, at least */
 
 /* What is below source and target when the copy begins. */
 enum scenery {
@@ -113,6 +109,7 @@ enum call {
 	SPLICE,
 	SENDFILE,
 	COPY_RANGE,
+	NR_CALLS,
 };
 
 static const char *const call_names[] = {
@@ -307,10 +304,9 @@ static ssize_t transfer(const struct scene *s, const struct geometry *g,
 	case SPLICE:
 		return pump(s, g, file_to_pipe, pipe_to_file);
 	case SENDFILE:
-	case COPY_RANGE:
+	default:
 		return copy_all(s, g, call);
 	}
-	return 0;
 }
 
 /* Copies, and returns NULL or what went wrong. */
@@ -495,49 +491,7 @@ static const char *check(const struct scene *s, const struct geometry *g,
 
 /* Tests. */
 
-/* What a child tells its parent. */
-struct progress {
-	unsigned int next;	/* the case that begins next */
-	char text[300];		/* what was wrong in the last one */
-};
-
-/*
- * What a child does, one case after the other: those that are left, until one
- * fails. @text tells which one case is.
- */
-struct cases {
-	const struct setting *setting;
-	const char *(*run)(const struct cases *cases, unsigned int nr);
-	const char *(*text)(const struct cases *cases, unsigned int nr);
-	unsigned int nr, of_one_call;
-	enum call first;
-	struct scene *scene;
-	struct progress *progress;
-};
-
-/* Calls of the same direction, with all geometries in all views. */
 #define OF_ONE_CALL	(ARRAY_LEN(geometries) * ARRAY_LEN(views))
-
-static enum call case_call(const struct cases *cases, unsigned int nr)
-{
-	return cases->first + nr / OF_ONE_CALL;
-}
-
-static const struct geometry *case_geometry(unsigned int nr)
-{
-	return &geometries[nr % OF_ONE_CALL / ARRAY_LEN(views)];
-}
-
-static const struct view *case_view(unsigned int nr)
-{
-	return &views[nr % ARRAY_LEN(views)];
-}
-
-static const char *case_text(const struct cases *cases, unsigned int nr)
-{
-	return complain("%s, %s, %s", call_names[case_call(cases, nr)],
-			case_geometry(nr)->name, case_view(nr)->name);
-}
 
 /*
  * With fewer rounds, each setting has a part of the cases, and another part than
@@ -546,200 +500,127 @@ static const char *case_text(const struct cases *cases, unsigned int nr)
  * the others. Large copies are left to huge pages: with small pages, such a copy
  * takes a thousand faults.
  */
-static bool not_this_round(const struct cases *cases, unsigned int nr)
+static bool not_this_round(const struct setting *setting, enum call call,
+			   unsigned int nr)
 {
 	unsigned int stride = 100 / dax_scale(100);
-	unsigned int part = case_call(cases, nr) + cases->setting->scenery * 2;
-	bool shared = cases->setting->scenery == ALL_SHARED;
+	unsigned int part = call + nr + setting->scenery * 2 + !setting->shift;
+	bool shared = setting->scenery == ALL_SHARED;
 
 	if (stride == 1)
 		return false;
-	if (case_geometry(nr)->large)
-		return cases->setting->shift ||
-		       (!shared && (nr / ARRAY_LEN(views) + part / 2) % stride);
-	stride *= shared ? 2 : 4;
-	return (nr % OF_ONE_CALL + part + !cases->setting->shift) % stride;
+	if (geometries[nr / ARRAY_LEN(views)].large)
+		return setting->shift ||
+		       (!shared && (call + nr / ARRAY_LEN(views) +
+				    setting->scenery) % stride);
+	return part % (stride * (shared ? 2 : 4));
 }
 
 /* copy_file_range() refuses ranges that overlap, as its manual says. */
-static bool left_out(const struct cases *cases, unsigned int nr)
+static bool left_out(enum call call, const struct geometry *g,
+		     const struct view *view)
 {
-	const struct geometry *g = case_geometry(nr);
-
-	if (case_call(cases, nr) == COPY_RANGE)
+	if (call == COPY_RANGE)
 		return g->from < g->to + g->len && g->to < g->from + g->len;
-	return g->large && case_view(nr) != views;
+	return g->large && view != views;
 }
 
-/* Of whole pages XFS makes shared ones, and nothing is huge any more. */
-static const char *touch_both(const struct cases *cases, const struct scene *s,
-			      const struct geometry *g)
+/* Of whole pages copy_file_range() makes shared ones, and none is huge any more. */
+static const char *touch_both(const struct setting *setting, enum call call,
+			      const struct scene *s, const struct geometry *g)
 {
-	enum scenery scenery = cases->setting->scenery;
 	const char *mapped;
 
 	touch(s->map + g->from, g->len);
 	touch(s->map + g->to, g->len);
-	if ((scenery != ALL_WRITTEN && scenery != ALL_SHARED) ||
-	    cases->first == COPY_RANGE)
-		return NULL;
 	mapped = dax_mapped(s->map + g->from);
-	if (!strcmp(cases->setting->mapped, mapped))
+	if (setting->scenery > ALL_SHARED || call == COPY_RANGE ||
+	    !strcmp(setting->mapped, mapped))
 		return NULL;
 	return complain("the source is mapped by %s", mapped);
 }
 
-static const char *run_copy(const struct cases *cases, unsigned int nr)
+static const char *one_case(const struct setting *setting, enum call call,
+			    struct scene *s, const struct geometry *g,
+			    const struct view *view)
 {
-	static const struct geometry *last = &geometries[0];
-	const struct geometry *g = case_geometry(nr);
-	const struct view *view = case_view(nr);
-	enum call call = case_call(cases, nr);
-	struct scene *s = cases->scene;
 	const char *why = NULL;
 
-	if (left_out(cases, nr) || not_this_round(cases, nr))
-		return NULL;
-	scene_reset(s, cases->setting->scenery, last, g);
-	last = g;
 	s->map = dax_mmap(s->fd, 0, LEN, PROT_READ | PROT_WRITE, view->flags,
-			  cases->setting->shift);
+			  setting->shift);
 	if (view->touched)
-		why = touch_both(cases, s, g);
-	if (!why)
-		why = run(s, g, call);
-	if (!why)
-		why = check(s, g, to_map(call) && view->flags == MAP_PRIVATE);
+		why = touch_both(setting, call, s, g);
+	why = why ?: run(s, g, call) ?:
+	      check(s, g, to_map(call) && view->flags == MAP_PRIVATE);
 	dax_unmap(s->map, LEN);
 	return why;
 }
 
-static int run_cases(const struct cases *cases)
+static void name_task(unsigned int call, unsigned int nr)
 {
-	struct progress *progress = cases->progress;
-	const char *why = NULL;
+	char name[16];
 
-	make_pattern();
-	scene_open(cases->scene, cases->setting->scenery);
-	while (!why && progress->next < cases->nr)
-		why = cases->run(cases, progress->next++);
-	snprintf(progress->text, sizeof(progress->text), "%s", why ?: "");
-	return !!why;
+	snprintf(name, sizeof(name), "case %u-%u", call, nr);
+	pthread_setname_np(pthread_self(), name);
 }
 
-#define NO_END	0x10000		/* no status that waitpid() knows */
-
-static bool ends_in(pid_t pid, const struct progress *progress, int *status)
+/* Calls of the same direction, with all geometries in all views. */
+static void all_cases(struct __test_metadata *_metadata,
+		      const struct setting *setting, enum call first,
+		      enum call last)
 {
-	unsigned int seen = progress->next, looks = 0;
+	const struct geometry *before = geometries;
+	struct scene s;
 
-	while (looks++ < HANG_LOOKS) {
-		if (waitpid(pid, status, WNOHANG))
-			return true;
-		usleep(10000);
-		if (progress->next != seen)
-			looks = 0;
-		seen = progress->next;
-	}
-	return false;
-}
-
-/* How the child ended. What SIGKILL does not end looks for no signal. */
-static int join(pid_t pid, const struct progress *progress)
-{
-	int status;
-
-	if (ends_in(pid, progress, &status))
-		return status;
-	kill(pid, SIGKILL);
-	return ends_in(pid, progress, &status) ? status : NO_END;
-}
-
-static const char *how_it_ended(const struct progress *progress, int status)
-{
-	if (status == NO_END)
-		return "does not end, and SIGKILL does not end it";
-	if (!WIFSIGNALED(status))
-		return progress->text;
-	if (WTERMSIG(status) == SIGKILL)
-		return "does not end";
-	return strsignal(WTERMSIG(status));
-}
-
-/* Goes on behind the case that failed; behind a hang, with the next call. */
-static void tell_failure(const struct cases *cases, int status)
-{
-	struct progress *progress = cases->progress;
-	unsigned int nr = progress->next - 1, skip = cases->of_one_call;
-
-	dax_print_msg("%s: %s", cases->text(cases, nr),
-		      how_it_ended(progress, status));
-	if (status == NO_END || WIFSIGNALED(status))
-		progress->next = (nr / skip + 1) * skip;
-}
-
-static void run_all(struct __test_metadata *_metadata, struct cases *cases)
-{
-	unsigned int failed = 0;
-	struct scene scene;
-	int status;
-	pid_t pid;
-
-	if (cases->setting->scenery == ALL_SHARED)
+	if (setting->scenery == ALL_SHARED)
 		NEED_XFS();
-	cases->scene = &scene;
-	cases->progress = dax_shared(sizeof(struct progress));
-	for (;;) {
-		pid = dax_spawn(run_cases(cases));
-		status = join(pid, cases->progress);
-		if (!status)
-			break;
-		failed++;
-		tell_failure(cases, status);
+	make_pattern();
+	scene_open(&s, setting->scenery);
+	for (unsigned int i = first * OF_ONE_CALL; i < (last + 1) * OF_ONE_CALL; i++) {
+		unsigned int nr = i % OF_ONE_CALL;
+		const struct geometry *g = &geometries[nr / ARRAY_LEN(views)];
+		const struct view *view = &views[nr % ARRAY_LEN(views)];
+		enum call call = i / OF_ONE_CALL;
+		const char *why;
+
+		if (left_out(call, g, view) || not_this_round(setting, call, nr))
+			continue;
+		name_task(call, nr);
+		scene_reset(&s, setting->scenery, before, g);
+		before = g;
+		why = one_case(setting, call, &s, g, view);
+		EXPECT_EQ(NULL, why) {
+			TH_LOG("%s, %s, %s: %s", call_names[call], g->name,
+			       view->name, why);
+			scene_open(&s, setting->scenery);
+		}
 	}
-	EXPECT_EQ(0, failed);
-}
-
-static void all_copies(struct __test_metadata *_metadata,
-		       const struct setting *setting, enum call first,
-		       enum call last)
-{
-	struct cases cases = {
-		.setting	= setting,
-		.run		= run_copy,
-		.text		= case_text,
-		.nr		= (last - first + 1) * OF_ONE_CALL,
-		.of_one_call	= OF_ONE_CALL,
-		.first		= first,
-	};
-
-	run_all(_metadata, &cases);
 }
 
 TEST_F(dax, from_mapping_to_file)
 {
-	all_copies(_metadata, &variant->setting, WRITE, VMSPLICE);
+	all_cases(_metadata, &variant->setting, WRITE, VMSPLICE);
 }
 
 TEST_F(dax, from_file_to_mapping)
 {
-	all_copies(_metadata, &variant->setting, READ, SPLICE_READ);
+	all_cases(_metadata, &variant->setting, READ, SPLICE_READ);
 }
 
 TEST_F(dax, from_mapping_to_mapping)
 {
-	all_copies(_metadata, &variant->setting, VM_READ, VMSPLICE_READ);
+	all_cases(_metadata, &variant->setting, VM_READ, VMSPLICE_READ);
 }
 
 /* The mapping looks on. */
 TEST_F(dax, from_file_to_file)
 {
-	all_copies(_metadata, &variant->setting, SPLICE, SENDFILE);
+	all_cases(_metadata, &variant->setting, SPLICE, SENDFILE);
 }
 
 TEST_F(dax, copy_file_range)
 {
-	all_copies(_metadata, &variant->setting, COPY_RANGE, COPY_RANGE);
+	all_cases(_metadata, &variant->setting, COPY_RANGE, COPY_RANGE);
 }
 
 /*
@@ -759,14 +640,9 @@ enum other {
 	NR_OTHERS,
 };
 
-static const char *other_text(const struct cases *cases, unsigned int nr)
-{
-	static const char *const names[NR_OTHERS] = {
-		"msync", "unmap", "unshare", "zero a page", "punch a page", "share",
-	};
-
-	return complain("beside %s", names[nr]);
-}
+static const char *const other_names[NR_OTHERS] = {
+	"msync", "unmap", "unshare", "zero a page", "punch a page", "share",
+};
 
 static void share_beside(const struct scene *s)
 {
@@ -841,23 +717,23 @@ static const char *copy_on(const struct scene *s, const struct geometry *g)
 	return why;
 }
 
-static const char *run_beside(const struct cases *cases, unsigned int nr)
+static const char *copy_beside(const struct setting *setting, struct scene *s,
+			       enum other other)
 {
 	static const struct geometry g = { "", 0, SZ_1M, 16 * SZ_4K };
 	static const struct geometry all = { "", 0, 0, LEN };
-	struct scene *s = cases->scene;
-	struct beside beside = { .scene = s, .other = nr };
+	struct beside beside = { .scene = s, .other = other };
 	pthread_t thread;
 	const char *why;
 
 	memcpy(s->model, pattern, LEN);
-	scene_reset(s, cases->setting->scenery, &all, &g);
-	s->map = dax_map_shift(s->fd, LEN, cases->setting->shift);
+	scene_reset(s, setting->scenery, &all, &g);
+	s->map = dax_map_shift(s->fd, LEN, setting->shift);
 	thread = dax_thread(beside_run, &beside);
 	why = copy_on(s, &g);
 	beside.stop = true;
 	dax_join(thread);
-	if (nr == ZERO_PAGE || nr == PUNCH_PAGE)
+	if (other == ZERO_PAGE || other == PUNCH_PAGE)
 		memset(s->model + BESIDE, 0, SZ_4K);
 	why = why ?: check(s, &g, false) ?:
 	      same("a page beside", s->fd, BESIDE, SZ_4K, s->model);
@@ -867,15 +743,20 @@ static const char *run_beside(const struct cases *cases, unsigned int nr)
 
 TEST_F(dax, beside_others)
 {
-	struct cases cases = {
-		.setting	= &variant->setting,
-		.run		= run_beside,
-		.text		= other_text,
-		.nr		= NR_OTHERS,
-		.of_one_call	= 1,
-	};
+	struct scene s;
 
-	run_all(_metadata, &cases);
+	if (variant->setting.scenery == ALL_SHARED)
+		NEED_XFS();
+	make_pattern();
+	scene_open(&s, variant->setting.scenery);
+	for (enum other other = 0; other < NR_OTHERS; other++) {
+		const char *why;
+
+		name_task(NR_CALLS, other);
+		why = copy_beside(&variant->setting, &s, other);
+		EXPECT_EQ(NULL, why)
+			TH_LOG("beside %s: %s", other_names[other], why);
+	}
 }
 
 TEST_HARNESS_MAIN

@@ -62,12 +62,10 @@ TEST_F(dax, small_entries)
 	int fd = dax_file(SZ_2M, WRITTEN);
 	char *p = dax_map_small(fd, SZ_2M);
 
-	for (size_t at = 0; at < SZ_2M; at += 2 * SZ_4K)
-		dax_peek(p + at);
+	dax_touch_each(p, SZ_2M, 2 * SZ_4K, false);
 	ASSERT_MAPPED("4K", p);
 	counts_nothing(_metadata, fd);
-	for (size_t at = 0; at < SZ_2M; at += 4 * SZ_4K)
-		dax_poke(p + at, 'w');
+	dax_touch_each(p, SZ_2M, 4 * SZ_4K, true);
 	counts_nothing(_metadata, fd);
 	dax_unmap(p, SZ_2M);
 	counts_nothing(_metadata, fd);
