@@ -115,7 +115,6 @@ enum call {
 	UNMOUNT,
 	CUT_OTHER,
 	REMOVE_OTHER,
-	REMOVE,
 	WRITE,
 	PUNCH_ELSEWHERE,	/* not in what may be one entry with the page */
 	PUNCH_BESIDE,		/* an entry that loses a block goes as a whole */
@@ -145,9 +144,6 @@ static int run(enum call call)
 			punch(other_fd, 0) || ftruncate(other_fd, SZ_1M);
 	case REMOVE_OTHER:
 		dax_remove(other_fd);
-		return 0;
-	case REMOVE:
-		dax_unlink(held_fd);
 		return 0;
 	case WRITE:
 		return pwrite(held_fd, "w", 1, AT_HELD) < 0;
@@ -185,26 +181,22 @@ TEST_F(dos, sync)
 	EXPECT_ENDS(SYNC);
 }
 
-static void close_files(void)
-{
-	close(held_fd);
-	close(other_fd);
-}
-
 TEST_F(dos, unmount)
 {
 	pid_t unmount;
 
-	close_files();
+	close(held_fd);
+	close(other_fd);
 	unmount = start(UNMOUNT);
 	EXPECT_ENDS(SYNC);
 	EXPECT_EQ(0, dax_stall_ends(unmount));
 	EXPECT_STILL_HELD();
 }
 
-TEST_F(dos, other_files)
+TEST_F(dos, same_and_other_files)
 {
 	unsigned long before = dax_free_blocks();
+	char page[SZ_4K];
 
 	EXPECT_ENDS(CUT_OTHER);
 	EXPECT_ENDS(REMOVE_OTHER);
@@ -212,11 +204,6 @@ TEST_F(dos, other_files)
 	/* Their space comes back, too. */
 	EXPECT_TRUE(dax_space_is_back(before + PAGES_2M - 64));
 	EXPECT_STILL_HELD();
-}
-
-TEST_F(dos, same_file)
-{
-	char page[SZ_4K];
 
 	EXPECT_ENDS(WRITE);
 	EXPECT_ENDS(PUNCH_ELSEWHERE);
@@ -226,15 +213,6 @@ TEST_F(dos, same_file)
 	EXPECT_BYTES(0, page, SZ_4K);
 	if (variant->shift)
 		EXPECT_ENDS(PUNCH_BESIDE);
-}
-
-/* The file is deleted; neither its last close nor the unmount after it waits. */
-TEST_F(dos, remove)
-{
-	EXPECT_ENDS(REMOVE);
-	close_files();
-	EXPECT_ENDS(SYNC);
-	EXPECT_ENDS(UNMOUNT);
 }
 
 /* --- calls that wait, and signals that end them --------------------------- */
@@ -282,10 +260,11 @@ TEST_F(dos, punch)
 	waits_for_page(_metadata, PUNCH);
 }
 
-TEST_F(dos, punch_beside_in_one_entry)
+/* Of small pages, each has an entry of its own. */
+DAX_FIXTURE(huge, begin(0))
+
+TEST_F(huge, punch_beside_in_one_entry)
 {
-	if (variant->shift)
-		SKIP(return, "each page has an entry of its own");
 	waits_for_page(_metadata, PUNCH_BESIDE);
 }
 

@@ -64,24 +64,20 @@ static void expect_held(struct __test_metadata *_metadata, struct held *held,
 	let_go(held);
 }
 
-/* A small filesystem, and how many of its blocks are free. */
-FIXTURE(evict) {
-	unsigned long before;
-};
+static unsigned long before;	/* free blocks */
 
-FIXTURE_SETUP(evict)
+static const char *small_fs(void)
 {
-	DAX_SETUP_IF(dax_small_scratch());
-	self->before = dax_free_blocks();
+	const char *why = dax_small_scratch();
+
+	if (!why)
+		before = dax_free_blocks();
+	return why;
 }
 
-FIXTURE_TEARDOWN(evict)
-{
-	DAX_TEARDOWN();
-}
+DAX_FIXTURE(evict, small_fs())
 
-#define EXPECT_SPACE_BACK() \
-	EXPECT_TRUE(dax_space_is_back(self->before - 64))
+#define EXPECT_SPACE_BACK()	EXPECT_TRUE(dax_space_is_back(before - 64))
 
 /* A file that is deleted, and of which a page is in use. */
 static void delete_held(struct held *held, const char *name, int byte)
@@ -124,7 +120,7 @@ TEST_F(evict, deferred_eviction)
 	dax_unlink(held.fd);
 	unmap_and_close(&held);
 	let_go(&held);
-	EXPECT_GT(self->before - 64, dax_free_blocks());
+	EXPECT_GT(before - 64, dax_free_blocks());
 	expect_held(_metadata, &later, 'h');
 	EXPECT_SPACE_BACK();
 }
@@ -139,7 +135,7 @@ TEST_F(evict, deleted_many)
 		snprintf(name, sizeof(name), "held%u", i);
 		delete_held(&held[i], name, 'a' + i);
 	}
-	EXPECT_GT(self->before,
+	EXPECT_GT(before,
 		  dax_free_blocks() + ARRAY_LEN(held) * PAGES_2M - 64);
 	for (unsigned int i = 0; i < ARRAY_LEN(held); i++)
 		expect_held(_metadata, &held[i], 'a' + i);
@@ -181,8 +177,7 @@ static int share_first_page(int fd, const char *name)
 
 #define BIG	(8 * SZ_2M)
 
-static void shared_in_use(struct __test_metadata *_metadata,
-			  unsigned long before, size_t shift)
+static void shared_in_use(struct __test_metadata *_metadata, size_t shift)
 {
 	struct held other;
 	char *a;
@@ -200,19 +195,19 @@ static void shared_in_use(struct __test_metadata *_metadata,
 	dax_unlink(fd);
 	dax_unmap(a, BIG);
 	close(fd);
-	EXPECT_TRUE(dax_space_is_back(before - 64));
+	EXPECT_SPACE_BACK();
 	EXPECT_BYTES(FILL, other.p, SZ_4K);
 	expect_held(_metadata, &other, FILL);
 }
 
 TEST_F(evict, shared_in_use_small)
 {
-	shared_in_use(_metadata, self->before, SZ_4K);
+	shared_in_use(_metadata, SZ_4K);
 }
 
 TEST_F(evict, shared_in_use_huge)
 {
-	shared_in_use(_metadata, self->before, 0);
+	shared_in_use(_metadata, 0);
 }
 
 /* The other page that is in use is its own: that one it waits for. */
@@ -231,7 +226,7 @@ TEST_F(evict, shared_and_own_in_use)
 	put_into_pipe(&other, 0);
 	dax_unlink(own.fd);
 	unmap_and_close(&own);
-	EXPECT_GT(self->before - PAGES_2M + 64, dax_free_blocks());
+	EXPECT_GT(before - PAGES_2M + 64, dax_free_blocks());
 	expect_held(_metadata, &own, FILL);
 	EXPECT_SPACE_BACK();
 	expect_held(_metadata, &other, FILL);
@@ -341,11 +336,10 @@ static int check(void)
 }
 
 /* The next mount frees the rest of the file. */
-static void expect_freed_by_mount(struct __test_metadata *_metadata,
-				  unsigned long before)
+static void expect_freed_by_mount(struct __test_metadata *_metadata)
 {
 	mount_again();
-	EXPECT_TRUE(dax_space_is_back(before - 64));
+	EXPECT_SPACE_BACK();
 	ASSERT_EQ(0, umount2(dax_dir(), 0));
 	EXPECT_EQ(0, check());
 }
@@ -364,7 +358,7 @@ TEST_F(evict, unmount_deleted)
 	ASSERT_FALSE(mounted());
 	EXPECT_TRUE(log_tells());
 	expect_held(_metadata, &held, 'h');
-	expect_freed_by_mount(_metadata, self->before);
+	expect_freed_by_mount(_metadata);
 }
 
 /* The page comes free while the unmount waits for it, or a little later. */
@@ -380,7 +374,7 @@ TEST_F(evict, unmount_page_released)
 	let_go(&held);
 	EXPECT_EQ(0, dax_stall_ends(unmount));
 	EXPECT_FALSE(mounted());
-	expect_freed_by_mount(_metadata, self->before);
+	expect_freed_by_mount(_metadata);
 }
 
 /* Nothing is in use any more when it is unmounted: there is nothing to tell. */
