@@ -204,49 +204,34 @@ static ssize_t copy_all(const struct scene *s, const struct geometry *g,
 }
 
 /* A pipe between: what goes in is data of the file, or pages of the mapping. */
-
-static ssize_t file_to_pipe(const struct scene *s, size_t from, size_t len)
-{
-	off_t off = from;
-
-	return splice(s->fd, &off, s->pipe[1], NULL, len, 0);
-}
-
-static ssize_t map_to_pipe(const struct scene *s, size_t from, size_t len)
+static ssize_t fill_pipe(const struct scene *s, off_t from, size_t len, bool map)
 {
 	struct iovec iov = { s->map + from, len };
 
-	return vmsplice(s->pipe[1], &iov, 1, 0);
+	return map ? vmsplice(s->pipe[1], &iov, 1, 0) :
+		     splice(s->fd, &from, s->pipe[1], NULL, len, 0);
 }
 
-static ssize_t pipe_to_file(const struct scene *s, size_t to, size_t len)
+static ssize_t drain_pipe(const struct scene *s, off_t to, size_t len, bool map)
 {
-	off_t off = to;
-
-	return splice(s->pipe[0], NULL, s->fd, &off, len, 0);
+	return map ? read(s->pipe[0], s->map + to, len) :
+		     splice(s->pipe[0], NULL, s->fd, &to, len, 0);
 }
-
-static ssize_t pipe_to_map(const struct scene *s, size_t to, size_t len)
-{
-	return read(s->pipe[0], s->map + to, len);
-}
-
-typedef ssize_t (*pipe_end)(const struct scene *s, size_t at, size_t len);
 
 static ssize_t pump(const struct scene *s, const struct geometry *g,
-		    pipe_end in, pipe_end out)
+		    bool from_map, bool into_map)
 {
 	size_t room = 15 * SZ_4K;	/* 16 pages, if the first is not whole */
 	size_t done = 0;
 
 	while (done < g->len) {
 		size_t len = g->len - done < room ? g->len - done : room;
-		ssize_t filled = in(s, g->from + done, len), n;
+		ssize_t filled = fill_pipe(s, g->from + done, len, from_map), n;
 
 		if (filled <= 0)
 			return filled;
 		for (; filled; filled -= n, done += n) {
-			n = out(s, g->to + done, filled);
+			n = drain_pipe(s, g->to + done, filled, into_map);
 			if (n <= 0)
 				return n;
 		}
@@ -277,7 +262,7 @@ static ssize_t transfer(const struct scene *s, const struct geometry *g,
 	case PWRITEV2:
 		return write_nowait(s, g);
 	case VMSPLICE:
-		return pump(s, g, map_to_pipe, pipe_to_file);
+		return pump(s, g, true, false);
 	case READ:
 		return read(s->fd, to, g->len);
 	case PREAD:
@@ -289,15 +274,15 @@ static ssize_t transfer(const struct scene *s, const struct geometry *g,
 	case PREADV:
 		return preadv(s->fd, pieces, 3, g->from);
 	case SPLICE_READ:
-		return pump(s, g, file_to_pipe, pipe_to_map);
+		return pump(s, g, false, true);
 	case VM_READ:
 		return process_vm_readv(getpid(), &out, 1, &in, 1, 0);
 	case VM_WRITE:
 		return process_vm_writev(getpid(), &in, 1, &out, 1, 0);
 	case VMSPLICE_READ:
-		return pump(s, g, map_to_pipe, pipe_to_map);
+		return pump(s, g, true, true);
 	case SPLICE:
-		return pump(s, g, file_to_pipe, pipe_to_file);
+		return pump(s, g, false, false);
 	case SENDFILE:
 	default:
 		return copy_all(s, g, call);
