@@ -159,24 +159,6 @@ static char *extent_short(struct __test_metadata *_metadata, int fd,
 	return p;
 }
 
-/* The entries do not show it, but the filesystem does: one call is enough. */
-TEST_F(told, extent_short_below_small_entries)
-{
-	unsigned int tries;
-	char *p;
-	int fd;
-
-	NEED_PROMOTION();
-	fd = dax_file_fragmented();
-	dax_peek(dax_map(fd, 5 * SZ_4K, SZ_4K));
-	p = extent_short(_metadata, fd, 0, false);
-	tries = PROMOTE("try");
-	EXPECT_EQ(FALLBACKS("extent-short"), tries);
-	EXPECT_EQ(tries, PROMOTE("rollback"));
-	dax_touch_each(p, SZ_2M, SZ_4K, false);
-	EXPECT_EQ(tries, PROMOTE("try"));
-}
-
 TEST_F(told, extent_short)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
@@ -312,8 +294,9 @@ TEST_F(dax, entry_locked)
 }
 
 /* With nothing in the way, no fault falls back. */
-static void never_falls_back(struct __test_metadata *_metadata, int fd)
+TEST_F(dax, no_fallback)
 {
+	int fd = dax_file(8 * SZ_2M, PREALLOC);
 	char *p = dax_map(fd, 0, 8 * SZ_2M);
 
 	dax_trace(fd, NULL);
@@ -326,26 +309,6 @@ static void never_falls_back(struct __test_metadata *_metadata, int fd)
 		     dax_count("dax_pmd_fault_done", "NOPAGE|MAJOR"));
 	EXPECT_EQ(0, dax_count_all("dax_pte_fault"));
 	EXPECT_EQ(0, dax_count("dax_fault_fallback", "order 9"));
-}
-
-TEST_F(dax, no_fallback)
-{
-	never_falls_back(_metadata, dax_file(8 * SZ_2M, PREALLOC));
-}
-
-/* Nor where small entries are, if their blocks are in one piece. */
-TEST_F(dax, no_fallback_with_small_entries)
-{
-	char *small;
-	int fd;
-
-	NEED_PROMOTION();
-	fd = dax_file(8 * SZ_2M, PREALLOC);
-	small = dax_map_small(fd, 8 * SZ_2M);
-	for (int i = 0; i < 8; i++)
-		dax_poke(small + i * SZ_2M + i * 60 * SZ_4K, 's');
-	never_falls_back(_metadata, fd);
-	EXPECT_EQ(8, PROMOTE("done"));
 }
 
 TEST_HARNESS_MAIN
