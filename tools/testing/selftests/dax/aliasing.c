@@ -30,23 +30,27 @@ enum scenery {
 	FROM_UNWRITTEN,
 };
 
-FIXTURE_VARIANT(dax) {
+struct setting {
 	enum scenery scenery;
 	size_t shift;		/* off colour gives 4 KiB faults */
 };
 
-FIXTURE_VARIANT_ADD(dax, written_4k) { ALL_WRITTEN, SZ_4K };
-FIXTURE_VARIANT_ADD(dax, written_2m) { ALL_WRITTEN, 0 };
-FIXTURE_VARIANT_ADD(dax, shared_4k) { ALL_SHARED, SZ_4K };
-FIXTURE_VARIANT_ADD(dax, shared_2m) { ALL_SHARED, 0 };
-FIXTURE_VARIANT_ADD(dax, to_hole_4k) { TO_HOLE, SZ_4K };
-FIXTURE_VARIANT_ADD(dax, to_hole_2m) { TO_HOLE, 0 };
-FIXTURE_VARIANT_ADD(dax, from_hole_4k) { FROM_HOLE, SZ_4K };
-FIXTURE_VARIANT_ADD(dax, from_hole_2m) { FROM_HOLE, 0 };
-FIXTURE_VARIANT_ADD(dax, to_unwritten_4k) { TO_UNWRITTEN, SZ_4K };
-FIXTURE_VARIANT_ADD(dax, to_unwritten_2m) { TO_UNWRITTEN, 0 };
-FIXTURE_VARIANT_ADD(dax, from_unwritten_4k) { FROM_UNWRITTEN, SZ_4K };
-FIXTURE_VARIANT_ADD(dax, from_unwritten_2m) { FROM_UNWRITTEN, 0 };
+FIXTURE_VARIANT(dax) {
+	struct setting setting;
+};
+
+FIXTURE_VARIANT_ADD(dax, written_4k) { { ALL_WRITTEN, SZ_4K } };
+FIXTURE_VARIANT_ADD(dax, written_2m) { { ALL_WRITTEN, 0 } };
+FIXTURE_VARIANT_ADD(dax, shared_4k) { { ALL_SHARED, SZ_4K } };
+FIXTURE_VARIANT_ADD(dax, shared_2m) { { ALL_SHARED, 0 } };
+FIXTURE_VARIANT_ADD(dax, to_hole_4k) { { TO_HOLE, SZ_4K } };
+FIXTURE_VARIANT_ADD(dax, to_hole_2m) { { TO_HOLE, 0 } };
+FIXTURE_VARIANT_ADD(dax, from_hole_4k) { { FROM_HOLE, SZ_4K } };
+FIXTURE_VARIANT_ADD(dax, from_hole_2m) { { FROM_HOLE, 0 } };
+FIXTURE_VARIANT_ADD(dax, to_unwritten_4k) { { TO_UNWRITTEN, SZ_4K } };
+FIXTURE_VARIANT_ADD(dax, to_unwritten_2m) { { TO_UNWRITTEN, 0 } };
+FIXTURE_VARIANT_ADD(dax, from_unwritten_4k) { { FROM_UNWRITTEN, SZ_4K } };
+FIXTURE_VARIANT_ADD(dax, from_unwritten_2m) { { FROM_UNWRITTEN, 0 } };
 
 static const struct geometry {
 	const char *name;
@@ -132,7 +136,7 @@ static const char *const call_names[] = {
 /* The target is the mapping, not the file. */
 static bool to_map(enum call call)
 {
-	return READ <= call && call <= VMSPLICE_READ;
+	return call >= READ && call <= VMSPLICE_READ;
 }
 
 static char pattern[LEN];
@@ -480,7 +484,7 @@ static const char *check(const struct scene *s, const struct geometry *g,
  * the others. Large copies are left to huge pages: with small pages, such a copy
  * takes a thousand faults.
  */
-static bool not_this_round(const FIXTURE_VARIANT(dax) *setting, enum call call,
+static bool not_this_round(const struct setting *setting, enum call call,
 			   unsigned int nr)
 {
 	unsigned int stride = 100 / dax_scale(100);
@@ -506,7 +510,7 @@ static bool left_out(enum call call, const struct geometry *g,
 }
 
 /* Of whole pages copy_file_range() makes shared ones, and none is huge any more. */
-static const char *touch_both(const FIXTURE_VARIANT(dax) *setting, enum call call,
+static const char *touch_both(const struct setting *setting, enum call call,
 			      const struct scene *s, const struct geometry *g)
 {
 	const char *mapped;
@@ -520,7 +524,7 @@ static const char *touch_both(const FIXTURE_VARIANT(dax) *setting, enum call cal
 	return complain("the source is mapped by %s", mapped);
 }
 
-static const char *one_case(const FIXTURE_VARIANT(dax) *setting, enum call call,
+static const char *one_case(const struct setting *setting, enum call call,
 			    struct scene *s, const struct geometry *g,
 			    const struct view *view)
 {
@@ -546,7 +550,7 @@ static void name_task(unsigned int call, unsigned int nr)
 
 /* Calls of the same direction, with all geometries in all views. */
 static void all_cases(struct __test_metadata *_metadata,
-		      const FIXTURE_VARIANT(dax) *setting, enum call first,
+		      const struct setting *setting, enum call first,
 		      enum call last)
 {
 	const struct geometry *before = geometries;
@@ -579,28 +583,28 @@ static void all_cases(struct __test_metadata *_metadata,
 
 TEST_F(dax, from_mapping_to_file)
 {
-	all_cases(_metadata, variant, WRITE, VMSPLICE);
+	all_cases(_metadata, &variant->setting, WRITE, VMSPLICE);
 }
 
 TEST_F(dax, from_file_to_mapping)
 {
-	all_cases(_metadata, variant, READ, SPLICE_READ);
+	all_cases(_metadata, &variant->setting, READ, SPLICE_READ);
 }
 
 TEST_F(dax, from_mapping_to_mapping)
 {
-	all_cases(_metadata, variant, VM_READ, VMSPLICE_READ);
+	all_cases(_metadata, &variant->setting, VM_READ, VMSPLICE_READ);
 }
 
 /* The mapping looks on. */
 TEST_F(dax, from_file_to_file)
 {
-	all_cases(_metadata, variant, SPLICE, SENDFILE);
+	all_cases(_metadata, &variant->setting, SPLICE, SENDFILE);
 }
 
 TEST_F(dax, copy_file_range)
 {
-	all_cases(_metadata, variant, COPY_RANGE, COPY_RANGE);
+	all_cases(_metadata, &variant->setting, COPY_RANGE, COPY_RANGE);
 }
 
 /*
@@ -697,7 +701,7 @@ static const char *copy_on(const struct scene *s, const struct geometry *g)
 	return why;
 }
 
-static const char *copy_beside(const FIXTURE_VARIANT(dax) *setting, struct scene *s,
+static const char *copy_beside(const struct setting *setting, struct scene *s,
 			       enum other other)
 {
 	static const struct geometry g = { "", 0, SZ_1M, 16 * SZ_4K };
@@ -725,15 +729,15 @@ TEST_F(dax, beside_others)
 {
 	struct scene s;
 
-	if (variant->scenery == ALL_SHARED)
+	if (variant->setting.scenery == ALL_SHARED)
 		NEED_XFS();
 	make_pattern();
-	scene_open(&s, variant->scenery);
+	scene_open(&s, variant->setting.scenery);
 	for (enum other other = 0; other < NR_OTHERS; other++) {
 		const char *why;
 
 		name_task(NR_CALLS, other);
-		why = copy_beside(variant, &s, other);
+		why = copy_beside(&variant->setting, &s, other);
 		EXPECT_EQ(NULL, why)
 			TH_LOG("beside %s: %s", other_names[other], why);
 	}
