@@ -24,21 +24,6 @@
 static struct dax_driver driver;
 static bool gone;
 
-FIXTURE(removal) {
-};
-
-FIXTURE_VARIANT(removal) {
-	bool below;	/* a device-mapper target */
-};
-
-FIXTURE_VARIANT_ADD(removal, direct) { .below = false };
-FIXTURE_VARIANT_ADD(removal, dm) { .below = true };
-
-FIXTURE_SETUP(removal)
-{
-	DAX_SETUP();
-}
-
 static void take_back(void)
 {
 	if (gone)
@@ -65,7 +50,7 @@ static void close_pipe(void)
 	dax_bind(&driver);
 }
 
-FIXTURE_TEARDOWN(removal)
+static void tear_down(void)
 {
 	if (access("/dev/mapper/" DAX_SCRATCH_DM, F_OK) == 0)
 		dax_resume();
@@ -73,6 +58,29 @@ FIXTURE_TEARDOWN(removal)
 	dax_test_teardown();
 	take_back();
 }
+
+FIXTURE(removal) {
+};
+
+FIXTURE_VARIANT(removal) {
+	bool below;	/* a device-mapper target */
+};
+
+FIXTURE_VARIANT_ADD(removal, direct) { .below = false };
+FIXTURE_VARIANT_ADD(removal, dm) { .below = true };
+
+FIXTURE_SETUP(removal)
+{
+	DAX_SETUP();
+}
+
+FIXTURE_TEARDOWN(removal)
+{
+	tear_down();
+}
+
+#define NEED_DM(below) \
+	NEED((below) ? NULL : "needs device-mapper, to suspend the device")
 
 /* XFS in 6.12 counts on it that the device ends where it ends itself. */
 static const char *mount_it(bool below)
@@ -118,6 +126,7 @@ enum step {
 	PUNCH_SMALL,
 	PUNCH_HUGE,
 	UNLINK,
+	UNLINK_AND_SYNC,
 	COLLAPSE,
 	READ_SMALL,
 	READ_SMALL_DIRTY,
@@ -156,6 +165,7 @@ static void nothing(int sig)
 static int prepare(void)
 {
 	struct sigaction action = { .sa_handler = nothing };
+	char from[PATH_MAX], to[PATH_MAX + 16];
 
 	/*
 	 * Processes that map a page get a signal; the test checks the next
@@ -164,6 +174,11 @@ static int prepare(void)
 	signal(SIGBUS, SIG_IGN);
 	sigaction(SIGUSR1, &action, NULL);
 	user.fd = dax_file(FILE_LEN, WRITTEN);
+	/* The next process calls its own file the same. */
+	dax_name(user.fd, from, sizeof(from));
+	snprintf(to, sizeof(to), "%s-%d", from, getpid());
+	if (rename(from, to))
+		dax_exit_fail("rename to %s: %s", to, strerror(errno));
 	user.huge = dax_map(user.fd, 0, SZ_2M);
 	user.small = map_small(SZ_2M);
 	user.fresh.huge = dax_map(user.fd, 0, SZ_2M);
@@ -178,29 +193,21 @@ static int prepare(void)
 	       strcmp(dax_mapped(user.small + SZ_4K), "4K");
 }
 
-static int fault(int nr)
-{
-	switch (nr) {
-	case READ_SMALL:
-		return dax_touch_signal(user.fresh.second, false, NULL);
-	case READ_SMALL_DIRTY:
-		return dax_touch_signal(user.fresh.second + SZ_4K, false, NULL);
-	case READ_OUT_OF_HUGE:
-		return dax_touch_signal(user.fresh.small, false, NULL);
-	case READ_HUGE:
-		return dax_touch_signal(user.fresh.huge, false, NULL);
-	case STORE_SMALL:
-		return dax_touch_signal(user.fresh.second, true, NULL);
-	case STORE_SMALL_DIRTY:
-		return dax_touch_signal(user.fresh.second + SZ_4K, true, NULL);
-	case STORE_OUT_OF_HUGE:
-		return dax_touch_signal(user.fresh.small, true, NULL);
-	case STORE_HUGE:
-		return dax_touch_signal(user.fresh.huge, true, NULL);
-	default:
-		return dax_touch_signal(user.fresh.private, true, NULL);
-	}
-}
+static const struct touch {
+	char **map;
+	size_t at;
+	bool write;
+} touches[] = {
+	[READ_SMALL] = { &user.fresh.second, 0, false },
+	[READ_SMALL_DIRTY] = { &user.fresh.second, SZ_4K, false },
+	[READ_OUT_OF_HUGE] = { &user.fresh.small, 0, false },
+	[READ_HUGE] = { &user.fresh.huge, 0, false },
+	[STORE_SMALL] = { &user.fresh.second, 0, true },
+	[STORE_SMALL_DIRTY] = { &user.fresh.second, SZ_4K, true },
+	[STORE_OUT_OF_HUGE] = { &user.fresh.small, 0, true },
+	[STORE_HUGE] = { &user.fresh.huge, 0, true },
+	[STORE_PRIVATE] = { &user.fresh.private, 0, true },
+};
 
 static int unlink_file(void)
 {
@@ -242,6 +249,8 @@ static int do_call(int nr)
 		return fallocate(user.fd, PUNCH_HOLE, SZ_4K, SZ_4K);
 	case UNLINK:
 		return unlink_file();
+	case UNLINK_AND_SYNC:
+		return unlink_file() || syncfs(user.fd);
 	case SPLICE:
 		return vmsplice(pipe_fd[1],
 				&(struct iovec){ user.small, SZ_4K }, 1, 0) < 0;
@@ -258,7 +267,8 @@ static int take(int nr, void *arg)
 	if (nr == PREPARE)
 		return prepare();
 	if (nr >= READ_SMALL && nr <= STORE_PRIVATE)
-		return fault(nr);
+		return dax_touch_signal(*touches[nr].map + touches[nr].at,
+					touches[nr].write, NULL);
 	return do_call(nr) ? errno : 0;
 }
 
@@ -300,6 +310,31 @@ static int unmount(void)
 	return dax_stall_ends(dax_spawn(umount2(dax_dir(), 0) ? errno : 0));
 }
 
+/* Starts a process that has prepared its file, and done the steps of @before. */
+static void start(struct dax_helper *peer, const int *before)
+{
+	dax_helper_start(peer, take, NULL);
+	if (dax_helper_step(peer, PREPARE))
+		dax_exit_fail("the file is not mapped as it should be");
+	for (; *before; before++)
+		if (dax_helper_step(peer, *before))
+			dax_exit_fail("step %d fails, and the device is there",
+				      *before);
+}
+
+#define STEPS(...)	((const int[]) { __VA_ARGS__, 0 })
+
+static void finish_all(struct __test_metadata *_metadata,
+		       struct dax_helper *peer)
+{
+	EXPECT_EQ(0, step(peer, UNMAP));
+	EXPECT_EQ(0, step(peer, UNMAP_ALL));
+	EXPECT_EQ(0, step(peer, CLOSE));
+	dax_helper_stop(peer);
+}
+
+/* --- calls ------------------------------------------------------------------- */
+
 /*
  * All that a user does after the device has gone, one after the other; then what is
  * left is closed, and all unmounted. @error: what each step is to return, or
@@ -308,49 +343,21 @@ static int unmount(void)
 #define ANY_ERROR	(-3)
 #define MAYBE		(-4)
 
-struct after {
-	int step, error;
-};
-
-static void goes(struct __test_metadata *_metadata, bool below,
-		 const int *before, const struct after *after, unsigned int nr)
-{
-	struct dax_helper peer;
-	int ret;
-
-	NEED(mount_it(below));
-	signal(SIGPIPE, SIG_IGN);
-	dax_helper_start(&peer, take, NULL);
-	ASSERT_EQ(0, dax_helper_step(&peer, PREPARE));
-	for (; before && *before; before++)
-		ASSERT_EQ(0, dax_helper_step(&peer, *before));
-	ASSERT_EQ(0, unbind());
-	for (unsigned int i = 0; i < nr; i++) {
-		ret = step(&peer, after[i].step);
-		if (after[i].error == ANY_ERROR) {
-			EXPECT_LT(0, ret)
-				TH_LOG("step %d", after[i].step);
-		} else if (after[i].error == MAYBE) {
-			EXPECT_LE(0, ret)
-				TH_LOG("step %d", after[i].step);
-		} else {
-			EXPECT_EQ(after[i].error, ret)
-				TH_LOG("step %d", after[i].step);
-		}
-		if (getenv("DAX_TEST_SHOW"))
-			dax_print_msg("step %d: %d", after[i].step, ret);
-		if (ret == KILLED || ret == HANGS)
-			break;
-	}
-	dax_helper_stop(&peer);
-	EXPECT_EQ(0, unmount());
-}
-
-/* A fault checks the device even if it needs nothing but the entry. (R2) */
-TEST_F(removal, faults)
-{
-	static const int before[] = { UNMAP, 0 };
-	static const struct after after[] = {
+static const struct scenario {
+	const char *name;
+	int before[2];
+	struct {
+		int step, error;
+	} after[12];
+	bool exits;	/* the process is killed, and its exit does all at once */
+} scenarios[] = {
+	{ "unmap and close" },
+	{ "collapse", .after = { { COLLAPSE, ANY_ERROR } } },
+	{ "read", .after = {
+		{ READ, ANY_ERROR }, { UNMAP, 0 }, { READ, ANY_ERROR },
+	} },
+	/* A fault checks the device even if it needs nothing but the entry. (R2) */
+	{ "faults", { UNMAP }, {
 		{ READ_SMALL, SIGBUS },
 		{ READ_SMALL_DIRTY, SIGBUS },
 		{ READ_OUT_OF_HUGE, SIGBUS },
@@ -361,153 +368,135 @@ TEST_F(removal, faults)
 		{ STORE_HUGE, SIGBUS },
 		{ STORE_PRIVATE, SIGBUS },
 		{ READ_SMALL, SIGBUS },
-		{ UNMAP_ALL, 0 }, { CLOSE, 0 },
-	};
-
-	goes(_metadata, variant->below, before, after, ARRAY_LEN(after));
-}
-
-/* Without a store first: that may have the filesystem shut down. */
-TEST_F(removal, store_first)
-{
-	static const int before[] = { UNMAP, 0 };
-	static const struct after after[] = {
-		{ STORE_SMALL_DIRTY, SIGBUS },
-		{ UNMAP_ALL, 0 }, { CLOSE, 0 },
-	};
-
-	goes(_metadata, variant->below, before, after, ARRAY_LEN(after));
-}
-
-TEST_F(removal, unmap_and_close)
-{
-	static const struct after after[] = {
-		{ UNMAP, 0 }, { UNMAP_ALL, 0 },
-		{ CLOSE, 0 },
-	};
-
-	goes(_metadata, variant->below, NULL, after, ARRAY_LEN(after));
-}
-
-TEST_F(removal, sync)
-{
-	static const struct after after[] = {
+	} },
+#define NR_HARMLESS	4	/* so far, but for the stores */
+	{ "sync", .after = {
 		{ MSYNC, ANY_ERROR }, { FSYNC, ANY_ERROR }, { SYNCFS, MAYBE },
-		{ FSYNC, ANY_ERROR }, { UNMAP, 0 }, { UNMAP_ALL, 0 },
-		{ CLOSE, 0 },
-	};
-
-	goes(_metadata, variant->below, NULL, after, ARRAY_LEN(after));
-}
-
-TEST_F(removal, read_and_write)
-{
-	static const struct after after[] = {
-		{ READ, ANY_ERROR }, { WRITE, ANY_ERROR }, { UNMAP, 0 }, { READ, ANY_ERROR },
-		{ UNMAP_ALL, 0 }, { CLOSE, 0 },
-	};
-
-	goes(_metadata, variant->below, NULL, after, ARRAY_LEN(after));
-}
-
-/* The log of the filesystem may not have been written to yet. */
-TEST_F(removal, punch_and_truncate)
-{
-	static const struct after after[] = {
+		{ FSYNC, ANY_ERROR },
+	} },
+	{ "write", .after = {
+		{ WRITE, ANY_ERROR }, { UNMAP, 0 }, { READ, ANY_ERROR },
+	} },
+	/* The log of the filesystem may not have been written to yet. */
+	{ "punch and truncate", .after = {
 		{ PUNCH_SMALL, MAYBE }, { PUNCH_HUGE, MAYBE },
 		{ TRUNCATE, MAYBE }, { FSYNC, ANY_ERROR },
-		{ UNMAP, 0 }, { UNMAP_ALL, 0 },
-		{ CLOSE, 0 },
-	};
+	} },
+	{ "truncate unmapped", { UNMAP }, { { TRUNCATE, MAYBE } } },
+	{ "unlink", .after = { { UNLINK, MAYBE } } },
+	{ "exit with deleted", { UNLINK }, .exits = true },
+};
 
-	goes(_metadata, variant->below, NULL, after, ARRAY_LEN(after));
+static bool as_expected(int ret, int error)
+{
+	if (error == ANY_ERROR)
+		return ret > 0;
+	if (error == MAYBE)
+		return ret >= 0;
+	return ret == error;
 }
 
-TEST_F(removal, truncate_unmapped)
+static void goes_on(struct __test_metadata *_metadata,
+		    const struct scenario *scenario, struct dax_helper *peer)
 {
-	static const int before[] = { UNMAP, 0 };
-	static const struct after after[] = {
-		{ TRUNCATE, MAYBE }, { UNMAP_ALL, 0 }, { CLOSE, 0 },
-	};
+	for (unsigned int i = 0; scenario->after[i].step; i++) {
+		int ret = step(peer, scenario->after[i].step);
 
-	goes(_metadata, variant->below, before, after, ARRAY_LEN(after));
+		EXPECT_TRUE(as_expected(ret, scenario->after[i].error))
+			TH_LOG("%s, step %d: %d", scenario->name,
+			       scenario->after[i].step, ret);
+		if (ret == KILLED || ret == HANGS)
+			break;
+	}
+	if (scenario->exits)
+		dax_helper_stop(peer);
+	else
+		finish_all(_metadata, peer);
 }
 
-TEST_F(removal, collapse)
-{
-	static const struct after after[] = {
-		{ COLLAPSE, ANY_ERROR }, { UNMAP, 0 }, { UNMAP_ALL, 0 },
-		{ CLOSE, 0 },
-	};
+FIXTURE(calls) {
+};
 
-	NEED_PROMOTION();
-	goes(_metadata, variant->below, NULL, after, ARRAY_LEN(after));
+FIXTURE_VARIANT(calls) {
+	bool below;
+	unsigned int first, nr;
+};
+
+/*
+ * A filesystem that hears of the removal shuts down, for all calls alike. Over
+ * device-mapper a call may have it shut down, which the next call would find.
+ */
+FIXTURE_VARIANT_ADD(calls, direct) { false, 0, ARRAY_LEN(scenarios) };
+FIXTURE_VARIANT_ADD(calls, dm_harmless) { true, 0, NR_HARMLESS };
+FIXTURE_VARIANT_ADD(calls, dm_sync) { true, NR_HARMLESS, 1 };
+FIXTURE_VARIANT_ADD(calls, dm_write) { true, NR_HARMLESS + 1, 1 };
+FIXTURE_VARIANT_ADD(calls, dm_punch) { true, NR_HARMLESS + 2, 1 };
+FIXTURE_VARIANT_ADD(calls, dm_truncate) { true, NR_HARMLESS + 3, 1 };
+FIXTURE_VARIANT_ADD(calls, dm_unlink) { true, NR_HARMLESS + 4, 1 };
+FIXTURE_VARIANT_ADD(calls, dm_exit) { true, NR_HARMLESS + 5, 1 };
+
+FIXTURE_SETUP(calls)
+{
+	DAX_SETUP();
 }
 
-TEST_F(removal, unlink)
+FIXTURE_TEARDOWN(calls)
 {
-	static const struct after after[] = {
-		{ UNLINK, MAYBE }, { UNMAP, 0 }, { UNMAP_ALL, 0 },
-		{ CLOSE, 0 },
-	};
-
-	goes(_metadata, variant->below, NULL, after, ARRAY_LEN(after));
+	tear_down();
 }
 
-/* The process is killed, and its exit does all at once. */
-TEST_F(removal, exit_with_deleted)
+TEST_F(calls, calls_after)
 {
-	static const int before[] = { UNLINK, 0 };
+	const struct scenario *scenario = &scenarios[variant->first];
+	struct dax_helper peer[ARRAY_LEN(scenarios)];
 
-	goes(_metadata, variant->below, before, NULL, 0);
+	NEED(mount_it(variant->below));
+	signal(SIGPIPE, SIG_IGN);
+	for (unsigned int i = 0; i < variant->nr; i++)
+		start(&peer[i], scenario[i].before);
+	ASSERT_EQ(0, unbind());
+	for (unsigned int i = 0; i < variant->nr; i++)
+		goes_on(_metadata, &scenario[i], &peer[i]);
+	EXPECT_EQ(0, unmount());
 }
 
 /* --- waiters -------------------------------------------------------------- */
 
 /*
  * A cut waits for a page in a pipe. It ends by itself, or at the latest by a
- * signal, as what it waited for is no more.
+ * signal, as what it waited for is no more. The last one is not given the time.
  */
-static void cut_waits(struct __test_metadata *_metadata, bool below, int cut,
-		      unsigned int patience)
+static const struct {
+	int call;
+	unsigned int patience;
+} cuts[] = {
+	{ TRUNCATE, 2 }, { PUNCH_SMALL, 2 }, { TRUNCATE, 0 },
+};
+
+TEST_F(removal, cuts_wait)
 {
-	struct dax_helper peer;
+	struct dax_helper peer[ARRAY_LEN(cuts)];
 	int ret;
 
-	NEED(mount_it(below));
+	NEED(mount_it(variant->below));
 	ASSERT_EQ(0, pipe(pipe_fd));
-	dax_helper_start(&peer, take, NULL);
-	ASSERT_EQ(0, dax_helper_step(&peer, PREPARE));
-	ASSERT_EQ(0, dax_helper_step(&peer, SPLICE));
-	ASSERT_EQ(0, dax_helper_step(&peer, UNMAP));
-	ASSERT_EQ(0, dax_helper_step(&peer, UNMAP_ALL));
-	ASSERT_EQ(0, begin(&peer, cut));
-	EXPECT_TRUE(waits(&peer));
-	EXPECT_EQ(0, unbind());
-	ret = finish(&peer, patience);
-	if (ret == HANGS) {
-		kill(peer.pid, SIGUSR1);
-		ret = finish(&peer, DAX_STALL_SECONDS);
+	for (unsigned int i = 0; i < ARRAY_LEN(cuts); i++) {
+		start(&peer[i], STEPS(SPLICE, UNMAP, UNMAP_ALL));
+		ASSERT_EQ(0, begin(&peer[i], cuts[i].call));
+		EXPECT_TRUE(waits(&peer[i]));
 	}
-	EXPECT_LE(0, ret);
-	EXPECT_EQ(0, step(&peer, CLOSE));
-	dax_helper_stop(&peer);
+	EXPECT_EQ(0, unbind());
+	for (unsigned int i = 0; i < ARRAY_LEN(cuts); i++) {
+		ret = finish(&peer[i], cuts[i].patience);
+		if (ret == HANGS) {
+			kill(peer[i].pid, SIGUSR1);
+			ret = finish(&peer[i], DAX_STALL_SECONDS);
+		}
+		EXPECT_LE(0, ret)
+			TH_LOG("cut %u", i);
+		finish_all(_metadata, &peer[i]);
+	}
 	EXPECT_EQ(0, unmount());
-}
-
-TEST_F(removal, truncate_waits)
-{
-	cut_waits(_metadata, variant->below, TRUNCATE, 5);
-}
-
-TEST_F(removal, punch_waits)
-{
-	cut_waits(_metadata, variant->below, PUNCH_SMALL, 5);
-}
-
-TEST_F(removal, truncate_interrupted)
-{
-	cut_waits(_metadata, variant->below, TRUNCATE, 0);
 }
 
 /*
@@ -520,10 +509,7 @@ TEST_F(removal, deleted_waits)
 
 	NEED(mount_it(variant->below));
 	ASSERT_EQ(0, pipe(pipe_fd));
-	dax_helper_start(&peer, take, NULL);
-	ASSERT_EQ(0, dax_helper_step(&peer, PREPARE));
-	ASSERT_EQ(0, dax_helper_step(&peer, SPLICE));
-	ASSERT_EQ(0, dax_helper_step(&peer, UNLINK));
+	start(&peer, STEPS(SPLICE, UNLINK));
 	dax_helper_stop(&peer);
 	EXPECT_EQ(0, unbind());
 	EXPECT_EQ(0, unmount());
@@ -572,69 +558,24 @@ TEST_F(removal, faults_all_the_time)
  * The device below is suspended while a call waits for it, and removed when it
  * is resumed. First with the extents of the file not cached, then with entries.
  */
-static int cold_fd;
-static char *cold;
-
-static int cold_read_fault(void)
-{
-	return dax_touch_signal(cold, false, NULL);
-}
-
-static int cold_store_fault(void)
-{
-	return dax_touch_signal(cold, true, NULL);
-}
-
-static int cold_write(void)
-{
-	return pwrite(cold_fd, "w", 1, SZ_4K) < 0 ? errno : 0;
-}
-
-static int cold_read(void)
-{
-	char c;
-
-	return pread(cold_fd, &c, 1, SZ_4K) < 0 ? errno : 0;
-}
-
-static int cold_truncate(void)
-{
-	return ftruncate(cold_fd, 0) ? errno : 0;
-}
-
-static int cold_punch(void)
-{
-	return fallocate(cold_fd, PUNCH_HOLE, 0, SZ_2M) ? errno : 0;
-}
-
-static int cold_collapse(void)
-{
-	return dax_collapse(cold, SZ_2M);
-}
-
-static int cold_unlink(void)
-{
-	dax_unlink(cold_fd);
-	return syncfs(cold_fd) ? errno : 0;
-}
-
 /* The calls begin one after the other, each when the one before it waits. */
 static void stalled(struct __test_metadata *_metadata, bool below,
-		    int (*const *calls)(void), unsigned int nr)
+		    const int *calls)
 {
+	unsigned int nr = 0;
 	pid_t pid[4];
 	int ret;
 
-	if (!below)
-		SKIP(return, "needs device-mapper, to suspend the device");
+	NEED_DM(below);
 	NEED(dax_scratch_driver(&driver));
-	NEED(dax_stall_file(&cold_fd));
-	cold = dax_map(cold_fd, 0, SZ_2M);
+	NEED(dax_stall_file(&user.fd));
+	user.huge = dax_map(user.fd, 0, SZ_2M);
+	user.fresh.huge = user.huge;
 	dax_suspend();
-	for (unsigned int i = 0; i < nr; i++) {
-		pid[i] = dax_spawn(calls[i]());
-		EXPECT_TRUE(dax_stall_waits(pid[i]))
-			TH_LOG("call %u", i);
+	for (; calls[nr]; nr++) {
+		pid[nr] = dax_spawn(take(calls[nr], NULL));
+		EXPECT_TRUE(dax_stall_waits(pid[nr]))
+			TH_LOG("call %u", nr);
 	}
 	EXPECT_EQ(0, unbind());
 	dax_resume();
@@ -643,50 +584,36 @@ static void stalled(struct __test_metadata *_metadata, bool below,
 		EXPECT_TRUE(ret > 0 && ret < 128)
 			TH_LOG("call %u: %d", i, ret);
 	}
-	dax_unmap(cold, SZ_2M);
-	close(cold_fd);
+	dax_unmap(user.huge, SZ_2M);
+	close(user.fd);
 	EXPECT_EQ(0, unmount());
 }
 
 /* The entry is locked, and so is the mapping against truncation. */
 TEST_F(removal, stalled_faults)
 {
-	static int (*const calls[])(void) = {
-		cold_read_fault, cold_store_fault, cold_truncate,
-	};
-
-	stalled(_metadata, variant->below, calls, ARRAY_LEN(calls));
+	stalled(_metadata, variant->below, STEPS(READ_HUGE, STORE_HUGE, TRUNCATE));
 }
 
 TEST_F(removal, stalled_write)
 {
-	static int (*const calls[])(void) = {
-		cold_write, cold_read, cold_truncate,
-	};
-
-	stalled(_metadata, variant->below, calls, ARRAY_LEN(calls));
+	stalled(_metadata, variant->below, STEPS(WRITE, READ, TRUNCATE));
 }
 
 TEST_F(removal, stalled_punch)
 {
-	static int (*const calls[])(void) = { cold_punch, cold_read_fault };
-
-	stalled(_metadata, variant->below, calls, ARRAY_LEN(calls));
+	stalled(_metadata, variant->below, STEPS(PUNCH_HUGE, READ_HUGE));
 }
 
 TEST_F(removal, stalled_unlink)
 {
-	static int (*const calls[])(void) = { cold_unlink };
-
-	stalled(_metadata, variant->below, calls, ARRAY_LEN(calls));
+	stalled(_metadata, variant->below, STEPS(UNLINK_AND_SYNC));
 }
 
 TEST_F(removal, stalled_collapse)
 {
-	static int (*const calls[])(void) = { cold_collapse, cold_truncate };
-
 	NEED_PROMOTION();
-	stalled(_metadata, variant->below, calls, ARRAY_LEN(calls));
+	stalled(_metadata, variant->below, STEPS(COLLAPSE, TRUNCATE));
 }
 
 /* With entries, and something in the log that has to be written. */
@@ -695,21 +622,16 @@ static void stalled_sync(struct __test_metadata *_metadata, bool below,
 {
 	struct dax_helper peer;
 
-	if (!below)
-		SKIP(return, "needs device-mapper, to suspend the device");
-	NEED(mount_it(below));
-	dax_helper_start(&peer, take, NULL);
-	ASSERT_EQ(0, dax_helper_step(&peer, PREPARE));
-	ASSERT_EQ(0, dax_helper_step(&peer, APPEND));
+	NEED_DM(below);
+	NEED(mount_it(true));
+	start(&peer, STEPS(APPEND));
 	dax_suspend();
 	ASSERT_EQ(0, begin(&peer, sync));
 	EXPECT_TRUE(waits(&peer));
 	EXPECT_EQ(0, unbind());
 	dax_resume();
 	EXPECT_LT(0, finish(&peer, DAX_STALL_SECONDS));
-	EXPECT_EQ(0, step(&peer, UNMAP));
-	EXPECT_EQ(0, step(&peer, CLOSE));
-	dax_helper_stop(&peer);
+	finish_all(_metadata, &peer);
 	EXPECT_EQ(0, unmount());
 }
 
@@ -728,12 +650,9 @@ TEST_F(removal, stalled_unmount)
 	struct dax_helper peer;
 	pid_t pid;
 
-	if (!variant->below)
-		SKIP(return, "needs device-mapper, to suspend the device");
+	NEED_DM(variant->below);
 	NEED(mount_it(true));
-	dax_helper_start(&peer, take, NULL);
-	ASSERT_EQ(0, dax_helper_step(&peer, PREPARE));
-	ASSERT_EQ(0, dax_helper_step(&peer, APPEND));
+	start(&peer, STEPS(APPEND));
 	dax_helper_stop(&peer);
 	dax_suspend();
 	pid = dax_spawn(umount2(dax_dir(), 0) ? errno : 0);
@@ -744,51 +663,35 @@ TEST_F(removal, stalled_unmount)
 }
 
 /*
- * Without device-mapper it is a frozen filesystem that has a call wait, before it
- * takes a lock of ours.
+ * Without device-mapper it is a frozen filesystem that has calls wait, before they
+ * take a lock of ours.
  */
-static void frozen(struct __test_metadata *_metadata, bool below, int call)
+TEST_F(removal, frozen)
 {
-	struct dax_helper peer;
+	static const int calls[] = { STORE_SMALL_DIRTY, WRITE, TRUNCATE, UNLINK };
+	struct dax_helper peer[ARRAY_LEN(calls)];
 	int dir;
 
-	if (below)
+	if (variant->below)
 		SKIP(return, "the other variant suspends the device instead");
-	NEED(mount_it(below));
-	dax_helper_start(&peer, take, NULL);
-	ASSERT_EQ(0, dax_helper_step(&peer, PREPARE));
+	NEED(mount_it(false));
+	for (unsigned int i = 0; i < ARRAY_LEN(calls); i++)
+		start(&peer[i], STEPS(0));
 	dir = open(dax_dir(), O_RDONLY | O_DIRECTORY);
 	ASSERT_EQ(0, ioctl(dir, FIFREEZE, 0));
-	ASSERT_EQ(0, begin(&peer, call));
-	EXPECT_TRUE(waits(&peer));
+	for (unsigned int i = 0; i < ARRAY_LEN(calls); i++) {
+		ASSERT_EQ(0, begin(&peer[i], calls[i]));
+		EXPECT_TRUE(waits(&peer[i]));
+	}
 	EXPECT_EQ(0, unbind());
 	ioctl(dir, FITHAW, 0);
 	close(dir);
-	EXPECT_LT(0, finish(&peer, DAX_STALL_SECONDS));
-	EXPECT_EQ(0, step(&peer, UNMAP));
-	EXPECT_EQ(0, step(&peer, CLOSE));
-	dax_helper_stop(&peer);
+	for (unsigned int i = 0; i < ARRAY_LEN(calls); i++) {
+		EXPECT_LT(0, finish(&peer[i], DAX_STALL_SECONDS))
+			TH_LOG("step %d", calls[i]);
+		finish_all(_metadata, &peer[i]);
+	}
 	EXPECT_EQ(0, unmount());
-}
-
-TEST_F(removal, frozen_store_fault)
-{
-	frozen(_metadata, variant->below, STORE_SMALL_DIRTY);
-}
-
-TEST_F(removal, frozen_write)
-{
-	frozen(_metadata, variant->below, WRITE);
-}
-
-TEST_F(removal, frozen_truncate)
-{
-	frozen(_metadata, variant->below, TRUNCATE);
-}
-
-TEST_F(removal, frozen_unlink)
-{
-	frozen(_metadata, variant->below, UNLINK);
 }
 
 TEST_HARNESS_MAIN
