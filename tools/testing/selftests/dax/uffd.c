@@ -136,15 +136,15 @@ TEST_F(dax, refused_beside_others)
  * call the fault could not be ended.
  */
 struct attempt {
-	char *p;
-	size_t at;
+	size_t shift;
 	bool touched, store;
+	char *p;
 };
 
 static int protect_and_touch(void *arg)
 {
 	struct attempt *attempt = arg;
-	char *addr = attempt->p + attempt->at;
+	char *addr = attempt->p + 5 * SZ_4K;
 	int uffd = open_async();
 
 	if (attempt->touched)
@@ -158,38 +158,24 @@ static int protect_and_touch(void *arg)
 	return dax_peek(addr) == (attempt->store ? 'w' : FILL) ? 0 : 2;
 }
 
-static void comes_to_an_end(struct __test_metadata *_metadata,
-			    struct attempt attempt, size_t shift)
+TEST_F(dax, comes_to_an_end)
 {
+	struct attempt attempts[] = {
+		{ 0, false, false },	/* a load of nothing mapped */
+		{ SZ_4K, true, false },	/* a load of no small page */
+		{ 0, false, true },	/* a store to nothing mapped */
+		{ 0, true, true },	/* a store to a huge page */
+	};
 	int uffd = open_async();
 
 	NEED_ASYNC(uffd);
 	close(uffd);
-	attempt.p = dax_map_shift(dax_file(2 * SZ_2M, WRITTEN), SZ_2M, shift);
-	EXPECT_EQ(0, dax_child(protect_and_touch, &attempt));
-}
-
-TEST_F(dax, load_of_nothing_mapped)
-{
-	comes_to_an_end(_metadata, (struct attempt) { .at = 5 * SZ_4K }, 0);
-}
-
-TEST_F(dax, load_of_no_small_page)
-{
-	comes_to_an_end(_metadata, (struct attempt) { .at = 5 * SZ_4K,
-			.touched = true }, SZ_4K);
-}
-
-TEST_F(dax, store_to_nothing_mapped)
-{
-	comes_to_an_end(_metadata, (struct attempt) { .at = 5 * SZ_4K,
-			.store = true }, 0);
-}
-
-TEST_F(dax, store_to_huge_page)
-{
-	comes_to_an_end(_metadata, (struct attempt) { .at = 5 * SZ_4K,
-			.touched = true, .store = true }, 0);
+	for (size_t i = 0; i < ARRAY_LEN(attempts); i++) {
+		attempts[i].p = dax_map_shift(dax_file(2 * SZ_2M, WRITTEN),
+					      SZ_2M, attempts[i].shift);
+		EXPECT_EQ(0, dax_child(protect_and_touch, &attempts[i]))
+			TH_LOG("attempt %zu", i);
+	}
 }
 
 /* PAGEMAP_SCAN is to write-protect what it finds: it leaves DAX alone. */
