@@ -81,16 +81,13 @@ static void compare(struct __test_metadata *_metadata,
 
 	if (!model->any_blocks)
 		EXPECT_EQ(model_blocks(model),
-			  file_blocks(fd, model->rt_size)) {
+			  file_blocks(fd, model->rt_size))
 			TH_LOG("%s", name);
-		}
 	dax_read(fd, 0, buf, FILE_SIZE);
-	EXPECT_EQ(0, memcmp(model->bytes, buf, FILE_SIZE)) {
+	EXPECT_EQ(0, memcmp(model->bytes, buf, FILE_SIZE))
 		TH_LOG("%s", name);
-	}
-	EXPECT_EQ(0, memcmp(model->bytes, p, FILE_SIZE)) {
+	EXPECT_EQ(0, memcmp(model->bytes, p, FILE_SIZE))
 		TH_LOG("%s", name);
-	}
 	dax_unmap(p, FILE_SIZE);
 	free(buf);
 }

@@ -243,10 +243,22 @@ static void expect_place(struct __test_metadata *_metadata, const char *event,
 	EXPECT_EQ(BLOCKS * PAGES_2M, get_hex(text, PMD_MAX_PGOFF));
 }
 
+static void touch_all(char *p, bool write)
+{
+	for (unsigned int i = 0; i < BLOCKS; i++) {
+		if (write)
+			dax_poke(p + i * SZ_2M, 'w');
+		else
+			dax_peek(p + i * SZ_2M);
+	}
+}
+
 /* The figure that such a script prints: huge faults, and all of them. */
 static void expect_all_huge(struct __test_metadata *_metadata, int fd, char *p,
 			    bool write)
 {
+	take_lines();
+	touch_all(p, write);
 	take_lines();
 	expect_form(_metadata);
 	EXPECT_EQ(BLOCKS, count_last("dax_pmd_fault", NULL));
@@ -262,26 +274,13 @@ static void expect_all_huge(struct __test_metadata *_metadata, int fd, char *p,
 	}
 }
 
-static void touch_all(char *p, bool write)
-{
-	for (unsigned int i = 0; i < BLOCKS; i++) {
-		if (write)
-			dax_poke(p + i * SZ_2M, 'w');
-		else
-			dax_peek(p + i * SZ_2M);
-	}
-}
-
 static void huge(struct __test_metadata *_metadata, enum dax_layout layout)
 {
 	int fd = dax_file(BLOCKS * SZ_2M, layout);
 	char *p = dax_map(fd, 0, BLOCKS * SZ_2M);
 
-	take_lines();
-	touch_all(p, true);
 	expect_all_huge(_metadata, fd, p, true);
 	dax_zap(p, BLOCKS * SZ_2M);
-	touch_all(p, false);
 	expect_all_huge(_metadata, fd, p, false);
 }
 
@@ -300,8 +299,6 @@ TEST_F(trace_lines, huge_hole)
 	int fd = dax_file(BLOCKS * SZ_2M, HOLE);
 	char *p = dax_map(fd, 0, BLOCKS * SZ_2M);
 
-	take_lines();
-	touch_all(p, false);
 	expect_all_huge(_metadata, fd, p, false);
 	EXPECT_EQ(BLOCKS, count_last("dax_pmd_load_hole", NULL));
 	EXPECT_EQ((unsigned long)p, get_hex(nth_line("dax_pmd_load_hole", 0),

@@ -329,36 +329,29 @@ TEST_F(dax, punched_is_not_dirty)
  * must still be flushed, at once or by fsync.
  */
 static void part_of_dirty_goes(struct __test_metadata *_metadata, size_t shift,
-			       void (*cut)(int fd))
+			       bool punch)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
 	char *p = dax_map_shift(fd, SZ_2M, shift);
 
 	dax_trace(fd, "dax_writeback_one");
 	dax_poke(p, 'w');
-	cut(fd);
+	if (punch)
+		dax_punch_hole(fd, SZ_1M, SZ_4K);
+	else
+		dax_truncate(fd, SZ_1M);
 	dax_fsync(fd);
 	EXPECT_EQ(1, dax_count("dax_writeback_one", "pgoff 0x0"));
 }
 
-static void cut_second_half(int fd)
-{
-	dax_truncate(fd, SZ_1M);
-}
-
-static void cut_one_page(int fd)
-{
-	dax_punch_hole(fd, SZ_1M, SZ_4K);
-}
-
 TEST_F(dax, truncated_beside_dirty)
 {
-	part_of_dirty_goes(_metadata, variant->shift, cut_second_half);
+	part_of_dirty_goes(_metadata, variant->shift, false);
 }
 
 TEST_F(dax, punched_beside_dirty)
 {
-	part_of_dirty_goes(_metadata, variant->shift, cut_one_page);
+	part_of_dirty_goes(_metadata, variant->shift, true);
 }
 
 /* The blocks move in the file: mappings follow. */
@@ -387,7 +380,7 @@ TEST_F(dax, collapse_and_insert)
  * available. (D14)
  */
 struct reuse {
-	int fd, other;
+	int fd;
 	char *p;
 	volatile bool stop;
 	unsigned long stores;
@@ -402,65 +395,52 @@ static void *store_on(void *arg)
 	return NULL;
 }
 
-static void punch_and_watch(struct __test_metadata *_metadata,
-			    struct reuse *reuse, void (*release)(int fd))
+static void release_and_watch(struct __test_metadata *_metadata, size_t shift,
+			      bool by_zero)
 {
 	unsigned int rounds = dax_scale(25);
-	char *buf = malloc(SZ_2M);
+	struct reuse reuse = {};
 	pthread_t thread;
+	char *buf;
+	int other;
 
-	reuse->other = dax_create("other");
+	NEED(dax_small_scratch());
+	buf = malloc(SZ_2M);
+	reuse.fd = dax_file(SZ_2M, WRITTEN);
+	reuse.p = dax_map_shift(reuse.fd, SZ_2M, shift);
+	other = dax_create("other");
 	dax_fill_up(5 * SZ_1M);
-	thread = dax_thread(store_on, reuse);
+	thread = dax_thread(store_on, &reuse);
 	for (unsigned int i = 0; i < rounds; i++) {
-		release(reuse->fd);
-		dax_fsync(reuse->fd);
-		dax_fill(reuse->other, 0, SZ_2M, 'o');
-		dax_read(reuse->other, 0, buf, SZ_2M);
+		dax_punch_hole(reuse.fd, 0, by_zero ? SZ_1M : SZ_2M);
+		if (by_zero)
+			dax_falloc(reuse.fd, FALLOC_FL_ZERO_RANGE, 0, SZ_2M);
+		dax_fsync(reuse.fd);
+		dax_fill(other, 0, SZ_2M, 'o');
+		dax_read(other, 0, buf, SZ_2M);
 		if (dax_differs(buf, SZ_2M, 'o') >= 0)
 			break;
 		sched_yield();
-		dax_read(reuse->other, 0, buf, SZ_2M);
+		dax_read(other, 0, buf, SZ_2M);
 		if (dax_differs(buf, SZ_2M, 'o') >= 0)
 			break;
-		dax_truncate(reuse->other, 0);
+		dax_truncate(other, 0);
 	}
-	reuse->stop = true;
+	reuse.stop = true;
 	dax_join(thread);
 	EXPECT_BYTES('o', buf, SZ_2M);
-	EXPECT_LT(0, reuse->stores);
+	EXPECT_LT(0, reuse.stores);
 	free(buf);
-}
-
-static void release_by_punch(int fd)
-{
-	dax_punch_hole(fd, 0, SZ_2M);
 }
 
 TEST_F(dax, punch_against_stores)
 {
-	struct reuse reuse = {};
-
-	NEED(dax_small_scratch());
-	reuse.fd = dax_file(SZ_2M, WRITTEN);
-	reuse.p = dax_map_shift(reuse.fd, SZ_2M, variant->shift);
-	punch_and_watch(_metadata, &reuse, release_by_punch);
-}
-
-static void release_by_zero(int fd)
-{
-	dax_punch_hole(fd, 0, SZ_1M);
-	dax_falloc(fd, FALLOC_FL_ZERO_RANGE, 0, SZ_2M);
+	release_and_watch(_metadata, variant->shift, false);
 }
 
 TEST_F(dax, zero_range_against_stores)
 {
-	struct reuse reuse = {};
-
-	NEED(dax_small_scratch());
-	reuse.fd = dax_file(SZ_2M, WRITTEN);
-	reuse.p = dax_map_shift(reuse.fd, SZ_2M, variant->shift);
-	punch_and_watch(_metadata, &reuse, release_by_zero);
+	release_and_watch(_metadata, variant->shift, true);
 }
 
 /*

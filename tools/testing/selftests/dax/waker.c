@@ -25,6 +25,8 @@
 /* How long a round may take: hundreds of times what a slow machine takes. */
 #define ROUND_SECONDS	20
 
+#define WAKER	FIXTURE_VARIANT(waker)
+
 /* Shared with the process that is watched. */
 struct job {
 	volatile unsigned int round, uses;
@@ -33,7 +35,7 @@ struct job {
 	int fd, source, device, memory, pipe[2], copy[2];
 	char *p;
 	char *buf;
-	const struct waker *waker;
+	const WAKER *waker;
 };
 
 /* --- users of the page ---------------------------------------------------- */
@@ -109,53 +111,23 @@ static bool pipe_and_close(struct job *job)
 	return used;
 }
 
-struct waker {
-	bool (*use)(struct job *job);
-	bool device;		/* wants a second device */
-	unsigned int rounds;	/* more for those that do not wake */
-};
-
 DAX_FIXTURE(waker, NULL)
 
 FIXTURE_VARIANT(waker) {
-	struct waker waker;
+	bool (*use)(struct job *job);
+	unsigned int rounds;	/* more for those that do not wake */
+	bool device;		/* wants a second device */
 };
 
-FIXTURE_VARIANT_ADD(waker, futex) {
-	.waker = { .use = wake_futex, .rounds = 300 },
-};
-
-FIXTURE_VARIANT_ADD(waker, memory_read) {
-	.waker = { .use = read_memory, .rounds = 300 },
-};
-
-FIXTURE_VARIANT_ADD(waker, memory_write) {
-	.waker = { .use = write_memory, .rounds = 300 },
-};
-
-FIXTURE_VARIANT_ADD(waker, process_vm) {
-	.waker = { .use = read_process, .rounds = 100 },
-};
-
-FIXTURE_VARIANT_ADD(waker, direct_write) {
-	.waker = { .use = direct_write, .device = true, .rounds = 100 },
-};
-
-FIXTURE_VARIANT_ADD(waker, direct_read) {
-	.waker = { .use = direct_read, .device = true, .rounds = 100 },
-};
-
-FIXTURE_VARIANT_ADD(waker, pipe_read) {
-	.waker = { .use = pipe_and_read, .rounds = 100 },
-};
-
-FIXTURE_VARIANT_ADD(waker, pipe_tee) {
-	.waker = { .use = pipe_and_tee, .rounds = 100 },
-};
-
-FIXTURE_VARIANT_ADD(waker, pipe_close) {
-	.waker = { .use = pipe_and_close, .rounds = 100 },
-};
+FIXTURE_VARIANT_ADD(waker, futex) { wake_futex, 300 };
+FIXTURE_VARIANT_ADD(waker, memory_read) { read_memory, 300 };
+FIXTURE_VARIANT_ADD(waker, memory_write) { write_memory, 300 };
+FIXTURE_VARIANT_ADD(waker, process_vm) { read_process, 100 };
+FIXTURE_VARIANT_ADD(waker, direct_write) { direct_write, 100, .device = true };
+FIXTURE_VARIANT_ADD(waker, direct_read) { direct_read, 100, .device = true };
+FIXTURE_VARIANT_ADD(waker, pipe_read) { pipe_and_read, 100 };
+FIXTURE_VARIANT_ADD(waker, pipe_tee) { pipe_and_tee, 100 };
+FIXTURE_VARIANT_ADD(waker, pipe_close) { pipe_and_close, 100 };
 
 /* --- waiters for the page ------------------------------------------------- */
 
@@ -263,7 +235,7 @@ static int watch(struct job *job, pid_t pid)
 }
 
 static void against(struct __test_metadata *_metadata,
-		    const struct waker *waker, bool (*wait)(struct job *job))
+		    const WAKER *waker, bool (*wait)(struct job *job))
 {
 	struct job *job;
 	pid_t pid;
@@ -286,28 +258,28 @@ static void against(struct __test_metadata *_metadata,
 
 TEST_F(waker, truncate)
 {
-	against(_metadata, &variant->waker, by_truncate);
+	against(_metadata, variant, by_truncate);
 }
 
 TEST_F(waker, punch)
 {
-	against(_metadata, &variant->waker, by_punch);
+	against(_metadata, variant, by_punch);
 }
 
 TEST_F(waker, zero_range)
 {
-	against(_metadata, &variant->waker, by_zero_range);
+	against(_metadata, variant, by_zero_range);
 }
 
 TEST_F(waker, collapse)
 {
-	against(_metadata, &variant->waker, by_collapse);
+	against(_metadata, variant, by_collapse);
 }
 
 TEST_F(waker, remap)
 {
 	NEED_XFS();
-	against(_metadata, &variant->waker, by_remap);
+	against(_metadata, variant, by_remap);
 }
 
 TEST_HARNESS_MAIN

@@ -15,22 +15,21 @@ struct crowd {
 	volatile unsigned int wrong;
 };
 
-static void map_both(struct crowd *crowd, int fd)
+static struct crowd file_for_all(enum dax_layout layout)
 {
-	crowd->fd = fd;
-	crowd->aligned = dax_map(fd, 0, FILE_LEN);
-	crowd->shifted = dax_map_small(fd, FILE_LEN);
-}
+	int fd = dax_file(FILE_LEN, layout);
 
-static void unmap_both(struct crowd *crowd)
-{
-	dax_unmap(crowd->aligned, FILE_LEN);
-	dax_unmap(crowd->shifted, FILE_LEN);
+	return (struct crowd) {
+		.fd = fd,
+		.aligned = dax_map(fd, 0, FILE_LEN),
+		.shifted = dax_map_small(fd, FILE_LEN),
+	};
 }
 
 static void forget(struct crowd *crowd)
 {
-	unmap_both(crowd);
+	dax_unmap(crowd->aligned, FILE_LEN);
+	dax_unmap(crowd->shifted, FILE_LEN);
 	dax_unlink(crowd->fd);
 	close(crowd->fd);
 }
@@ -79,9 +78,8 @@ static void crowd_on(struct __test_metadata *_metadata, enum dax_layout layout)
 	unsigned int rounds = dax_scale(12), nr = 16;
 
 	for (unsigned int i = 0; i < rounds; i++) {
-		struct crowd crowd = {};
+		struct crowd crowd = file_for_all(layout);
 
-		map_both(&crowd, dax_file(FILE_LEN, layout));
 		dax_run_threads(nr, first_touch, &crowd);
 		check_first_touch(&crowd, nr);
 		ASSERT_EQ(0, crowd.wrong);
@@ -111,10 +109,9 @@ TEST_F(dax, first_touch_by_processes)
 	unsigned int rounds = dax_scale(6), nr = 8;
 
 	for (unsigned int i = 0; i < rounds; i++) {
-		struct crowd crowd = {};
+		struct crowd crowd = file_for_all(i % 2 ? HOLE : PREALLOC);
 		pid_t pid[8];
 
-		map_both(&crowd, dax_file(FILE_LEN, i % 2 ? HOLE : PREALLOC));
 		for (unsigned int id = 0; id < nr; id++)
 			pid[id] = dax_spawn(touch_in_process(id, &crowd));
 		for (unsigned int id = 0; id < nr; id++)
@@ -139,19 +136,17 @@ static void write_one_page(unsigned int id, void *arg)
 TEST_F(dax, demotion_wakes_all)
 {
 	unsigned int rounds = dax_scale(60), nr = 8;
-	int fd = dax_file(FILE_LEN, HOLE);
-	struct crowd crowd = {};
+	struct crowd crowd = file_for_all(HOLE);
 
-	map_both(&crowd, fd);
 	for (unsigned int i = 0; i < rounds; i++) {
 		dax_peek(crowd.aligned);
 		dax_run_threads(nr, write_one_page, &crowd);
 		for (unsigned int id = 0; id < nr; id++)
 			ASSERT_EQ(id + 1,
 				  dax_peek(crowd.aligned + (id + 2) * SZ_4K));
-		dax_punch_hole(fd, 0, SZ_2M);
+		dax_punch_hole(crowd.fd, 0, SZ_2M);
 		ASSERT_EQ(0, dax_peek(crowd.shifted + 2 * SZ_4K));
-		dax_punch_hole(fd, 0, SZ_2M);
+		dax_punch_hole(crowd.fd, 0, SZ_2M);
 	}
 }
 
@@ -177,10 +172,8 @@ static void with_truncate(unsigned int id, void *arg)
 TEST_F(dax, faults_against_punch)
 {
 	unsigned int rounds = dax_scale(12);
-	int fd = dax_file(FILE_LEN, HOLE);
-	struct crowd crowd = {};
+	struct crowd crowd = file_for_all(HOLE);
 
-	map_both(&crowd, fd);
 	for (unsigned int i = 0; i < rounds; i++)
 		dax_run_threads(7, with_truncate, &crowd);
 	for (size_t at = 0; at < SZ_2M; at += SZ_4K) {
@@ -218,9 +211,8 @@ TEST_F(dax, writes_against_faults)
 	unsigned int rounds = dax_scale(20), nr = 8;
 
 	for (unsigned int i = 0; i < rounds; i++) {
-		struct crowd crowd = {};
+		struct crowd crowd = file_for_all(HOLE);
 
-		map_both(&crowd, dax_file(FILE_LEN, HOLE));
 		dax_run_threads(nr, write_and_fault, &crowd);
 		ASSERT_EQ(0, crowd.wrong);
 		for (size_t page = 0; page < 64; page++)
@@ -269,10 +261,9 @@ static void everything(unsigned int id, void *arg)
 TEST_F(dax, everything_at_once)
 {
 	unsigned int rounds = dax_scale(10);
-	struct crowd crowd = {};
+	struct crowd crowd = file_for_all(HOLE);
 	char *buf = malloc(FILE_LEN);
 
-	map_both(&crowd, dax_file(FILE_LEN, HOLE));
 	for (unsigned int i = 0; i < rounds; i++) {
 		dax_run_threads(12, everything, &crowd);
 		ASSERT_EQ(0, crowd.wrong);
