@@ -14,6 +14,11 @@
 
 DAX_NEEDS(dax_no_promotion())
 
+/* What is counted here: each event that is enabled costs time. */
+#define EVENTS	"dax_delete_entry dax_fault_fallback dax_insert_pfn_mkwrite " \
+		"dax_pmd_fault_done dax_promote_entry dax_pte_fault " \
+		"dax_pte_fault_done dax_writeback_one"
+
 #define FALLBACK(why)	dax_count("dax_fault_fallback", "order 9, reason %s", why)
 #define ALL_FALLBACKS()	dax_count("dax_fault_fallback", "order %s", "9")
 #define FLUSHES()	dax_count_all("dax_writeback_one")
@@ -174,7 +179,7 @@ TEST_F(dax, zero_page_of_another_process)
 
 	dax_helper_start(&peer, count_others, small);
 	EXPECT_EQ(0, dax_helper_step(&peer, 0));
-	dax_trace(fd, NULL);
+	dax_trace(fd, EVENTS);
 	huge = dax_map(fd, 0, SZ_2M);
 	dax_poke(huge + 8, '1');
 	EXPECT_MAPPED("2M", huge);
@@ -217,7 +222,7 @@ TEST_F(dax, demoted_and_back)
 	ASSERT_MAPPED("2M zero", huge);
 	dax_poke(small + 50 * SZ_4K, 's');
 	EXPECT_MAPPED("none", huge);
-	dax_trace(fd, NULL);
+	dax_trace(fd, EVENTS);
 	again = dax_map(fd, 0, SZ_2M);
 	dax_poke(again + 51 * SZ_4K, 'a');
 	EXPECT_MAPPED("2M", again);
@@ -305,7 +310,7 @@ TEST_F(dax, crowd)
 		small = dax_map_small(fd, len);
 		for (size_t at = 0; at < len; at += 64 * SZ_4K)
 			dax_poke(small + at + SZ_4K, 's');
-		dax_trace(fd, NULL);
+		dax_trace(fd, EVENTS);
 		/* The file may have the inode number of the last one. */
 		dax_trace_clear();
 		for (unsigned int id = 0; id < CROWD; id++)
@@ -345,7 +350,7 @@ TEST_F(dax, dirty_by_old_ptes)
 
 	for (int i = 0; i < 3; i++)
 		dax_poke(small + i * 170 * SZ_4K, 'a');
-	dax_trace(fd, NULL);
+	dax_trace(fd, EVENTS);
 	huge = dax_map(fd, 0, SZ_2M);
 	dax_peek(huge);
 	ASSERT_MAPPED("2M", huge);
@@ -387,7 +392,7 @@ TEST_F(dax, msync_of_one_of_two)
 
 	for (size_t at = 0; at < 2 * SZ_2M; at += SZ_1M)
 		dax_poke(small + at, 'a');
-	dax_trace(fd, NULL);
+	dax_trace(fd, EVENTS);
 	huge = dax_map(fd, 0, 2 * SZ_2M);
 	dax_peek(huge);
 	ASSERT_MAPPED("2M", huge);
@@ -412,7 +417,7 @@ TEST_F(dax, punch_of_promoted)
 	huge = dax_map(fd, 0, SZ_2M);
 	dax_poke(huge + 4 * SZ_4K, 'h');
 	ASSERT_MAPPED("2M", huge);
-	dax_trace(fd, NULL);
+	dax_trace(fd, EVENTS);
 	dax_punch_hole(fd, 100 * SZ_4K, SZ_4K);
 	EXPECT_EQ(1, dax_count("dax_delete_entry", "pgoff 0x0, order 9, kind mapped"));
 	EXPECT_MAPPED("none", huge);
@@ -472,7 +477,7 @@ static void expect_fragmented(struct __test_metadata *_metadata, int fd,
 		dax_poke(small + page[i] * SZ_4K, 's');
 	dax_peek(small + 499 * SZ_4K);
 	dax_snapshot_ptes(&view, small);
-	dax_trace(fd, NULL);
+	dax_trace(fd, EVENTS);
 	huge = dax_map(fd, 0, SZ_2M);
 	dax_helper_start(&peer, touch_more_pages, huge);
 	dax_poke(huge + 300 * SZ_4K, 'h');
@@ -532,7 +537,7 @@ TEST_F(dax, write_fault_on_fragmented)
 	dax_poke(small + 5 * SZ_4K, 's');
 	dax_peek(small + DAX_GAP * SZ_4K);
 	dax_read(fd, 0, model, SZ_2M);
-	dax_trace(fd, NULL);
+	dax_trace(fd, EVENTS);
 	huge = dax_map(fd, 0, SZ_2M);
 	dax_poke(huge + DAX_GAP * SZ_4K, model[DAX_GAP * SZ_4K] = 'h');
 	EXPECT_MAPPED("4K", huge + DAX_GAP * SZ_4K);
@@ -551,7 +556,7 @@ TEST_F(dax, switched_off)
 	char *huge, *later;
 
 	dax_poke(small + 5 * SZ_4K, 's');
-	dax_trace(fd, NULL);
+	dax_trace(fd, EVENTS);
 	ASSERT_EQ(NULL, dax_policy("off"));
 	huge = dax_map(fd, 0, SZ_2M);
 	dax_poke(huge + SZ_4K, 'h');
@@ -581,7 +586,7 @@ TEST_F(dax, eof_then_growth)
 	small = dax_map_small(fd, 2 * SZ_2M);
 	for (size_t at = SZ_2M; at < SZ_2M + SZ_1M; at += SZ_4K)
 		dax_poke(small + at, 's');
-	dax_trace(fd, NULL);
+	dax_trace(fd, EVENTS);
 	huge = dax_map(fd, 0, 2 * SZ_2M);
 	dax_poke(huge + SZ_2M + 1, 'h');
 	ONCE_OR_TWICE(FALLBACK("eof"));
@@ -609,7 +614,7 @@ TEST_F(dax, ineligible_not_tried)
 	char *p;
 
 	dax_poke(small + SZ_2M, 's');
-	dax_trace(fd, NULL);
+	dax_trace(fd, EVENTS);
 	p = dax_map_shift(fd, 2 * SZ_2M, 8 * SZ_4K);
 	dax_poke(p + SZ_2M, 'x');
 	p = dax_map(fd, SZ_4K, 2 * SZ_2M - 2 * SZ_4K);
@@ -629,7 +634,7 @@ TEST_F(dax, private_read)
 	char *private;
 
 	dax_poke(small + 7 * SZ_4K, 's');
-	dax_trace(fd, NULL);
+	dax_trace(fd, EVENTS);
 	private = dax_map_private(fd, 0, SZ_2M);
 	EXPECT_EQ('s', dax_peek(private + 7 * SZ_4K));
 	EXPECT_MAPPED("2M", private);
@@ -650,7 +655,7 @@ TEST_F(dax, map_sync)
 
 	dax_poke(small + 3 * SZ_4K, 's');
 	dax_peek(small + 400 * SZ_4K);
-	dax_trace(fd, NULL);
+	dax_trace(fd, EVENTS);
 	p = dax_mmap(fd, 0, SZ_2M, PROT_READ | PROT_WRITE,
 		     MAP_SHARED_VALIDATE | MAP_SYNC, 0);
 	dax_poke(p, 'w');
@@ -684,7 +689,7 @@ static int file_with_empty_entry(struct __test_metadata *_metadata)
 	dax_truncate(full, 0);
 	dax_fsync(full);
 	sync();
-	dax_trace(fd, NULL);
+	dax_trace(fd, EVENTS);
 	return fd;
 }
 
@@ -751,7 +756,7 @@ TEST_F(reflink, store_to_shared)
 	}
 	dax_read(fd[0], 0, old, SZ_2M);
 	memcpy(model, old, SZ_2M);
-	dax_trace(fd[w], NULL);
+	dax_trace(fd[w], EVENTS);
 
 	/* The blocks are one run, so reading may be huge. */
 	if (variant->read_first) {
