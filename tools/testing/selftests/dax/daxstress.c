@@ -6,10 +6,11 @@
  * DAX_DIR names. With long options it runs on its own for a given time; see
  * "daxstress --help".
  *
- * With one worker it runs a stream of operations in rounds. The seed alone
- * determines a round. When a round diverges from the model, the program
- * searches for the smallest list of operations that still diverges and prints
- * it. With more workers the order is left to chance, and there is no replay.
+ * It runs rounds, which begin with empty files. A profile says which operations
+ * they have, how often, and on what. With one worker the seed alone determines
+ * a round. When such a round diverges from the model, the program searches for
+ * the smallest list of operations that still diverges and prints it. With more
+ * workers the order is left to chance, and there is no replay.
  *
  * Other tests drop some stores, writes and holes on purpose, and check that the
  * program detects it.
@@ -21,8 +22,49 @@
 #include "dax_harness.h"
 #include "stress.h"
 
-#define EPOCH_STEPS	5000	/* of each worker, from one look at the clock on */
-#define TEST_STEPS	20000	/* of all workers of a test */
+static const struct profile profiles[] = {
+	/* Every operation. */
+	{ .name = "stream", .mix = MIX_STREAM, .files = 3, .maps = 10,
+	  .len = STRESS_LEN, .threads = 1, .processes = 1, .steps = 20000 },
+	/* Operations that race with each other. */
+	{ .name = "threads", .mix = MIX_CROWD, .files = 2, .maps = 10,
+	  .len = STRESS_LEN, .threads = 4, .processes = 1, .steps = 20000 },
+	{ .name = "processes", .mix = MIX_CROWD, .files = 2, .maps = 10,
+	  .len = STRESS_LEN, .threads = 1, .processes = 4, .steps = 20000 },
+	{ .name = "both", .mix = MIX_CROWD, .files = 2, .maps = 10,
+	  .len = STRESS_LEN, .threads = 2, .processes = 2, .steps = 20000 },
+	/* Promotions, while other workers use what is promoted. */
+	{ .name = "promote", .mix = MIX_PROMOTION, .files = 1, .maps = 4,
+	  .len = 2 * SZ_2M, .threads = 6, .processes = 1, .steps = 10000,
+	  .policy = "fault", .whole = true },
+	{ .name = "promote-eager", .mix = MIX_PROMOTION, .files = 1, .maps = 4,
+	  .len = 2 * SZ_2M, .threads = 6, .processes = 1, .steps = 10000,
+	  .policy = "eager", .whole = true },
+	{ .name = "promote-processes", .mix = MIX_PROMOTION, .files = 1,
+	  .maps = 4, .len = 2 * SZ_2M, .threads = 1, .processes = 6,
+	  .steps = 10000, .policy = "fault", .whole = true },
+	{ .name = "promote-processes-eager", .mix = MIX_PROMOTION, .files = 1,
+	  .maps = 4, .len = 2 * SZ_2M, .threads = 1, .processes = 6,
+	  .steps = 10000, .policy = "eager", .whole = true },
+	{ .name = "promote-clones", .mix = MIX_PROMOTION, .files = 2, .maps = 6,
+	  .len = 2 * SZ_2M, .threads = 6, .processes = 1, .steps = 10000,
+	  .policy = "fault", .whole = true },
+	/* Each operation on a file, with a look at all of it. */
+	{ .name = "file", .mix = MIX_FILE, .files = 2, .maps = 3,
+	  .len = STRESS_LEN, .threads = 1, .processes = 1, .steps = 300,
+	  .whole = true, .large = true, .compare = true },
+	{ .name = "file-huge", .mix = MIX_FILE, .files = 2, .maps = 3,
+	  .len = STRESS_LEN, .threads = 1, .processes = 1, .steps = 300,
+	  .whole = true, .huge = true, .large = true, .compare = true },
+};
+
+static const struct profile *profile_named(const char *name)
+{
+	for (unsigned int i = 0; i < ARRAY_LEN(profiles); i++)
+		if (!strcmp(profiles[i].name, name))
+			return &profiles[i];
+	return NULL;
+}
 
 static double now(void)
 {
@@ -47,22 +89,17 @@ static void print_replay(const struct target *target, struct shrunk *shrunk)
 	fflush(stderr);
 	round_describe(target, &shrunk->ops, report);
 	dax_print_msg("%s", report->text);
-	dax_print_msg("the lines above are for --replay");
+	dax_print_msg("the lines above are for --profile %s --replay",
+		      target->profile->name);
 	munmap(report, sizeof(*report));
 }
 
 static void report_divergence(const struct target *target,
 			      const struct ops *ops,
-			      const struct report *report, enum verdict verdict,
-			      uint64_t seed, unsigned int round)
+			      const struct report *report, enum verdict verdict)
 {
 	struct shrunk shrunk;
 
-	dax_print_msg("seed %llu round %u step %u: %s: %s",
-		      (unsigned long long)seed, round, report->step,
-		      verdict_name(verdict), report->text);
-	dax_print_msg("all of the round: --seed %llu --from-round %u --steps %u",
-		      (unsigned long long)seed, round, ops->nr);
 	if (verdict == ROUND_HUNG)
 		dax_print_msg("a hang is not shortened: --tell prints each operation first");
 	if (verdict == ROUND_NOT_RUN || verdict == ROUND_HUNG)
@@ -72,29 +109,47 @@ static void report_divergence(const struct target *target,
 	free(shrunk.ops.op);
 }
 
-/* One stream. */
+/* Rounds: @steps are those of each worker. */
 
 static bool one_round(const struct target *target, uint64_t seed,
 		      unsigned int round, unsigned int steps, bool describe,
 		      struct tally *tally)
 {
+	bool alone = profile_workers(target->profile) == 1;
 	struct report *report = dax_shared(sizeof(*report));
 	enum verdict verdict;
-	struct ops ops;
+	struct ops ops = {};
 
-	round_choose(&ops, target, seed, round, steps);
-	verdict = describe ? round_describe(target, &ops, report) :
-			 round_run(target, &ops, report);
+	if (alone)
+		round_choose(&ops, target, seed, round, steps);
+	if (!alone)
+		verdict = load_run(target, seed, round, steps, report);
+	else if (describe)
+		verdict = round_describe(target, &ops, report);
+	else
+		verdict = round_run(target, &ops, report);
 	tally_add(tally, report);
-	if (verdict == ROUND_CLEAN) {
-		tally->passed++;
-	} else {
-		tally->failed++;
-		report_divergence(target, &ops, report, verdict, seed, round);
+	tally->passed += verdict == ROUND_CLEAN;
+	tally->failed += verdict != ROUND_CLEAN;
+	if (verdict != ROUND_CLEAN) {
+		dax_print_msg("seed %llu round %u step %u: %s: %s",
+			      (unsigned long long)seed, round, report->step,
+			      verdict_name(verdict), report->text);
+		dax_print_msg("all of it: --profile %s --seed %llu --from-round %u --steps %u",
+			      target->profile->name, (unsigned long long)seed,
+			      round, steps);
 	}
+	if (verdict != ROUND_CLEAN && alone)
+		report_divergence(target, &ops, report, verdict);
 	free(ops.op);
 	munmap(report, sizeof(*report));
 	return verdict == ROUND_CLEAN;
+}
+
+/* More than that would leave the clock out of sight. */
+static unsigned int steps_of_round(const struct profile *profile)
+{
+	return ROUND_STEPS / profile_workers(profile);
 }
 
 /* As a selftest. */
@@ -123,19 +178,20 @@ static unsigned long how_often(const struct tally *tally, const char *name)
 {
 	for (unsigned int i = 0; i < ops_nr(); i++)
 		if (!strcmp(ops_name(i), name))
-			return tally->done[i];
+			return tally->sum.done[i];
 	return 0;
 }
 
-static void stream(struct __test_metadata *_metadata, struct target *target,
-		   uint64_t seed)
+static void all_rounds(struct __test_metadata *_metadata,
+		       struct target *target, uint64_t seed)
 {
-	unsigned int steps = dax_scale(ROUND_STEPS);
+	const struct profile *profile = target->profile;
+	unsigned int steps = dax_scale(profile->steps) / profile_workers(profile);
 	struct tally tally = {};
 
 	target_probe(target, true);
 	for (unsigned int round = 0; steps; round++) {
-		unsigned int part = min_size(steps, ROUND_STEPS);
+		unsigned int part = min_size(steps, steps_of_round(profile));
 
 		ASSERT_TRUE(one_round(target, seed, round, part, false, &tally));
 		steps -= part;
@@ -146,20 +202,90 @@ static void stream(struct __test_metadata *_metadata, struct target *target,
 		EXPECT_LT(0, how_often(&tally, "poison"));
 }
 
-TEST_F(dax, stream_seed_1)
+/*
+ * No promotion may be under way any more, and none may have been lost: each
+ * try ended in one way, and each replacement in one of two.
+ */
+static void expect_balance(struct __test_metadata *_metadata)
 {
-	struct target target = here();
-
-	target.outside = spare_device();
-	stream(_metadata, &target, 1);
+	EXPECT_EQ(dax_promotions("try"),
+		  dax_promotions("refuse-fragmented") +
+		  dax_promotions("refuse-locked") +
+		  dax_promotions("refuse-no-memory") +
+		  dax_promotions("gone") + dax_promotions("replace"));
+	EXPECT_EQ(dax_promotions("replace"),
+		  dax_promotions("rollback") + dax_promotions("done"));
 }
 
-TEST_F(dax, stream_seed_2)
-{
-	struct target target = here();
+DAX_FIXTURE(profile, NULL);
 
+FIXTURE_VARIANT(profile) {
+	const char *name;
+};
+
+FIXTURE_VARIANT_ADD(profile, one_stream) {
+	.name = "stream",
+};
+
+FIXTURE_VARIANT_ADD(profile, threads) {
+	.name = "threads",
+};
+
+FIXTURE_VARIANT_ADD(profile, processes) {
+	.name = "processes",
+};
+
+FIXTURE_VARIANT_ADD(profile, threads_of_processes) {
+	.name = "both",
+};
+
+FIXTURE_VARIANT_ADD(profile, file_in_both_sizes) {
+	.name = "file",
+};
+
+FIXTURE_VARIANT_ADD(profile, file_in_huge_pages) {
+	.name = "file-huge",
+};
+
+FIXTURE_VARIANT_ADD(profile, promote_threads) {
+	.name = "promote",
+};
+
+FIXTURE_VARIANT_ADD(profile, promote_threads_eager) {
+	.name = "promote-eager",
+};
+
+FIXTURE_VARIANT_ADD(profile, promote_processes) {
+	.name = "promote-processes",
+};
+
+FIXTURE_VARIANT_ADD(profile, promote_processes_eager) {
+	.name = "promote-processes-eager",
+};
+
+FIXTURE_VARIANT_ADD(profile, promote_clones) {
+	.name = "promote-clones",
+};
+
+TEST_F(profile, agrees_with_model)
+{
+	const struct profile *profile = profile_named(variant->name);
+	struct target target = here();
+	unsigned long done;
+
+	target.profile = profile;
 	target.outside = spare_device();
-	stream(_metadata, &target, 2);
+	if (!profile->policy) {
+		all_rounds(_metadata, &target, 1);
+		return;
+	}
+	NEED(profile->files > 1 ? dax_no_reflink() : NULL);
+	NEED(dax_policy(profile->policy));
+	done = dax_promotions("done");
+	all_rounds(_metadata, &target, 1);
+	expect_balance(_metadata);
+	dax_print_msg("%lu promoted", dax_promotions("done") - done);
+	EXPECT_LT(done, dax_promotions("done"));
 }
 
 static const char *scratch_fs(void)
@@ -178,7 +304,8 @@ TEST_F(dax, stream_with_remounts)
 	target = here();
 	target.device = dax_scratch_device();
 	target.mount = dax_dir();
-	stream(_metadata, &target, 3);
+	target.profile = profile_named("stream");
+	all_rounds(_metadata, &target, 3);
 }
 
 TEST_F(dax, stream_with_memory_failure)
@@ -190,47 +317,8 @@ TEST_F(dax, stream_with_memory_failure)
 	NEED(scratch_fs());
 	target = here();
 	target.hwpoison = true;
-	stream(_metadata, &target, 4);
-}
-
-static void workers(struct __test_metadata *_metadata, unsigned int threads,
-		    unsigned int processes, enum stress_break broken)
-{
-	struct load load = {
-		.threads = threads, .processes = processes, .seed = 5,
-		.steps = dax_scale(TEST_STEPS / threads / processes) + 1,
-	};
-	struct target target = here();
-	unsigned long operations = 0;
-	struct load_stress *stress;
-	const char *why = NULL;
-
-	target.broken = broken;
-	target_probe(&target, true);
-	stress = load_new(&target, &load);
-	for (unsigned int epoch = 0; epoch < 2 && !why; epoch++)
-		why = load_epoch(stress, &operations);
-	load_print(stress);
-	if (why)
-		dax_print_msg("%s", why);
-	EXPECT_EQ(broken != BREAK_NOTHING, !!why);
-	EXPECT_LT(0, operations);
-	load_end(stress);
-}
-
-TEST_F(dax, threads)
-{
-	workers(_metadata, 4, 1, BREAK_NOTHING);
-}
-
-TEST_F(dax, processes)
-{
-	workers(_metadata, 1, 4, BREAK_NOTHING);
-}
-
-TEST_F(dax, threads_of_processes)
-{
-	workers(_metadata, 2, 2, BREAK_NOTHING);
+	target.profile = profile_named("stream");
+	all_rounds(_metadata, &target, 4);
 }
 
 /* It notices what is lost, and what it then prints is short and repeats it. */
@@ -245,6 +333,7 @@ static void notices(struct __test_metadata *_metadata, enum stress_break broken,
 
 	target.no_drop_caches = true;
 	target.broken = broken;
+	target.profile = profile_named("stream");
 	target_probe(&target, false);
 	round_choose(&ops, &target, 6, 0, 5000);
 	ASSERT_EQ(ROUND_DIVERGED, round_run(&target, &ops, report));
@@ -285,7 +374,14 @@ TEST_F(dax, detects_lost_punch)
 
 TEST_F(dax, detects_lost_store_of_thread)
 {
-	workers(_metadata, 2, 1, BREAK_STORE);
+	struct report *report = dax_shared(sizeof(*report));
+	struct target target = here();
+
+	target.broken = BREAK_STORE;
+	target.profile = profile_named("threads");
+	target_probe(&target, false);
+	EXPECT_EQ(ROUND_DIVERGED, load_run(&target, 5, 0, 5000, report));
+	dax_print_msg("%s", report->text);
 }
 
 /* By itself. */
@@ -297,16 +393,18 @@ static const char usage[] =
 "  daxstress [-t TEST]\n"
 "\n"
 "The first form runs by itself, in a folder that it makes in DIR, and ends with\n"
-"\"N passed, N failed, N skipped\", which counts rounds: 20000 operations of one\n"
-"worker, which begin with empty files, or of each of many. The second form is\n"
-"the selftest, on the mount that the variable DAX_DIR names; run_dax_tests.sh\n"
-"runs it.\n"
+"\"N passed, N failed, N skipped\", which counts rounds: 20000 operations of all\n"
+"workers, which begin with empty files. The second form is the selftest, on the\n"
+"mount that the variable DAX_DIR names; run_dax_tests.sh runs it.\n"
 "\n"
 "  --seed N        what the operations follow from (1)\n"
 "  --steps N       how many, of each worker (20000)\n"
 "  --seconds N     go on for so long instead\n"
-"  --threads N     of each process (1)\n"
-"  --processes N   (1); one thread of one process can be replayed\n"
+"  --profile NAME  which operations, on what: stream, threads, processes, both,\n"
+"                  promote, promote-eager, promote-processes,\n"
+"                  promote-processes-eager, promote-clones, file, file-huge\n"
+"  --threads N     of each process; without --profile, the profile is stream for\n"
+"  --processes N   one worker, which can be replayed, and threads for many\n"
 "  --from-round N  leave out the rounds before\n"
 "  --tell          print each operation before it runs: the last one hangs\n"
 "  --replay FILE   run these operations, and no others\n"
@@ -326,9 +424,11 @@ static const char usage[] =
 
 struct options {
 	struct target target;
+	struct profile profile;
 	uint64_t seed;
 	unsigned long steps;
 	double seconds;
+	const char *profile_name;
 	unsigned int threads, processes, from_round;
 	const char *replay;
 	bool describe;
@@ -364,6 +464,8 @@ static void one_option(struct options *o, const char *name, const char *arg)
 		o->steps = number(name, arg);
 	else if (!strcmp(name, "seconds"))
 		o->seconds = number(name, arg);
+	else if (!strcmp(name, "profile"))
+		o->profile_name = arg;
 	else if (!strcmp(name, "threads"))
 		o->threads = number(name, arg);
 	else if (!strcmp(name, "processes"))
@@ -390,20 +492,40 @@ static void one_option(struct options *o, const char *name, const char *arg)
 		bad_option("--mode is hwpoison, --break is store, write or punch");
 }
 
+static void choose_profile(struct options *o)
+{
+	bool many = o->threads > 1 || o->processes > 1;
+	const struct profile *named =
+		profile_named(o->profile_name ?: many ? "threads" : "stream");
+	unsigned int workers;
+
+	if (!named)
+		bad_option("--profile has one of the names that --help lists");
+	o->profile = *named;
+	if (o->threads || o->processes) {
+		o->profile.threads = o->threads ?: 1;
+		o->profile.processes = o->processes ?: 1;
+	}
+	workers = profile_workers(&o->profile);
+	if (workers > STRESS_WORKERS)
+		bad_option("too many workers: --threads and --processes");
+	if (workers > 1 && profile_workers(named) == 1)
+		bad_option("that profile is for one worker");
+	if (o->target.hwpoison && workers > 1)
+		bad_option("--mode hwpoison is for one worker");
+}
+
 static struct options parse_options(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "dir", 1 }, { "seed", 1 }, { "steps", 1 }, { "seconds", 1 },
-		{ "threads", 1 }, { "processes", 1 }, { "from-round", 1 },
-		{ "replay", 1 }, { "device", 1 }, { "outside", 1 },
-		{ "mode", 1 }, { "break", 1 },
-		{ "without", 1 }, { "no-drop-caches", 0 },
-		{ "tell", 0 },
+		{ "dir", 1 }, { "profile", 1 }, { "seed", 1 }, { "steps", 1 },
+		{ "seconds", 1 }, { "threads", 1 }, { "processes", 1 },
+		{ "from-round", 1 }, { "replay", 1 }, { "device", 1 },
+		{ "outside", 1 }, { "mode", 1 }, { "break", 1 },
+		{ "without", 1 }, { "no-drop-caches", 0 }, { "tell", 0 },
 		{ "help", 0 }, {},
 	};
-	struct options o = {
-		.seed = 1, .steps = ROUND_STEPS, .threads = 1, .processes = 1,
-	};
+	struct options o = { .seed = 1, .steps = ROUND_STEPS };
 	int which = 0, c;
 
 	while ((c = getopt_long(argc, argv, "", options, &which)) != -1) {
@@ -417,10 +539,7 @@ static struct options parse_options(int argc, char **argv)
 	}
 	if (!o.target.dir || optind < argc)
 		bad_option("--dir DIR says where, and there are only options");
-	if (!o.threads || !o.processes)
-		bad_option("there has to be a worker: --threads and --processes");
-	if (o.target.hwpoison && o.threads * o.processes > 1)
-		bad_option("--mode hwpoison is for one worker");
+	choose_profile(&o);
 	return o;
 }
 
@@ -454,13 +573,13 @@ static bool goes_on(const struct options *o, unsigned long done, double start)
 	return o->seconds ? now() < start + o->seconds : done < o->steps;
 }
 
-static void run_stream(const struct options *o, struct tally *tally)
+static void run_rounds(const struct options *o, struct tally *tally)
 {
 	double start = now();
 	unsigned long done = 0;
 
 	for (unsigned int round = o->from_round; goes_on(o, done, start); round++) {
-		unsigned int part = ROUND_STEPS;
+		unsigned int part = steps_of_round(&o->profile);
 
 		if (!o->seconds)
 			part = min_size(part, o->steps - done);
@@ -471,33 +590,6 @@ static void run_stream(const struct options *o, struct tally *tally)
 	}
 	progress(o, tally->operations, start, true);
 	tally_print(tally);
-}
-
-static void run_load(const struct options *o, struct tally *tally)
-{
-	struct load load = {
-		.threads = o->threads, .processes = o->processes,
-		.seed = o->seed, .steps = min_size(o->steps, EPOCH_STEPS),
-	};
-	struct load_stress *stress;
-	double start = now();
-	const char *why = NULL;
-
-	if (o->seconds)
-		load.steps = EPOCH_STEPS;
-	stress = load_new(&o->target, &load);
-	for (unsigned long done = 0; goes_on(o, done, start) && !why;
-	     done += load.steps) {
-		why = load_epoch(stress, &tally->operations);
-		tally->passed += !why;
-		tally->failed += !!why;
-		progress(o, tally->operations, start, false);
-	}
-	progress(o, tally->operations, start, true);
-	load_print(stress);
-	if (why)
-		dax_print_msg("diverged: %s", why);
-	load_end(stress);
 }
 
 static void run_replay(const struct options *o, struct tally *tally)
@@ -531,15 +623,14 @@ static int by_itself(int argc, char **argv)
 	struct tally tally = {};
 	char folder[PATH_MAX];
 
+	o.target.profile = &o.profile;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	enter_folder(&o.target, folder, sizeof(folder));
 	target_probe(&o.target, true);
 	if (o.replay)
 		run_replay(&o, &tally);
-	else if (o.threads * o.processes > 1)
-		run_load(&o, &tally);
 	else
-		run_stream(&o, &tally);
+		run_rounds(&o, &tally);
 	printf("%lu passed, %lu failed, 0 skipped\n", tally.passed,
 	       tally.failed);
 	return tally.failed != 0;

@@ -34,7 +34,7 @@ promote=/sys/module/fs_dax/parameters/promote
 skip_code=4	# kselftest's
 
 filesystems=(ext4 xfs)
-last=(promote_stress daxstress)	# they take longest, and find what no other does
+last=(daxstress)	# takes longest, and finds what no other does
 
 tmp="" mnt="" hung="" policy=""
 passed=0 failed=0 skipped=0

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * daxstress: the model of one stream of operations, which defines each byte.
+ * daxstress: the model of what each worker does, which defines each byte.
  *
  * A file is its size and its bytes in anonymous memory, zero behind the size:
  * nothing is stored there, so the rest of the last page must be zero, too. A
@@ -18,16 +18,35 @@
  * Each mapping has two windows of address space that stay reserved, from 2 MiB
  * borders, so that each replay has the same colours, and unmapped ranges stay
  * unmapped.
+ *
+ * Many workers have the same files, and each has mappings of its own besides
+ * those that all threads of a process use. Each worker owns some cache lines of
+ * each page, and no other worker stores to them, so that each of its loads is
+ * compared exactly. Each file is cut into chunks with a lock each. An operation
+ * on own lines holds their chunks for reading. One that zeroes, moves or
+ * replaces bytes of others holds all of its chunks for writing. Locks are taken
+ * in the order of files and chunks. Faults without a value, flushes, zaps and
+ * collapses hold no lock.
+ *
+ * The size of a file changes only with all chunks locked that lie behind the
+ * smaller of both sizes. The holder of a chunk therefore knows whether a page
+ * of it is behind the end, where an access must raise SIGBUS.
+ *
+ * Of a private copy a worker knows its own lines only: which bytes of others
+ * the copy got is not defined. A file counts its truncations and moves; a worker
+ * that sees the count changed forgets its copies.
  */
 #include <stdarg.h>
 
 #include "stress.h"
 
 #define WINDOW	(STRESS_LEN + 2 * SZ_2M)
+#define LINE	64UL
+#define LINES	(SZ_4K / LINE)
 
 /* The end of a round. */
 
-static struct model *the_model;		/* of this process */
+static __thread struct model *the_model;
 
 void round_ends(struct model *md, enum verdict end, const char *fmt, ...)
 {
@@ -37,6 +56,11 @@ void round_ends(struct model *md, enum verdict end, const char *fmt, ...)
 	vsnprintf(md->report->text, sizeof(md->report->text), fmt, ap);
 	va_end(ap);
 	_exit(end);
+}
+
+void model_enter(struct model *md)
+{
+	the_model = md;
 }
 
 static void stray_signal(const siginfo_t *info)
@@ -82,11 +106,17 @@ static void forget_copies(struct model *md, struct file *f, size_t from)
 	}
 }
 
+static void file_moves(struct file *f)
+{
+	__atomic_add_fetch(&f->moves, 1, __ATOMIC_RELEASE);
+}
+
 void file_shrinks(struct model *md, struct file *f, size_t size)
 {
 	memset(f->data + size, 0, f->size - size);
 	f->size = size;
 	forget_copies(md, f, page_up(size));
+	file_moves(f);
 }
 
 void file_written(struct file *f, size_t off, const void *data, size_t len)
@@ -109,6 +139,88 @@ void maps_forget(struct model *md, struct file *f, size_t from)
 			dax_zap(m->addr + at, m->len - at);
 	}
 	forget_copies(md, f, page_down(from));
+	file_moves(f);
+}
+
+/* Locks of many workers. */
+
+size_t own_line(const struct model *md, size_t *off, size_t len)
+{
+	size_t own, nr = LINES / md->workers;
+
+	if (alone(md) || !len)
+		return len;
+	own = md->id + *off / sizeof(uint64_t) % nr * md->workers;
+	*off = page_down(*off) + own * LINE;
+	return min_size(len, LINE);
+}
+
+static void add_chunks(struct model *md, struct file *f, size_t off, size_t len)
+{
+	for (size_t i = off / STRESS_CHUNK;
+	     i < STRESS_CHUNKS && i * STRESS_CHUNK < off + len; i++)
+		md->chunks[file_nr(md, f)] |= 1U << i;
+}
+
+static void for_chunks(struct model *md, int (*fn)(pthread_rwlock_t *lock))
+{
+	for (unsigned int i = 0; i < STRESS_FILES * STRESS_CHUNKS; i++) {
+		unsigned int file = i / STRESS_CHUNKS, nr = i % STRESS_CHUNKS;
+		int err;
+
+		if (!(md->chunks[file] >> nr & 1))
+			continue;
+		err = fn(&md->file[file].chunk[nr]);
+		if (err)
+			dax_exit_fail("lock: %s", strerror(err));
+	}
+}
+
+/* With chunks locked: a move that concerns them is in the count. */
+static void follow_moves(struct model *md)
+{
+	for (unsigned int i = 0; i < STRESS_MAPS; i++) {
+		struct map *m = &md->map[i];
+		unsigned int now;
+
+		if (!m->used || m->kind != MAP_KIND_PRIVATE)
+			continue;
+		now = __atomic_load_n(&m->file->moves, __ATOMIC_ACQUIRE);
+		if (now == m->moves)
+			continue;
+		m->moves = now;
+		dax_zap(m->addr, m->len);
+		for (size_t page = 0; page < m->len / SZ_4K; page++)
+			m->page[page] &= ~PAGE_COPIED;
+	}
+}
+
+bool hold_two(struct model *md, enum hold how, struct file *f, size_t off,
+	      struct file *g, size_t to, size_t len)
+{
+	if (alone(md))
+		return true;
+	add_chunks(md, f, off, len);
+	add_chunks(md, g, to, len);
+	for_chunks(md, how == HOLD_ALL ? pthread_rwlock_wrlock :
+					 pthread_rwlock_rdlock);
+	md->holds = true;
+	follow_moves(md);
+	return off + len <= f->size && to + len <= g->size;
+}
+
+bool hold(struct model *md, enum hold how, struct file *f, size_t off, size_t len)
+{
+	return hold_two(md, how, f, off, f, off, len);
+}
+
+void let_go(struct model *md)
+{
+	if (!md->holds)
+		return;
+	for_chunks(md, pthread_rwlock_unlock);
+	memset(md->chunks, 0, sizeof(md->chunks));
+	md->holds = false;
 }
 
 /* Mappings. */
@@ -191,6 +303,7 @@ void map_make(struct model *md, struct map *m, bool writable)
 		refused(md, "mmap: %s", strerror(errno));
 	m->used = true;
 	m->whole = true;
+	m->moves = m->file->moves;
 	set_pages(m, 0, m->len,
 		  writable ? PAGE_MAPPED | PAGE_WRITE : PAGE_MAPPED);
 }
@@ -310,7 +423,7 @@ void map_compare(struct model *md, struct map *m, size_t at, size_t len)
 /* Reads across the size, too: the file ends where the model says. */
 void file_compare(struct model *md, struct file *f, size_t off, size_t len)
 {
-	static char buf[SZ_2M / 8];
+	static __thread char buf[SZ_2M / 8];
 
 	while (len) {
 		size_t n = min_size(len, sizeof(buf));
@@ -336,11 +449,11 @@ void file_compare(struct model *md, struct file *f, size_t off, size_t len)
 	}
 }
 
-void model_compare(struct model *md)
+void files_compare(struct model *md)
 {
 	struct stat st;
 
-	for (unsigned int i = 0; i < STRESS_FILES; i++) {
+	for (unsigned int i = 0; i < md->profile->files; i++) {
 		struct file *f = &md->file[i];
 
 		if (fstat(f->fd, &st) || (size_t)st.st_size != f->size)
@@ -348,11 +461,37 @@ void model_compare(struct model *md)
 				 (long long)st.st_size, f->size);
 		file_compare(md, f, 0, STRESS_LEN);
 	}
+}
+
+/* Which pages are mapped, in the highest bits. */
+static void find_mapped(const struct map *m, uint64_t *words)
+{
+	off_t off = (uintptr_t)m->addr / SZ_4K * sizeof(*words);
+	ssize_t len = m->len / SZ_4K * sizeof(*words);
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+
+	if (fd < 0 || pread(fd, words, len, off) != len)
+		dax_exit_fail("/proc/self/pagemap: %s", strerror(errno));
+	close(fd);
+}
+
+void maps_compare(struct model *md, bool all)
+{
+	uint64_t words[STRESS_PAGES];
+
+	if (!all)
+		follow_moves(md);
 	for (unsigned int i = 0; i < STRESS_MAPS; i++) {
 		struct map *m = &md->map[i];
 
-		if (m->used)
-			map_compare(md, m, 0, m->len);
+		if (!m->used)
+			continue;
+		if (!all)
+			find_mapped(m, words);
+		for (size_t page = 0; page < m->len / SZ_4K; page++)
+			if (all || (words[page] >> 63 &&
+				    !(m->page[page] & PAGE_COPIED)))
+				map_compare(md, m, page * SZ_4K, SZ_4K);
 	}
 }
 
@@ -379,32 +518,59 @@ static char *reserve_windows(void)
 	return (char *)(((uintptr_t)p + SZ_2M - 1) & -SZ_2M);
 }
 
-void model_open(struct model *md)
+static void open_files(const struct target *target, struct file *files)
 {
-	for (unsigned int i = 0; i < STRESS_FILES; i++) {
+	for (unsigned int i = 0; i < target->profile->files; i++) {
 		char name[16];
 
 		snprintf(name, sizeof(name), "file-%u", i);
-		md->file[i].fd = target_open(md->target, name, 0);
-		md->file[i].direct = -1;
-		if (md->target->can & NEED_DIRECT)
-			md->file[i].direct = target_open(md->target, name,
-							 O_DIRECT);
+		files[i].fd = target_open(target, name, 0);
+		files[i].direct = -1;
+		if (target->can & NEED_DIRECT)
+			files[i].direct = target_open(target, name, O_DIRECT);
 	}
+}
+
+void model_open(struct model *md)
+{
+	open_files(md->target, md->file);
 }
 
 void model_close(struct model *md)
 {
-	for (unsigned int i = 0; i < STRESS_FILES; i++) {
+	for (unsigned int i = 0; i < md->profile->files; i++) {
 		close(md->file[i].fd);
 		if (md->file[i].direct >= 0)
 			close(md->file[i].direct);
 	}
 }
 
+/* They are empty; many workers find them allocated, in full size. */
+struct file *files_new(const struct target *target)
+{
+	const struct profile *profile = target->profile;
+	struct file *files = dax_shared(STRESS_FILES * sizeof(*files));
+	pthread_rwlockattr_t attr;
+
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+	open_files(target, files);
+	for (unsigned int i = 0; i < profile->files; i++) {
+		files[i].data = dax_shared(STRESS_LEN);
+		dax_truncate(files[i].fd, 0);
+		if (profile_workers(profile) > 1) {
+			dax_falloc(files[i].fd, 0, 0, profile->len);
+			files[i].size = profile->len;
+		}
+		for (unsigned int c = 0; c < STRESS_CHUNKS; c++)
+			pthread_rwlock_init(&files[i].chunk[c], &attr);
+	}
+	return files;
+}
+
 static void open_outside(struct model *md)
 {
-	if (!md->target->outside)
+	if (!md->target->outside || !alone(md))
 		return;
 	md->outside_data = aligned_alloc(SZ_4K, STRESS_OUTSIDE);
 	md->outside = open(md->target->outside, O_RDWR | O_DIRECT);
@@ -417,25 +583,27 @@ static void open_outside(struct model *md)
 			      strerror(errno));
 }
 
-/* Empty files, no mappings. */
-struct model *model_new(const struct target *target, struct report *report)
+/* No mappings. */
+struct model *model_new(const struct target *target, struct file *files,
+			struct report *report, unsigned int id)
 {
 	struct model *md = calloc(1, sizeof(*md));
 
 	if (!md)
 		dax_exit_fail("no memory");
-	the_model = md;
 	md->target = target;
+	md->profile = target->profile;
 	md->report = report;
+	md->file = files;
+	md->id = id;
+	md->workers = profile_workers(md->profile);
+	md->len = md->profile->len;
+	md->min_size = alone(md) ? 0 : md->len / 2 + 16 * SZ_4K;
 	md->windows = reserve_windows();
-	for (unsigned int i = 0; i < STRESS_FILES; i++)
-		md->file[i].data = private_memory(STRESS_LEN);
 	for (unsigned int i = 0; i < STRESS_MAPS; i++)
 		md->map[i].copy = private_memory(STRESS_LEN);
-	model_open(md);
-	for (unsigned int i = 0; i < STRESS_FILES; i++)
-		dax_truncate(md->file[i].fd, 0);
 	open_outside(md);
 	sigbus_guard_arm(stray_signal);
+	model_enter(md);
 	return md;
 }

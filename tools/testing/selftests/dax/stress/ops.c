@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * daxstress: the operations of one stream. An operation is a kind and four
- * words; which file, mapping, offset and length they stand for depends on what
- * there is when it runs, so that each list of operations means something. It
- * changes the kernel's file or mapping, then the model, and then looks at what
- * it touched through a way that is random, too.
+ * daxstress: the operations. An operation is a kind and four words; which file,
+ * mapping, offset and length they stand for depends on what there is when it
+ * runs, so that each list of operations means something. It changes the
+ * kernel's file or mapping, then the model, and then looks at what it touched
+ * through a way that is random, too.
+ *
+ * One of many workers chooses its range, then holds it, and then looks again
+ * whether the range is within the file. Loads, stores, reads and writes are of
+ * one of its own lines. What holds nothing expects no value.
  *
  * An operation that finds nothing to work on, no mapping or an empty file, does
  * nothing, and is not counted.
@@ -22,18 +26,28 @@
 
 static struct file *some_file(struct model *md, uint32_t word)
 {
-	return &md->file[word % STRESS_FILES];
+	return &md->file[word % md->profile->files];
 }
 
 static struct map *some_map(struct model *md, uint32_t word)
 {
-	for (unsigned int i = 0; i < STRESS_MAPS; i++) {
-		struct map *m = &md->map[(word + i) % STRESS_MAPS];
+	unsigned int nr = md->profile->maps;
+
+	for (unsigned int i = 0; i < nr; i++) {
+		struct map *m = &md->map[(word + i) % nr];
 
 		if (m->used)
 			return m;
 	}
 	return NULL;
+}
+
+/* One that no other thread has. */
+static struct map *some_own_map(struct model *md, uint32_t word)
+{
+	struct map *m = some_map(md, word);
+
+	return m && map_nr(md, m) >= md->common ? m : NULL;
 }
 
 /*
@@ -61,11 +75,13 @@ static size_t some_offset(size_t limit, uint32_t word)
 	return at % limit;
 }
 
-static size_t some_length(size_t limit, uint32_t word)
+static size_t some_length(struct model *md, size_t limit, uint32_t word)
 {
 	size_t n = word >> 10, len;
 
-	if (word % 16)
+	if (md->profile->large)
+		len = 1 + n % (word % 4 ? 3 * SZ_4K : SZ_2M / 8);
+	else if (word % 16)
 		len = 1 + n % 64;
 	else if (word / 16 % 16)
 		len = 1 + n % (2 * SZ_4K);
@@ -124,6 +140,9 @@ static void fill_pattern(void)
 	}
 }
 
+/* What an operation reads, or keeps while it is copied. */
+static __thread char bytes[SZ_2M / 8];
+
 /* One in so many, and the same ones in a replay. */
 static bool is_broken(struct model *md, const struct op *op,
 		      enum stress_break broken, unsigned int one_in)
@@ -142,12 +161,18 @@ static bool overlap(const struct file *f, size_t off, const struct file *g,
 static void look_at(struct model *md, struct file *f, size_t off, size_t len,
 		    uint32_t word)
 {
-	struct map *m = &md->map[word % (STRESS_MAPS + 2) % STRESS_MAPS];
-	bool mapped = word % (STRESS_MAPS + 2) < STRESS_MAPS && m->used &&
-		      m->file == f;
-	size_t begin = off > 32 ? off - 32 : 0;
-	size_t end = min_size(off + len + 32, STRESS_LEN);
+	unsigned int nr = md->profile->maps, which = word % (nr + 2);
+	struct map *m = &md->map[which % nr];
+	size_t margin = alone(md) ? 32 : 0;
+	size_t begin = off > margin ? off - margin : 0;
+	size_t end = min_size(off + len + margin, md->len);
+	bool mapped = which < nr && m->used && m->file == f;
 
+	if (!alone(md) && !md->holds)
+		return;
+	if (!alone(md) && (m->kind == MAP_KIND_PRIVATE || begin < m->off ||
+			   end > m->off + m->len || begin >= end))
+		mapped = false;
 	if (!mapped) {
 		file_compare(md, f, begin, min_size(end - begin, 128));
 		if (end - begin > 128)
@@ -166,8 +191,8 @@ static void look_at(struct model *md, struct file *f, size_t off, size_t len,
 /* Loads and stores. */
 
 /* Where to touch a mapping, within the file; 0 if there is no such place. */
-static size_t some_place(const struct map *m, uint32_t where, uint32_t how,
-			 size_t *at)
+static size_t some_place(struct model *md, const struct map *m, uint32_t where,
+			 uint32_t how, size_t *at)
 {
 	size_t limit;
 
@@ -175,7 +200,12 @@ static size_t some_place(const struct map *m, uint32_t where, uint32_t how,
 		return 0;
 	limit = min_size(m->len, m->file->size - m->off);
 	*at = some_offset(limit, where);
-	return some_length(limit - *at, how);
+	return own_line(md, at, some_length(md, limit - *at, how));
+}
+
+static bool hold_place(struct model *md, const struct map *m, size_t at, size_t len)
+{
+	return hold(md, HOLD_LINES, m->file, m->off + at, len);
 }
 
 /* Within one page. Stored, and if not, the right signal came. */
@@ -217,9 +247,9 @@ static void store(struct model *md, struct map *m, size_t at, const char *data,
 static bool op_store(struct model *md, const struct op *op)
 {
 	struct map *m = some_map(md, op->arg[0]);
-	size_t at, len = some_place(m, op->arg[1], op->arg[2], &at);
+	size_t at, len = some_place(md, m, op->arg[1], op->arg[2], &at);
 
-	if (!len)
+	if (!len || !hold_place(md, m, at, len))
 		return false;
 	describe(md, "%zu bytes at %#zx of map %u", len, at, map_nr(md, m));
 	store(md, m, at, some_bytes(op->arg[3]), len,
@@ -233,28 +263,46 @@ static bool op_store(struct model *md, const struct op *op)
 static bool op_load(struct model *md, const struct op *op)
 {
 	struct map *m = some_map(md, op->arg[0]);
-	size_t at, len = some_place(m, op->arg[1], op->arg[2], &at);
+	size_t at, len = some_place(md, m, op->arg[1], op->arg[2], &at);
 
-	if (!len)
+	if (!len || !hold_place(md, m, at, len))
 		return false;
 	describe(md, "%zu bytes at %#zx of map %u", len, at, map_nr(md, m));
 	map_compare(md, m, at, len);
 	return true;
 }
 
+/* The file may change meanwhile: it has no value then, and any size. */
+static void load_unlocked(struct model *md, struct map *m, size_t at)
+{
+	int sig, want = map_signal(m, at, false);
+	char byte;
+
+	sig = sigbus_guard_copy(&byte, m->addr + at, 1, NULL);
+	if (sig != want && (want == SIGSEGV || (sig && sig != SIGBUS)))
+		diverged(md, "file %u: load at %#zx of map %u: signal %d",
+			 file_nr(md, m->file), m->off + at, map_nr(md, m), sig);
+}
+
 /* Anywhere, behind the end of the file, too: for the signal. */
 static bool op_touch(struct model *md, const struct op *op)
 {
 	struct map *m = some_map(md, op->arg[0]);
+	bool write = op->arg[2] % 2;
 	size_t at;
 
 	if (!m)
 		return false;
 	at = some_offset(m->len, op->arg[1]);
-	describe(md, "%s at %#zx of map %u", op->arg[2] % 2 ? "store" : "load",
-		 at, map_nr(md, m));
-	if (op->arg[2] % 2 &&
-	    (m->off + at < m->file->size || map_signal(m, at, true))) {
+	describe(md, "%s at %#zx of map %u", write ? "store" : "load", at,
+		 map_nr(md, m));
+	if (!alone(md) && op->arg[2] >> 30) {
+		load_unlocked(md, m, at);
+		return true;
+	}
+	own_line(md, &at, 1);
+	hold_place(md, m, at, 1);
+	if (write && (m->off + at < m->file->size || map_signal(m, at, true))) {
 		char byte = *map_bytes(m, at);
 
 		store_in_page(md, m, at, &byte, 1, false);
@@ -278,12 +326,15 @@ static void write_file(struct model *md, struct file *f, size_t off,
 static bool op_write(struct model *md, const struct op *op)
 {
 	struct file *f = some_file(md, op->arg[0]);
-	size_t off = some_offset(op->arg[0] & 0x700 ? f->size + 1 : STRESS_LEN,
+	size_t off = some_offset(op->arg[0] & 0x700 ? f->size + 1 : md->len,
 				 op->arg[1]);
 	size_t len;
 
-	off = min_size(off, STRESS_LEN - 1);
-	len = some_length(STRESS_LEN - off, op->arg[2]);
+	off = min_size(off, md->len - 1);
+	len = own_line(md, &off,
+		       some_length(md, md->len - off, op->arg[2]));
+	if (!hold(md, HOLD_LINES, f, off, len))
+		return false;
 	describe(md, "%zu bytes at %#zx of file %u", len, off, file_nr(md, f));
 	write_file(md, f, off, some_bytes(op->arg[3]), len);
 	if (is_broken(md, op, BREAK_WRITE, 16))
@@ -295,8 +346,10 @@ static bool op_write(struct model *md, const struct op *op)
 static bool op_fill(struct model *md, const struct op *op)
 {
 	struct file *f = some_file(md, op->arg[0]);
-	size_t off = op->arg[1] % (STRESS_LEN / SZ_2M) * SZ_2M;
+	size_t off = op->arg[1] % (md->len / SZ_2M) * SZ_2M;
 
+	if (!hold(md, HOLD_ALL, f, off, SZ_2M))
+		return false;
 	describe(md, "2 MiB at %#zx of file %u", off, file_nr(md, f));
 	write_file(md, f, off, some_bytes(op->arg[3]), SZ_2M);
 	return true;
@@ -305,9 +358,11 @@ static bool op_fill(struct model *md, const struct op *op)
 static bool op_read(struct model *md, const struct op *op)
 {
 	struct file *f = some_file(md, op->arg[0]);
-	size_t off = some_offset(STRESS_LEN, op->arg[1]);
-	size_t len = some_length(STRESS_LEN - off, op->arg[2]);
+	size_t off = some_offset(md->len, op->arg[1]);
+	size_t len = some_length(md, md->len - off, op->arg[2]);
 
+	len = own_line(md, &off, len);
+	hold(md, HOLD_LINES, f, off, len);
 	describe(md, "%zu bytes at %#zx of file %u", len, off, file_nr(md, f));
 	file_compare(md, f, off, len);
 	return true;
@@ -316,12 +371,19 @@ static bool op_read(struct model *md, const struct op *op)
 static bool op_truncate(struct model *md, const struct op *op)
 {
 	struct file *f = some_file(md, op->arg[0]);
-	size_t size = some_offset(STRESS_LEN + 1, op->arg[1]);
+	size_t size = some_offset(md->len + 1, op->arg[1]), from;
 
 	if (op->arg[2] % 4 == 0)
 		size = page_down(size);
 	if (op->arg[2] % 16 < 6)
-		size = STRESS_LEN;
+		size = md->len;
+	if (size < md->min_size)
+		size = min_size(size + md->min_size, md->len);
+	/* The last chunk as well: no other worker changes the size. */
+	from = min_size(min_size(size, f->size), md->len - 1);
+	hold(md, HOLD_ALL, f, from, STRESS_LEN);
+	if (f->size < from)
+		return false;
 	describe(md, "file %u from %#zx to %#zx", file_nr(md, f), f->size,
 		 size);
 	if (ftruncate(f->fd, size))
@@ -351,6 +413,7 @@ static bool op_punch(struct model *md, const struct op *op)
 	if (!f->size)
 		return false;
 	len = some_range(f->size, op->arg[1], op->arg[2], &off);
+	hold(md, HOLD_ALL, f, off, len);
 	if (!is_broken(md, op, BREAK_PUNCH, 1))
 		falloc(md, f, FALLOC_FL_PUNCH_HOLE | KEEP, off, len);
 	memset(f->data + off, 0, len);
@@ -361,13 +424,14 @@ static bool op_punch(struct model *md, const struct op *op)
 static bool op_zero(struct model *md, const struct op *op)
 {
 	struct file *f = some_file(md, op->arg[0]);
-	bool grow = op->arg[3] >> 29 == 0;
+	bool grow = alone(md) && op->arg[3] >> 29 == 0;
 	size_t off, len;
 
 	if (!f->size && !grow)
 		return false;
-	len = some_range(grow ? STRESS_LEN : f->size, op->arg[1], op->arg[2],
+	len = some_range(grow ? md->len : f->size, op->arg[1], op->arg[2],
 			 &off);
+	hold(md, HOLD_ALL, f, off, len);
 	falloc(md, f, FALLOC_FL_ZERO_RANGE | (grow ? 0 : KEEP), off, len);
 	memset(f->data + off, 0, len);
 	file_grows(f, grow ? off + len : 0);
@@ -378,8 +442,8 @@ static bool op_zero(struct model *md, const struct op *op)
 static bool op_alloc(struct model *md, const struct op *op)
 {
 	struct file *f = some_file(md, op->arg[0]);
-	bool grow = op->arg[3] >> 30 == 0;
-	size_t off, len = some_range(STRESS_LEN, op->arg[1], op->arg[2], &off);
+	bool grow = alone(md) && op->arg[3] >> 30 == 0;
+	size_t off, len = some_range(md->len, op->arg[1], op->arg[2], &off);
 
 	falloc(md, f, grow ? 0 : KEEP, off, len);
 	file_grows(f, grow ? off + len : 0);
@@ -391,10 +455,12 @@ static bool op_collapse_range(struct model *md, const struct op *op)
 {
 	struct file *f = some_file(md, op->arg[0]);
 	size_t off, len = some_pages(f->size, op->arg[1], op->arg[2], &off);
-	size_t size = f->size - len;
+	size_t size;
 
-	if (!len || off + len >= f->size)
+	hold(md, HOLD_ALL, f, 0, STRESS_LEN);
+	if (!len || off + len >= f->size || f->size - len < md->min_size)
 		return false;
+	size = f->size - len;
 	falloc(md, f, FALLOC_FL_COLLAPSE_RANGE, off, len);
 	memmove(f->data + off, f->data + off + len, size - off);
 	file_shrinks(md, f, size);
@@ -408,7 +474,8 @@ static bool op_insert_range(struct model *md, const struct op *op)
 	struct file *f = some_file(md, op->arg[0]);
 	size_t off, len = some_pages(f->size, op->arg[1], op->arg[2], &off);
 
-	if (!len || f->size + len > STRESS_LEN)
+	hold(md, HOLD_ALL, f, 0, STRESS_LEN);
+	if (!len || off >= f->size || f->size + len > md->len)
 		return false;
 	falloc(md, f, FALLOC_FL_INSERT_RANGE, off, len);
 	memmove(f->data + off + len, f->data + off, f->size - off);
@@ -416,6 +483,32 @@ static bool op_insert_range(struct model *md, const struct op *op)
 	file_grows(f, f->size + len);
 	maps_forget(md, f, off);
 	look_at(md, f, off, len, op->arg[3]);
+	return true;
+}
+
+/* New blocks for 2 MiB, contiguous if possible. */
+static bool op_renew(struct model *md, const struct op *op)
+{
+	struct file *f = some_file(md, op->arg[0]);
+	size_t off = op->arg[1] % (md->len / SZ_2M) * SZ_2M;
+
+	hold(md, HOLD_ALL, f, off, SZ_2M);
+	falloc(md, f, FALLOC_FL_PUNCH_HOLE | KEEP, off, SZ_2M);
+	if (op->arg[2] % 4)
+		falloc(md, f, KEEP, off, SZ_2M);
+	memset(f->data + off, 0, SZ_2M);
+	look_at(md, f, off, SZ_2M, op->arg[3]);
+	return true;
+}
+
+static bool op_advise(struct model *md, const struct op *op)
+{
+	struct file *f = some_file(md, op->arg[0]);
+	int err = posix_fadvise(f->fd, 0, 0, POSIX_FADV_DONTNEED);
+
+	describe(md, "file %u", file_nr(md, f));
+	if (err)
+		refused(md, "POSIX_FADV_DONTNEED: %s", strerror(err));
 	return true;
 }
 
@@ -437,7 +530,8 @@ static bool op_clone(struct model *md, const struct op *op)
 	struct file *from = some_file(md, op->arg[0]);
 	struct file *to = some_file(md, op->arg[0] + 1 + op->arg[1] % 2);
 
-	if (!from->size)
+	hold_two(md, HOLD_ALL, from, 0, to, 0, STRESS_LEN);
+	if (!from->size || to == from)
 		return false;
 	describe(md, "file %u to file %u", file_nr(md, from), file_nr(md, to));
 	if (op->arg[2] % 2 || to->size > from->size) {
@@ -460,14 +554,17 @@ static size_t some_pair(struct model *md, const struct op *op,
 	size_t len;
 
 	*from = some_file(md, op->arg[0]);
-	*to = some_file(md, op->arg[0] / STRESS_FILES);
+	*to = some_file(md, op->arg[0] / md->profile->files);
 	len = some_pages((*from)->size, op->arg[1], op->arg[2], off);
 	if (!len)
 		return 0;
-	*dest = page_down(some_offset(STRESS_LEN - len + 1, op->arg[3]));
+	*dest = page_down(some_offset(md->len - len + 1, op->arg[3]));
 	describe(md, "%#zx+%#zx of file %u to %#zx of file %u", *off, len,
 		 file_nr(md, *from), *dest, file_nr(md, *to));
-	return overlap(*from, *off, *to, *dest, len) ? 0 : len;
+	if (overlap(*from, *off, *to, *dest, len) ||
+	    !hold_two(md, HOLD_ALL, *from, *off, *to, *dest, len))
+		return 0;
+	return len;
 }
 
 static bool op_clone_range(struct model *md, const struct op *op)
@@ -548,12 +645,12 @@ static bool op_dedupe(struct model *md, const struct op *op)
 static bool op_unshare(struct model *md, const struct op *op)
 {
 	struct file *f = some_file(md, op->arg[0]);
-	size_t off, len;
+	size_t off, len, limit = alone(md) ? f->size : md->min_size;
 
-	if (!f->size)
+	if (!limit)
 		return false;
-	len = some_range(f->size, op->arg[1], op->arg[2], &off);
-	falloc(md, f, FALLOC_FL_UNSHARE_RANGE, off, len);
+	len = some_range(limit, op->arg[1], op->arg[2], &off);
+	falloc(md, f, FALLOC_FL_UNSHARE_RANGE | KEEP, off, len);
 	look_at(md, f, off, len, op->arg[3]);
 	return true;
 }
@@ -561,9 +658,9 @@ static bool op_unshare(struct model *md, const struct op *op)
 /* Mappings. */
 
 /* Half are huge where that can be, and of all of the file. */
-static size_t some_shift(uint32_t word)
+static size_t some_shift(const struct model *md, uint32_t word)
 {
-	switch (word % 8) {
+	switch (md->profile->huge ? 2 : word % 8) {
 	case 0:
 		return SZ_4K;
 	case 1:
@@ -574,9 +671,9 @@ static size_t some_shift(uint32_t word)
 }
 
 /* Stores to MAP_SYNC often wait for the journal: few of these. */
-static enum map_kind some_kind(uint32_t word)
+static enum map_kind some_kind(const struct model *md, uint32_t word)
 {
-	switch (word % 16) {
+	switch (md->profile->whole ? 5 : word % 16) {
 	case 0:
 		return MAP_KIND_SYNC;
 	case 1 ... 4:
@@ -588,19 +685,20 @@ static enum map_kind some_kind(uint32_t word)
 
 static bool op_map(struct model *md, const struct op *op)
 {
-	struct map *m = &md->map[op->arg[0] % STRESS_MAPS];
+	unsigned int own = md->profile->maps - md->common;
+	struct map *m = &md->map[md->common + op->arg[0] % own];
 	bool writable = op->arg[1] >> 8 & 7;
 
 	if (m->used)
 		map_gone(md, m);
-	m->file = some_file(md, op->arg[0] / STRESS_MAPS);
-	m->kind = some_kind(op->arg[1]);
+	m->file = some_file(md, op->arg[0] / own);
+	m->kind = some_kind(md, op->arg[1]);
 	m->off = 0;
-	m->len = STRESS_LEN;
-	if (op->arg[2] % 2)
-		m->len = some_pages(STRESS_LEN, op->arg[2] >> 1, op->arg[3],
+	m->len = md->len;
+	if (op->arg[2] % 2 && !md->profile->whole)
+		m->len = some_pages(md->len, op->arg[2] >> 1, op->arg[3],
 				    &m->off);
-	m->shift = some_shift(op->arg[3]);
+	m->shift = some_shift(md, op->arg[3]);
 	describe(md, "map %u: %#zx+%#zx of file %u, %s%s, colour %#zx",
 		 map_nr(md, m), m->off, m->len, file_nr(md, m->file),
 		 m->kind == MAP_KIND_PRIVATE ? "private" :
@@ -612,7 +710,7 @@ static bool op_map(struct model *md, const struct op *op)
 
 static bool op_unmap(struct model *md, const struct op *op)
 {
-	struct map *m = some_map(md, op->arg[0]);
+	struct map *m = some_own_map(md, op->arg[0]);
 	size_t at, len;
 
 	if (!m)
@@ -627,18 +725,18 @@ static bool op_unmap(struct model *md, const struct op *op)
 
 static bool op_remap(struct model *md, const struct op *op)
 {
-	struct map *m = some_map(md, op->arg[0]);
+	struct map *m = some_own_map(md, op->arg[0]);
 	size_t len;
 
 	if (!m)
 		return false;
 	len = m->len;
 	if (op->arg[1] % 4 == 0)
-		len = (1 + (op->arg[1] >> 2) % ((STRESS_LEN - m->off) / SZ_4K)) *
+		len = (1 + (op->arg[1] >> 2) % ((md->len - m->off) / SZ_4K)) *
 		      SZ_4K;
 	describe(md, "map %u to %#zx bytes, colour %#zx", map_nr(md, m), len,
-		 some_shift(op->arg[2]));
-	return map_move(md, m, len, some_shift(op->arg[2]));
+		 some_shift(md, op->arg[2]));
+	return map_move(md, m, len, some_shift(md, op->arg[2]));
 }
 
 /* Some pages of a mapping; 0 if any of them is unmapped. */
@@ -663,7 +761,7 @@ static size_t mapped_pages(struct model *md, const struct op *op, struct map *m,
 
 static bool op_protect(struct model *md, const struct op *op)
 {
-	struct map *m = some_map(md, op->arg[0]);
+	struct map *m = some_own_map(md, op->arg[0]);
 	size_t at, len = mapped_pages(md, op, m, &at);
 	bool writable = op->arg[3] % 4;
 
@@ -681,6 +779,28 @@ static bool op_protect(struct model *md, const struct op *op)
 	return true;
 }
 
+/* One VMA, two, and one again: ptes of whatever entry there is. */
+static bool op_split(struct model *md, const struct op *op)
+{
+	struct map *m = some_own_map(md, op->arg[0]);
+	size_t at = op->arg[1] % (md->len / SZ_2M) * SZ_2M;
+
+	if (!m || at + SZ_2M > m->len)
+		return false;
+	for (size_t i = 0; i < PAGES_2M; i++)
+		if (!(m->page[at / SZ_4K + i] & PAGE_WRITE))
+			return false;
+	describe(md, "%#zx of map %u", at, map_nr(md, m));
+	if (mprotect(m->addr + at, SZ_1M, PROT_READ | PROT_WRITE | PROT_EXEC))
+		refused(md, "mprotect: %s", strerror(errno));
+	for (unsigned int i = 0; i < 8; i++)
+		load_unlocked(md, m, at + (op->arg[2] >> 3 * i) % PAGES_2M * SZ_4K);
+	if (mprotect(m->addr + at, SZ_1M, PROT_READ | PROT_WRITE))
+		refused(md, "mprotect: %s", strerror(errno));
+	m->whole = false;
+	return true;
+}
+
 static bool op_zap(struct model *md, const struct op *op)
 {
 	struct map *m = some_map(md, op->arg[0]);
@@ -692,7 +812,8 @@ static bool op_zap(struct model *md, const struct op *op)
 		refused(md, "MADV_DONTNEED: %s", strerror(errno));
 	for (size_t i = at / SZ_4K; i < (at + len) / SZ_4K; i++)
 		m->page[i] &= ~PAGE_COPIED;
-	map_compare(md, m, at, 16);
+	if (alone(md))
+		map_compare(md, m, at, 16);
 	return true;
 }
 
@@ -705,11 +826,13 @@ static bool op_populate(struct model *md, const struct op *op)
 	if (!len || !map_allows(m, at, len, write))
 		return false;
 	if (madvise(m->addr + at, len,
-		    write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ))
+		    write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ) &&
+	    (alone(md) || errno != EFAULT))
 		refused(md, "MADV_POPULATE: %s", strerror(errno));
 	return true;
 }
 
+/* Mostly 2 MiB of the mapping, which are 2 MiB of memory if it is huge. */
 static bool op_collapse(struct model *md, const struct op *op)
 {
 	struct map *m = some_map(md, op->arg[0]);
@@ -717,6 +840,10 @@ static bool op_collapse(struct model *md, const struct op *op)
 
 	if (!len)
 		return false;
+	if (op->arg[3] % 8 && len < SZ_2M) {
+		at = at / SZ_2M * SZ_2M;
+		len = min_size(SZ_2M, m->len - at);
+	}
 	if (!madvise(m->addr + at, len, MADV_COLLAPSE))
 		return true;
 	if (errno != EINVAL && errno != EAGAIN && errno != EBUSY)
@@ -747,6 +874,8 @@ static size_t buffer_pages(struct model *md, const struct op *op, struct map *m,
 
 	if (!m || m->off >= m->file->size)
 		return 0;
+	if (!alone(md) && m->kind == MAP_KIND_PRIVATE)
+		return 0;
 	limit = min_size(m->len, m->file->size - m->off);
 	len = some_pages(limit, op->arg[1], op->arg[2], at);
 	return len && map_allows(m, *at, len, write) ? len : 0;
@@ -755,7 +884,7 @@ static size_t buffer_pages(struct model *md, const struct op *op, struct map *m,
 /* read() and write() of another file, with and without O_DIRECT. */
 static bool op_read_to_map(struct model *md, const struct op *op)
 {
-	struct file *f = some_file(md, op->arg[0] / STRESS_MAPS);
+	struct file *f = some_file(md, op->arg[0] / md->profile->maps);
 	struct map *m = some_map(md, op->arg[0]);
 	size_t at, off, len = buffer_pages(md, op, m, true, &at);
 	int fd = op->arg[2] >> 31 ? f->fd : f->direct;
@@ -763,7 +892,8 @@ static bool op_read_to_map(struct model *md, const struct op *op)
 	if (!len || f->size < len)
 		return false;
 	off = page_down(some_offset(f->size - len + 1, op->arg[3]));
-	if (overlap(f, off, m->file, m->off + at, len))
+	if (overlap(f, off, m->file, m->off + at, len) ||
+	    !hold_two(md, HOLD_ALL, f, off, m->file, m->off + at, len))
 		return false;
 	describe(md, "%#zx+%#zx of file %u to %#zx of map %u", off, len,
 		 file_nr(md, f), at, map_nr(md, m));
@@ -776,15 +906,16 @@ static bool op_read_to_map(struct model *md, const struct op *op)
 
 static bool op_write_from_map(struct model *md, const struct op *op)
 {
-	struct file *f = some_file(md, op->arg[0] / STRESS_MAPS);
+	struct file *f = some_file(md, op->arg[0] / md->profile->maps);
 	struct map *m = some_map(md, op->arg[0]);
 	size_t at, off, len = buffer_pages(md, op, m, false, &at);
 	int fd = op->arg[2] >> 31 ? f->fd : f->direct;
 
 	if (!len)
 		return false;
-	off = page_down(some_offset(STRESS_LEN - len + 1, op->arg[3]));
-	if (overlap(f, off, m->file, m->off + at, len))
+	off = page_down(some_offset(md->len - len + 1, op->arg[3]));
+	if (overlap(f, off, m->file, m->off + at, len) ||
+	    !hold_two(md, HOLD_ALL, f, off, m->file, m->off + at, len))
 		return false;
 	describe(md, "%#zx+%#zx of map %u to %#zx of file %u", at, len,
 		 map_nr(md, m), off, file_nr(md, f));
@@ -801,16 +932,17 @@ static bool op_pinned(struct model *md, const struct op *op)
 {
 	struct map *m = some_map(md, op->arg[0]);
 	bool write = op->arg[3] % 2;
-	size_t at, len = some_place(m, op->arg[1], op->arg[2], &at);
+	size_t at, len = some_place(md, m, op->arg[1], op->arg[2], &at);
 	struct iovec here, there;
-	static char buf[SZ_2M / 8];
 	ssize_t n;
 
-	if (!len || !map_allows(m, at, len, write))
+	if (!len || !hold_place(md, m, at, len) ||
+	    !map_allows(m, at, len, write))
 		return false;
 	describe(md, "%s %#zx+%#zx of map %u", write ? "write" : "read", at,
 		 len, map_nr(md, m));
-	here = (struct iovec){ write ? (void *)some_bytes(op->arg[3]) : buf, len };
+	here = (struct iovec){ write ? (void *)some_bytes(op->arg[3]) : bytes,
+			       len };
 	there = (struct iovec){ m->addr + at, len };
 	n = write ? process_vm_writev(getpid(), &here, 1, &there, 1, 0) :
 		    process_vm_readv(getpid(), &here, 1, &there, 1, 0);
@@ -821,11 +953,11 @@ static bool op_pinned(struct model *md, const struct op *op)
 		map_written(m, at, here.iov_base, len);
 	map_compare(md, m, at, min_size(len, 64));
 	for (size_t i = 0; !write && i < len; i++)
-		if (buf[i] != *map_bytes(m, at + i))
+		if (bytes[i] != *map_bytes(m, at + i))
 			diverged(md,
 				 "file %u: byte %#zx of map %u, pinned, is %#x, not %#x",
 				 file_nr(md, m->file), m->off + at + i,
-				 map_nr(md, m), buf[i] & 255,
+				 map_nr(md, m), bytes[i] & 255,
 				 *map_bytes(m, at + i) & 255);
 	return true;
 }
@@ -865,10 +997,10 @@ static bool op_outside(struct model *md, const struct op *op)
  * length: the same one, its neighbour, in the same page or entry, or anywhere. No
  * other one overlaps it: which byte is then copied first is open.
  */
-static size_t some_alias(const struct map *m, const struct op *op, size_t *at,
-			 size_t *off)
+static size_t some_alias(struct model *md, const struct map *m,
+			 const struct op *op, size_t *at, size_t *off)
 {
-	size_t len = some_place(m, op->arg[1], op->arg[2], at), here, apart;
+	size_t len = some_place(md, m, op->arg[1], op->arg[2], at), here, apart;
 
 	if (!len)
 		return 0;
@@ -893,13 +1025,15 @@ static size_t some_alias(const struct map *m, const struct op *op, size_t *at,
 		*off = here ^ SZ_1M;
 		break;
 	default:
-		*off = some_offset(STRESS_LEN, op->arg[3] >> 3);
+		*off = some_offset(md->len, op->arg[3] >> 3);
 	}
-	if (*off >= STRESS_LEN)
+	if (*off >= md->len)
 		return 0;
-	len = min_size(len, STRESS_LEN - *off);
+	len = own_line(md, off, min_size(len, md->len - *off));
 	apart = *off < here ? here - *off : *off - here;
-	return apart ? min_size(len, apart) : len;
+	if (apart)
+		len = min_size(len, apart);
+	return hold_two(md, HOLD_LINES, m->file, here, m->file, *off, len) ? len : 0;
 }
 
 static void map_gather(const struct map *m, size_t at, size_t len, char *to)
@@ -913,8 +1047,6 @@ static void map_gather(const struct map *m, size_t at, size_t len, char *to)
 		len -= n;
 	}
 }
-
-#define ALIAS_ROOM	(SZ_2M / 8)
 
 static void split(struct iovec iov[2], char *p, size_t len)
 {
@@ -958,8 +1090,7 @@ static void describe_alias(struct model *md, const struct map *m, size_t at,
 static bool op_alias_write(struct model *md, const struct op *op)
 {
 	struct map *m = some_map(md, op->arg[0]);
-	size_t at, off, len = some_alias(m, op, &at, &off);
-	static char bytes[ALIAS_ROOM];
+	size_t at, off, len = some_alias(md, m, op, &at, &off);
 	ssize_t n;
 
 	if (!len || !map_allows(m, at, len, false))
@@ -978,8 +1109,7 @@ static bool op_alias_write(struct model *md, const struct op *op)
 static bool op_alias_read(struct model *md, const struct op *op)
 {
 	struct map *m = some_map(md, op->arg[0]);
-	size_t at, off, len = some_alias(m, op, &at, &off);
-	static char bytes[ALIAS_ROOM];
+	size_t at, off, len = some_alias(md, m, op, &at, &off);
 	ssize_t n;
 
 	if (!len || off + len > m->file->size || !map_allows(m, at, len, true))
@@ -996,12 +1126,15 @@ static bool op_alias_read(struct model *md, const struct op *op)
 	return true;
 }
 
-/* Pages of the mapping, in a pipe, are written to its file. */
+/*
+ * Pages of the mapping, in a pipe, are written to its file. For one worker only:
+ * a truncation elsewhere in the same entry waits for the pages, with the lock
+ * of the inode that the write then waits for.
+ */
 static bool op_alias_splice(struct model *md, const struct op *op)
 {
 	struct map *m = some_map(md, op->arg[0]);
-	size_t at, off, len = some_alias(m, op, &at, &off);
-	static char bytes[ALIAS_ROOM];
+	size_t at, off, len = some_alias(md, m, op, &at, &off);
 	loff_t to = off;
 	int ends[2];
 
@@ -1034,9 +1167,8 @@ static bool op_alias_splice(struct model *md, const struct op *op)
 static bool op_alias_copy(struct model *md, const struct op *op)
 {
 	struct map *m = some_map(md, op->arg[0]);
-	size_t at, off, len = some_alias(m, op, &at, &off);
+	size_t at, off, len = some_alias(md, m, op, &at, &off);
 	loff_t from = m ? m->off + at : 0, to = off;
-	static char bytes[ALIAS_ROOM];
 
 	if (!len || from == to)
 		return false;
@@ -1065,15 +1197,18 @@ static bool op_alias_copy(struct model *md, const struct op *op)
  */
 static bool op_fork(struct model *md, const struct op *op)
 {
-	struct map *m = some_map(md, op->arg[0]), *other;
-	size_t at, at2, len = some_place(m, op->arg[1], op->arg[2], &at), len2;
+	struct map *m = some_map(md, op->arg[0]), *other = m;
+	size_t at, at2 = 0, len = some_place(md, m, op->arg[1], op->arg[2], &at);
+	size_t len2 = 0;
 	int status;
 	pid_t pid;
 
-	if (!len)
+	if (!len || !hold_place(md, m, at, len))
 		return false;
-	other = some_map(md, op->arg[3]);
-	len2 = some_place(other, op->arg[2], op->arg[1], &at2);
+	if (alone(md)) {
+		other = some_map(md, op->arg[3]);
+		len2 = some_place(md, other, op->arg[2], op->arg[1], &at2);
+	}
 	describe(md, "stores %zu bytes at %#zx of map %u, looks at map %u", len,
 		 at, map_nr(md, m), map_nr(md, other));
 	pid = dax_fork_process();
@@ -1101,7 +1236,7 @@ static bool op_evict(struct model *md, const struct op *op)
 	struct file *f = some_file(md, op->arg[0]);
 
 	describe(md, "file %u", file_nr(md, f));
-	for (unsigned int i = 0; i < STRESS_MAPS; i++)
+	for (unsigned int i = 0; i < md->profile->maps; i++)
 		if (md->map[i].used && md->map[i].file == f)
 			map_gone(md, &md->map[i]);
 	model_close(md);
@@ -1119,7 +1254,7 @@ static bool op_drop_caches(struct model *md, const struct op *op)
 
 static bool op_remount(struct model *md, const struct op *op)
 {
-	for (unsigned int i = 0; i < STRESS_MAPS; i++)
+	for (unsigned int i = 0; i < md->profile->maps; i++)
 		if (md->map[i].used)
 			map_gone(md, &md->map[i]);
 	model_close(md);
@@ -1132,7 +1267,7 @@ static bool op_remount(struct model *md, const struct op *op)
 static bool same_page_at(struct model *md, const struct map *m, size_t at,
 			 const char *addr)
 {
-	for (unsigned int i = 0; i < STRESS_MAPS; i++) {
+	for (unsigned int i = 0; i < md->profile->maps; i++) {
 		const struct map *o = &md->map[i];
 
 		if (o->used && o->file == m->file && addr >= o->addr &&
@@ -1180,60 +1315,64 @@ static bool op_compare(struct model *md, const struct op *op)
 	struct map *m = some_map(md, op->arg[1]);
 
 	describe(md, "all of file %u, and a mapping", file_nr(md, f));
-	file_compare(md, f, 0, STRESS_LEN);
+	if (!m || op->arg[3] % 4 == 0)
+		file_compare(md, f, 0, STRESS_LEN);
 	if (m)
 		map_compare(md, m, 0, m->len);
 	return true;
 }
 
-/* Which of them, and how often. */
+/* Which of them, and how often in each mix. */
 
 static const struct {
 	const char *name;
 	bool (*run)(struct model *md, const struct op *op);
-	unsigned int weight;
+	unsigned int weight[STRESS_MIXES];
 	unsigned int needs;
 } kinds[] = {
-	{ "store", op_store, 40000, 0 },
-	{ "load", op_load, 32000, 0 },
-	{ "touch", op_touch, 4000, 0 },
-	{ "write", op_write, 8000, 0 },
-	{ "fill", op_fill, 10, 0 },
-	{ "read", op_read, 8000, 0 },
-	{ "truncate", op_truncate, 150, 0 },
-	{ "punch", op_punch, 300, NEED_PUNCH },
-	{ "zero", op_zero, 200, NEED_ZERO_RANGE },
-	{ "alloc", op_alloc, 300, 0 },
-	{ "collapse-range", op_collapse_range, 40, NEED_COLLAPSE_RANGE },
-	{ "insert-range", op_insert_range, 40, NEED_INSERT_RANGE },
-	{ "sync", op_sync, 100, 0 },
-	{ "clone", op_clone, 10, NEED_REFLINK },
-	{ "clone-range", op_clone_range, 80, NEED_REFLINK },
-	{ "copy", op_copy, 60, 0 },
-	{ "dedupe", op_dedupe, 60, NEED_REFLINK },
-	{ "unshare", op_unshare, 40, NEED_REFLINK },
-	{ "map", op_map, 800, 0 },
-	{ "unmap", op_unmap, 500, 0 },
-	{ "remap", op_remap, 400, 0 },
-	{ "protect", op_protect, 400, 0 },
-	{ "zap", op_zap, 2000, 0 },
-	{ "populate", op_populate, 300, 0 },
-	{ "collapse", op_collapse, 300, NEED_DAX },
-	{ "msync", op_msync, 300, 0 },
-	{ "read-to-map", op_read_to_map, 100, NEED_DIRECT },
-	{ "write-from-map", op_write_from_map, 100, NEED_DIRECT },
-	{ "pinned", op_pinned, 500, 0 },
-	{ "alias-write", op_alias_write, 600, 0 },
-	{ "alias-read", op_alias_read, 300, 0 },
-	{ "alias-splice", op_alias_splice, 200, 0 },
-	{ "alias-copy", op_alias_copy, 100, 0 },
-	{ "outside", op_outside, 200, NEED_OUTSIDE },
-	{ "fork", op_fork, 15, 0 },
-	{ "evict", op_evict, 3, NEED_DROP_CACHES },
-	{ "drop-caches", op_drop_caches, 1, NEED_DROP_CACHES },
-	{ "remount", op_remount, 4, NEED_DEVICE },
-	{ "poison", op_poison, 400, NEED_HWPOISON },
-	{ "compare", op_compare, 6, 0 },
+	{ "store", op_store, { 40000, 30000, 120, 40 } },
+	{ "load", op_load, { 32000, 24000, 80, 0 } },
+	{ "touch", op_touch, { 4000, 5000, 30, 0 } },
+	{ "write", op_write, { 8000, 6000, 24, 30 } },
+	{ "fill", op_fill, { 10, 5, 2, 5 } },
+	{ "read", op_read, { 8000, 6000, 24, 0 } },
+	{ "truncate", op_truncate, { 150, 40, 2, 10 } },
+	{ "punch", op_punch, { 300, 200, 2, 20 }, NEED_PUNCH },
+	{ "zero", op_zero, { 200, 200, 2, 10 }, NEED_ZERO_RANGE },
+	{ "alloc", op_alloc, { 300, 200, 2, 10 } },
+	{ "collapse-range", op_collapse_range, { 40, 10, 0, 10 }, NEED_COLLAPSE_RANGE },
+	{ "insert-range", op_insert_range, { 40, 10, 0, 10 }, NEED_INSERT_RANGE },
+	{ "renew", op_renew, { 10, 20, 5, 0 }, NEED_PUNCH },
+	{ "sync", op_sync, { 100, 60, 6, 10 } },
+	{ "advise", op_advise, { 20, 10, 0, 10 } },
+	{ "clone", op_clone, { 10, 4, 1, 10 }, NEED_REFLINK },
+	{ "clone-range", op_clone_range, { 80, 30, 0, 10 }, NEED_REFLINK },
+	{ "copy", op_copy, { 60, 30, 0, 0 } },
+	{ "dedupe", op_dedupe, { 60, 20, 0, 0 }, NEED_REFLINK },
+	{ "unshare", op_unshare, { 40, 30, 0, 10 }, NEED_REFLINK },
+	{ "map", op_map, { 800, 300, 14, 5 } },
+	{ "unmap", op_unmap, { 500, 150, 0, 0 } },
+	{ "remap", op_remap, { 400, 120, 0, 0 } },
+	{ "protect", op_protect, { 400, 150, 0, 0 } },
+	{ "split", op_split, { 20, 20, 3, 0 } },
+	{ "zap", op_zap, { 2000, 2500, 6, 10 } },
+	{ "populate", op_populate, { 300, 1500, 90, 0 } },
+	{ "collapse", op_collapse, { 300, 300, 12, 0 }, NEED_DAX },
+	{ "msync", op_msync, { 300, 300, 6, 0 } },
+	{ "read-to-map", op_read_to_map, { 100, 50, 0, 0 }, NEED_DIRECT },
+	{ "write-from-map", op_write_from_map, { 100, 50, 0, 0 }, NEED_DIRECT },
+	{ "pinned", op_pinned, { 500, 800, 0, 0 } },
+	{ "alias-write", op_alias_write, { 600, 600, 0, 0 } },
+	{ "alias-read", op_alias_read, { 300, 300, 0, 0 } },
+	{ "alias-splice", op_alias_splice, { 200, 0, 0, 0 } },
+	{ "alias-copy", op_alias_copy, { 100, 100, 0, 0 } },
+	{ "outside", op_outside, { 200, 0, 0, 0 }, NEED_OUTSIDE },
+	{ "fork", op_fork, { 15, 10, 0, 0 } },
+	{ "evict", op_evict, { 3, 0, 0, 0 }, NEED_DROP_CACHES },
+	{ "drop-caches", op_drop_caches, { 1, 1, 0, 0 }, NEED_DROP_CACHES },
+	{ "remount", op_remount, { 4, 0, 0, 0 }, NEED_DEVICE },
+	{ "poison", op_poison, { 400, 0, 0, 0 }, NEED_HWPOISON },
+	{ "compare", op_compare, { 6, 0, 0, 0 } },
 };
 
 static_assert(ARRAY_LEN(kinds) <= STRESS_KINDS, "STRESS_KINDS is too small");
@@ -1253,11 +1392,12 @@ static unsigned int weight(const struct target *target, unsigned int kind)
 	if ((target->can & kinds[kind].needs) != kinds[kind].needs ||
 	    target_leaves_out(target, kinds[kind].name))
 		return 0;
-	return kinds[kind].weight;
+	return kinds[kind].weight[target->profile->mix];
 }
 
 void ops_weigh(struct ops_weights *weights, const struct target *target)
 {
+	fill_pattern();
 	*weights = (struct ops_weights){};
 	for (unsigned int i = 0; i < ARRAY_LEN(kinds); i++) {
 		weights->kind[i] = weight(target, i);
@@ -1283,9 +1423,15 @@ void ops_choose(struct op *op, const struct ops_weights *weights, uint64_t seed,
 
 void ops_run(struct model *md, const struct op *op)
 {
-	if (!pattern[0])
-		fill_pattern();
-	if (md->weights.kind[op->kind] && kinds[op->kind].run(md, op))
+	bool done = false;
+
+	md->report->kind = op->kind;
+	if (md->weights.kind[op->kind])
+		done = kinds[op->kind].run(md, op);
+	if (done && md->profile->compare)
+		op_compare(md, op);
+	let_go(md);
+	if (done)
 		md->report->done[op->kind]++;
 	else
 		md->report->idle++;

@@ -58,7 +58,7 @@ static void __attribute__((noreturn))
 run_here(const struct target *target, const struct ops *ops,
 	 struct report *report, bool describe)
 {
-	struct model *md = model_new(target, report);
+	struct model *md = model_new(target, files_new(target), report, 0);
 
 	ops_weigh(&md->weights, target);
 	md->describe = describe;
@@ -76,7 +76,8 @@ run_here(const struct target *target, const struct ops *ops,
 	report->step = ops->nr - 1;
 	if (describe)
 		fflush(stdout);
-	model_compare(md);
+	files_compare(md);
+	maps_compare(md, true);
 	_exit(ROUND_CLEAN);
 }
 
@@ -114,20 +115,13 @@ static bool wait_or_kill(pid_t pid, const struct report *report, int *status)
 	return hung;
 }
 
-static enum verdict run_child(const struct target *target,
-			      const struct ops *ops, struct report *report,
-			      bool describe)
+enum verdict round_wait(pid_t pid, struct report *report)
 {
 	int status;
-	pid_t pid;
 
-	memset(report, 0, sizeof(*report));
-	pid = dax_fork_process();
-	if (!pid)
-		run_here(target, ops, report, describe);
 	if (wait_or_kill(pid, report, &status)) {
 		snprintf(report->text, sizeof(report->text),
-			 "%s does not end", ops_name(ops->op[report->step].kind));
+			 "%s does not end", ops_name(report->kind));
 		return ROUND_HUNG;
 	}
 	if (WIFEXITED(status) && WEXITSTATUS(status) <= ROUND_CRASHED)
@@ -138,6 +132,19 @@ static enum verdict run_child(const struct target *target,
 		snprintf(report->text, sizeof(report->text), "status %#x",
 			 status);
 	return ROUND_CRASHED;
+}
+
+static enum verdict run_child(const struct target *target,
+			      const struct ops *ops, struct report *report,
+			      bool describe)
+{
+	pid_t pid;
+
+	memset(report, 0, sizeof(*report));
+	pid = dax_fork_process();
+	if (!pid)
+		run_here(target, ops, report, describe);
+	return round_wait(pid, report);
 }
 
 enum verdict round_run(const struct target *target, const struct ops *ops,
@@ -281,30 +288,36 @@ const char *round_parse(struct ops *ops, FILE *from)
 
 /* Sums. */
 
+void report_add(struct report *sum, const struct report *report)
+{
+	for (unsigned int i = 0; i < STRESS_KINDS; i++)
+		sum->done[i] += report->done[i];
+	sum->idle += report->idle;
+	sum->refused += report->refused;
+	sum->poisoned += report->poisoned;
+}
+
 void tally_add(struct tally *tally, const struct report *report)
 {
-	for (unsigned int i = 0; i < STRESS_KINDS; i++) {
-		tally->done[i] += report->done[i];
+	for (unsigned int i = 0; i < STRESS_KINDS; i++)
 		tally->operations += report->done[i];
-	}
-	tally->idle += report->idle;
-	tally->refused += report->refused;
-	tally->poisoned += report->poisoned;
+	report_add(&tally->sum, report);
 }
 
 void tally_print(const struct tally *tally)
 {
+	const struct report *sum = &tally->sum;
 	char text[1200] = "";
 
 	for (unsigned int i = 0; i < ops_nr(); i++) {
-		if (!tally->done[i])
+		if (!sum->done[i])
 			continue;
 		snprintf(text + strlen(text), sizeof(text) - strlen(text),
-			 " %s %lu", ops_name(i), tally->done[i]);
+			 " %s %lu", ops_name(i), sum->done[i]);
 	}
 	dax_print_msg("operations:%s", text);
 	dax_print_msg("%lu found nothing to work on, %lu collapses were refused",
-		      tally->idle, tally->refused);
-	if (tally->poisoned)
-		dax_print_msg("%lu accesses hit failed memory", tally->poisoned);
+		      sum->idle, sum->refused);
+	if (sum->poisoned)
+		dax_print_msg("%lu accesses hit failed memory", sum->poisoned);
 }

@@ -2,15 +2,16 @@
 /*
  * daxstress: what its parts know of each other.
  *
- *	../daxstress.c	the tests, the command line
- *	round.c		one stream of operations: rounds, replays, and how a
- *			replay is cut down
- *	ops.c		the operations of that stream
- *	model.c		files and mappings, and what each byte of them is
- *	load.c		many workers at once, with a model of its own
+ *	../daxstress.c	the profiles, the tests, the command line
+ *	load.c		a round of many workers at once
+ *	round.c		a round of one stream: replays, and how a replay is cut
+ *			down
+ *	ops.c		the operations, and how often each profile has them
+ *	model.c		files and mappings, what each byte of them is, and the
+ *			locks of many workers
  *	target.c	where it runs, and what can be done there
  *
- * Calls go down this list; the load does not know the model.
+ * Calls go down this list.
  */
 #ifndef DAX_STRESS_H
 #define DAX_STRESS_H
@@ -19,10 +20,15 @@
 
 #include "dax_test.h"
 
+/* The most that a profile may have. */
 #define STRESS_FILES	3
-#define STRESS_LEN	(3 * SZ_2M)		/* the largest size of a file */
+#define STRESS_LEN	(3 * SZ_2M)
 #define STRESS_PAGES	(STRESS_LEN / SZ_4K)
 #define STRESS_MAPS	10
+#define STRESS_WORKERS	16
+
+#define STRESS_CHUNK	(64 * SZ_4K)		/* has a lock of its own */
+#define STRESS_CHUNKS	(STRESS_LEN / STRESS_CHUNK)
 #define STRESS_OUTSIDE	SZ_1M
 
 static inline size_t page_up(size_t n)
@@ -38,6 +44,34 @@ static inline size_t page_down(size_t n)
 static inline size_t min_size(size_t a, size_t b)
 {
 	return a < b ? a : b;
+}
+
+/* How often each operation is chosen: a column of the table in ops.c. */
+enum stress_mix {
+	MIX_STREAM,	/* all there is, for one worker */
+	MIX_CROWD,	/* for many workers */
+	MIX_PROMOTION,	/* small entries become huge ones, for many workers */
+	MIX_FILE,	/* what changes a file, for one worker */
+	STRESS_MIXES,
+};
+
+struct profile {
+	const char *name;
+	enum stress_mix mix;
+	unsigned int files, maps;
+	size_t len;		/* the largest size of a file */
+	unsigned int threads, processes;
+	unsigned int steps;	/* of all workers, in a test */
+	const char *policy;	/* of promotion, in a test */
+	bool whole;		/* each mapping is shared, and of all of a file */
+	bool huge;		/* no mapping is off colour */
+	bool large;		/* long loads, stores, reads and writes */
+	bool compare;		/* after each operation, a file and a mapping */
+};
+
+static inline unsigned int profile_workers(const struct profile *profile)
+{
+	return profile->threads * profile->processes;
 }
 
 /* The target: target.c. */
@@ -67,6 +101,7 @@ enum stress_break {
 };
 
 struct target {
+	const struct profile *profile;
 	const char *dir;	/* where the files are */
 	const char *device;	/* what is mounted there, if it may be remounted */
 	const char *mount;	/* and where */
@@ -104,10 +139,13 @@ int sigbus_guard_poison(char *addr, siginfo_t *info);
 
 /* The model: model.c. */
 
+/* All workers have the same files, in shared memory. */
 struct file {
 	int fd, direct;
 	size_t size;
 	char *data;		/* STRESS_LEN bytes; zero behind the size */
+	unsigned int moves;	/* truncations, and bytes that moved */
+	pthread_rwlock_t chunk[STRESS_CHUNKS];
 };
 
 enum map_kind { MAP_KIND_SHARED, MAP_KIND_SYNC, MAP_KIND_PRIVATE };
@@ -128,13 +166,14 @@ struct map {
 	char *addr;
 	uint8_t page[STRESS_PAGES];
 	char *copy;		/* what the copied pages hold */
+	unsigned int moves;	/* of the file, when the copies were right */
 };
 
 /* What a round tells the process that started it: in shared memory. */
 #define STRESS_KINDS	48
 
 struct report {
-	unsigned int step;	/* the operation under way */
+	unsigned int step, kind;	/* the operation under way */
 	unsigned long done[STRESS_KINDS], idle;
 	unsigned long refused;	/* MADV_COLLAPSE that could not */
 	unsigned long poisoned;
@@ -155,20 +194,31 @@ struct ops_weights {
 	unsigned int kind[STRESS_KINDS], all;
 };
 
+/* What one worker knows. */
 struct model {
 	const struct target *target;
+	const struct profile *profile;
 	struct ops_weights weights;
 	struct report *report;
 	bool describe;		/* describe each operation */
 	char description[200];
-	struct file file[STRESS_FILES];
+	struct file *file;
 	struct map map[STRESS_MAPS];
+	unsigned int common;	/* so many maps are those of all threads */
 	char *windows;
 	int outside;
 	char *outside_data;
+
+	unsigned int id, workers;
+	size_t min_size, len;	/* of each file, at any time */
+	uint32_t chunks[STRESS_FILES];	/* what the operation holds, a bit each */
+	bool holds;
 };
 
-struct model *model_new(const struct target *target, struct report *report);
+struct file *files_new(const struct target *target);
+struct model *model_new(const struct target *target, struct file *files,
+			struct report *report, unsigned int id);
+void model_enter(struct model *md);	/* this thread is that worker */
 void model_open(struct model *md);
 void model_close(struct model *md);
 
@@ -178,6 +228,27 @@ round_ends(struct model *md, enum verdict end, const char *fmt, ...);
 #define refused(md, ...)		round_ends(md, ROUND_REFUSED, __VA_ARGS__)
 void __attribute__((format(printf, 2, 3)))
 describe(struct model *md, const char *fmt, ...);
+
+/*
+ * An operation of one of many workers holds the chunks of what it changes or
+ * compares: HOLD_LINES, so that its own lines of them stay, or HOLD_ALL, so that
+ * nobody else is there. The result is false if a range is not within its file.
+ * One worker alone holds nothing, and may grow files: always true.
+ */
+enum hold { HOLD_LINES, HOLD_ALL };
+
+bool hold_two(struct model *md, enum hold how, struct file *f, size_t off,
+	      struct file *g, size_t to, size_t len);
+bool hold(struct model *md, enum hold how, struct file *f, size_t off,
+	  size_t len);
+void let_go(struct model *md);
+/* Changes a range to one of the worker's own lines; returns its length. */
+size_t own_line(const struct model *md, size_t *off, size_t len);
+
+static inline bool alone(const struct model *md)
+{
+	return md->workers == 1;
+}
 
 unsigned int file_nr(const struct model *md, const struct file *f);
 unsigned int map_nr(const struct model *md, const struct map *m);
@@ -203,7 +274,9 @@ void maps_forget(struct model *md, struct file *f, size_t from);
 /* Comparisons; what differs ends the round. */
 void map_compare(struct model *md, struct map *m, size_t at, size_t len);
 void file_compare(struct model *md, struct file *f, size_t off, size_t len);
-void model_compare(struct model *md);
+void files_compare(struct model *md);
+/* Those pages of the mappings that are mapped, or all. */
+void maps_compare(struct model *md, bool all);
 
 /* Operations: ops.c. */
 
@@ -214,6 +287,7 @@ struct op {
 
 unsigned int ops_nr(void);
 const char *ops_name(unsigned int kind);
+/* Before there are threads. */
 void ops_weigh(struct ops_weights *weights, const struct target *target);
 void ops_choose(struct op *op, const struct ops_weights *weights, uint64_t seed,
 		uint64_t nr);
@@ -229,8 +303,8 @@ struct ops {
 };
 
 struct tally {
+	struct report sum;
 	unsigned long operations, passed, failed;
-	unsigned long done[STRESS_KINDS], idle, refused, poisoned;
 };
 
 struct shrunk {
@@ -241,6 +315,9 @@ struct shrunk {
 
 void round_choose(struct ops *ops, const struct target *target, uint64_t seed,
 		  unsigned int round, unsigned int steps);
+/* The end of the process that runs a round, and what it says. */
+enum verdict round_wait(pid_t pid, struct report *report);
+void report_add(struct report *sum, const struct report *report);
 enum verdict round_run(const struct target *target, const struct ops *ops,
 		       struct report *report);
 /* Prints what each operation of @ops does, in the form that a replay has. */
@@ -256,18 +333,8 @@ const char *verdict_name(enum verdict verdict);
 
 /* Many workers: load.c. */
 
-struct load {
-	unsigned int threads, processes;
-	uint64_t seed;
-	unsigned int steps;	/* of each worker in each epoch */
-};
-
-struct load_stress;
-struct load_stress *load_new(const struct target *target,
-			     const struct load *load);
-/* NULL, or what diverged. */
-const char *load_epoch(struct load_stress *stress, unsigned long *operations);
-void load_print(struct load_stress *stress);
-void load_end(struct load_stress *stress);
+enum verdict load_run(const struct target *target, uint64_t seed,
+		      unsigned int round, unsigned int steps,
+		      struct report *report);
 
 #endif
