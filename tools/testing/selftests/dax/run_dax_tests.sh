@@ -197,9 +197,10 @@ tell_stacks() {
 	done 2>/dev/null
 }
 
-# Runs it in a session of its own, so that all of it can be ended.
+# Runs it in a session of its own, so that all of it can be ended. Nothing polls:
+# where the CPU is emulated, to start a program takes half a second.
 run_program() {
-	local pid end=$((SECONDS + limit)) pids=()
+	local pid timer pids=()
 
 	[[ -p $tmp/pipe ]] || mkfifo "$tmp/pipe"
 	relay "$1 $2" <"$tmp/pipe" &
@@ -209,20 +210,21 @@ run_program() {
 		setsid "$bin/$2" ${DAX_TEST_ARGS:-} \
 		>"$tmp/pipe" 2>&1 </dev/null &
 	pid=$!
-	while kill -0 $pid 2>/dev/null; do
-		if (( SECONDS >= end )); then
-			echo "    # $2 did not end in $limit seconds"
-			tell_stacks $pid | sed 's/^/    /'
-			mapfile -t pids < <(pgrep -s $pid)
-			kill -KILL "${pids[@]}" 2>/dev/null || true
-			sleep 5
-			[[ -z $(pgrep -s $pid) ]] || { hung=1; kill $relay_pid; }
-			break
-		fi
-		sleep 0.2
-	done
+	sleep "$limit" &
+	timer=$!
+	wait -n $pid $timer || true
+	if kill -0 $timer 2>/dev/null; then
+		kill $timer
+	elif kill -0 $pid 2>/dev/null; then
+		echo "    # $2 did not end in $limit seconds"
+		tell_stacks $pid | sed 's/^/    /'
+		mapfile -t pids < <(pgrep -s $pid)
+		kill -KILL "${pids[@]}" 2>/dev/null || true
+		sleep 5
+		[[ -z $(pgrep -s $pid) ]] || { hung=1; kill $relay_pid; }
+	fi
 	[[ $hung ]] || wait $pid 2>/dev/null || true
-	wait $relay_pid 2>/dev/null || true
+	wait $timer $relay_pid 2>/dev/null || true
 }
 
 count() { grep -c "$1" "$tmp/out" || true; }
