@@ -63,18 +63,24 @@ static void scratch_mkfs(const char *dev, unsigned int mib, const char *mkfs)
 		dax_exit_fail("no scratch filesystem on %s", dev);
 }
 
-static void scratch_mount(const char *dev, const char *mount)
+static void mount_at(const char *dev, const char *dir, const char *options)
+{
+	if (mount(dev, dir, dax_is_xfs() ? "xfs" : "ext4", 0, options))
+		dax_exit_fail("cannot mount %s with %s: %s", dev, options,
+			      strerror(errno));
+}
+
+static void scratch_mount(const char *dev, const char *options)
 {
 	char dir[sizeof(scratch_dir)];
 
 	snprintf(dir, sizeof(dir), "/tmp/dax-scratch-%d", getpid());
 	if (mkdir(dir, 0700) && errno != EEXIST)
 		dax_exit_fail("%s: %s", dir, strerror(errno));
-	if (dax_sh("mount -o %s %s %s", mount, dev, dir))
-		dax_exit_fail("cannot mount %s with %s", dev, mount);
+	mount_at(dev, dir, options);
 	snprintf(scratch_dev, sizeof(scratch_dev), "%s", dev);
 	strcpy(scratch_dir, dir);
-	if (!strstr(mount, "dax=never"))
+	if (!strstr(options, "dax=never"))
 		enter_work_dir();
 }
 
@@ -155,8 +161,8 @@ static const char *make_dm(const char *name, const char *table)
 
 	if (why)
 		return why;
-	if (system("dmsetup version >/dev/null 2>&1"))
-		return "no device-mapper here (dmsetup, CONFIG_BLK_DEV_DM)";
+	if (access("/dev/mapper/control", F_OK))
+		return "no device-mapper here (CONFIG_BLK_DEV_DM)";
 	fd = mkstemp(path);
 	if (fd < 0 || write(fd, table, strlen(table)) != (ssize_t)strlen(table))
 		dax_exit_fail("%s: %s", path, strerror(errno));
@@ -210,11 +216,11 @@ int dax_scratch_check_rt(void)
 {
 	int err;
 
-	if (dax_sh("umount %s", scratch_dir))
-		dax_exit_fail("cannot unmount %s", scratch_dir);
+	if (umount(scratch_dir))
+		dax_exit_fail("cannot unmount %s: %s", scratch_dir,
+			      strerror(errno));
 	err = dax_sh("xfs_repair -n -r %s %s", RT_DEVICE, scratch_dev);
-	if (dax_sh("mount -o %s %s %s", RT_MOUNT, scratch_dev, scratch_dir))
-		dax_exit_fail("cannot mount %s again", scratch_dev);
+	mount_at(scratch_dev, scratch_dir, RT_MOUNT);
 	return err;
 }
 

@@ -5,6 +5,7 @@
  * Every test runs in a process of its own, so state is plain static data and
  * what a test leaves open ends with it.
  */
+#include <spawn.h>
 #include <stdarg.h>
 #include <sys/prctl.h>
 
@@ -53,10 +54,54 @@ int dax_write_file(const char *path, const char *fmt, ...)
 	return ret;
 }
 
+static void print_output(int fd)
+{
+	FILE *file = fdopen(dup(fd), "r");
+	char line[1024];
+
+	if (!file)
+		return;
+	rewind(file);
+	while (fgets(line, sizeof(line), file))
+		fprintf(stderr, "# %s", line);
+	fclose(file);
+}
+
+static int run_program(char *const argv[], int output)
+{
+	posix_spawn_file_actions_t actions;
+	int status = -1;
+	pid_t pid;
+
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
+	posix_spawn_file_actions_adddup2(&actions, output, STDERR_FILENO);
+	if (!posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ))
+		waitpid(pid, &status, 0);
+	posix_spawn_file_actions_destroy(&actions);
+	return status;
+}
+
+/* Most commands need no shell, which would take as long again to start. */
+static int run_command(const char *command, int output)
+{
+	char words[1024], *argv[64] = { "sh", "-c", (char *)command }, *save;
+	int nr = 0;
+
+	if (strpbrk(command, "|&;<>()$`\\\"'*?[#~!{}\n"))
+		return run_program(argv, output);
+	strcpy(words, command);
+	argv[nr] = strtok_r(words, " ", &save);
+	while (argv[nr] && nr + 1 < (int)ARRAY_LEN(argv))
+		argv[++nr] = strtok_r(NULL, " ", &save);
+	return run_program(argv, output);
+}
+
 /* Runs a shell command, whose output only a failure shows. */
 int dax_sh(const char *fmt, ...)
 {
-	char command[1024], wrapped[1200];
+	int output = memfd_create("output", MFD_CLOEXEC);
+	char command[1024];
 	va_list ap;
 	int status;
 
@@ -64,12 +109,12 @@ int dax_sh(const char *fmt, ...)
 	vsnprintf(command, sizeof(command), fmt, ap);
 	va_end(ap);
 
-	snprintf(wrapped, sizeof(wrapped),
-		 "out=$( { %s ; } 2>&1 ) || { echo \"$out\" | sed 's/^/# /' >&2; exit 1; }",
-		 command);
-	status = system(wrapped);
-	if (status)
+	status = run_command(command, output);
+	if (status) {
+		print_output(output);
 		dax_print_msg("failed: %s", command);
+	}
+	close(output);
 	return status;
 }
 
