@@ -413,6 +413,15 @@ static size_t end(size_t off)
 	return off + 2 * SZ_4K > LEN ? LEN : off + 2 * SZ_4K;
 }
 
+/* Is the page at @i outside of the target, and what it was? */
+static bool page_is_kept(const struct scene *s, const struct geometry *g,
+			 const char *got, size_t i)
+{
+	return i % SZ_4K == 0 && i + SZ_4K <= LEN &&
+	       (i + SZ_4K <= g->to || g->to + g->len <= i) &&
+	       !memcmp(got + i, s->model + i, SZ_4K);
+}
+
 /* What is seen of @g->len bytes at @off, and around them. */
 static const char *compare(const struct scene *s, const struct geometry *g,
 			   const char *who, const char *got, size_t off)
@@ -421,6 +430,8 @@ static const char *compare(const struct scene *s, const struct geometry *g,
 		if (i == g->to &&
 		    !memcmp(got + i, s->model + g->from, g->len))
 			i += g->len - 1;
+		else if (page_is_kept(s, g, got, i))
+			i += SZ_4K - 1;
 		else if (!may_be(s, g, i, got[i]))
 			return complain("%s: byte %#zx, %s the target, is %#x",
 					who, i,
@@ -697,7 +708,7 @@ static const char *copy_on(const struct scene *s, const struct geometry *g)
 {
 	const char *why = NULL;
 
-	for (unsigned int i = dax_scale(60); i && !why; i--)
+	for (unsigned int i = dax_scale(30); i && !why; i--)
 		why = run(s, g, PWRITE) ?: run(s, g, PREAD) ?: run(s, g, VMSPLICE);
 	return why;
 }
