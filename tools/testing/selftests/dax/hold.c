@@ -97,7 +97,7 @@ static void scene_close(struct scene *s)
 static void probes_start(struct scene *s)
 {
 	int other = dax_create("other"), fs = open_there(s->other_dir);
-	char *pages[] = {
+	char *pages[3] = {
 		dax_map(s->fd, s->len + SZ_1M, SZ_4K), page_of(other), page_of(fs),
 	};
 
