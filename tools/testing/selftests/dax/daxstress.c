@@ -202,21 +202,6 @@ static void all_rounds(struct __test_metadata *_metadata,
 		EXPECT_LT(0, how_often(&tally, "poison"));
 }
 
-/*
- * No promotion may be under way any more, and none may have been lost: each
- * try ended in one way, and each replacement in one of two.
- */
-static void expect_balance(struct __test_metadata *_metadata)
-{
-	EXPECT_EQ(dax_promotions("try"),
-		  dax_promotions("refuse-fragmented") +
-		  dax_promotions("refuse-locked") +
-		  dax_promotions("refuse-no-memory") +
-		  dax_promotions("gone") + dax_promotions("replace"));
-	EXPECT_EQ(dax_promotions("replace"),
-		  dax_promotions("rollback") + dax_promotions("done"));
-}
-
 DAX_FIXTURE(profile, NULL);
 
 FIXTURE_VARIANT(profile) {

@@ -226,18 +226,6 @@ TEST_F(dax, fsync_and_truncate)
 
 #define BLOCKS	4
 
-/* Each try ended in one way, and each replacement in one of two. */
-static void expect_balance(struct __test_metadata *_metadata)
-{
-	EXPECT_EQ(dax_promotions("try"),
-		  dax_promotions("refuse-fragmented") +
-		  dax_promotions("refuse-locked") +
-		  dax_promotions("refuse-no-memory") +
-		  dax_promotions("gone") + dax_promotions("replace"));
-	EXPECT_EQ(dax_promotions("replace"),
-		  dax_promotions("rollback") + dax_promotions("done"));
-}
-
 /* Small entries, of which some are dirty, in each block. */
 #define DIRTY(page)	((page) % 50 == 7)
 

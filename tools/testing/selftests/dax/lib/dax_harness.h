@@ -120,6 +120,21 @@ static inline const char *dax_no_promotion(void)
 		  "order 9, entries %u mapped %u zero %u dirty %u done", \
 		  nr, mapped, zero, dirty)
 
+/*
+ * No promotion may be under way any more, and none may have been lost: each try
+ * ended in one way, and each replacement in one of two.
+ */
+static inline void expect_balance(struct __test_metadata *_metadata)
+{
+	EXPECT_EQ(dax_promotions("try"),
+		  dax_promotions("refuse-fragmented") +
+		  dax_promotions("refuse-locked") +
+		  dax_promotions("refuse-no-memory") +
+		  dax_promotions("gone") + dax_promotions("replace"));
+	EXPECT_EQ(dax_promotions("replace"),
+		  dax_promotions("rollback") + dax_promotions("done"));
+}
+
 #define EXPECT_ERRNO(err, call) do {	\
 	EXPECT_EQ(-1, call);		\
 	EXPECT_EQ(err, errno);		\
