@@ -2,6 +2,9 @@
 /*
  * Page faults on DAX files.
  *
+ * Most faults on known memory are served by dax-quick.c.  The others, which need
+ * blocks from the filesystem, come here.
+ *
  * There is one path for all orders.  The order decides the alignment, which
  * faults are eligible, and which page table function maps the result, and
  * nothing else:
@@ -11,8 +14,6 @@
  *			works on this part of the file until it is unlocked.
  *	raced?		mm checked the page table before it called us.  Check it
  *			again.
- *	skip iomap?	If the entry is mapped and the fault changes nothing in
- *			the file, map the page without ->iomap_begin.
  *	iomap_begin	Get the blocks; may allocate.  Called again for the next
  *			extent if the range and its blocks continue in it.
  *	  store		Store the new entry, and mark it dirty.
@@ -33,7 +34,7 @@
  *	  entry lock
  *	    iomap_begin .. iomap_end, i_mmap_rwsem, page table locks
  *
- * Only this file and dax-collapse.c know vm_fault_t and page tables.
+ * Only this file, dax-quick.c and dax-collapse.c know vm_fault_t and page tables.
  */
 
 #include <linux/dax.h>
@@ -74,7 +75,6 @@
  * @entry: The entry without the lock bit.  The fault holds its lock.
  * @promotion: The smaller entries that @entry has replaced, until it is certain
  *	that they are not restored.
- * @found_dirty: @entry was dirty when it was locked.
  * @drop_entry: Delete @entry instead of unlocking it.
  * @iomap_called: ->iomap_begin was called, and may have allocated blocks.
  * @need_sync: An earlier extent has metadata that are not durable.
@@ -97,7 +97,6 @@ struct dax_fault {
 		struct xa_state		xas;
 		void			*entry;
 		struct dax_promotion	*promotion;
-		bool			found_dirty;
 		bool			drop_entry;
 		bool			iomap_called;
 		bool			need_sync;
@@ -106,27 +105,6 @@ struct dax_fault {
 		struct iomap_iter	iter;
 	);
 };
-
-static struct address_space *dax_vmf_mapping(const struct vm_fault *vmf)
-{
-	return vmf->vma->vm_file->f_mapping;
-}
-
-/*
- * Does the fault write to the file?  A write to a private mapping only reads
- * it.
- */
-static bool dax_vmf_writes(const struct vm_fault *vmf)
-{
-	return (vmf->flags & FAULT_FLAG_WRITE) &&
-		(vmf->vma->vm_flags & VM_SHARED);
-}
-
-/* The first page offset beyond the end of the file. */
-static pgoff_t dax_vmf_max_pgoff(const struct vm_fault *vmf)
-{
-	return DIV_ROUND_UP(i_size_read(dax_vmf_mapping(vmf)->host), PAGE_SIZE);
-}
 
 /* Give up the order.  @reason is traced at the end of the fault. */
 static vm_fault_t dax_fault_fallback(struct dax_fault *df,
@@ -142,41 +120,6 @@ static vm_fault_t dax_fault_error(struct dax_fault *df, int error,
 {
 	df->error = error;
 	return df->order ? dax_fault_fallback(df, reason) : vmf_error(error);
-}
-
-/**
- * dax_fault_eligible() - Check whether a fault can be served with an order
- * @vmf: The fault.
- * @order: The order.
- *
- * Checks the address, the VMA and the file size, but not the entries or the
- * extents.
- *
- * Context: Any.  The file size is reliable only under invalidate_lock.
- * Return: DAX_FALLBACK_NONE if it can; otherwise the reason why it cannot.
- */
-enum dax_fallback dax_fault_eligible(const struct vm_fault *vmf,
-				     unsigned int order)
-{
-	const struct vm_area_struct *vma = vmf->vma;
-	unsigned long size = PAGE_SIZE << order;
-	unsigned long addr = round_down(vmf->address, size);
-	pgoff_t colour_mask = (1UL << order) - 1;
-
-	if (order == 0)
-		return DAX_FALLBACK_NONE;
-	if (order != PMD_ORDER || !IS_ENABLED(CONFIG_FS_DAX_PMD))
-		return DAX_FALLBACK_UNSUPPORTED;
-	/* A huge page must not span two entries of the tree. */
-	if ((vmf->pgoff ^ PHYS_PFN(vmf->address)) & colour_mask)
-		return DAX_FALLBACK_COLOUR;
-	if ((vmf->flags & FAULT_FLAG_WRITE) && !dax_vmf_writes(vmf))
-		return DAX_FALLBACK_PRIVATE_WRITE;
-	if (addr < vma->vm_start || vma->vm_end - addr < size)
-		return DAX_FALLBACK_VMA;
-	if ((vmf->pgoff | colour_mask) >= dax_vmf_max_pgoff(vmf))
-		return DAX_FALLBACK_EOF;
-	return DAX_FALLBACK_NONE;
 }
 
 #ifdef CONFIG_FS_DAX_PMD
@@ -271,36 +214,6 @@ static vm_fault_t dax_load_zero(struct dax_fault *df)
 	else
 		trace_dax_pmd_load_hole(inode, vmf, folio, df->entry);
 	return ret;
-}
-
-/* Map file memory.  Only this function and dax_load_zero() map pages. */
-static vm_fault_t dax_map_pfn(struct vm_fault *vmf, pfn_t pfn,
-			      unsigned int order, bool write)
-{
-	if (order == 0 && write)
-		return vmf_insert_mixed_mkwrite(vmf->vma, vmf->address, pfn);
-	if (order == 0)
-		return vmf_insert_mixed(vmf->vma, vmf->address, pfn);
-	if (order == PMD_ORDER && IS_ENABLED(CONFIG_FS_DAX_PMD))
-		return vmf_insert_pfn_pmd(vmf, pfn, write);
-	return VM_FAULT_FALLBACK;
-}
-
-static bool dax_pmd_is_huge(pmd_t pmd)
-{
-	return pmd_trans_huge(pmd) || pmd_devmap(pmd);
-}
-
-/*
- * mm checked the page table before it called us, but the fault has slept since.
- * Check again with the entry locked.
- */
-static bool dax_page_table_fits(const struct vm_fault *vmf, unsigned int order)
-{
-	pmd_t pmd = pmdp_get_lockless(vmf->pmd);
-
-	return order ? pmd_none(pmd) || dax_pmd_is_huge(pmd) :
-		       !dax_pmd_is_huge(pmd);
 }
 
 static vm_fault_t dax_fault_raced(struct dax_fault *df)
@@ -713,55 +626,6 @@ static vm_fault_t dax_fault_account_major(struct dax_fault *df)
 	return VM_FAULT_MAJOR;
 }
 
-/*
- * Is the page dirty already, so that the filesystem need not be called for the
- * store?  The blocks were the file's own when the page became dirty, and the
- * mark is cleared before other files may share them.  That is not enough for a
- * large entry, because it is dirty as a whole and may be shared in part.
- */
-static bool dax_fault_already_dirty(const struct dax_fault *df)
-{
-	return df->found_dirty && !dax_entry_order(df->entry) &&
-		!(df->vmf->vma->vm_flags & VM_SYNC);
-}
-
-/*
- * Can the page be mapped without ->iomap_begin?  A mapped entry keeps its
- * blocks while it is locked, and the caller keeps them in the file.  So a read
- * of a mapped page, or a write to a page that is dirty already, changes nothing
- * in the file.
- */
-static bool dax_fault_can_skip_iomap(const struct dax_fault *df)
-{
-	if (df->order || df->vmf->cow_page || !dax_is_mapped(df->entry))
-		return false;
-	return !(df->iter.flags & IOMAP_WRITE) || dax_fault_already_dirty(df);
-}
-
-/*
- * Map a page of the entry.  Returns 0 if it cannot be mapped, because the
- * device was removed or the page is poisoned.  ->iomap_begin is called then, to
- * find out which.
- */
-static vm_fault_t dax_fault_map_entry(struct dax_fault *df)
-{
-	unsigned long pfn = dax_entry_pfn_at(df->entry, df->xas.xa_index);
-	bool write = df->iter.flags & IOMAP_WRITE;
-	struct dev_pagemap *pgmap;
-	vm_fault_t ret;
-
-	pgmap = dax_get_entry_pgmap(&df->xas, df->entry, df->xas.xa_index);
-	if (!pgmap)
-		return 0;
-	trace_dax_store_entry(dax_vmf_mapping(df->vmf), df->xas.xa_index,
-			      df->entry, write);
-	ret = dax_map_pfn(df->vmf,
-			  phys_to_pfn_t(PFN_PHYS(pfn), PFN_DEV | PFN_MAP), 0,
-			  write);
-	put_dev_pagemap(pgmap);
-	return ret;
-}
-
 static vm_fault_t dax_fault_locked(struct dax_fault *df, int *iomap_errp,
 				   const struct iomap_ops *ops)
 {
@@ -771,11 +635,6 @@ static vm_fault_t dax_fault_locked(struct dax_fault *df, int *iomap_errp,
 	ret = dax_fault_raced(df);
 	if (ret)
 		return ret;
-	if (dax_fault_can_skip_iomap(df)) {
-		ret = dax_fault_map_entry(df);
-		if (ret)
-			return ret;
-	}
 
 	df->iomap_called = true;
 	while ((error = iomap_iter(&df->iter, ops)) > 0) {
@@ -808,20 +667,15 @@ static enum dax_fallback dax_errno_to_fallback(int err)
 
 static vm_fault_t dax_fault_grab(struct dax_fault *df)
 {
-	bool write = df->iter.flags & IOMAP_WRITE;
 	struct dax_grab grab = {
 		.order		= df->order,
-		.write		= write,
+		.write		= df->iter.flags & IOMAP_WRITE,
 		.promote	= df->collapse || dax_promotion_enabled(),
-		/* A page that is mapped read-only is clean in most cases. */
-		.check_dirty	= write &&
-				  !(df->vmf->flags & FAULT_FLAG_MKWRITE),
 	};
 	int err;
 
 	err = dax_grab_entry(&df->xas, &grab);
 	df->entry = grab.entry;
-	df->found_dirty = grab.dirty;
 	df->promotion = grab.promotion;
 	switch (err) {
 	case 0:
@@ -914,33 +768,17 @@ static vm_fault_t dax_do_fault(struct dax_fault *df, int *iomap_errp,
 	return ret;
 }
 
-static void dax_trace_fault(struct vm_fault *vmf, unsigned int order)
-{
-	struct inode *inode = dax_vmf_mapping(vmf)->host;
-
-	if (order == 0)
-		trace_dax_pte_fault(inode, vmf, 0);
-	else if (order == PMD_ORDER)
-		trace_dax_pmd_fault(inode, vmf, dax_vmf_max_pgoff(vmf), 0);
-}
-
 /* Common end of a fault of any order. */
 static vm_fault_t dax_fault_done(struct vm_fault *vmf, unsigned int order,
 				 vm_fault_t ret, enum dax_fallback reason)
 {
-	struct inode *inode = dax_vmf_mapping(vmf)->host;
-	int result = (__force int)ret;
-
 	if (ret & VM_FAULT_FALLBACK) {
-		trace_dax_fault_fallback(vmf, order, reason, result);
+		trace_dax_fault_fallback(vmf, order, reason,
+					 (__force int)ret);
 		if (order == PMD_ORDER)
 			dax_split_huge(vmf);
 	}
-	if (order == 0)
-		trace_dax_pte_fault_done(inode, vmf, result);
-	else if (order == PMD_ORDER)
-		trace_dax_pmd_fault_done(inode, vmf, dax_vmf_max_pgoff(vmf),
-					 result);
+	dax_trace_fault_done(vmf, order, ret);
 	return ret;
 }
 
@@ -973,6 +811,8 @@ bool dax_fault_may_be_huge(struct vm_fault *vmf, unsigned int order)
 	enum dax_fallback reason = dax_fault_eligible(vmf, order);
 
 	if (order == 0)
+		return true;
+	if (!reason && dax_has_mapped(dax_vmf_mapping(vmf), vmf->pgoff, order))
 		return true;
 	if (!reason)
 		reason = dax_fault_peek(vmf, order);
@@ -1012,6 +852,10 @@ vm_fault_t dax_iomap_fault(struct vm_fault *vmf, unsigned int order,
 {
 	struct dax_fault df;
 	vm_fault_t ret;
+
+	ret = dax_fault_quick(vmf, order, 0);
+	if (ret)
+		return ret;
 
 	df.request = (struct dax_fault_request) {
 		.vmf	= vmf,
@@ -1063,7 +907,7 @@ static vm_fault_t dax_map_synced(struct vm_fault *vmf, unsigned int order,
 	 * or the device may have been removed.  The next fault handles both.
 	 */
 	ret = VM_FAULT_NOPAGE;
-	pgmap = dax_get_entry_pgmap(&xas, entry, vmf->pgoff);
+	pgmap = dax_get_entry_pgmap(&xas, entry, xas.xa_index, order);
 	if (pgmap && dax_page_table_fits(vmf, order))
 		ret = dax_map_pfn(vmf, pfn, order, true);
 	put_dev_pagemap(pgmap);

@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What dax-fault.c and dax-collapse.c share: the promotion policy, which
- * dax-collapse.c defines, and the fault path, which it calls.
+ * What dax-quick.c, dax-fault.c and dax-collapse.c share: the promotion policy,
+ * which dax-collapse.c defines, and the steps of a fault.
  */
 #ifndef _FS_DAX_FAULT_H
 #define _FS_DAX_FAULT_H
 
 #include <linux/compiler.h>
-#include <linux/mm_types.h>
+#include <linux/fs.h>
+#include <linux/huge_mm.h>
+#include <linux/math.h>
+#include <linux/mm.h>
+#include <linux/pfn_t.h>
+#include <linux/pgtable.h>
 
 #include "dax-internal.h"
 
 struct iomap_ops;
-struct vm_fault;
 
 /**
  * enum dax_policy - When small entries become a large one without a request
@@ -35,6 +39,50 @@ static inline bool dax_promotion_enabled(void)
 	return READ_ONCE(dax_policy) != DAX_POLICY_OFF;
 }
 
+static inline struct address_space *dax_vmf_mapping(const struct vm_fault *vmf)
+{
+	return vmf->vma->vm_file->f_mapping;
+}
+
+/*
+ * Does the fault write to the file?  A write to a private mapping only reads
+ * it.
+ */
+static inline bool dax_vmf_writes(const struct vm_fault *vmf)
+{
+	return (vmf->flags & FAULT_FLAG_WRITE) &&
+		(vmf->vma->vm_flags & VM_SHARED);
+}
+
+/* The first page offset beyond the end of the file. */
+static inline pgoff_t dax_vmf_max_pgoff(const struct vm_fault *vmf)
+{
+	return DIV_ROUND_UP(i_size_read(dax_vmf_mapping(vmf)->host), PAGE_SIZE);
+}
+
+static inline bool dax_pmd_is_huge(pmd_t pmd)
+{
+	return pmd_trans_huge(pmd) || pmd_devmap(pmd);
+}
+
+/*
+ * mm checked the page table before it called us, but the fault has slept since.
+ * Check again with the entry locked.
+ */
+static inline bool dax_page_table_fits(const struct vm_fault *vmf,
+				       unsigned int order)
+{
+	pmd_t pmd = pmdp_get_lockless(vmf->pmd);
+
+	return order ? pmd_none(pmd) || dax_pmd_is_huge(pmd) :
+		       !dax_pmd_is_huge(pmd);
+}
+
+void dax_trace_fault(struct vm_fault *vmf, unsigned int order);
+void dax_trace_fault_done(struct vm_fault *vmf, unsigned int order,
+			  vm_fault_t ret);
+vm_fault_t dax_map_pfn(struct vm_fault *vmf, pfn_t pfn, unsigned int order,
+		       bool write);
 enum dax_fallback dax_fault_eligible(const struct vm_fault *vmf,
 				     unsigned int order);
 vm_fault_t dax_fault_for_collapse(struct vm_fault *vmf, unsigned int order,

@@ -13,6 +13,9 @@
  *		(dax-promote.c).
  *	refuse	Smaller entries are in the range and cannot be promoted.
  *
+ * Most faults find an entry that says all they need, and lock it without any of
+ * this: dax_grab_mapped().
+ *
  * This file knows neither struct page nor fault codes.  It also builds in user
  * space, see tools/testing/dax/.
  */
@@ -68,6 +71,83 @@ static void *dax_insert_empty_entry(struct xa_state *xas, unsigned int order)
 	if (!xas_error(xas))
 		dax_mapping_of(xas)->nrpages += dax_entry_nr_pages(entry);
 	return entry;
+}
+
+/**
+ * dax_has_mapped() - Check for a mapped entry without a lock
+ * @mapping: The mapping.
+ * @index: A page offset.
+ * @order: The order of the fault.
+ *
+ * The result may be outdated when it returns.
+ *
+ * Context: Any.
+ * Return: true if there is a mapped entry of @order or larger, locked or not.
+ */
+bool dax_has_mapped(struct address_space *mapping, pgoff_t index,
+		    unsigned int order)
+{
+	void *entry = xa_load(&mapping->i_pages, index);
+
+	return xa_is_value(entry) && dax_is_mapped(entry) &&
+		dax_entry_order(entry) >= order;
+}
+
+/* May the fault map the pages of @entry as they are? */
+static bool dax_may_map(const struct dax_grab *grab, bool dirty)
+{
+	void *entry = grab->entry;
+
+	if (!entry || !dax_is_mapped(entry))
+		return false;
+	return !grab->write || grab->unshared ||
+		(dirty && !dax_entry_order(entry));
+}
+
+/**
+ * dax_grab_mapped() - Lock a mapped entry for a fault that changes no blocks
+ * @xas: Made for the order of the grab at the page offset of the fault.
+ * @grab: The request, and its result.
+ *
+ * A mapped entry keeps its blocks while it is locked.  For a read there is
+ * nothing to ask the filesystem.  For a write there is not either, if the file
+ * shares no blocks, or if the page is dirty already: the blocks were the file's
+ * own when the page became dirty, and the mark is cleared before other files
+ * may share them.  The mark of a large entry does not tell that, because the
+ * entry is dirty as a whole and may be shared in part.
+ *
+ * The entry of a write is marked dirty.
+ *
+ * Context: Process context; nests as dax_grab_entry().  May sleep.
+ * Return: true with the entry locked; false if the fault needs the filesystem.
+ */
+bool dax_grab_mapped(struct xa_state *xas, struct dax_grab *grab)
+{
+	bool dirty;
+	int err;
+
+	grab->dirtied = false;
+	xas_lock_irq(xas);
+	err = dax_get_unlocked_entry(xas, grab->order, &grab->entry);
+	if (err)
+		goto refuse;
+	dirty = grab->write && grab->entry &&
+		xas_get_mark(xas, PAGECACHE_TAG_DIRTY);
+	if (!dax_may_map(grab, dirty)) {
+		dax_put_unlocked_entry(xas, grab->entry);
+		goto refuse;
+	}
+	dax_lock_entry(xas, grab->entry);
+	if (grab->write && !dirty) {
+		xas_set_mark(xas, PAGECACHE_TAG_DIRTY);
+		grab->dirtied = true;
+	}
+	xas_unlock_irq(xas);
+	return true;
+
+refuse:
+	xas_unlock_irq(xas);
+	return false;
 }
 
 /**
@@ -162,8 +242,6 @@ static int dax_grab_entry_locked(struct xa_state *xas, struct dax_grab *grab)
 		trace_dax_grab_entry(mapping, index, grab->order, grab->write,
 				     grab->entry, DAX_GRAB_LOCK);
 		dax_lock_entry(xas, grab->entry);
-		if (grab->check_dirty)
-			grab->dirty = xas_get_mark(xas, PAGECACHE_TAG_DIRTY);
 		return 0;
 	}
 
@@ -196,7 +274,6 @@ static int dax_grab_slowpath(struct xa_state *xas, struct dax_grab *grab,
 	bool promote = grab->promote && grab->order <= DAX_PROMOTE_MAX_ORDER;
 	bool tried = false;
 
-	grab->check_dirty = false;
 	for (;;) {
 		/* Frees a node that an earlier round did not use, too. */
 		if (!xas_nomem(xas, gfp)) {
@@ -247,7 +324,6 @@ int dax_grab_entry(struct xa_state *xas, struct dax_grab *grab)
 {
 	int ret;
 
-	grab->dirty = false;
 	grab->promotion = NULL;
 	ret = dax_try_grab(xas, grab);
 	return likely(!ret) ? 0 : dax_grab_slowpath(xas, grab, ret);

@@ -228,8 +228,9 @@ enum dax_grab_action {
  * @order: The order of the fault.
  * @write: Whether the fault will write to the file.
  * @promote: Whether smaller entries may be promoted.
- * @check_dirty: Whether @dirty is wanted.
- * @dirty: Result: the entry was dirty.  May be false in the slow path.
+ * @unshared: Whether no other file can share blocks of this one.
+ * @dirtied: Result of dax_grab_mapped(): the entry was clean, and is marked
+ *	dirty now.
  * @entry: Result: the entry, without the lock bit.
  * @promotion: Result: the smaller entries that were promoted, or NULL.
  */
@@ -237,12 +238,15 @@ struct dax_grab {
 	unsigned int order;
 	bool write;
 	bool promote;
-	bool check_dirty;
-	bool dirty;
+	bool unshared;
+	bool dirtied;
 	void *entry;
 	struct dax_promotion *promotion;
 };
 
+bool dax_has_mapped(struct address_space *mapping, pgoff_t index,
+		    unsigned int order);
+bool dax_grab_mapped(struct xa_state *xas, struct dax_grab *grab);
 int dax_peek_entry(struct address_space *mapping, pgoff_t index,
 		   unsigned int order, bool write, bool promote);
 int dax_grab_entry(struct xa_state *xas, struct dax_grab *grab);
@@ -265,7 +269,7 @@ struct page *dax_busy_page(void *entry, pgoff_t index, pgoff_t first,
 			   pgoff_t last);
 bool dax_memory_in_use(struct dax_device *dax_dev, pgoff_t pgoff, long nr);
 struct dev_pagemap *dax_get_entry_pgmap(struct xa_state *xas, void *entry,
-					pgoff_t index);
+					pgoff_t index, unsigned int order);
 bool dax_pfns_on_device(unsigned long pfn, unsigned long nr);
 struct page *dax_entry_page(void *entry, pgoff_t index);
 void *dax_entry_kaddr(void *entry);

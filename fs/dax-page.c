@@ -455,7 +455,8 @@ struct page *dax_entry_page(void *entry, pgoff_t index)
  * dax_get_entry_pgmap() - Hold the device of a page, if the page can be mapped
  * @xas: A cursor in the tree that holds the entry.
  * @entry: A mapped entry, locked.
- * @index: A page offset within it.
+ * @index: A page offset within it, aligned to @order.
+ * @order: The order of the page.
  *
  * For a fault that does not call ->iomap_begin.  It still checks that the
  * device is alive and that the page is not poisoned.
@@ -465,7 +466,7 @@ struct page *dax_entry_page(void *entry, pgoff_t index)
  * the page cannot be mapped.
  */
 struct dev_pagemap *dax_get_entry_pgmap(struct xa_state *xas, void *entry,
-					pgoff_t index)
+					pgoff_t index, unsigned int order)
 {
 	unsigned long pfn = dax_entry_pfn_at(entry, index);
 	struct dev_pagemap *pgmap = get_dev_pagemap(pfn, NULL);
@@ -473,7 +474,7 @@ struct dev_pagemap *dax_get_entry_pgmap(struct xa_state *xas, void *entry,
 
 	if (!pgmap)
 		return NULL;
-	if (PageHWPoison(page) || !pgmap_can_access(pgmap, pfn)) {
+	if (PageHWPoison(page) || !pgmap_can_access(pgmap, pfn, 1UL << order)) {
 		put_dev_pagemap(pgmap);
 		return NULL;
 	}

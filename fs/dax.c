@@ -59,7 +59,8 @@
  *		dax-page.c	the pages that an entry points to
  *		dax-access.[ch]	the address of file data
  *		dax.c		this file: operations on a whole mapping
- *		dax-fault.c	page faults of every order, MAP_SYNC
+ *		dax-quick.c	page faults on known memory
+ *		dax-fault.c	all other page faults, MAP_SYNC
  *		dax-collapse.c	MADV_COLLAPSE, and the promotion policy
  *		dax-io.c	read, write, zero, truncate a block
  *		dax-reflink.c	two files: unshare, compare, remap

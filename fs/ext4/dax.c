@@ -233,6 +233,26 @@ static vm_fault_t ext4_dax_fault_in_handle(struct vm_fault *vmf,
 	return ret;
 }
 
+/* Is all that a power cut needs to find the data of the range durable? */
+static bool ext4_dax_durable(struct vm_fault *vmf, unsigned int order)
+{
+	struct inode *inode = file_inode(vmf->vma->vm_file);
+	pgoff_t end = round_down(vmf->pgoff, 1UL << order) + (1UL << order);
+
+	return end <= i_size_read(inode) >> PAGE_SHIFT &&
+	       !ext4_inode_datasync_dirty(inode);
+}
+
+/* No block belongs to two files, so a known block can be written to. */
+static vm_fault_t ext4_dax_quick_fault(struct vm_fault *vmf, unsigned int order)
+{
+	unsigned int flags = DAX_QUICK_UNSHARED;
+
+	if ((vmf->vma->vm_flags & VM_SYNC) && ext4_dax_durable(vmf, order))
+		flags |= DAX_QUICK_DURABLE;
+	return dax_fault_quick(vmf, order, flags);
+}
+
 static vm_fault_t ext4_dax_write_fault(struct vm_fault *vmf, unsigned int order)
 {
 	struct file *file = vmf->vma->vm_file;
@@ -245,6 +265,10 @@ static vm_fault_t ext4_dax_write_fault(struct vm_fault *vmf, unsigned int order)
 	file_update_time(file);
 	filemap_invalidate_lock_shared(file->f_mapping);
 
+	ret = ext4_dax_quick_fault(vmf, order);
+	if (ret)
+		goto unlock;
+
 	/* Blocks of deleted files become free only with the next commit. */
 	do {
 		ret = ext4_dax_fault_in_handle(vmf, order, &pfn, &err);
@@ -253,7 +277,7 @@ static vm_fault_t ext4_dax_write_fault(struct vm_fault *vmf, unsigned int order)
 
 	if (ret & VM_FAULT_NEEDDSYNC)
 		ret = dax_finish_sync_fault(vmf, order, pfn);
-
+unlock:
 	filemap_invalidate_unlock_shared(file->f_mapping);
 	sb_end_pagefault(sb);
 	return ret;

@@ -208,6 +208,21 @@ static void job_check(struct dt_task *task)
 	xas_unlock_irq(&xas);
 }
 
+/* Lock the entry only if it needs no blocks. */
+static void job_use_mapped(struct dt_task *task)
+{
+	unsigned int order = task->order;
+	XA_STATE_ORDER(xas, &task->mapping->i_pages, task->index, order);
+	struct dax_grab grab = { .order = order, .write = task->write };
+
+	task->ret = dax_grab_mapped(&xas, &grab) ? 0 : -EBUSY;
+	if (task->ret)
+		return;
+	task->entry = grab.entry;
+	dt_hold(task);
+	dax_unlock_entry(&xas, task->entry);
+}
+
 /* Invalidate or truncate: wait for the entry and delete it. */
 static void job_delete(struct dt_task *task)
 {
@@ -425,6 +440,89 @@ static void smaller_entry_refuses(struct kunit *test)
 						false));
 	KUNIT_EXPECT_PTR_EQ(test, dt_grab(test, BASE, order, false),
 			    dax_make_empty(order));
+}
+
+/* dax_grab_mapped() with plain arguments.  Unlocks the entry again. */
+static bool use_mapped(struct kunit *test, unsigned int order, bool write,
+		       bool unshared, bool *dirtied)
+{
+	struct dax_test *dt = test->priv;
+	XA_STATE_ORDER(xas, &dt->mapping->i_pages, BASE, order);
+	struct dax_grab grab = {
+		.order = order,
+		.write = write,
+		.unshared = unshared,
+	};
+	void *before = dt_peek(test, BASE);
+
+	*dirtied = false;
+	if (!dax_grab_mapped(&xas, &grab)) {
+		KUNIT_EXPECT_PTR_EQ(test, dt_peek(test, BASE), before);
+		return false;
+	}
+	*dirtied = grab.dirtied;
+	KUNIT_EXPECT_PTR_EQ(test, grab.entry, before);
+	KUNIT_EXPECT_PTR_EQ(test, dt_peek(test, BASE), dax_make_locked(before));
+	dax_unlock_entry(&xas, grab.entry);
+	return true;
+}
+
+/* A mapped entry serves a read, and a write if its blocks are the file's own. */
+static void mapped_needs_no_blocks(struct kunit *test)
+{
+	struct dax_test *dt = test->priv;
+	unsigned int order = use_order(test);
+	bool dirtied;
+
+	dt_put(test, BASE, DAX_MAPPED, order);
+	KUNIT_EXPECT_TRUE(test, dax_has_mapped(dt->mapping, BASE, order));
+	for (unsigned int o = 0; o <= order; o += max(order, 1U)) {
+		KUNIT_EXPECT_TRUE(test, use_mapped(test, o, false, false,
+						   &dirtied));
+		KUNIT_EXPECT_FALSE(test, dirtied);
+		KUNIT_EXPECT_FALSE(test, use_mapped(test, o, true, false,
+						    &dirtied));
+	}
+	KUNIT_EXPECT_FALSE(test, dt_marked(test, BASE, PAGECACHE_TAG_DIRTY));
+
+	KUNIT_EXPECT_TRUE(test, use_mapped(test, order, true, true, &dirtied));
+	KUNIT_EXPECT_TRUE(test, dirtied);
+	KUNIT_EXPECT_TRUE(test, dt_marked(test, BASE, PAGECACHE_TAG_DIRTY));
+	KUNIT_EXPECT_TRUE(test, use_mapped(test, 0, true, true, &dirtied));
+	KUNIT_EXPECT_FALSE(test, dirtied);
+
+	/* The mark of a large entry does not tell who has each block. */
+	KUNIT_EXPECT_EQ(test, order == 0,
+			use_mapped(test, 0, true, false, &dirtied));
+	KUNIT_EXPECT_FALSE(test, dirtied);
+}
+
+/* All other entries need the filesystem, and so does none. */
+static void others_need_blocks(struct kunit *test)
+{
+	struct dax_test *dt = test->priv;
+	unsigned int order = use_order(test);
+	enum dax_kind kinds[] = { DAX_ZERO, DAX_EMPTY };
+	bool dirtied;
+
+	KUNIT_EXPECT_FALSE(test, dax_has_mapped(dt->mapping, BASE, order));
+	KUNIT_EXPECT_FALSE(test, use_mapped(test, order, true, true, &dirtied));
+	for (int i = 0; i < ARRAY_SIZE(kinds); i++) {
+		void *entry = dt_put(test, BASE, kinds[i], order);
+
+		KUNIT_EXPECT_FALSE(test, dax_has_mapped(dt->mapping, BASE, 0));
+		KUNIT_EXPECT_FALSE(test, use_mapped(test, order, false, true,
+						    &dirtied));
+		KUNIT_EXPECT_FALSE(test, use_mapped(test, 0, true, true,
+						    &dirtied));
+		dt_delete(test, BASE, entry);
+	}
+	if (!order)
+		return;
+	dt_put(test, BASE, DAX_MAPPED, 0);
+	KUNIT_EXPECT_FALSE(test, dax_has_mapped(dt->mapping, BASE, order));
+	KUNIT_EXPECT_FALSE(test, use_mapped(test, order, false, true,
+					    &dirtied));
 }
 
 /* A mark belongs to the whole entry, whichever index it was set at. */
@@ -748,12 +846,14 @@ static void leaving_wakes_next(struct kunit *test)
 
 	dt_start(test, job_check, BASE, order, false);
 	dt_start(test, job_check, BASE + (1UL << order) - 1, 0, false);
+	/* The entry is clean, so the write needs the filesystem. */
+	dt_start(test, job_use_mapped, BASE, 0, true);
 	last = dt_start(test, dt_job_hold, BASE, 0, false);
-	KUNIT_EXPECT_STREQ(test, dt_states(test), "SSS");
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "SSSS");
 
 	dt_unlock(test, BASE, entry);
 	dt_wait_idle(test);
-	KUNIT_EXPECT_STREQ(test, dt_states(test), "DDH");
+	KUNIT_EXPECT_STREQ(test, dt_states(test), "DDDH");
 	KUNIT_EXPECT_EQ(test, READ_ONCE(last->sleeps), 1);
 }
 
@@ -1149,6 +1249,8 @@ static struct kunit_case dax_entry_cases[] = {
 	KUNIT_CASE_PARAM(insert, orders_gen_params),
 	KUNIT_CASE_PARAM(order_conflicts, conflicts_gen_params),
 	KUNIT_CASE_PARAM(smaller_entry_refuses, orders_gen_params),
+	KUNIT_CASE_PARAM(mapped_needs_no_blocks, orders_gen_params),
+	KUNIT_CASE_PARAM(others_need_blocks, orders_gen_params),
 	KUNIT_CASE_PARAM(marks_kept_by_replace, orders_gen_params),
 	KUNIT_CASE_PARAM(marks_deleted_with_entry, orders_gen_params),
 	KUNIT_CASE_PARAM(delete_whole_entry, orders_gen_params),

@@ -36,6 +36,8 @@
 #include "xfs_trans_resv.h"
 #include "xfs_mount.h"
 #include "xfs_inode.h"
+#include "xfs_trans.h"
+#include "xfs_inode_item.h"
 #include "xfs_trace.h"
 #include "xfs_iomap.h"
 #include "xfs_aops.h"
@@ -170,6 +172,29 @@ static vm_fault_t xfs_dax_read_fault(struct vm_fault *vmf, unsigned int order)
 	return ret;
 }
 
+/* Is all that a power cut needs to find the data of the file durable? */
+static bool xfs_dax_durable(struct xfs_inode *ip)
+{
+	return !xfs_ipincount(ip) ||
+	       !(READ_ONCE(ip->i_itemp->ili_fsync_fields) & ~XFS_ILOG_TIMESTAMP);
+}
+
+/*
+ * A file starts to share blocks under the exclusive MMAPLOCK, so a known block
+ * can be written to unless the file shares some already.
+ */
+static vm_fault_t xfs_dax_quick_fault(struct vm_fault *vmf, unsigned int order)
+{
+	struct xfs_inode *ip = XFS_I(file_inode(vmf->vma->vm_file));
+	unsigned int flags = DAX_QUICK_UNSHARED;
+
+	if (xfs_is_cow_inode(ip))
+		return 0;
+	if ((vmf->vma->vm_flags & VM_SYNC) && xfs_dax_durable(ip))
+		flags |= DAX_QUICK_DURABLE;
+	return dax_fault_quick(vmf, order, flags);
+}
+
 static vm_fault_t xfs_dax_write_fault(struct vm_fault *vmf, unsigned int order)
 {
 	struct file *file = vmf->vma->vm_file;
@@ -182,7 +207,10 @@ static vm_fault_t xfs_dax_write_fault(struct vm_fault *vmf, unsigned int order)
 	file_update_time(file);
 
 	lock_mode = xfs_ilock_for_write_fault(ip);
-	ret = dax_iomap_fault(vmf, order, &pfn, NULL, &xfs_dax_write_iomap_ops);
+	ret = xfs_dax_quick_fault(vmf, order);
+	if (!ret)
+		ret = dax_iomap_fault(vmf, order, &pfn, NULL,
+				      &xfs_dax_write_iomap_ops);
 	if (ret & VM_FAULT_NEEDDSYNC)
 		ret = dax_finish_sync_fault(vmf, order, pfn);
 	xfs_iunlock(ip, lock_mode);

@@ -486,7 +486,6 @@ static void do_grab(void)
 	struct dax_grab grab = {
 		.order = order,
 		.write = write,
-		.check_dirty = true,
 	};
 	void *entry;
 	int ret;
@@ -502,7 +501,6 @@ static void do_grab(void)
 	set_up_failure();
 	ret = dax_grab_entry(&xas, &grab);
 	entry = grab.entry;
-	CHECK(grab.dirty, action == DAX_GRAB_LOCK && found->dirty);
 	if (action == DAX_GRAB_REFUSE) {
 		CHECK(ret, -EBUSY);
 		return;
@@ -522,6 +520,39 @@ static void do_grab(void)
 	CHECK(ret, 0);
 	CHECK(entry, dax_make_empty(order));
 	model_insert(index, entry)->locked = true;
+}
+
+/* A fault that asks no filesystem, and leaves anything but mapped entries. */
+static void do_grab_mapped(void)
+{
+	unsigned long index = random_index();
+	unsigned int order = random_order();
+	struct model_entry *found = model_overlap(index, order);
+	struct dax_grab grab = {
+		.order = order,
+		.write = random_below(2),
+		.unshared = random_below(2),
+	};
+	XA_STATE_ORDER(xas, &mapping->i_pages, index, order);
+	bool fits = found && dax_entry_order(found->word) >= order;
+	bool may = fits && dax_is_mapped(found->word) &&
+		(!grab.write || grab.unshared ||
+		 (found->dirty && !dax_entry_order(found->word)));
+
+	TELL("grab mapped %#lx order %u %s", index, order,
+	     grab.write ? "write" : "read");
+	if (fits)
+		CHECK(dax_has_mapped(mapping, index, order),
+		      dax_is_mapped(found->word));
+	if (fits && found->locked)
+		return;
+	CHECK(dax_grab_mapped(&xas, &grab), may);
+	if (!may)
+		return;
+	CHECK(grab.entry, found->word);
+	CHECK(grab.dirtied, grab.write && !found->dirty);
+	found->dirty |= grab.write;
+	found->locked = true;
 }
 
 static void do_unlock(void)
@@ -711,10 +742,11 @@ static void do_walk_dirty(void)
 }
 
 static void (*const operations[])(void) = {
-	do_grab, do_grab, do_grab, do_grab, do_grab, do_unlock, do_unlock,
-	do_unlock, do_unlock, do_replace, do_replace, do_delete, do_delete,
-	do_look, do_look, do_mark, do_walk, do_walk_dirty, do_promote,
-	do_promote, do_promote, do_finish, do_undo, do_undo, do_tag, do_fill,
+	do_grab, do_grab, do_grab, do_grab, do_grab, do_grab_mapped,
+	do_grab_mapped, do_unlock, do_unlock, do_unlock, do_unlock, do_replace,
+	do_replace, do_delete, do_delete, do_look, do_look, do_mark, do_walk,
+	do_walk_dirty, do_promote, do_promote, do_promote, do_finish, do_undo,
+	do_undo, do_tag, do_fill,
 };
 
 /* --- the test ----------------------------------------------------------- */

@@ -188,6 +188,33 @@ static void finish_promotion(struct xa_state *xas, unsigned long index,
 	dax_unlock_entry(xas, new);
 }
 
+/*
+ * As dax_fault_quick(), but without dax_has_mapped(), which reads the tree under
+ * RCU.  The kernel of kernel.c has none.
+ */
+static bool fault_quick(unsigned long index, unsigned int order, bool write)
+{
+	XA_STATE_ORDER(xas, &mapping->i_pages, index, order);
+	struct dax_grab grab = {
+		.order = order,
+		.write = write,
+		.unshared = random_below(2),
+	};
+	unsigned long start, nr;
+
+	if (!dax_grab_mapped(&xas, &grab))
+		return false;
+	COUNT(nr_grabbed);
+	start = dax_entry_start(grab.entry, index);
+	nr = dax_entry_nr_pages(grab.entry);
+	own(start, nr);
+	if (write)
+		WRITE_ONCE(pages[index].stores, pages[index].stores + 1);
+	disown(start, nr);
+	dax_unlock_entry(&xas, grab.entry);
+	return true;
+}
+
 static int fault_order(unsigned long index, unsigned int order, bool write)
 {
 	XA_STATE_ORDER(xas, &mapping->i_pages, index, order);
@@ -196,9 +223,13 @@ static int fault_order(unsigned long index, unsigned int order, bool write)
 		.write = write,
 		.promote = random_below(4),
 	};
-	int ret = dax_grab_entry(&xas, &grab);
-	void *entry = grab.entry;
+	void *entry;
+	int ret;
 
+	if (fault_quick(index, order, write))
+		return 0;
+	ret = dax_grab_entry(&xas, &grab);
+	entry = grab.entry;
 	if (ret)
 		return ret;
 	COUNT(nr_grabbed);
