@@ -123,7 +123,9 @@ static atomic_long_t *dax_sharers(struct page *page)
 static bool dax_page_own(struct page *page, struct address_space *mapping,
 			 pgoff_t index)
 {
-	if (READ_ONCE(page->mapping) || cmpxchg(&page->mapping, NULL, mapping))
+	struct address_space *none = NULL;
+
+	if (!try_cmpxchg(&page->mapping, &none, mapping))
 		return false;
 	page->index = index;
 	return true;
@@ -149,8 +151,8 @@ static void dax_page_leave(struct page *page, struct address_space *mapping,
 static void dax_join_pages(struct page *page, unsigned long nr,
 			   struct address_space *mapping, pgoff_t index)
 {
-	for (; nr; nr--)
-		dax_page_join(page++, mapping, index++);
+	for (; nr; nr--, page++, index++)
+		dax_page_join(page, mapping, index);
 }
 
 /**

@@ -267,8 +267,8 @@ static bool dax_should_drop(void *entry, enum dax_drop which)
  * Return: The entry, unlocked as long as the caller holds the xa_lock; NULL if
  * there are no more.
  */
-static void *dax_walk_next(struct dax_walk *walk, struct xa_state *xas,
-			   pgoff_t last, enum dax_drop which)
+static inline void *dax_walk_next(struct dax_walk *walk, struct xa_state *xas,
+				  pgoff_t last, enum dax_drop which)
 	__must_hold(xas->xa->xa_lock)
 {
 	void *entry;
@@ -368,7 +368,8 @@ struct page *dax_layout_busy_page_range(struct address_space *mapping,
 
 	xas_lock_irq(&xas);
 	while ((entry = dax_walk_next(&walk, &xas, last, DAX_DROP_ALL))) {
-		page = dax_busy_page(entry, xas.xa_index, first, last);
+		if (dax_is_mapped(entry))
+			page = dax_busy_page(entry, xas.xa_index, first, last);
 		if (page)
 			break;
 		dax_walk_step(&walk, &xas, entry,
