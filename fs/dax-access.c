@@ -7,9 +7,9 @@
  * memory.  Each function that returns an address also returns how many bytes
  * are valid there, and copies proceed piece by piece.
  *
- * An address is valid only inside dax_read_lock().  The caller of
- * dax_iomap_access() holds it, because the caller uses the address.  The other
- * functions take it themselves; it nests.
+ * An address is valid only inside dax_read_lock().  A caller that gets an address
+ * or a pfn holds it, because the caller uses them.  The functions that copy take
+ * it themselves; it nests.
  *
  * New blocks that replace shared ones are filled before the filesystem maps
  * them into the file.  The source may have been durable long before, so the
@@ -80,7 +80,7 @@ ssize_t dax_iomap_access_poisoned(const struct iomap *iomap, loff_t pos,
  * @size: Number of bytes, a multiple of PAGE_SIZE.
  * @pfnp: Where to put the first pfn.
  *
- * Context: Process context; takes dax_read_lock().  May sleep.
+ * Context: Inside dax_read_lock(), for as long as the pages are used.
  * Return: 0; -ERANGE if the device is not contiguous over @size bytes;
  * -EHWPOISON, -ENXIO or another errno of the driver.
  */
@@ -89,13 +89,9 @@ int dax_iomap_pfn(const struct iomap *iomap, loff_t pos, size_t size,
 {
 	pgoff_t nr_pages = PHYS_PFN(size);
 	long avail;
-	int id;
 
-	id = dax_read_lock();
 	avail = dax_direct_access(iomap->dax_dev, dax_iomap_pgoff(iomap, pos),
 				  nr_pages, DAX_ACCESS, NULL, pfnp);
-	dax_read_unlock(id);
-
 	if (avail < 0)
 		return avail;
 	return avail < nr_pages ? -ERANGE : 0;

@@ -390,7 +390,8 @@ static vm_fault_t dax_fault_hole(struct dax_fault *df)
 
 /*
  * Get the pfn that the whole range starts at.  The extent must cover the range,
- * or its blocks must follow those of the last extent.
+ * or its blocks must follow those of the last extent.  The caller keeps the
+ * device alive.
  */
 static vm_fault_t dax_fault_pfn(struct dax_fault *df, pfn_t *pfnp)
 {
@@ -560,6 +561,7 @@ static vm_fault_t dax_fault_partial_extent(struct dax_fault *df,
 {
 	u64 len = iomap_length(&df->iter);
 	vm_fault_t ret;
+	int id;
 
 	/* Filesystem bug: the extent is empty or ends within a page. */
 	if (WARN_ON_ONCE(!len || !IS_ALIGNED(len, PAGE_SIZE)))
@@ -567,7 +569,9 @@ static vm_fault_t dax_fault_partial_extent(struct dax_fault *df,
 	if (df->iter.iomap.flags & IOMAP_F_SHARED)
 		return dax_fault_fallback(df, DAX_FALLBACK_EXTENT_SHORT);
 	if (kind == DAX_MAPPED) {
+		id = dax_read_lock();
 		ret = dax_fault_pfn(df, &df->pfn);
+		dax_read_unlock(id);
 		if (ret)
 			return ret;
 	}
@@ -812,8 +816,6 @@ bool dax_fault_may_be_huge(struct vm_fault *vmf, unsigned int order)
 
 	if (order == 0)
 		return true;
-	if (!reason && dax_has_mapped(dax_vmf_mapping(vmf), vmf->pgoff, order))
-		return true;
 	if (!reason)
 		reason = dax_fault_peek(vmf, order);
 	if (!reason)
@@ -853,9 +855,11 @@ vm_fault_t dax_iomap_fault(struct vm_fault *vmf, unsigned int order,
 	struct dax_fault df;
 	vm_fault_t ret;
 
-	ret = dax_fault_quick(vmf, order, 0);
-	if (ret)
-		return ret;
+	if (!dax_vmf_writes(vmf)) {
+		ret = dax_fault_quick(vmf, order, NULL);
+		if (ret)
+			return ret;
+	}
 
 	df.request = (struct dax_fault_request) {
 		.vmf	= vmf,

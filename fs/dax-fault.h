@@ -13,6 +13,7 @@
 #include <linux/mm.h>
 #include <linux/pfn_t.h>
 #include <linux/pgtable.h>
+#include <trace/events/fs_dax.h>
 
 #include "dax-internal.h"
 
@@ -78,13 +79,52 @@ static inline bool dax_page_table_fits(const struct vm_fault *vmf,
 		       !dax_pmd_is_huge(pmd);
 }
 
-void dax_trace_fault(struct vm_fault *vmf, unsigned int order);
-void dax_trace_fault_done(struct vm_fault *vmf, unsigned int order,
-			  vm_fault_t ret);
-vm_fault_t dax_map_pfn(struct vm_fault *vmf, pfn_t pfn, unsigned int order,
-		       bool write);
-enum dax_fallback dax_fault_eligible(const struct vm_fault *vmf,
-				     unsigned int order);
+static inline void dax_trace_fault(struct vm_fault *vmf, unsigned int order)
+{
+	struct inode *inode = dax_vmf_mapping(vmf)->host;
+
+	if (order == 0)
+		trace_dax_pte_fault(inode, vmf, 0);
+	else if (order == PMD_ORDER)
+		trace_dax_pmd_fault(inode, vmf, dax_vmf_max_pgoff(vmf), 0);
+}
+
+static inline void dax_trace_fault_done(struct vm_fault *vmf,
+					unsigned int order, vm_fault_t ret)
+{
+	struct inode *inode = dax_vmf_mapping(vmf)->host;
+	int result = (__force int)ret;
+
+	if (order == 0)
+		trace_dax_pte_fault_done(inode, vmf, result);
+	else if (order == PMD_ORDER)
+		trace_dax_pmd_fault_done(inode, vmf, dax_vmf_max_pgoff(vmf),
+					 result);
+}
+
+/* Map file memory.  Only this function and dax_load_zero() map pages. */
+static inline vm_fault_t dax_map_pfn(struct vm_fault *vmf, pfn_t pfn,
+				     unsigned int order, bool write)
+{
+	if (order == 0 && write)
+		return vmf_insert_mixed_mkwrite(vmf->vma, vmf->address, pfn);
+	if (order == 0)
+		return vmf_insert_mixed(vmf->vma, vmf->address, pfn);
+	if (order == PMD_ORDER && IS_ENABLED(CONFIG_FS_DAX_PMD))
+		return vmf_insert_pfn_pmd(vmf, pfn, write);
+	return VM_FAULT_FALLBACK;
+}
+
+enum dax_fallback __dax_fault_eligible(const struct vm_fault *vmf,
+				       unsigned int order);
+
+/* Order 0 can always be served. */
+static inline enum dax_fallback dax_fault_eligible(const struct vm_fault *vmf,
+						   unsigned int order)
+{
+	return order ? __dax_fault_eligible(vmf, order) : DAX_FALLBACK_NONE;
+}
+
 vm_fault_t dax_fault_for_collapse(struct vm_fault *vmf, unsigned int order,
 				  const struct iomap_ops *ops,
 				  enum dax_fallback *reasonp, int *errorp);

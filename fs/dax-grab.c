@@ -74,37 +74,6 @@ static void *dax_insert_empty_entry(struct xa_state *xas, unsigned int order)
 }
 
 /**
- * dax_has_mapped() - Check for a mapped entry without a lock
- * @mapping: The mapping.
- * @index: A page offset.
- * @order: The order of the fault.
- *
- * The result may be outdated when it returns.
- *
- * Context: Any.
- * Return: true if there is a mapped entry of @order or larger, locked or not.
- */
-bool dax_has_mapped(struct address_space *mapping, pgoff_t index,
-		    unsigned int order)
-{
-	void *entry = xa_load(&mapping->i_pages, index);
-
-	return xa_is_value(entry) && dax_is_mapped(entry) &&
-		dax_entry_order(entry) >= order;
-}
-
-/* May the fault map the pages of @entry as they are? */
-static bool dax_may_map(const struct dax_grab *grab, bool dirty)
-{
-	void *entry = grab->entry;
-
-	if (!entry || !dax_is_mapped(entry))
-		return false;
-	return !grab->write || grab->unshared ||
-		(dirty && !dax_entry_order(entry));
-}
-
-/**
  * dax_grab_mapped() - Lock a mapped entry for a fault that changes no blocks
  * @xas: Made for the order of the grab at the page offset of the fault.
  * @grab: The request, and its result.
@@ -133,7 +102,7 @@ bool dax_grab_mapped(struct xa_state *xas, struct dax_grab *grab)
 		goto refuse;
 	dirty = grab->write && grab->entry &&
 		xas_get_mark(xas, PAGECACHE_TAG_DIRTY);
-	if (!dax_may_map(grab, dirty)) {
+	if (!grab->entry || !dax_may_map(grab, grab->entry, dirty)) {
 		dax_put_unlocked_entry(xas, grab->entry);
 		goto refuse;
 	}

@@ -461,7 +461,9 @@ struct page *dax_entry_page(void *entry, pgoff_t index)
  * @order: The order of the page.
  *
  * For a fault that does not call ->iomap_begin.  It still checks that the
- * device is alive and that the page is not poisoned.
+ * device is alive, that it is the one that had the page when the entry was
+ * stored, and that its driver lists none of the pages as bad.  Only the first
+ * page is checked for PageHWPoison().
  *
  * Context: Process context.
  * Return: The pgmap, for put_dev_pagemap() after the page is mapped; NULL if
@@ -477,6 +479,12 @@ struct dev_pagemap *dax_get_entry_pgmap(struct xa_state *xas, void *entry,
 	if (!pgmap)
 		return NULL;
 	if (PageHWPoison(page) || !pgmap_can_access(pgmap, pfn, 1UL << order)) {
+		put_dev_pagemap(pgmap);
+		return NULL;
+	}
+	/* A device that was removed and added again has new page structures. */
+	if (unlikely(page->mapping != dax_mapping_of(xas) &&
+		     !dax_page_shared(page))) {
 		put_dev_pagemap(pgmap);
 		return NULL;
 	}

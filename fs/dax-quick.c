@@ -10,14 +10,18 @@
  *	read		any mapped entry of the order of the fault or larger
  *	write		the same, if no other file can share blocks of the file;
  *			otherwise, a small entry that is dirty already
- *	MAP_SYNC write	the same, if the metadata of the file are durable
+ *	MAP_SYNC write	the same, if no block is shared and the metadata of the
+ *			file are durable.  The filesystem is asked for that with
+ *			the entry locked: then the metadata of its blocks were
+ *			changed before, and the answer includes them.
  *
  * The entry does not tell whether its memory can be accessed now.  The device
  * may have been removed and a page may be bad since the entry was stored.  So
  * the fault asks the driver, and holds the pgmap until the page is mapped.
  *
- * A fault that is not served here has changed nothing but the mark of the entry,
- * and takes the path of dax-fault.c.  That path also reports all errors.
+ * A fault that is not served here takes the path of dax-fault.c, which also
+ * reports all errors.  At most it has left the entry marked dirty, and that costs
+ * a flush.
  *
  * LOCKS	as in dax-fault.c
  */
@@ -29,54 +33,15 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/pfn_t.h>
-#include <trace/events/fs_dax.h>
 
 #include "dax-fault.h"
 #include "dax-internal.h"
 #include "dax-trace.h"
 
 /**
- * dax_trace_fault() - Trace the start of a fault
+ * __dax_fault_eligible() - Check whether a fault can be served with an order
  * @vmf: The fault.
- * @order: Its order.
- *
- * Context: Any.
- */
-void dax_trace_fault(struct vm_fault *vmf, unsigned int order)
-{
-	struct inode *inode = dax_vmf_mapping(vmf)->host;
-
-	if (order == 0)
-		trace_dax_pte_fault(inode, vmf, 0);
-	else if (order == PMD_ORDER)
-		trace_dax_pmd_fault(inode, vmf, dax_vmf_max_pgoff(vmf), 0);
-}
-
-/**
- * dax_trace_fault_done() - Trace the end of a fault
- * @vmf: The fault.
- * @order: Its order.
- * @ret: What it returns.
- *
- * Context: Any.
- */
-void dax_trace_fault_done(struct vm_fault *vmf, unsigned int order,
-			  vm_fault_t ret)
-{
-	struct inode *inode = dax_vmf_mapping(vmf)->host;
-	int result = (__force int)ret;
-
-	if (order == 0)
-		trace_dax_pte_fault_done(inode, vmf, result);
-	else if (order == PMD_ORDER)
-		trace_dax_pmd_fault_done(inode, vmf, dax_vmf_max_pgoff(vmf),
-					 result);
-}
-
-/**
- * dax_fault_eligible() - Check whether a fault can be served with an order
- * @vmf: The fault.
- * @order: The order.
+ * @order: The order, not 0.
  *
  * Checks the address, the VMA and the file size, but not the entries or the
  * extents.
@@ -84,16 +49,14 @@ void dax_trace_fault_done(struct vm_fault *vmf, unsigned int order,
  * Context: Any.  The file size is reliable only under invalidate_lock.
  * Return: DAX_FALLBACK_NONE if it can; otherwise the reason why it cannot.
  */
-enum dax_fallback dax_fault_eligible(const struct vm_fault *vmf,
-				     unsigned int order)
+enum dax_fallback __dax_fault_eligible(const struct vm_fault *vmf,
+				       unsigned int order)
 {
 	const struct vm_area_struct *vma = vmf->vma;
 	unsigned long size = PAGE_SIZE << order;
 	unsigned long addr = round_down(vmf->address, size);
 	pgoff_t colour_mask = (1UL << order) - 1;
 
-	if (order == 0)
-		return DAX_FALLBACK_NONE;
 	if (order != PMD_ORDER || !IS_ENABLED(CONFIG_FS_DAX_PMD))
 		return DAX_FALLBACK_UNSUPPORTED;
 	/* A huge page must not span two entries of the tree. */
@@ -106,31 +69,6 @@ enum dax_fallback dax_fault_eligible(const struct vm_fault *vmf,
 	if ((vmf->pgoff | colour_mask) >= dax_vmf_max_pgoff(vmf))
 		return DAX_FALLBACK_EOF;
 	return DAX_FALLBACK_NONE;
-}
-
-/**
- * dax_map_pfn() - Map file memory
- * @vmf: The fault.
- * @pfn: The first pfn, aligned to @order.
- * @order: The order of the page.
- * @write: Whether to map it writable.
- *
- * Only this function and dax_load_zero() map pages.
- *
- * Context: Process context; the entry is locked and the device kept alive.
- * Return: VM_FAULT_NOPAGE; VM_FAULT_OOM; VM_FAULT_FALLBACK if there are no
- * mappings of @order.
- */
-vm_fault_t dax_map_pfn(struct vm_fault *vmf, pfn_t pfn, unsigned int order,
-		       bool write)
-{
-	if (order == 0 && write)
-		return vmf_insert_mixed_mkwrite(vmf->vma, vmf->address, pfn);
-	if (order == 0)
-		return vmf_insert_mixed(vmf->vma, vmf->address, pfn);
-	if (order == PMD_ORDER && IS_ENABLED(CONFIG_FS_DAX_PMD))
-		return vmf_insert_pfn_pmd(vmf, pfn, write);
-	return VM_FAULT_FALLBACK;
 }
 
 /*
@@ -162,53 +100,64 @@ static vm_fault_t dax_map_entry(struct vm_fault *vmf, unsigned int order,
 	return ret;
 }
 
-/**
- * dax_fault_quick() - Serve a fault without the filesystem, if that is possible
- * @vmf: The fault.
- * @order: The order that mm requests.
- * @flags: What the filesystem knows of the file: DAX_QUICK_UNSHARED,
- *	DAX_QUICK_DURABLE.
- *
- * For a filesystem to call before it starts a transaction for a write fault.
- * dax_iomap_fault() itself calls it without flags.
- *
- * Context: Process context, as dax_iomap_fault(), but outside a transaction.
- * May sleep.
- * Return: What the fault returns; 0 if the filesystem must go on to call
- * dax_iomap_fault().
- */
-vm_fault_t dax_fault_quick(struct vm_fault *vmf, unsigned int order,
-			   unsigned int flags)
+/* Serve a fault of a range that has a mapped entry.  Returns 0 if not. */
+static noinline vm_fault_t dax_fault_known(struct vm_fault *vmf,
+					   struct dax_grab *grab,
+					   dax_durable_t durable)
 {
 	struct address_space *mapping = dax_vmf_mapping(vmf);
+	unsigned int order = grab->order;
 	pgoff_t index = round_down(vmf->pgoff, 1UL << order);
 	XA_STATE_ORDER(xas, &mapping->i_pages, index, order);
-	struct dax_grab grab = {
-		.order		= order,
-		.write		= dax_vmf_writes(vmf),
-		.unshared	= flags & DAX_QUICK_UNSHARED,
-	};
-	vm_fault_t ret;
+	bool sync = grab->write && (vmf->vma->vm_flags & VM_SYNC);
+	vm_fault_t ret = 0;
 
-	if (!dax_has_mapped(mapping, index, order) || vmf->cow_page)
-		return 0;
-	if (grab.write && (vmf->vma->vm_flags & VM_SYNC) &&
-	    !(flags & DAX_QUICK_DURABLE))
-		return 0;
-	if (vmf->pgoff >= dax_vmf_max_pgoff(vmf) ||
+	if ((sync && !durable) || vmf->cow_page ||
+	    vmf->pgoff >= dax_vmf_max_pgoff(vmf) ||
 	    dax_fault_eligible(vmf, order))
 		return 0;
-	if (!dax_grab_mapped(&xas, &grab))
+	if (!dax_grab_mapped(&xas, grab))
 		return 0;
 
 	/*
 	 * After the mark, as the flusher clears I_DIRTY_PAGES and then looks
 	 * for marks.
 	 */
-	if (grab.dirtied)
+	if (grab->dirtied)
 		__mark_inode_dirty(mapping->host, I_DIRTY_PAGES);
-	ret = dax_map_entry(vmf, order, &xas, grab.entry, grab.write);
-	dax_unlock_entry(&xas, grab.entry);
+	if (!sync || durable(vmf, order))
+		ret = dax_map_entry(vmf, order, &xas, grab->entry, grab->write);
+	dax_unlock_entry(&xas, grab->entry);
 	return ret;
+}
+
+/**
+ * dax_fault_quick() - Serve a fault without the filesystem, if that is possible
+ * @vmf: The fault.
+ * @order: The order that mm requests.
+ * @durable: For a write, if the file cannot share blocks with another file:
+ *	returns true if the metadata of the range are durable.  It is called for
+ *	MAP_SYNC, with the entry locked, and must not start a transaction.  NULL
+ *	for a read, or if blocks may be shared.
+ *
+ * For a filesystem to call for a write fault, before it starts a transaction.
+ * dax_iomap_fault() calls it for all other faults.
+ *
+ * Context: As dax_iomap_fault(), but outside a transaction.  May sleep.
+ * Return: What the fault returns; 0 if the filesystem must call
+ * dax_iomap_fault().
+ */
+vm_fault_t dax_fault_quick(struct vm_fault *vmf, unsigned int order,
+			   dax_durable_t durable)
+{
+	struct dax_grab grab = {
+		.order		= order,
+		.write		= dax_vmf_writes(vmf),
+		.unshared	= durable,
+	};
+
+	if (!dax_has_mapped(dax_vmf_mapping(vmf), vmf->pgoff, &grab))
+		return 0;
+	return dax_fault_known(vmf, &grab, durable);
 }
 EXPORT_SYMBOL_GPL(dax_fault_quick);

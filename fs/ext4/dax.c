@@ -243,16 +243,6 @@ static bool ext4_dax_durable(struct vm_fault *vmf, unsigned int order)
 	       !ext4_inode_datasync_dirty(inode);
 }
 
-/* No block belongs to two files, so a known block can be written to. */
-static vm_fault_t ext4_dax_quick_fault(struct vm_fault *vmf, unsigned int order)
-{
-	unsigned int flags = DAX_QUICK_UNSHARED;
-
-	if ((vmf->vma->vm_flags & VM_SYNC) && ext4_dax_durable(vmf, order))
-		flags |= DAX_QUICK_DURABLE;
-	return dax_fault_quick(vmf, order, flags);
-}
-
 static vm_fault_t ext4_dax_write_fault(struct vm_fault *vmf, unsigned int order)
 {
 	struct file *file = vmf->vma->vm_file;
@@ -265,7 +255,11 @@ static vm_fault_t ext4_dax_write_fault(struct vm_fault *vmf, unsigned int order)
 	file_update_time(file);
 	filemap_invalidate_lock_shared(file->f_mapping);
 
-	ret = ext4_dax_quick_fault(vmf, order);
+	/*
+	 * No block belongs to two files.  After an emergency remount, the
+	 * journal refuses the fault.
+	 */
+	ret = sb_rdonly(sb) ? 0 : dax_fault_quick(vmf, order, ext4_dax_durable);
 	if (ret)
 		goto unlock;
 

@@ -172,27 +172,16 @@ static vm_fault_t xfs_dax_read_fault(struct vm_fault *vmf, unsigned int order)
 	return ret;
 }
 
-/* Is all that a power cut needs to find the data of the file durable? */
-static bool xfs_dax_durable(struct xfs_inode *ip)
-{
-	return !xfs_ipincount(ip) ||
-	       !(READ_ONCE(ip->i_itemp->ili_fsync_fields) & ~XFS_ILOG_TIMESTAMP);
-}
-
-/*
- * A file starts to share blocks under the exclusive MMAPLOCK, so a known block
- * can be written to unless the file shares some already.
- */
-static vm_fault_t xfs_dax_quick_fault(struct vm_fault *vmf, unsigned int order)
+/* Is all that a power cut needs to find the data of the range durable? */
+static bool xfs_dax_durable(struct vm_fault *vmf, unsigned int order)
 {
 	struct xfs_inode *ip = XFS_I(file_inode(vmf->vma->vm_file));
-	unsigned int flags = DAX_QUICK_UNSHARED;
+	pgoff_t end = round_down(vmf->pgoff, 1UL << order) + (1UL << order);
 
-	if (xfs_is_cow_inode(ip))
-		return 0;
-	if ((vmf->vma->vm_flags & VM_SYNC) && xfs_dax_durable(ip))
-		flags |= DAX_QUICK_DURABLE;
-	return dax_fault_quick(vmf, order, flags);
+	if (end > i_size_read(VFS_I(ip)) >> PAGE_SHIFT)
+		return false;
+	return !xfs_ipincount(ip) ||
+	       !(READ_ONCE(ip->i_itemp->ili_fsync_fields) & ~XFS_ILOG_TIMESTAMP);
 }
 
 static vm_fault_t xfs_dax_write_fault(struct vm_fault *vmf, unsigned int order)
@@ -207,7 +196,9 @@ static vm_fault_t xfs_dax_write_fault(struct vm_fault *vmf, unsigned int order)
 	file_update_time(file);
 
 	lock_mode = xfs_ilock_for_write_fault(ip);
-	ret = xfs_dax_quick_fault(vmf, order);
+	/* a file starts to share blocks under the exclusive MMAPLOCK */
+	ret = dax_fault_quick(vmf, order,
+			      xfs_is_cow_inode(ip) ? NULL : xfs_dax_durable);
 	if (!ret)
 		ret = dax_iomap_fault(vmf, order, &pfn, NULL,
 				      &xfs_dax_write_iomap_ops);

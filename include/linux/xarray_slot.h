@@ -45,6 +45,44 @@ static inline void *xas_replace(struct xa_state *xas, void *entry)
 }
 
 /**
+ * xa_peek() - Look at an entry of an XArray
+ * @xa: XArray.
+ * @index: Index of the entry.
+ *
+ * As xa_load(), for a user whose next step finds out if the answer is wrong.
+ * It is inline, and does not look again if the XArray changes meanwhile.
+ *
+ * Context: Any context.  Takes and releases the RCU lock.
+ * Return: The entry at @index, or what was there; NULL or an internal entry if
+ * there is none, or if one is moving.
+ */
+static inline void *xa_peek(const struct xarray *xa, unsigned long index)
+{
+	const struct xa_node *node;
+	unsigned long offset;
+	void *entry;
+
+	rcu_read_lock();
+	entry = xa_head(xa);
+	offset = index;
+	if (xa_is_node(entry))
+		offset >>= xa_to_node(entry)->shift;
+	else if (index)
+		entry = NULL;
+	if (offset > XA_CHUNK_MASK)
+		entry = NULL;
+	while (xa_is_node(entry)) {
+		node = xa_to_node(entry);
+		offset = (index >> node->shift) & XA_CHUNK_MASK;
+		entry = xa_entry(xa, node, offset);
+		if (xa_is_sibling(entry))
+			entry = xa_entry(xa, node, xa_to_sibling(entry));
+	}
+	rcu_read_unlock();
+	return entry;
+}
+
+/**
  * xas_in_leaf() - Is an XArray operation state in a leaf?
  * @xas: XArray operation state, walked by xas_load().
  *

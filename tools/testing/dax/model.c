@@ -542,8 +542,7 @@ static void do_grab_mapped(void)
 	TELL("grab mapped %#lx order %u %s", index, order,
 	     grab.write ? "write" : "read");
 	if (fits)
-		CHECK(dax_has_mapped(mapping, index, order),
-		      dax_is_mapped(found->word));
+		CHECK(dax_has_mapped(mapping, index, &grab), may);
 	if (fits && found->locked)
 		return;
 	CHECK(dax_grab_mapped(&xas, &grab), may);

@@ -294,6 +294,65 @@ TEST_F(small_faults, small_fault_fails)
 	EXPECT_EQ(0, others_fail_at(fd, 300 * SZ_4K));
 }
 
+DAX_FIXTURE(known, no_injection())
+
+FIXTURE_VARIANT(known) {
+	bool huge;
+	bool write;
+	bool still_mapped;
+};
+
+FIXTURE_VARIANT_ADD(known, small_read) { false, false, false };
+FIXTURE_VARIANT_ADD(known, small_write) { false, true, false };
+FIXTURE_VARIANT_ADD(known, small_write_on_read_only) { false, true, true };
+FIXTURE_VARIANT_ADD(known, huge_read) { true, false, false };
+FIXTURE_VARIANT_ADD(known, huge_write) { true, true, false };
+FIXTURE_VARIANT_ADD(known, huge_write_on_read_only) { true, true, true };
+
+/* Touch 2 MiB with clean entries.  Every block lookup fails meanwhile. */
+static int touch_known(int fd, bool huge, bool write, bool still_mapped,
+		       int *lookups)
+{
+	char *p = huge ? dax_map(fd, 0, SZ_2M) : dax_map_small(fd, SZ_2M);
+	int sig;
+
+	dax_peek(p);
+	if (!still_mapped)
+		dax_zap(p, SZ_2M);
+	inject(begin(write), EIO, 0, ALWAYS);
+	sig = dax_touch_signal(p, write, NULL);
+	*lookups = inject_off();
+	return sig;
+}
+
+/* A fault on memory that the entry knows asks for no blocks. */
+TEST_F(known, known_page_needs_no_blocks)
+{
+	int fd = dax_file(SZ_2M, WRITTEN), lookups;
+
+	dax_trace(fd, "dax_writeback_one");
+	dax_trace_clear();
+	EXPECT_EQ(0, touch_known(fd, variant->huge, variant->write,
+				 variant->still_mapped, &lookups));
+	EXPECT_EQ(0, lookups);
+	dax_fsync(fd);
+	EXPECT_EQ(variant->write, dax_count_all("dax_writeback_one"));
+}
+
+/* Unless another file may have the block. */
+TEST_F(known, known_page_of_clone_needs_blocks)
+{
+	int fd = dax_file(SZ_2M, WRITTEN), clone, lookups, sig;
+
+	NEED_XFS();
+	clone = dax_clone(fd, "clone");
+	sig = touch_known(fd, variant->huge, variant->write,
+			  variant->still_mapped, &lookups);
+	EXPECT_EQ(variant->write ? SIGBUS : 0, sig);
+	EXPECT_EQ(variant->write, lookups > 0);
+	dax_remove(clone);
+}
+
 #define FALLBACKS(why) \
 	dax_count("dax_fault_fallback", "order 9, reason %s", why)
 
