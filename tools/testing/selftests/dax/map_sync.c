@@ -4,6 +4,8 @@
  * on the media. The fault says so with NEEDDSYNC, the filesystem syncs, and
  * the fault is finished.
  */
+#include <sys/xattr.h>
+
 #include "dax_harness.h"
 
 FIXTURE_VARIANT(dax) {
@@ -99,6 +101,22 @@ TEST_F(dax, dirty_page_syncs)
 	EXPECT_MAPPED(variant->mapped, p);
 	EXPECT_EQ('d', dax_peek(p));
 	EXPECT_EQ('w', dax_peek(plain + 1));
+}
+
+/* After a setxattr(2), ext4 tracks no inode for fast commits for a while. */
+TEST_F(dax, synced_without_fast_commit)
+{
+	char *p;
+	int fd;
+
+	NEED(dax_is_xfs() ? "fast_commit is a feature of ext4" : NULL);
+	NEED(dax_scratch(400, "-O fast_commit", "dax=always"));
+	fd = dax_file(SZ_2M, PREALLOC);
+	p = map_sync(fd, variant->size);
+	dax_trace(fd, NULL);
+	ASSERT_EQ(0, fsetxattr(fd, "user.dax", "x", 1, 0));
+	dax_poke(p, 'w');
+	EXPECT_EQ(1, need_sync(variant->done));
 }
 
 TEST_F(dax, read_not_synced)
