@@ -772,18 +772,13 @@ static vm_fault_t dax_do_fault(struct dax_fault *df, int *iomap_errp,
 	return ret;
 }
 
-/* Common end of a fault of any order. */
-static vm_fault_t dax_fault_done(struct vm_fault *vmf, unsigned int order,
-				 vm_fault_t ret, enum dax_fallback reason)
+/* The end of a huge fault that falls back. */
+static void dax_fault_fell_back(struct vm_fault *vmf, unsigned int order,
+				vm_fault_t ret, enum dax_fallback reason)
 {
-	if (ret & VM_FAULT_FALLBACK) {
-		trace_dax_fault_fallback(vmf, order, reason,
-					 (__force int)ret);
-		if (order == PMD_ORDER)
-			dax_split_huge(vmf);
-	}
-	dax_trace_fault_done(vmf, order, ret);
-	return ret;
+	trace_dax_fault_fallback(vmf, order, reason, (__force int)ret);
+	if (order == PMD_ORDER)
+		dax_split_huge(vmf);
 }
 
 static enum dax_fallback dax_fault_peek(const struct vm_fault *vmf,
@@ -822,7 +817,8 @@ bool dax_fault_may_be_huge(struct vm_fault *vmf, unsigned int order)
 		return true;
 
 	dax_trace_fault(vmf, order);
-	dax_fault_done(vmf, order, VM_FAULT_FALLBACK, reason);
+	dax_fault_fell_back(vmf, order, VM_FAULT_FALLBACK, reason);
+	dax_trace_fault_done(vmf, order, VM_FAULT_FALLBACK);
 	return false;
 }
 EXPORT_SYMBOL_GPL(dax_fault_may_be_huge);
@@ -855,12 +851,6 @@ vm_fault_t dax_iomap_fault(struct vm_fault *vmf, unsigned int order,
 	struct dax_fault df;
 	vm_fault_t ret;
 
-	if (!dax_vmf_writes(vmf)) {
-		ret = dax_fault_quick(vmf, order, NULL);
-		if (ret)
-			return ret;
-	}
-
 	df.request = (struct dax_fault_request) {
 		.vmf	= vmf,
 		.order	= order,
@@ -874,7 +864,10 @@ vm_fault_t dax_iomap_fault(struct vm_fault *vmf, unsigned int order,
 		ret = VM_FAULT_FALLBACK;
 	else
 		ret = dax_do_fault(&df, iomap_errp, ops);
-	return dax_fault_done(vmf, order, ret, df.reason);
+	if (ret & VM_FAULT_FALLBACK)
+		dax_fault_fell_back(vmf, order, ret, df.reason);
+	dax_trace_fault_done(vmf, order, ret);
+	return ret;
 }
 EXPORT_SYMBOL_GPL(dax_iomap_fault);
 

@@ -92,26 +92,30 @@ static void *dax_insert_empty_entry(struct xa_state *xas, unsigned int order)
  */
 bool dax_grab_mapped(struct xa_state *xas, struct dax_grab *grab)
 {
+	void *entry;
 	bool dirty;
-	int err;
 
 	grab->dirtied = false;
 	xas_lock_irq(xas);
-	err = dax_get_unlocked_entry(xas, grab->order, &grab->entry);
-	if (err)
-		goto refuse;
-	dirty = grab->write && grab->entry &&
-		xas_get_mark(xas, PAGECACHE_TAG_DIRTY);
-	if (!grab->entry || !dax_may_map(grab, grab->entry, dirty)) {
-		dax_put_unlocked_entry(xas, grab->entry);
+	entry = xas_load(xas);
+	if (!xa_is_value(entry) || dax_is_locked(entry)) {
+		if (dax_get_unlocked_entry(xas, grab->order, &entry))
+			goto refuse;
+	}
+	dirty = grab->write && entry && xas_get_mark(xas, PAGECACHE_TAG_DIRTY);
+	if (!dax_is_known(entry, grab->order) ||
+	    (grab->write && !grab->unshared &&
+	     (!dirty || dax_entry_order(entry)))) {
+		dax_put_unlocked_entry(xas, entry);
 		goto refuse;
 	}
-	dax_lock_entry(xas, grab->entry);
+	dax_lock_entry(xas, entry);
 	if (grab->write && !dirty) {
 		xas_set_mark(xas, PAGECACHE_TAG_DIRTY);
 		grab->dirtied = true;
 	}
 	xas_unlock_irq(xas);
+	grab->entry = entry;
 	return true;
 
 refuse:

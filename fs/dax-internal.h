@@ -11,7 +11,6 @@
 #include <linux/fs.h>
 #include <linux/types.h>
 #include <linux/xarray.h>
-#include <linux/xarray_slot.h>
 
 #include "dax-entry.h"
 
@@ -245,26 +244,11 @@ struct dax_grab {
 	struct dax_promotion *promotion;
 };
 
-/* May a fault map the pages of @entry as they are? */
-static inline bool dax_may_map(const struct dax_grab *grab, void *entry,
-			       bool dirty)
+/* Does @entry, which may be locked, say which memory a fault of @order maps? */
+static inline bool dax_is_known(void *entry, unsigned int order)
 {
-	if (!dax_is_mapped(entry) || dax_entry_order(entry) < grab->order)
-		return false;
-	return !grab->write || grab->unshared ||
-		(dirty && !dax_entry_order(entry));
-}
-
-/*
- * Can dax_grab_mapped() succeed for a fault at @index?  Takes no lock, so the
- * answer may be outdated.
- */
-static inline bool dax_has_mapped(struct address_space *mapping, pgoff_t index,
-				  const struct dax_grab *grab)
-{
-	void *entry = xa_peek(&mapping->i_pages, index);
-
-	return xa_is_value(entry) && dax_may_map(grab, entry, true);
+	return xa_is_value(entry) && dax_is_mapped(entry) &&
+		dax_entry_order(entry) >= order;
 }
 
 bool dax_grab_mapped(struct xa_state *xas, struct dax_grab *grab);

@@ -478,22 +478,22 @@ struct dev_pagemap *dax_get_entry_pgmap(struct xa_state *xas, void *entry,
 
 	if (!pgmap)
 		return NULL;
-	if (PageHWPoison(page) || !pgmap_can_access(pgmap, pfn, 1UL << order)) {
-		put_dev_pagemap(pgmap);
-		return NULL;
-	}
 	/* A device that was removed and added again has new page structures. */
 	if (unlikely(page->mapping != dax_mapping_of(xas) &&
-		     !dax_page_shared(page))) {
-		put_dev_pagemap(pgmap);
-		return NULL;
-	}
+		     !dax_page_shared(page)))
+		goto refuse;
+	if (PageHWPoison(page) || !pgmap_can_access(pgmap, pfn, 1UL << order))
+		goto refuse;
 	if (unlikely(!page->mapping)) {
 		xas_lock_irq(xas);
 		dax_adopt_pages(xas, entry, index);
 		xas_unlock_irq(xas);
 	}
 	return pgmap;
+
+refuse:
+	put_dev_pagemap(pgmap);
+	return NULL;
 }
 
 /**

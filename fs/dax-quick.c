@@ -33,6 +33,7 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/pfn_t.h>
+#include <linux/xarray_slot.h>
 
 #include "dax-fault.h"
 #include "dax-internal.h"
@@ -72,11 +73,17 @@ enum dax_fallback __dax_fault_eligible(const struct vm_fault *vmf,
 }
 
 /*
+ * The functions below are compiled once for each order, as most of what they do
+ * is arithmetic with it.
+ */
+
+/*
  * Map the page of the locked @entry.  Returns 0 if it cannot be mapped, because
  * the page table does not fit, the device was removed or the page is poisoned.
  */
-static vm_fault_t dax_map_entry(struct vm_fault *vmf, unsigned int order,
-				struct xa_state *xas, void *entry, bool write)
+static __always_inline vm_fault_t
+dax_map_entry(struct vm_fault *vmf, unsigned int order, struct xa_state *xas,
+	      void *entry, bool write)
 {
 	unsigned long pfn = dax_entry_pfn_at(entry, xas->xa_index);
 	struct address_space *mapping = dax_vmf_mapping(vmf);
@@ -101,34 +108,49 @@ static vm_fault_t dax_map_entry(struct vm_fault *vmf, unsigned int order,
 }
 
 /* Serve a fault of a range that has a mapped entry.  Returns 0 if not. */
-static noinline vm_fault_t dax_fault_known(struct vm_fault *vmf,
-					   struct dax_grab *grab,
-					   dax_durable_t durable)
+static __always_inline vm_fault_t
+dax_fault_known(struct vm_fault *vmf, unsigned int order, dax_durable_t durable)
 {
 	struct address_space *mapping = dax_vmf_mapping(vmf);
-	unsigned int order = grab->order;
 	pgoff_t index = round_down(vmf->pgoff, 1UL << order);
 	XA_STATE_ORDER(xas, &mapping->i_pages, index, order);
-	bool sync = grab->write && (vmf->vma->vm_flags & VM_SYNC);
+	struct dax_grab grab = {
+		.order		= order,
+		.write		= dax_vmf_writes(vmf),
+		.unshared	= durable,
+	};
+	bool sync = grab.write && (vmf->vma->vm_flags & VM_SYNC);
 	vm_fault_t ret = 0;
 
 	if ((sync && !durable) || vmf->cow_page ||
 	    vmf->pgoff >= dax_vmf_max_pgoff(vmf) ||
 	    dax_fault_eligible(vmf, order))
 		return 0;
-	if (!dax_grab_mapped(&xas, grab))
+	if (!dax_grab_mapped(&xas, &grab))
 		return 0;
 
 	/*
 	 * After the mark, as the flusher clears I_DIRTY_PAGES and then looks
 	 * for marks.
 	 */
-	if (grab->dirtied)
+	if (grab.dirtied)
 		__mark_inode_dirty(mapping->host, I_DIRTY_PAGES);
 	if (!sync || durable(vmf, order))
-		ret = dax_map_entry(vmf, order, &xas, grab->entry, grab->write);
-	dax_unlock_entry(&xas, grab->entry);
+		ret = dax_map_entry(vmf, order, &xas, grab.entry, grab.write);
+	dax_unlock_entry(&xas, grab.entry);
 	return ret;
+}
+
+static noinline vm_fault_t dax_fault_known_pte(struct vm_fault *vmf,
+					       dax_durable_t durable)
+{
+	return dax_fault_known(vmf, 0, durable);
+}
+
+static noinline vm_fault_t dax_fault_known_pmd(struct vm_fault *vmf,
+					       dax_durable_t durable)
+{
+	return dax_fault_known(vmf, PMD_ORDER, durable);
 }
 
 /**
@@ -140,8 +162,7 @@ static noinline vm_fault_t dax_fault_known(struct vm_fault *vmf,
  *	MAP_SYNC, with the entry locked, and must not start a transaction.  NULL
  *	for a read, or if blocks may be shared.
  *
- * For a filesystem to call for a write fault, before it starts a transaction.
- * dax_iomap_fault() calls it for all other faults.
+ * For a filesystem to call before it starts a transaction.
  *
  * Context: As dax_iomap_fault(), but outside a transaction.  May sleep.
  * Return: What the fault returns; 0 if the filesystem must call
@@ -150,14 +171,16 @@ static noinline vm_fault_t dax_fault_known(struct vm_fault *vmf,
 vm_fault_t dax_fault_quick(struct vm_fault *vmf, unsigned int order,
 			   dax_durable_t durable)
 {
-	struct dax_grab grab = {
-		.order		= order,
-		.write		= dax_vmf_writes(vmf),
-		.unshared	= durable,
-	};
+	void *entry = xa_peek(&dax_vmf_mapping(vmf)->i_pages, vmf->pgoff);
 
-	if (!dax_has_mapped(dax_vmf_mapping(vmf), vmf->pgoff, &grab))
+	/* No lock is held, so this may be outdated. */
+	if (!dax_is_known(entry, order))
 		return 0;
-	return dax_fault_known(vmf, &grab, durable);
+	/* Most writes to what may be shared need the filesystem. */
+	if (!durable && dax_vmf_writes(vmf) && dax_entry_order(entry))
+		return 0;
+	if (order == 0)
+		return dax_fault_known_pte(vmf, durable);
+	return order == PMD_ORDER ? dax_fault_known_pmd(vmf, durable) : 0;
 }
 EXPORT_SYMBOL_GPL(dax_fault_quick);

@@ -202,8 +202,10 @@ static vm_fault_t ext4_dax_read_fault(struct vm_fault *vmf, unsigned int order)
 	vm_fault_t ret;
 
 	filemap_invalidate_lock_shared(mapping);
+	ret = dax_fault_quick(vmf, order, NULL);
 	/* no pfn is returned: only a write fault can need a sync */
-	ret = dax_iomap_fault(vmf, order, NULL, NULL, &ext4_iomap_ops);
+	if (!ret)
+		ret = dax_iomap_fault(vmf, order, NULL, NULL, &ext4_iomap_ops);
 	filemap_invalidate_unlock_shared(mapping);
 
 	return ret;

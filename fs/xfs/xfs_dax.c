@@ -165,8 +165,11 @@ static vm_fault_t xfs_dax_read_fault(struct vm_fault *vmf, unsigned int order)
 	vm_fault_t ret;
 
 	xfs_ilock(ip, XFS_MMAPLOCK_SHARED);
+	ret = dax_fault_quick(vmf, order, NULL);
 	/* no pfn is returned: only a write fault can need a sync */
-	ret = dax_iomap_fault(vmf, order, NULL, NULL, &xfs_read_iomap_ops);
+	if (!ret)
+		ret = dax_iomap_fault(vmf, order, NULL, NULL,
+				      &xfs_read_iomap_ops);
 	xfs_iunlock(ip, XFS_MMAPLOCK_SHARED);
 
 	return ret;

@@ -58,23 +58,18 @@ static inline void *xas_replace(struct xa_state *xas, void *entry)
  */
 static inline void *xa_peek(const struct xarray *xa, unsigned long index)
 {
-	const struct xa_node *node;
-	unsigned long offset;
 	void *entry;
 
 	rcu_read_lock();
 	entry = xa_head(xa);
-	offset = index;
-	if (xa_is_node(entry))
-		offset >>= xa_to_node(entry)->shift;
-	else if (index)
-		entry = NULL;
-	if (offset > XA_CHUNK_MASK)
+	if (index && (!xa_is_node(entry) ||
+		      index >> xa_to_node(entry)->shift > XA_CHUNK_MASK))
 		entry = NULL;
 	while (xa_is_node(entry)) {
-		node = xa_to_node(entry);
-		offset = (index >> node->shift) & XA_CHUNK_MASK;
-		entry = xa_entry(xa, node, offset);
+		const struct xa_node *node = xa_to_node(entry);
+
+		entry = xa_entry(xa, node,
+				 (index >> node->shift) & XA_CHUNK_MASK);
 		if (xa_is_sibling(entry))
 			entry = xa_entry(xa, node, xa_to_sibling(entry));
 	}
