@@ -322,7 +322,7 @@ static void make_pattern(void)
 static void write_pattern(int fd, size_t off, size_t len)
 {
 	if (pwrite(fd, pattern + off, len, off) != (ssize_t)len)
-		dax_exit_fail("pwrite: %s", strerror(errno));
+		dax_exit_fail("pwrite: %m");
 }
 
 static void scene_open(struct scene *s, enum scenery scenery)
@@ -339,7 +339,7 @@ static void scene_open(struct scene *s, enum scenery scenery)
 	dax_name(s->fd, path, sizeof(path));
 	s->direct = open(path, O_RDWR | O_DIRECT);
 	if (s->direct < 0)
-		dax_exit_fail("%s, O_DIRECT: %s", path, strerror(errno));
+		dax_exit_fail("%s, O_DIRECT: %m", path);
 }
 
 /* Where only one of the two ranges is written, the other has what both have. */
@@ -360,7 +360,7 @@ static void scene_reset(const struct scene *s, enum scenery below,
 {
 	if (below == ALL_SHARED) {
 		if (ioctl(s->fd, FICLONE, s->other))
-			dax_exit_fail("FICLONE: %s", strerror(errno));
+			dax_exit_fail("FICLONE: %m");
 		return;
 	}
 	if (below == ALL_WRITTEN) {
@@ -427,8 +427,7 @@ static const char *compare(const struct scene *s, const struct geometry *g,
 			   const char *who, const char *got, size_t off)
 {
 	for (size_t i = begin(off); i < end(off + g->len); i++) {
-		if (i == g->to &&
-		    !memcmp(got + i, s->model + g->from, g->len))
+		if (i == g->to && !memcmp(got + i, s->model + g->from, g->len))
 			i += g->len - 1;
 		else if (page_is_kept(s, g, got, i))
 			i += SZ_4K - 1;
@@ -441,9 +440,8 @@ static const char *compare(const struct scene *s, const struct geometry *g,
 	return NULL;
 }
 
-static const char *compare_both(const struct scene *s,
-				const struct geometry *g, const char *who,
-				const char *got)
+static const char *compare_both(const struct scene *s, const struct geometry *g,
+				const char *who, const char *got)
 {
 	return compare(s, g, who, got, g->to) ?:
 	       compare(s, g, who, got, g->from);
@@ -560,8 +558,7 @@ static void name_task(unsigned int call, unsigned int nr)
 }
 
 /* Calls of the same direction, with all geometries in all views. */
-static void all_cases(struct __test_metadata *_metadata,
-		      const struct setting *setting, enum call first,
+static void all_cases(const struct setting *setting, enum call first,
 		      enum call last)
 {
 	const struct geometry *before = geometries;
@@ -594,30 +591,17 @@ static void all_cases(struct __test_metadata *_metadata,
 }
 
 TEST_F(dax, from_mapping_to_file)
-{
-	all_cases(_metadata, &variant->setting, WRITE, VMSPLICE);
-}
-
+	DAX_CALL(all_cases(&variant->setting, WRITE, VMSPLICE))
 TEST_F(dax, from_file_to_mapping)
-{
-	all_cases(_metadata, &variant->setting, READ, SPLICE_READ);
-}
-
+	DAX_CALL(all_cases(&variant->setting, READ, SPLICE_READ))
 TEST_F(dax, from_mapping_to_mapping)
-{
-	all_cases(_metadata, &variant->setting, VM_READ, VMSPLICE_READ);
-}
+	DAX_CALL(all_cases(&variant->setting, VM_READ, VMSPLICE_READ))
 
 /* The mapping looks on. */
 TEST_F(dax, from_file_to_file)
-{
-	all_cases(_metadata, &variant->setting, SPLICE, SENDFILE);
-}
-
+	DAX_CALL(all_cases(&variant->setting, SPLICE, SENDFILE))
 TEST_F(dax, copy_file_range)
-{
-	all_cases(_metadata, &variant->setting, COPY_RANGE, COPY_RANGE);
-}
+	DAX_CALL(all_cases(&variant->setting, COPY_RANGE, COPY_RANGE))
 
 /*
  * Others zero, unshare, share, sync or unmap what is copied, or what is beside it
@@ -651,7 +635,7 @@ static void share_beside(const struct scene *s)
 	int fd = dax_create("beside");
 
 	if (ioctl(fd, FICLONERANGE, &range))
-		dax_exit_fail("FICLONERANGE: %s", strerror(errno));
+		dax_exit_fail("FICLONERANGE: %m");
 	close(fd);
 }
 

@@ -57,7 +57,7 @@ static void make_good(void)
 		return;
 	fd = open(dax_scratch_device(), O_WRONLY | O_DIRECT);
 	if (fd < 0 || posix_memalign(&buf, SZ_4K, SZ_4K))
-		dax_exit_fail("%s: %s", dax_scratch_device(), strerror(errno));
+		dax_exit_fail("%s: %m", dax_scratch_device());
 	memset(buf, 0, SZ_4K);
 	while (bad_sectors(&first))
 		if (pwrite(fd, buf, SZ_4K, first * SECTOR & -SZ_4K) != SZ_4K)
@@ -81,8 +81,7 @@ static void make_bad(int fd)
 	uint64_t sector = dax_block(fd, AT_BAD) / SECTOR + 3;
 
 	if (dax_write_file(list_path(), "%lu 1\n", sector))
-		dax_exit_fail("\"%lu 1\" to %s: %s", sector, list_path(),
-			      strerror(errno));
+		dax_exit_fail("\"%lu 1\" to %s: %m", sector, list_path());
 	if (bad_sectors(NULL) != 1)
 		dax_exit_fail("%s does not take sector %lu", list_path(),
 			      sector);
@@ -125,7 +124,7 @@ static void *touch_around(void *arg)
 	return (void *)odd;
 }
 
-static void expect_rest_well(struct __test_metadata *_metadata, int fd, char *p)
+static void expect_rest_well(int fd, char *p)
 {
 	pthread_t thread = dax_thread(touch_around, p);
 	char buf[SZ_4K];
@@ -142,7 +141,7 @@ static void expect_rest_well(struct __test_metadata *_metadata, int fd, char *p)
 }
 
 /* A whole page is written, and all is well; by 2 MiB, too. */
-static void expect_recovers(struct __test_metadata *_metadata, int fd)
+static void expect_recovers(int fd)
 {
 	char buf[SZ_4K], *p;
 
@@ -172,7 +171,7 @@ TEST_F(badblocks, read)
 	EXPECT_ERRNO(EIO, pread(fd, buf, SZ_2M, AT_BAD));
 	dax_read(fd, AT_BAD + SZ_4K, buf, SZ_2M - AT_BAD - SZ_4K);
 	EXPECT_BYTES(FILL, buf, SZ_2M - AT_BAD - SZ_4K);
-	expect_recovers(_metadata, fd);
+	expect_recovers(fd);
 	free(buf);
 }
 
@@ -184,8 +183,8 @@ TEST_F(badblocks, part_of_page_written)
 	EXPECT_ERRNO(EIO, pwrite(fd, "x", 1, AT_BAD));
 	EXPECT_ERRNO(EIO, pwrite(fd, "xyz", 3, AT_BAD + 100));
 	EXPECT_EQ(1, bad_sectors(NULL));
-	expect_rest_well(_metadata, fd, dax_map_small(fd, SZ_2M));
-	expect_recovers(_metadata, fd);
+	expect_rest_well(fd, dax_map_small(fd, SZ_2M));
+	expect_recovers(fd);
 }
 
 TEST_F(badblocks, all_written)
@@ -202,8 +201,7 @@ TEST_F(badblocks, all_written)
 	free(buf);
 }
 
-static void expect_poison(struct __test_metadata *_metadata, char *p,
-			  bool write)
+static void expect_poison(char *p, bool write)
 {
 	siginfo_t info = {};
 
@@ -218,10 +216,10 @@ TEST_F(badblocks, small_fault)
 	int fd = bad_file();
 	char *p = dax_map_small(fd, SZ_2M);
 
-	expect_poison(_metadata, p, false);
-	expect_poison(_metadata, p, true);
-	expect_rest_well(_metadata, fd, p);
-	expect_recovers(_metadata, fd);
+	expect_poison(p, false);
+	expect_poison(p, true);
+	expect_rest_well(fd, p);
+	expect_recovers(fd);
 }
 
 TEST_F(badblocks, private_write)
@@ -229,13 +227,13 @@ TEST_F(badblocks, private_write)
 	int fd = bad_file();
 	char *p = dax_map_private(fd, 0, SZ_2M);
 
-	expect_poison(_metadata, p, true);
-	expect_rest_well(_metadata, fd, p);
-	expect_recovers(_metadata, fd);
+	expect_poison(p, true);
+	expect_rest_well(fd, p);
+	expect_recovers(fd);
 }
 
 /* 2 MiB with a bad page are mapped by the pages that are good. */
-static void huge_fault(struct __test_metadata *_metadata, bool write)
+static void huge_fault(bool write)
 {
 	char *p;
 	int fd;
@@ -249,28 +247,20 @@ static void huge_fault(struct __test_metadata *_metadata, bool write)
 	ONCE_OR_TWICE(dax_count("dax_fault_fallback",
 				"order 9, reason device-error"));
 	EXPECT_MAPPED("4K", p + AT_BAD + SZ_4K);
-	expect_poison(_metadata, p, false);
-	expect_poison(_metadata, p, true);
-	expect_rest_well(_metadata, fd, p);
-	expect_recovers(_metadata, fd);
+	expect_poison(p, false);
+	expect_poison(p, true);
+	expect_rest_well(fd, p);
+	expect_recovers(fd);
 }
 
-TEST_F(badblocks, huge_read_fault)
-{
-	huge_fault(_metadata, false);
-}
-
-TEST_F(badblocks, huge_write_fault)
-{
-	huge_fault(_metadata, true);
-}
+TEST_F(badblocks, huge_read_fault) DAX_CALL(huge_fault(false))
+TEST_F(badblocks, huge_write_fault) DAX_CALL(huge_fault(true))
 
 /*
  * The entry is there, clean or dirty, when the block turns bad. What is mapped
  * already stays; a new mapping gets all pages but that one.
  */
-static void bad_below_entry(struct __test_metadata *_metadata, bool huge,
-			    bool dirty)
+static void bad_below_entry(bool huge, bool dirty)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
 	char *old = huge ? dax_map(fd, 0, SZ_2M) : dax_map_small(fd, SZ_2M);
@@ -286,38 +276,24 @@ static void bad_below_entry(struct __test_metadata *_metadata, bool huge,
 	make_bad(fd);
 	/* Unmapped, mapped anew, and as the first fault of a page table. */
 	dax_zap(old, SZ_2M);
-	expect_poison(_metadata, old, dirty);
+	expect_poison(old, dirty);
 	p = huge ? dax_map(fd, 0, SZ_2M) : dax_map_small(fd, SZ_2M);
-	expect_poison(_metadata, p, false);
-	expect_poison(_metadata, p, true);
+	expect_poison(p, false);
+	expect_poison(p, true);
 	EXPECT_EQ(0, dax_touch_signal(p + AT_BAD + SZ_4K, false, NULL));
 	EXPECT_MAPPED("4K", p + AT_BAD + SZ_4K);
-	expect_rest_well(_metadata, fd, p);
-	expect_poison(_metadata, p, false);
+	expect_rest_well(fd, p);
+	expect_poison(p, false);
 	dax_unmap(p, SZ_2M);
 	dax_unmap(old, SZ_2M);
-	expect_recovers(_metadata, fd);
+	expect_recovers(fd);
 }
 
-TEST_F(badblocks, below_small_entry)
-{
-	bad_below_entry(_metadata, false, false);
-}
-
+TEST_F(badblocks, below_small_entry) DAX_CALL(bad_below_entry(false, false))
 TEST_F(badblocks, below_small_dirty_entry)
-{
-	bad_below_entry(_metadata, false, true);
-}
-
-TEST_F(badblocks, below_huge_entry)
-{
-	bad_below_entry(_metadata, true, false);
-}
-
-TEST_F(badblocks, below_huge_dirty_entry)
-{
-	bad_below_entry(_metadata, true, true);
-}
+	DAX_CALL(bad_below_entry(false, true))
+TEST_F(badblocks, below_huge_entry) DAX_CALL(bad_below_entry(true, false))
+TEST_F(badblocks, below_huge_dirty_entry) DAX_CALL(bad_below_entry(true, true))
 
 /*
  * A small mapping of a page out of a large entry, by a process that has not seen
@@ -332,13 +308,13 @@ TEST_F(badblocks, below_entry_of_others)
 	dax_poke(huge, FILL);
 	make_bad(fd);
 	p = dax_map_small(fd, SZ_2M);
-	expect_poison(_metadata, p, false);
-	expect_poison(_metadata, p, true);
-	expect_poison(_metadata, dax_map_private(fd, 0, SZ_2M), true);
-	expect_rest_well(_metadata, fd, p);
+	expect_poison(p, false);
+	expect_poison(p, true);
+	expect_poison(dax_map_private(fd, 0, SZ_2M), true);
+	expect_rest_well(fd, p);
 	dax_unmap(huge, SZ_2M);
 	dax_unmap(p, SZ_2M);
-	expect_recovers(_metadata, fd);
+	expect_recovers(fd);
 }
 
 /* Entries were small when the block turned bad: so they stay. */
@@ -376,9 +352,9 @@ TEST_F(badblocks, promotion)
 	EXPECT_EQ(dirty, dax_count("dax_writeback_one", "pglen 0x1"));
 	EXPECT_EQ(dirty, dax_count_all("dax_writeback_one"));
 
-	expect_rest_well(_metadata, fd, small);
+	expect_rest_well(fd, small);
 	EXPECT_EQ(EINVAL, dax_collapse(p, SZ_2M));
-	expect_recovers(_metadata, fd);
+	expect_recovers(fd);
 	EXPECT_EQ(0, dax_collapse(p, SZ_2M));
 	EXPECT_MAPPED("2M", p);
 	free(view);
@@ -395,14 +371,14 @@ TEST_F(badblocks, zero)
 				    AT_BAD + 10, 20));
 	EXPECT_ERRNO(EIO, fallocate(fd, PUNCH_HOLE, AT_BAD + 10, 20));
 	p = dax_map(fd, 0, SZ_2M);
-	expect_rest_well(_metadata, fd, p);
+	expect_rest_well(fd, p);
 	ret = ftruncate(fd, AT_BAD + 10);
 	/* XFS says so, and leaves the file as it is; ext4 cuts all the same. */
 	if (dax_is_xfs()) {
 		EXPECT_ERRNO(EIO, ret);
 		EXPECT_EQ(SZ_2M, lseek(fd, 0, SEEK_END));
-		expect_rest_well(_metadata, fd, p);
-		expect_recovers(_metadata, fd);
+		expect_rest_well(fd, p);
+		expect_recovers(fd);
 	} else {
 		EXPECT_EQ(0, ret);
 		EXPECT_EQ(AT_BAD + 10, lseek(fd, 0, SEEK_END));
@@ -434,10 +410,10 @@ TEST_F(badblocks, shared)
 	EXPECT_EQ(-EIO, range->info[0].status);
 
 	p = dax_map(clone, 0, SZ_2M);
-	expect_poison(_metadata, p, true);
+	expect_poison(p, true);
 	EXPECT_ERRNO(EIO, pwrite(clone, "x", 1, AT_BAD + 8));
 	EXPECT_EQ(dax_block(fd, AT_BAD), dax_block(clone, AT_BAD));
-	expect_rest_well(_metadata, clone, p);
+	expect_rest_well(clone, p);
 
 	memset(buf, 'n', sizeof(buf));
 	EXPECT_EQ(SZ_4K, pwrite(clone, buf, SZ_4K, AT_BAD));

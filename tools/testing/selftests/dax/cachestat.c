@@ -45,7 +45,7 @@ static const char *cannot_count(void)
 
 DAX_NEEDS(cannot_count())
 
-static void counts_nothing(struct __test_metadata *_metadata, int fd)
+static void counts_nothing(int fd)
 {
 	struct counts counts = { .cached = 1 };
 
@@ -64,11 +64,11 @@ TEST_F(dax, small_entries)
 
 	dax_touch_each(p, SZ_2M, 2 * SZ_4K, false);
 	ASSERT_MAPPED("4K", p);
-	counts_nothing(_metadata, fd);
+	counts_nothing(fd);
 	dax_touch_each(p, SZ_2M, 4 * SZ_4K, true);
-	counts_nothing(_metadata, fd);
+	counts_nothing(fd);
 	dax_unmap(p, SZ_2M);
-	counts_nothing(_metadata, fd);
+	counts_nothing(fd);
 }
 
 TEST_F(dax, huge_entries)
@@ -80,9 +80,9 @@ TEST_F(dax, huge_entries)
 	dax_poke(p + 2 * SZ_2M, 'w');
 	ASSERT_MAPPED("2M", p);
 	ASSERT_MAPPED("2M", p + 2 * SZ_2M);
-	counts_nothing(_metadata, fd);
+	counts_nothing(fd);
 	dax_fsync(fd);
-	counts_nothing(_metadata, fd);
+	counts_nothing(fd);
 }
 
 TEST_F(dax, zero_entries)
@@ -95,7 +95,7 @@ TEST_F(dax, zero_entries)
 	small = dax_map(fd, SZ_2M, SZ_4K);
 	dax_peek(small);
 	ASSERT_MAPPED("4K zero", small);
-	counts_nothing(_metadata, fd);
+	counts_nothing(fd);
 }
 
 TEST_HARNESS_MAIN

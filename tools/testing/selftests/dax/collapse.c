@@ -59,10 +59,10 @@ static void back_to_ptes(char *p)
 	char *half = p + SZ_1M;
 
 	if (mprotect(half, SZ_1M, PROT_READ | PROT_WRITE | PROT_EXEC))
-		dax_exit_fail("mprotect: %s", strerror(errno));
+		dax_exit_fail("mprotect: %m");
 	dax_touch_each(p, SZ_2M, SZ_4K, false);
 	if (mprotect(half, SZ_1M, PROT_READ | PROT_WRITE))
-		dax_exit_fail("mprotect: %s", strerror(errno));
+		dax_exit_fail("mprotect: %m");
 }
 
 static unsigned int wrong_bytes(const char *p, size_t len, char first)
@@ -313,8 +313,7 @@ TEST_F(dax, map_sync)
  * @p is mapped by ptes, of which @dirty pages are to be flushed, and collapsing
  * it fails.
  */
-static void refuse(struct __test_metadata *_metadata, int fd, char *p, int err,
-		   unsigned int dirty)
+static void refuse(int fd, char *p, int err, unsigned int dirty)
 {
 	char *before = malloc(SZ_2M);
 	struct dax_ptes view;
@@ -344,7 +343,7 @@ TEST_F(dax, private)
 
 	touch_by_ptes(fd, p, SZ_2M, false);
 	dax_poke(p + 5 * SZ_4K, 'w');
-	refuse(_metadata, fd, p, EINVAL, 0);
+	refuse(fd, p, EINVAL, 0);
 	EXPECT_EQ('w', dax_peek(p + 5 * SZ_4K));
 }
 
@@ -357,11 +356,11 @@ TEST_F(dax, colour)
 	dax_touch_each(small, 3 * SZ_2M, SZ_4K, false);
 	p = (char *)(((uintptr_t)small + SZ_2M - 1) & -SZ_2M);
 	dax_poke(p, 'w');
-	refuse(_metadata, fd, p, EINVAL, 1);
+	refuse(fd, p, EINVAL, 1);
 }
 
 /* A range that is not whole, or not in one VMA. */
-static void refuse_range(struct __test_metadata *_metadata, char *p, size_t len)
+static void refuse_range(char *p, size_t len)
 {
 	struct dax_ptes view;
 
@@ -377,11 +376,11 @@ TEST_F(dax, vma_too_small)
 	char *p = map_by_ptes(fd, SZ_2M, false);
 
 	dax_unmap(p + SZ_2M - SZ_4K, SZ_4K);
-	refuse_range(_metadata, p, SZ_2M - SZ_4K);
+	refuse_range(p, SZ_2M - SZ_4K);
 
 	p = map_by_ptes(fd, SZ_2M, false);
 	dax_unmap(p, SZ_4K);
-	refuse_range(_metadata, p + SZ_4K, SZ_2M - SZ_4K);
+	refuse_range(p + SZ_4K, SZ_2M - SZ_4K);
 }
 
 /* One mapping, but two VMAs, by an mprotect() of the half. */
@@ -391,7 +390,7 @@ TEST_F(dax, vma_split)
 	char *p = map_by_ptes(fd, SZ_2M, false);
 
 	ASSERT_EQ(0, mprotect(p + SZ_1M, SZ_1M, PROT_READ));
-	refuse_range(_metadata, p, SZ_2M);
+	refuse_range(p, SZ_2M);
 }
 
 /* To truncate unmaps all of the file, but leaves the page table. */
@@ -421,7 +420,7 @@ TEST_F(dax, fragmented)
 
 	dax_poke(p + 5 * SZ_4K, 'w');
 	dax_poke(p + 400 * SZ_4K, 'x');
-	refuse(_metadata, fd, p, EINVAL, 2);
+	refuse(fd, p, EINVAL, 2);
 }
 
 /* A collapse reads: what has no bytes yet does not get any by it. */
@@ -431,7 +430,7 @@ TEST_F(dax, partly_unwritten)
 	char *p = map_by_ptes(fd, SZ_2M, false);
 
 	dax_touch_each(p, 100 * SZ_4K, SZ_4K, true);
-	refuse(_metadata, fd, p, EINVAL, 100);
+	refuse(fd, p, EINVAL, 100);
 }
 
 TEST_F(dax, hole_inside)
@@ -442,7 +441,7 @@ TEST_F(dax, hole_inside)
 	dax_punch_hole(fd, 7 * SZ_4K, SZ_4K);
 	p = map_by_ptes(fd, SZ_2M, false);
 	dax_poke(p + 9 * SZ_4K, 'w');
-	refuse(_metadata, fd, p, EINVAL, 1);
+	refuse(fd, p, EINVAL, 1);
 }
 
 TEST_F(dax, nohugepage)
@@ -452,7 +451,7 @@ TEST_F(dax, nohugepage)
 
 	dax_poke(p, 'w');
 	ASSERT_EQ(0, madvise(p, SZ_2M, MADV_NOHUGEPAGE));
-	refuse(_metadata, fd, p, EINVAL, 1);
+	refuse(fd, p, EINVAL, 1);
 	ASSERT_EQ(0, madvise(p, SZ_2M, MADV_HUGEPAGE));
 	COLLAPSE(p);
 }
@@ -934,7 +933,7 @@ TEST_F(dax, eager_skips_holes)
 }
 
 /* What can never be costs a few looks, however often pages are touched. */
-static void eager_in_vain(struct __test_metadata *_metadata, int fd, size_t len)
+static void eager_in_vain(int fd, size_t len)
 {
 	char *p = start_with_ptes("eager", fd, len);
 
@@ -947,14 +946,9 @@ static void eager_in_vain(struct __test_metadata *_metadata, int fd, size_t len)
 }
 
 TEST_F(dax, eager_fragmented)
-{
-	eager_in_vain(_metadata, dax_file_fragmented(), SZ_2M);
-}
-
+	DAX_CALL(eager_in_vain(dax_file_fragmented(), SZ_2M))
 TEST_F(dax, eager_vma)
-{
-	eager_in_vain(_metadata, dax_file(SZ_2M, WRITTEN), SZ_2M - SZ_4K);
-}
+	DAX_CALL(eager_in_vain(dax_file(SZ_2M, WRITTEN), SZ_2M - SZ_4K))
 
 TEST_F(dax, eager_off_colour)
 {

@@ -42,7 +42,7 @@ struct scene {
 static void touch_all(const char *map, size_t len)
 {
 	if (madvise((void *)map, len, MADV_POPULATE_READ))
-		dax_exit_fail("MADV_POPULATE_READ: %s", strerror(errno));
+		dax_exit_fail("MADV_POPULATE_READ: %m");
 }
 
 static unsigned int huge_pages(const char *map, size_t len)
@@ -88,7 +88,7 @@ static unsigned long mapped_pages(const struct scene *s)
 	unsigned long nr = 0;
 
 	if (!there || mincore(s->map, s->len, there))
-		dax_exit_fail("mincore: %s", strerror(errno));
+		dax_exit_fail("mincore: %m");
 	for (size_t i = 0; i < s->len / SZ_4K; i++)
 		nr += there[i] & 1;
 	free(there);
@@ -133,8 +133,7 @@ static void run(const struct scene *s, const struct call *call)
 }
 
 /* @told: there are events that tell of the pages. */
-static void pages_looked_at(struct __test_metadata *_metadata,
-			    const struct scene *s, const struct call *call,
+static void pages_looked_at(const struct scene *s, const struct call *call,
 			    unsigned long entry, bool told)
 {
 	unsigned long most = call->pages + entry, gone = 0;
@@ -159,8 +158,7 @@ static void pages_looked_at(struct __test_metadata *_metadata,
 	touch_all(s->map, s->len - 2 * SZ_4K);
 }
 
-static void all_calls(struct __test_metadata *_metadata, size_t len,
-		      size_t shift, bool mapped, bool told)
+static void all_calls(size_t len, size_t shift, bool mapped, bool told)
 {
 	unsigned long entry = shift ? 1 : PAGES_2M;
 	struct scene s = scene_open(len, shift, mapped);
@@ -170,7 +168,7 @@ static void all_calls(struct __test_metadata *_metadata, size_t len,
 	if (told)
 		dax_trace(s.fd, "dax_walk");
 	for (unsigned int i = 0; i < ARRAY_LEN(calls); i++)
-		pages_looked_at(_metadata, &s, &calls[i], entry, told);
+		pages_looked_at(&s, &calls[i], entry, told);
 	scene_close(&s);
 }
 
@@ -178,24 +176,22 @@ TEST_F(dax, of_mapped)
 {
 	NEED_WALKS();
 	for (unsigned int i = 0; i < nr_sizes(); i++)
-		all_calls(_metadata, sizes[i], variant->shift, true, true);
+		all_calls(sizes[i], variant->shift, true, true);
 }
 
 TEST_F(dax, of_unmapped)
 {
 	NEED_WALKS();
 	for (unsigned int i = 0; i < nr_sizes(); i++)
-		all_calls(_metadata, sizes[i], variant->shift, false, true);
+		all_calls(sizes[i], variant->shift, false, true);
 }
 
 /* Without the events, only what is gone from the mapping tells. */
 TEST_F(dax, rest_stays_mapped)
-{
-	all_calls(_metadata, LEN, variant->shift, true, false);
-}
+	DAX_CALL(all_calls(LEN, variant->shift, true, false))
 
 /* Each page of a file is looked at once at most, and with rests. */
-static void once(struct __test_metadata *_metadata)
+static void once(void)
 {
 	unsigned long most = LEN / SZ_4K + PAGES_2M;
 	struct dax_walks all = dax_walks(NULL);
@@ -223,7 +219,7 @@ TEST_F(dax, delete_once)
 	/* XFS does it in the background. */
 	for (int i = 0; i < 500 && dax_walks("drop").pages < LEN / SZ_4K; i++)
 		usleep(10000);
-	once(_metadata);
+	once();
 }
 
 TEST_F(dax, truncate_once)
@@ -233,7 +229,7 @@ TEST_F(dax, truncate_once)
 	NEED_WALKS();
 	s = scene_traced(variant->shift, true);
 	dax_truncate(s.fd, 0);
-	once(_metadata);
+	once();
 	scene_close(&s);
 }
 
@@ -247,7 +243,7 @@ TEST_F(dax, unmount_once)
 	s = scene_traced(variant->shift, false);
 	close(s.fd);
 	dax_scratch_remount("dax=always");
-	once(_metadata);
+	once();
 }
 
 /*
@@ -260,7 +256,7 @@ static unsigned long faults(void)
 	struct rusage usage;
 
 	if (getrusage(RUSAGE_SELF, &usage))
-		dax_exit_fail("getrusage: %s", strerror(errno));
+		dax_exit_fail("getrusage: %m");
 	return usage.ru_minflt;
 }
 
@@ -272,7 +268,7 @@ static unsigned long heap_faults(size_t len, size_t shift, size_t step)
 
 	for (size_t at = 0; at < len; at += step) {
 		if (madvise(s.map + at, SZ_4K, MADV_REMOVE))
-			dax_exit_fail("MADV_REMOVE: %s", strerror(errno));
+			dax_exit_fail("MADV_REMOVE: %m");
 		for (size_t i = 0; i < len; i += SZ_4K)
 			if (i > at || i % step)
 				dax_peek(s.map + i);

@@ -182,8 +182,7 @@ static unsigned long how_often(const struct tally *tally, const char *name)
 	return 0;
 }
 
-static void all_rounds(struct __test_metadata *_metadata,
-		       struct target *target, uint64_t seed)
+static void all_rounds(struct target *target, uint64_t seed)
 {
 	const struct profile *profile = target->profile;
 	unsigned int steps = dax_scale(profile->steps) / profile_workers(profile);
@@ -261,14 +260,14 @@ TEST_F(profile, agrees_with_model)
 	target.profile = profile;
 	target.outside = spare_device();
 	if (!profile->policy) {
-		all_rounds(_metadata, &target, 1);
+		all_rounds(&target, 1);
 		return;
 	}
 	NEED(profile->files > 1 ? dax_no_reflink() : NULL);
 	NEED(dax_policy(profile->policy));
 	done = dax_promotions("done");
-	all_rounds(_metadata, &target, 1);
-	expect_balance(_metadata);
+	all_rounds(&target, 1);
+	expect_balance();
 	dax_print_msg("%lu promoted", dax_promotions("done") - done);
 	EXPECT_LT(done, dax_promotions("done"));
 }
@@ -290,7 +289,7 @@ TEST_F(dax, stream_with_remounts)
 	target.device = dax_scratch_device();
 	target.mount = dax_dir();
 	target.profile = profile_named("stream");
-	all_rounds(_metadata, &target, 3);
+	all_rounds(&target, 3);
 }
 
 TEST_F(dax, stream_with_memory_failure)
@@ -303,12 +302,11 @@ TEST_F(dax, stream_with_memory_failure)
 	target = here();
 	target.hwpoison = true;
 	target.profile = profile_named("stream");
-	all_rounds(_metadata, &target, 4);
+	all_rounds(&target, 4);
 }
 
 /* It notices what is lost, and what it then prints is short and repeats it. */
-static void notices(struct __test_metadata *_metadata, enum stress_break broken,
-		    unsigned int enough)
+static void notices(enum stress_break broken, unsigned int enough)
 {
 	struct report *report = dax_shared(sizeof(*report));
 	struct target target = here();
@@ -342,20 +340,9 @@ static void notices(struct __test_metadata *_metadata, enum stress_break broken,
 	EXPECT_EQ(ROUND_CLEAN, round_run(&target, &ops, report));
 }
 
-TEST_F(dax, detects_lost_store)
-{
-	notices(_metadata, BREAK_STORE, 4);
-}
-
-TEST_F(dax, detects_wrong_write)
-{
-	notices(_metadata, BREAK_WRITE, 2);
-}
-
-TEST_F(dax, detects_lost_punch)
-{
-	notices(_metadata, BREAK_PUNCH, 4);
-}
+TEST_F(dax, detects_lost_store) DAX_CALL(notices(BREAK_STORE, 4))
+TEST_F(dax, detects_wrong_write) DAX_CALL(notices(BREAK_WRITE, 2))
+TEST_F(dax, detects_lost_punch) DAX_CALL(notices(BREAK_PUNCH, 4))
 
 TEST_F(dax, detects_lost_store_of_thread)
 {
@@ -534,7 +521,7 @@ static void enter_folder(struct target *target, char *folder, size_t size)
 	target->mount = target->dir;
 	snprintf(folder, size, "%s/daxstress", target->dir);
 	if (mkdir(folder, 0700) && errno != EEXIST)
-		dax_exit_fail("%s: %s", folder, strerror(errno));
+		dax_exit_fail("%s: %m", folder);
 	target->dir = folder;
 }
 
@@ -586,7 +573,7 @@ static void run_replay(const struct options *o, struct tally *tally)
 	struct ops ops;
 
 	if (!from)
-		dax_exit_fail("%s: %s", o->replay, strerror(errno));
+		dax_exit_fail("%s: %m", o->replay);
 	error = round_parse(&ops, from);
 	if (error)
 		dax_exit_fail("%s: %s", o->replay, error);

@@ -36,7 +36,7 @@ static const char *open_source(void)
 		 ioctl(control, LOOP_CTL_GET_FREE));
 	source = open(path, O_RDWR | O_DIRECT);
 	if (source < 0 || ioctl(source, LOOP_CONFIGURE, &config))
-		dax_exit_fail("%s: %s", path, strerror(errno));
+		dax_exit_fail("%s: %m", path);
 	close(config.fd);
 	close(control);
 	return NULL;
@@ -52,12 +52,11 @@ static void fill_source(size_t len, int byte)
 		dax_exit_fail("no memory");
 	memset(buf, byte, len);
 	if (pwrite(source, buf, len, 0) != (ssize_t)len)
-		dax_exit_fail("write to the source: %s", strerror(errno));
+		dax_exit_fail("write to the source: %m");
 	free(buf);
 }
 
-static void into_and_out_of(struct __test_metadata *_metadata, char *p,
-			    size_t len, const char *mapped)
+static void into_and_out_of(char *p, size_t len, const char *mapped)
 {
 	char *buf = aligned_alloc(SZ_4K, len);
 
@@ -76,14 +75,14 @@ TEST_F(loop, into_and_out_of_2m)
 {
 	int fd = dax_file(SZ_2M, PREALLOC);
 
-	into_and_out_of(_metadata, dax_map(fd, 0, SZ_2M), SZ_2M, "2M");
+	into_and_out_of(dax_map(fd, 0, SZ_2M), SZ_2M, "2M");
 }
 
 TEST_F(loop, into_and_out_of_4k)
 {
 	int fd = dax_file(SZ_2M, HOLE);
 
-	into_and_out_of(_metadata, dax_map_small(fd, SZ_1M), SZ_1M, "4K");
+	into_and_out_of(dax_map_small(fd, SZ_1M), SZ_1M, "4K");
 }
 
 /* A device may not write into what is mapped for reading only. (M2) */
@@ -137,12 +136,12 @@ static void *io_on(void *arg)
 
 		/* EFAULT is what truncate leaves of the buffer. */
 		if (n < 0 && errno != EFAULT)
-			dax_exit_fail("I/O: %s", strerror(errno));
+			dax_exit_fail("I/O: %m");
 	}
 	return NULL;
 }
 
-static void storm(struct __test_metadata *_metadata, bool write)
+static void storm(bool write)
 {
 	struct storm storm = { .write = write };
 	unsigned int rounds = dax_scale(40);
@@ -178,15 +177,8 @@ static void storm(struct __test_metadata *_metadata, bool write)
 	free(buf);
 }
 
-TEST_F(loop, punch_against_io_into)
-{
-	storm(_metadata, false);
-}
-
-TEST_F(loop, punch_against_io_out_of)
-{
-	storm(_metadata, true);
-}
+TEST_F(loop, punch_against_io_into) DAX_CALL(storm(false))
+TEST_F(loop, punch_against_io_out_of) DAX_CALL(storm(true))
 
 /*
  * A slow device reads into the mapping, the mapping is unmapped, the file is
@@ -208,7 +200,7 @@ static const char *slow_source(void)
 		return why;
 	source = open("/dev/mapper/dax-scratch", O_RDONLY | O_DIRECT);
 	if (source < 0)
-		dax_exit_fail("the slow device: %s", strerror(errno));
+		dax_exit_fail("the slow device: %m");
 	return NULL;
 }
 
@@ -227,9 +219,9 @@ static void submit_read(void *page)
 
 	ctx = 0;
 	if (syscall(__NR_io_setup, 8, &ctx))
-		dax_exit_fail("io_setup: %s", strerror(errno));
+		dax_exit_fail("io_setup: %m");
 	if (syscall(__NR_io_submit, ctx, 1, &list) != 1)
-		dax_exit_fail("io_submit: %s", strerror(errno));
+		dax_exit_fail("io_submit: %m");
 }
 
 static long completed(long at_least)
@@ -257,7 +249,7 @@ struct slow {
 };
 
 /* @p is mapped by a pte and is being read into. */
-static void promote_under_io(struct __test_metadata *_metadata, int fd, char *p)
+static void promote_under_io(int fd, char *p)
 {
 	uint64_t pfn = dax_pfn(p + SZ_4K);
 	char *huge;
@@ -286,21 +278,20 @@ static void cut_by_punch(int fd)
  * does: its wakeup must be what ends the wait. Only our core reports that, by
  * an event. (W17)
  */
-static bool tells_waits(struct __test_metadata *_metadata)
+static bool tells_waits(void)
 {
 	if (dax_has_event("dax_grab_entry"))
 		EXPECT_EQ(NULL, dax_no_event("dax_idle_page"));
 	return dax_has_event("dax_idle_page");
 }
 
-static void expect_woken(struct __test_metadata *_metadata)
+static void expect_woken(void)
 {
 	EXPECT_EQ(1, dax_count("dax_idle_page", "woken"));
 	EXPECT_EQ(0, dax_count("dax_idle_page", "polled"));
 }
 
-static void cut_once(struct __test_metadata *_metadata,
-		     void (*cut)(int fd), void *(*busy)(void *), bool promote)
+static void cut_once(void (*cut)(int fd), void *(*busy)(void *), bool promote)
 {
 	/* A store meanwhile may hold the page for a moment. */
 	bool alone = !busy && (cut == cut_by_truncate || cut == cut_by_punch);
@@ -311,7 +302,7 @@ static void cut_once(struct __test_metadata *_metadata,
 	char *p;
 
 	slow.fd = dax_file(SZ_2M, PREALLOC);
-	told = alone && tells_waits(_metadata);
+	told = alone && tells_waits();
 	if (told)
 		dax_trace(slow.fd, "dax_idle_page");
 	slow.p = dax_map(slow.fd, 0, SZ_2M);
@@ -321,7 +312,7 @@ static void cut_once(struct __test_metadata *_metadata,
 	ASSERT_MAPPED(promote ? "4K" : "2M", p);
 	submit_read(p + SZ_4K);
 	if (promote)
-		promote_under_io(_metadata, slow.fd, p);
+		promote_under_io(slow.fd, p);
 	early = completed(0);
 	dax_unmap(p, SZ_2M);
 	if (busy) {
@@ -339,7 +330,7 @@ static void cut_once(struct __test_metadata *_metadata,
 	EXPECT_EQ(0, early);
 	EXPECT_EQ(1, done);
 	if (told)
-		expect_woken(_metadata);
+		expect_woken();
 	end_read(done);
 	close(slow.fd);
 }
@@ -390,8 +381,7 @@ static void cut_by_swap(int fd)
 {
 	if (dax_is_xfs() ? swap_on_xfs(fd, dax_file(SZ_2M, PREALLOC)) :
 			   ioctl(fd, SWAP_BOOT))
-		dax_exit_fail("the blocks cannot be swapped: %s",
-			      strerror(errno));
+		dax_exit_fail("the blocks cannot be swapped: %m");
 }
 
 /*
@@ -429,8 +419,7 @@ static void allow_exchange(void)
 		dax_exit_fail("no filesystem that exchanges ranges");
 }
 
-static void swap_with_plain(struct __test_metadata *_metadata,
-			    int (*swap)(int fd, int other), bool dax_first)
+static void swap_with_plain(int (*swap)(int fd, int other), bool dax_first)
 {
 	struct iovec iov = { NULL, SZ_4K };
 	char *p, *buf = malloc(SZ_2M);
@@ -485,15 +474,15 @@ DAX_FIXTURE(swap, dax_is_xfs() ? dax_scratch(600, "", "dax=inode") :
 
 TEST_F(swap, swap_with_plain_waits)
 {
-	swap_with_plain(_metadata, swap_on_xfs, true);
-	swap_with_plain(_metadata, swap_on_xfs, false);
+	swap_with_plain(swap_on_xfs, true);
+	swap_with_plain(swap_on_xfs, false);
 }
 
 TEST_F(swap, exchange_with_plain_waits)
 {
 	allow_exchange();
-	swap_with_plain(_metadata, exchange_on_xfs, true);
-	swap_with_plain(_metadata, exchange_on_xfs, false);
+	swap_with_plain(exchange_on_xfs, true);
+	swap_with_plain(exchange_on_xfs, false);
 }
 
 /*
@@ -620,11 +609,11 @@ TEST_F(cut, cut_waits_for_io)
 	unsigned int rounds = variant->busy ? 5 : 1;
 
 	while (rounds--)
-		cut_once(_metadata, variant->cut, variant->busy, variant->promote);
+		cut_once(variant->cut, variant->busy, variant->promote);
 }
 
 /* What the device reads arrives in the file, by whatever it is looked at. */
-static void read_into_promoted(struct __test_metadata *_metadata, bool collapse)
+static void read_into_promoted(bool collapse)
 {
 	char *small, *huge, *want, buf[SZ_4K];
 	uint64_t pfn;
@@ -666,15 +655,8 @@ static void read_into_promoted(struct __test_metadata *_metadata, bool collapse)
 	free(want);
 }
 
-TEST_F(slow, into_promoted)
-{
-	read_into_promoted(_metadata, false);
-}
-
-TEST_F(slow, into_collapsed)
-{
-	read_into_promoted(_metadata, true);
-}
+TEST_F(slow, into_promoted) DAX_CALL(read_into_promoted(false))
+TEST_F(slow, into_collapsed) DAX_CALL(read_into_promoted(true))
 
 /* I/O without end, while its pages become part of 2 MiB and small again. */
 struct transit {
@@ -695,10 +677,10 @@ static void *io_through(void *arg)
 
 		memset(p, byte, len);
 		if (pwrite(source, p, len, at) != (ssize_t)len)
-			dax_exit_fail("I/O: %s", strerror(errno));
+			dax_exit_fail("I/O: %m");
 		memset(p, '-', len);
 		if (pread(source, p, len, at) != (ssize_t)len)
-			dax_exit_fail("I/O: %s", strerror(errno));
+			dax_exit_fail("I/O: %m");
 		transit->wrong += dax_differs(p, len, byte) >= 0;
 	}
 	return NULL;

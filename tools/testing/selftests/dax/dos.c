@@ -56,12 +56,12 @@ static void let_read(int fd)
 	char path[PATH_MAX], *slash;
 
 	if (fchmod(fd, 0644))
-		dax_exit_fail("fchmod: %s", strerror(errno));
+		dax_exit_fail("fchmod: %m");
 	dax_name(fd, path, sizeof(path));
 	while ((slash = strrchr(path, '/')) && slash != path) {
 		*slash = '\0';
 		if (strcmp(path, "/tmp") && chmod(path, 0755))
-			dax_exit_fail("chmod %s: %s", path, strerror(errno));
+			dax_exit_fail("chmod %s: %m", path);
 	}
 }
 
@@ -80,7 +80,7 @@ static const char *begin(size_t shift)
 	let_read(held_fd);
 	dax_name(held_fd, path, sizeof(path));
 	if (pipe(ready))
-		dax_exit_fail("pipe: %s", strerror(errno));
+		dax_exit_fail("pipe: %m");
 	user = dax_spawn(close(held_fd) || close(other_fd) ?
 			 errno : hold_page(path, shift, ready[1]));
 	close(ready[1]);
@@ -221,7 +221,7 @@ static void nothing(int sig)
 {
 }
 
-static pid_t start_waiting(struct __test_metadata *_metadata, enum call call)
+static pid_t start_waiting(enum call call)
 {
 	pid_t pid = start(call);
 
@@ -229,48 +229,38 @@ static pid_t start_waiting(struct __test_metadata *_metadata, enum call call)
 	return pid;
 }
 
-static void waits_for_page(struct __test_metadata *_metadata, enum call call)
+static void waits_for_page(enum call call)
 {
 	struct sigaction action = { .sa_handler = nothing };
 	char page[SZ_4K];
 	pid_t pid;
 
 	sigaction(SIGUSR1, &action, NULL);
-	pid = start_waiting(_metadata, call);
+	pid = start_waiting(call);
 	kill(pid, SIGUSR1);
 	EXPECT_EQ(EINTR, dax_stall_ends(pid));
 	dax_read(held_fd, AT_HELD, page, SZ_4K);
 	EXPECT_BYTES(FILL, page, SZ_4K);
 
-	pid = start_waiting(_metadata, call);
+	pid = start_waiting(call);
 	EXPECT_ENDS(SYNC);
 	EXPECT_ENDS(CUT_OTHER);
 	kill(pid, SIGKILL);
 	EXPECT_EQ(128 + SIGKILL, dax_stall_ends(pid));
 
-	pid = start_waiting(_metadata, call);
+	pid = start_waiting(call);
 	kill(user, SIGKILL);
 	EXPECT_EQ(128 + SIGKILL, dax_stall_ends(user));
 	user = 0;
 	EXPECT_EQ(0, dax_stall_ends(pid));
 }
 
-TEST_F(dos, punch)
-{
-	waits_for_page(_metadata, PUNCH);
-}
+TEST_F(dos, punch) DAX_CALL(waits_for_page(PUNCH))
 
 /* Of small pages, each has an entry of its own. */
 DAX_FIXTURE(huge, begin(0))
 
-TEST_F(huge, punch_beside_in_one_entry)
-{
-	waits_for_page(_metadata, PUNCH_BESIDE);
-}
-
-TEST_F(dos, truncate)
-{
-	waits_for_page(_metadata, TRUNCATE);
-}
+TEST_F(huge, punch_beside_in_one_entry) DAX_CALL(waits_for_page(PUNCH_BESIDE))
+TEST_F(dos, truncate) DAX_CALL(waits_for_page(TRUNCATE))
 
 TEST_HARNESS_MAIN

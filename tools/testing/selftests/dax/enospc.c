@@ -25,7 +25,7 @@ static bool known(char byte)
 	return byte == 0 || byte == 'w';
 }
 
-static void store_until_full(struct __test_metadata *_metadata, size_t shift)
+static void store_until_full(size_t shift)
 {
 	size_t len = 4 * SZ_2M;
 	unsigned int stored = 0, refused = 0, odd = 0;
@@ -66,15 +66,8 @@ static void store_until_full(struct __test_metadata *_metadata, size_t shift)
 	EXPECT_EQ('w', dax_peek(p + SZ_4K));
 }
 
-TEST_F(dax, huge_faults)
-{
-	store_until_full(_metadata, 0);
-}
-
-TEST_F(dax, small_faults)
-{
-	store_until_full(_metadata, SZ_4K);
-}
+TEST_F(dax, huge_faults) DAX_CALL(store_until_full(0))
+TEST_F(dax, small_faults) DAX_CALL(store_until_full(SZ_4K))
 
 /*
  * A zero page of 2 MiB is mapped, and a write finds no block at all: the zero
@@ -124,11 +117,11 @@ static void no_reserve(void)
 	char dev[PATH_MAX], path[PATH_MAX + 64];
 
 	if (!realpath(dax_scratch_device(), dev))
-		dax_exit_fail("%s: %s", dax_scratch_device(), strerror(errno));
+		dax_exit_fail("%s: %m", dax_scratch_device());
 	snprintf(path, sizeof(path), "/sys/fs/ext4/%s/reserved_clusters",
 		 strrchr(dev, '/') + 1);
 	if (dax_write_file(path, "0"))
-		dax_exit_fail("%s: %s", path, strerror(errno));
+		dax_exit_fail("%s: %m", path);
 }
 
 /*

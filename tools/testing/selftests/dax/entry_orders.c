@@ -131,8 +131,7 @@ static const char *size_of(bool huge, bool zero)
 }
 
 /* A flush covers the whole entry, and nothing else is dirty. */
-static void expect_flush(struct __test_metadata *_metadata, int fd, bool huge,
-			 bool dirty)
+static void expect_flush(int fd, bool huge, bool dirty)
 {
 	dax_fsync(fd);
 	EXPECT_EQ(dirty, dax_count_all("dax_writeback_one"));
@@ -187,7 +186,7 @@ TEST_F(orders, fault_meets_entry)
 		if (dirty)
 			EXPECT_MAPPED(size_of(is_huge(before), false), first);
 	}
-	expect_flush(_metadata, fd, huge, dirty);
+	expect_flush(fd, huge, dirty);
 }
 
 /* A small entry elsewhere in the range is met as well. */

@@ -26,9 +26,9 @@ static void put_into_pipe(struct held *held, size_t at)
 	struct iovec iov = { held->p + at, SZ_4K };
 
 	if (pipe(held->pipe))
-		dax_exit_fail("pipe: %s", strerror(errno));
+		dax_exit_fail("pipe: %m");
 	if (vmsplice(held->pipe[1], &iov, 1, 0) != (ssize_t)SZ_4K)
-		dax_exit_fail("vmsplice: %s", strerror(errno));
+		dax_exit_fail("vmsplice: %m");
 }
 
 static void hold(struct held *held, const char *name, int byte)
@@ -53,13 +53,12 @@ static void let_go(struct held *held)
 }
 
 /* What the page holds by now; the pipe is gone afterwards. */
-static void expect_held(struct __test_metadata *_metadata, struct held *held,
-			int byte)
+static void expect_held(struct held *held, int byte)
 {
 	char page[SZ_4K];
 
 	if (read(held->pipe[0], page, SZ_4K) != (ssize_t)SZ_4K)
-		dax_exit_fail("read of a pipe: %s", strerror(errno));
+		dax_exit_fail("read of a pipe: %m");
 	EXPECT_BYTES(byte, page, SZ_4K);
 	let_go(held);
 }
@@ -104,7 +103,7 @@ TEST_F(evict, deleted)
 
 	fd = dax_fill_up(0);
 	dax_fill(fd, 0, lseek(fd, 0, SEEK_END), 'o');
-	expect_held(_metadata, &held, 'h');
+	expect_held(&held, 'h');
 	dax_truncate(fd, 0);
 	EXPECT_SPACE_BACK();
 }
@@ -121,7 +120,7 @@ TEST_F(evict, deferred_eviction)
 	unmap_and_close(&held);
 	let_go(&held);
 	EXPECT_GT(before - 64, dax_free_blocks());
-	expect_held(_metadata, &later, 'h');
+	expect_held(&later, 'h');
 	EXPECT_SPACE_BACK();
 }
 
@@ -135,10 +134,9 @@ TEST_F(evict, deleted_many)
 		snprintf(name, sizeof(name), "held%u", i);
 		delete_held(&held[i], name, 'a' + i);
 	}
-	EXPECT_GT(before,
-		  dax_free_blocks() + ARRAY_LEN(held) * PAGES_2M - 64);
+	EXPECT_GT(before, dax_free_blocks() + ARRAY_LEN(held) * PAGES_2M - 64);
 	for (unsigned int i = 0; i < ARRAY_LEN(held); i++)
-		expect_held(_metadata, &held[i], 'a' + i);
+		expect_held(&held[i], 'a' + i);
 	EXPECT_SPACE_BACK();
 }
 
@@ -171,13 +169,13 @@ static int share_first_page(int fd, const char *name)
 	int clone = dax_create(name);
 
 	if (ioctl(clone, FICLONERANGE, &range))
-		dax_exit_fail("FICLONERANGE: %s", strerror(errno));
+		dax_exit_fail("FICLONERANGE: %m");
 	return clone;
 }
 
 #define BIG	(8 * SZ_2M)
 
-static void shared_in_use(struct __test_metadata *_metadata, size_t shift)
+static void shared_in_use(size_t shift)
 {
 	struct held other;
 	char *a;
@@ -197,18 +195,11 @@ static void shared_in_use(struct __test_metadata *_metadata, size_t shift)
 	close(fd);
 	EXPECT_SPACE_BACK();
 	EXPECT_BYTES(FILL, other.p, SZ_4K);
-	expect_held(_metadata, &other, FILL);
+	expect_held(&other, FILL);
 }
 
-TEST_F(evict, shared_in_use_small)
-{
-	shared_in_use(_metadata, SZ_4K);
-}
-
-TEST_F(evict, shared_in_use_huge)
-{
-	shared_in_use(_metadata, 0);
-}
+TEST_F(evict, shared_in_use_small) DAX_CALL(shared_in_use(SZ_4K))
+TEST_F(evict, shared_in_use_huge) DAX_CALL(shared_in_use(0))
 
 /* The other page that is in use is its own: that one it waits for. */
 TEST_F(evict, shared_and_own_in_use)
@@ -227,9 +218,9 @@ TEST_F(evict, shared_and_own_in_use)
 	dax_unlink(own.fd);
 	unmap_and_close(&own);
 	EXPECT_GT(before - PAGES_2M + 64, dax_free_blocks());
-	expect_held(_metadata, &own, FILL);
+	expect_held(&own, FILL);
 	EXPECT_SPACE_BACK();
-	expect_held(_metadata, &other, FILL);
+	expect_held(&other, FILL);
 }
 
 /* --- calls that do not wait ----------------------------------------------- */
@@ -282,7 +273,7 @@ TEST_F(evict, sync_beside_deleted)
 	EXPECT_EQ(0, dax_stall_ends(begin(do_sync)));
 	EXPECT_EQ(0, dax_stall_ends(begin(do_syncfs)));
 	EXPECT_EQ(0, dax_stall_ends(begin(do_freeze)));
-	expect_held(_metadata, &held, 'h');
+	expect_held(&held, 'h');
 }
 
 /* The line of an unmount that did not wait for the end. */
@@ -304,7 +295,7 @@ static bool mounted(void)
 
 	snprintf(path, sizeof(path), "%s/..", dax_dir());
 	if (stat(dax_dir(), &st) || stat(path, &above))
-		dax_exit_fail("%s: %s", dax_dir(), strerror(errno));
+		dax_exit_fail("%s: %m", dax_dir());
 	return st.st_dev != above.st_dev;
 }
 
@@ -319,7 +310,7 @@ TEST_F(evict, unmount_named)
 	EXPECT_EQ(0, dax_stall_ends(begin(do_unmount)));
 	EXPECT_FALSE(mounted());
 	EXPECT_FALSE(log_tells());
-	expect_held(_metadata, &held, 'n');
+	expect_held(&held, 'n');
 }
 
 static void mount_again(void)
@@ -336,7 +327,7 @@ static int check(void)
 }
 
 /* The next mount frees the rest of the file. */
-static void expect_freed_by_mount(struct __test_metadata *_metadata)
+static void expect_freed_by_mount(void)
 {
 	mount_again();
 	EXPECT_SPACE_BACK();
@@ -357,8 +348,8 @@ TEST_F(evict, unmount_deleted)
 	EXPECT_EQ(0, dax_stall_ends(unmount));
 	ASSERT_FALSE(mounted());
 	EXPECT_TRUE(log_tells());
-	expect_held(_metadata, &held, 'h');
-	expect_freed_by_mount(_metadata);
+	expect_held(&held, 'h');
+	expect_freed_by_mount();
 }
 
 /* The page comes free while the unmount waits for it, or a little later. */
@@ -374,7 +365,7 @@ TEST_F(evict, unmount_page_released)
 	let_go(&held);
 	EXPECT_EQ(0, dax_stall_ends(unmount));
 	EXPECT_FALSE(mounted());
-	expect_freed_by_mount(_metadata);
+	expect_freed_by_mount();
 }
 
 /* Nothing is in use any more when it is unmounted: there is nothing to tell. */
@@ -401,7 +392,7 @@ static int exit_unmounts(void *arg)
 
 	if (unshare(CLONE_NEWNS) ||
 	    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL))
-		dax_exit_fail("a mount namespace: %s", strerror(errno));
+		dax_exit_fail("a mount namespace: %m");
 	if (dax_small_scratch())
 		return 1;
 	hold(&held, "held", 'h');
@@ -454,13 +445,13 @@ static void close_in_queue(int fd)
 	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_DGRAM, 0, pair))
-		dax_exit_fail("socketpair: %s", strerror(errno));
+		dax_exit_fail("socketpair: %m");
 	cmsg->cmsg_level = SOL_SOCKET;
 	cmsg->cmsg_type = SCM_RIGHTS;
 	cmsg->cmsg_len = CMSG_LEN(2 * sizeof(int));
 	memcpy(CMSG_DATA(cmsg), (int[]){ fd, pair[1] }, 2 * sizeof(int));
 	if (sendmsg(pair[0], &msg, 0) != (ssize_t)sizeof(byte))
-		dax_exit_fail("sendmsg: %s", strerror(errno));
+		dax_exit_fail("sendmsg: %m");
 	close(fd);
 	close(pair[1]);
 	/* A socket that goes has the others looked at. */
@@ -472,7 +463,7 @@ static void close_in_queue(int fd)
  * kworker unmounts, the one for all delayed unmounts. It cannot be killed, and
  * the page is released only after that.
  */
-static void unmounted_by_kworker(struct __test_metadata *_metadata, bool delete)
+static void unmounted_by_kworker(bool delete)
 {
 	struct held held;
 
@@ -487,15 +478,9 @@ static void unmounted_by_kworker(struct __test_metadata *_metadata, bool delete)
 	let_go(&held);
 }
 
-TEST_F(evict, unmounted_by_kworker)
-{
-	unmounted_by_kworker(_metadata, false);
-}
-
+TEST_F(evict, unmounted_by_kworker) DAX_CALL(unmounted_by_kworker(false))
 TEST_F(evict, deleted_and_unmounted_by_kworker)
-{
-	unmounted_by_kworker(_metadata, true);
-}
+	DAX_CALL(unmounted_by_kworker(true))
 
 static void drop_inodes(void)
 {
@@ -510,7 +495,7 @@ static int count_inodes(void)
 	int nr;
 
 	if (!file || fscanf(file, "%d", &nr) != 1)
-		dax_exit_fail("/proc/sys/fs/inode-nr: %s", strerror(errno));
+		dax_exit_fail("/proc/sys/fs/inode-nr: %m");
 	fclose(file);
 	return nr;
 }

@@ -65,7 +65,7 @@ static void fail_me(bool on)
 	snprintf(path, sizeof(path), "/proc/self/task/%d/make-it-fail",
 		 gettid());
 	if (dax_write_file(path, "%d", on))
-		dax_exit_fail("%s: %s", path, strerror(errno));
+		dax_exit_fail("%s: %m", path);
 }
 
 struct counts {
@@ -93,8 +93,7 @@ static void store_failing(char *p, size_t len, size_t step, struct counts *n)
 	}
 }
 
-static void check(struct __test_metadata *_metadata, char *p, size_t len,
-		  size_t step, struct counts *n)
+static void check(char *p, size_t len, size_t step, struct counts *n)
 {
 	unsigned int stored = 0, odd = 0;
 
@@ -115,8 +114,7 @@ static void check(struct __test_metadata *_metadata, char *p, size_t len,
 	}
 }
 
-static void fresh_range(struct __test_metadata *_metadata, size_t shift,
-			bool read_first)
+static void fresh_range(size_t shift, bool read_first)
 {
 	size_t len = 8 * SZ_2M, step = shift ? 8 * SZ_4K : SZ_2M / 8;
 	unsigned int rounds = dax_scale(4);
@@ -132,26 +130,15 @@ static void fresh_range(struct __test_metadata *_metadata, size_t shift,
 				touch_failing(p + at, false);
 		store_failing(p, len, step, &n);
 		failslab_disarm();
-		check(_metadata, p, len, step, &n);
+		check(p, len, step, &n);
 		dax_unmap(p, len);
 		dax_remove(fd);
 	}
 }
 
-TEST_F(dax, huge_faults)
-{
-	fresh_range(_metadata, 0, false);
-}
-
-TEST_F(dax, small_faults)
-{
-	fresh_range(_metadata, SZ_4K, false);
-}
-
-TEST_F(dax, huge_over_zero_pages)
-{
-	fresh_range(_metadata, 0, true);
-}
+TEST_F(dax, huge_faults) DAX_CALL(fresh_range(0, false))
+TEST_F(dax, small_faults) DAX_CALL(fresh_range(SZ_4K, false))
+TEST_F(dax, huge_over_zero_pages) DAX_CALL(fresh_range(0, true))
 
 /* A thread that faults without failures. */
 struct helper {
@@ -170,7 +157,7 @@ static void *fault_on(void *arg)
 }
 
 /* Small stores have to demote huge zero pages without memory. */
-static void over_zero_pages(struct __test_metadata *_metadata, bool beside)
+static void over_zero_pages(bool beside)
 {
 	size_t len = 8 * SZ_2M, step = 16 * SZ_4K;
 	int fd = dax_file(len, HOLE);
@@ -189,18 +176,11 @@ static void over_zero_pages(struct __test_metadata *_metadata, bool beside)
 	helper.stop = true;
 	if (beside)
 		dax_join(thread);
-	check(_metadata, huge, len, step, &n);
+	check(huge, len, step, &n);
 }
 
-TEST_F(dax, over_zero_pages)
-{
-	over_zero_pages(_metadata, false);
-}
-
-TEST_F(dax, beside_another_thread)
-{
-	over_zero_pages(_metadata, true);
-}
+TEST_F(dax, over_zero_pages) DAX_CALL(over_zero_pages(false))
+TEST_F(dax, beside_another_thread) DAX_CALL(over_zero_pages(true))
 
 TEST_F(dax, fsync_and_truncate)
 {
@@ -261,8 +241,7 @@ static unsigned int wrong_bytes(const char *p)
 }
 
 /* All of them are there, and so are their marks. */
-static void expect_small(struct __test_metadata *_metadata, int fd,
-			 const struct dax_ptes *view, const char *small)
+static void expect_small(int fd, const struct dax_ptes *view, const char *small)
 {
 	EXPECT_EQ(0, dax_count("dax_promote_entry", "done"));
 	EXPECT_EQ(0, dax_count_all("dax_delete_entry"));
@@ -298,7 +277,7 @@ FIXTURE_VARIANT_ADD(without, nodes_collapse) { .cache = NODES, .collapse = true 
 FIXTURE_VARIANT_ADD(without, record_collapse) { .cache = RECORDS, .collapse = true };
 
 /* A fault is small, and gives the reason. */
-static void refuse_faults(struct __test_metadata *_metadata, char *p)
+static void refuse_faults(char *p)
 {
 	unsigned int nr, signals = 0;
 
@@ -314,7 +293,7 @@ static void refuse_faults(struct __test_metadata *_metadata, char *p)
 		EXPECT_MAPPED("4K", p + i * SZ_2M);
 }
 
-static void refuse_collapse(struct __test_metadata *_metadata, char *p)
+static void refuse_collapse(char *p)
 {
 	fail_me(true);
 	for (unsigned int i = 0; i < BLOCKS; i++)
@@ -344,12 +323,12 @@ TEST_F(without, promotion)
 	dax_trace(fd, NULL);
 	failslab_arm_cache(variant->cache, 100);
 	if (variant->collapse)
-		refuse_collapse(_metadata, p);
+		refuse_collapse(p);
 	else
-		refuse_faults(_metadata, p);
+		refuse_faults(p);
 	failslab_disarm();
 	EXPECT_EQ(PROMOTE("try"), PROMOTE("refuse-no-memory"));
-	expect_small(_metadata, fd, view, watched);
+	expect_small(fd, view, watched);
 	EXPECT_EQ(0, wrong_bytes(p));
 
 	if (variant->collapse) {
@@ -363,7 +342,7 @@ TEST_F(without, promotion)
 		EXPECT_MAPPED("2M", p + i * SZ_2M);
 	EXPECT_EQ(0, wrong_bytes(p));
 	EXPECT_EQ(0, wrong_bytes(small));
-	expect_balance(_metadata);
+	expect_balance();
 	free(view);
 }
 
@@ -414,7 +393,7 @@ TEST_F(failures, promotion)
 		dax_unmap(p, len);
 		dax_unmap(small, len);
 		dax_remove(fd);
-		expect_balance(_metadata);
+		expect_balance();
 	}
 	dax_print_msg("%u rounds: %u times huge, %u times small", rounds, huge,
 		      small_ones);
@@ -439,7 +418,7 @@ static unsigned long active_objects(const char *cache)
 	dax_write_file(line, "1");
 	file = fopen("/proc/slabinfo", "r");
 	if (!file)
-		dax_exit_fail("/proc/slabinfo: %s", strerror(errno));
+		dax_exit_fail("/proc/slabinfo: %m");
 	while (fgets(line, sizeof(line), file))
 		if (sscanf(line, "%63s %lu", name, &nr) == 2 &&
 		    !strcmp(name, cache))
@@ -480,7 +459,7 @@ TEST_F(dax, no_leak)
 	EXPECT_EQ(tries, refused);
 	EXPECT_GT((long)tries / 2, (long)nodes);
 	EXPECT_GT((long)tries / 2, (long)records);
-	expect_balance(_metadata);
+	expect_balance();
 }
 
 TEST_HARNESS_MAIN

@@ -31,7 +31,7 @@ static void count_handles(void)
 		dax_trace_thread("jbd2/jbd2_handle_start", "type != 1");
 }
 
-static void expect_handles(struct __test_metadata *_metadata, unsigned int nr)
+static void expect_handles(unsigned int nr)
 {
 	if (!dax_is_xfs())
 		EXPECT_EQ(nr, dax_count_all("jbd2_handle_start"));
@@ -48,8 +48,7 @@ static int start(int fd)
 DAX_FIXTURE(told, dax_no_event("dax_fault_fallback"))
 
 /* A store to @p, which is known not to be huge before an entry is looked at. */
-static void falls_back(struct __test_metadata *_metadata, char *p,
-		       const char *why)
+static void falls_back(char *p, const char *why)
 {
 	dax_poke(p, 'w');
 	/* mm itself may know that no huge page fits, and not ask. */
@@ -63,8 +62,8 @@ TEST_F(told, colour)
 {
 	int fd = start(dax_file(2 * SZ_2M, WRITTEN));
 
-	falls_back(_metadata, dax_map_small(fd, 2 * SZ_2M) + SZ_2M, "colour");
-	expect_handles(_metadata, 1);
+	falls_back(dax_map_small(fd, 2 * SZ_2M) + SZ_2M, "colour");
+	expect_handles(1);
 }
 
 /* The mapping ends inside the 2 MiB. */
@@ -72,8 +71,8 @@ TEST_F(told, vma_end)
 {
 	int fd = start(dax_file(SZ_2M, WRITTEN));
 
-	falls_back(_metadata, dax_map(fd, 0, SZ_2M - SZ_4K) + SZ_4K, "vma");
-	expect_handles(_metadata, 1);
+	falls_back(dax_map(fd, 0, SZ_2M - SZ_4K) + SZ_4K, "vma");
+	expect_handles(1);
 }
 
 TEST_F(told, vma_start)
@@ -81,8 +80,8 @@ TEST_F(told, vma_start)
 	int fd = start(dax_file(2 * SZ_2M, WRITTEN));
 	char *p = dax_map(fd, SZ_4K, 2 * SZ_2M - SZ_4K);
 
-	falls_back(_metadata, p, "vma");
-	expect_handles(_metadata, 1);
+	falls_back(p, "vma");
+	expect_handles(1);
 
 	/* The second 2 MiB are whole. */
 	dax_poke(p + SZ_2M - SZ_4K, 'w');
@@ -96,8 +95,8 @@ TEST_F(told, eof)
 
 	dax_truncate(fd, SZ_2M + SZ_1M);
 	start(fd);
-	falls_back(_metadata, p + SZ_2M, "eof");
-	expect_handles(_metadata, 1);
+	falls_back(p + SZ_2M, "eof");
+	expect_handles(1);
 	dax_poke(p, 'w');
 	EXPECT_MAPPED("2M", p);
 }
@@ -106,15 +105,14 @@ TEST_F(told, private_write)
 {
 	int fd = start(dax_file(SZ_2M, WRITTEN));
 
-	falls_back(_metadata, dax_map_private(fd, 0, SZ_2M), "private-write");
-	expect_handles(_metadata, 0);
+	falls_back(dax_map_private(fd, 0, SZ_2M), "private-write");
+	expect_handles(0);
 }
 
 /* Smaller entries, where they are not promoted, or cannot be. */
 
 /* A store to 2 MiB of which page @small has an entry. */
-static void stopped_by_entry(struct __test_metadata *_metadata, int fd,
-			     unsigned int small, const char *why)
+static void stopped_by_entry(int fd, unsigned int small, const char *why)
 {
 	char *p = dax_map(fd, 0, SZ_2M);
 
@@ -124,7 +122,7 @@ static void stopped_by_entry(struct __test_metadata *_metadata, int fd,
 	EXPECT_FALLBACKS(1, why);
 	EXPECT_EQ(FALLBACKS(why),
 		  dax_count("dax_grab_entry", "order 9 write, action refuse"));
-	expect_handles(_metadata, 1);
+	expect_handles(1);
 	EXPECT_MAPPED("4K", p);
 }
 
@@ -132,8 +130,7 @@ TEST_F(told, small_entries)
 {
 	if (dax_has_event("dax_promote_entry"))
 		NEED(dax_policy("off"));
-	stopped_by_entry(_metadata, dax_file(SZ_2M, WRITTEN), 5,
-			 "small-entries");
+	stopped_by_entry(dax_file(SZ_2M, WRITTEN), 5, "small-entries");
 	EXPECT_EQ(0, dax_count_all("dax_promote_entry"));
 }
 
@@ -141,14 +138,13 @@ TEST_F(told, small_entries)
 TEST_F(told, fragmented)
 {
 	NEED_PROMOTION();
-	stopped_by_entry(_metadata, dax_file_fragmented(), 500, "fragmented");
+	stopped_by_entry(dax_file_fragmented(), 500, "fragmented");
 	EXPECT_EQ(FALLBACKS("fragmented"), PROMOTE("refuse-fragmented"));
 	EXPECT_EQ(0, PROMOTE("replace"));
 }
 
 /* The blocks are not in one piece, which the filesystem tells. */
-static char *extent_short(struct __test_metadata *_metadata, int fd,
-			  unsigned int page, bool write)
+static char *extent_short(int fd, unsigned int page, bool write)
 {
 	char *p = dax_map(fd, 0, SZ_2M);
 
@@ -165,7 +161,7 @@ TEST_F(told, extent_short)
 	char *p;
 
 	dax_punch_hole(fd, 7 * SZ_4K, SZ_4K);
-	p = extent_short(_metadata, fd, 0, false);
+	p = extent_short(fd, 0, false);
 	EXPECT_EQ(0, dax_peek(p + 7 * SZ_4K));
 	EXPECT_EQ(FILL, dax_peek(p + 8 * SZ_4K));
 }
@@ -173,7 +169,7 @@ TEST_F(told, extent_short)
 /* A block for the page that has none is not the one that would do. */
 TEST_F(told, extent_short_write)
 {
-	char *p = extent_short(_metadata, dax_file_fragmented(), 8, true);
+	char *p = extent_short(dax_file_fragmented(), 8, true);
 
 	EXPECT_EQ(0, dax_peek(p + DAX_GAP * SZ_4K));
 	EXPECT_EQ(FILL, dax_peek(p + (DAX_GAP + 1) * SZ_4K));

@@ -150,8 +150,8 @@ static char *map(const struct load *load, int fd)
 }
 
 /* Nothing is missed, while @other does at least @laps, if there is one. */
-static void run(struct __test_metadata *_metadata, const struct load *load,
-		void (*other)(struct race *race), unsigned long laps)
+static void run(const struct load *load, void (*other)(struct race *race),
+		unsigned long laps)
 {
 	unsigned int rounds = dax_scale(load->rounds);
 	struct outcome out = {};
@@ -188,34 +188,17 @@ static void run(struct __test_metadata *_metadata, const struct load *load,
 	EXPECT_LE(laps, race->laps);
 }
 
-TEST_F(dax, alone)
-{
-	run(_metadata, &variant->load, NULL, 0);
-}
-
-TEST_F(dax, against_read_faults)
-{
-	run(_metadata, &variant->load, read_faults, 1);
-}
-
-TEST_F(dax, against_write_faults)
-{
-	run(_metadata, &variant->load, write_faults, 1);
-}
-
-TEST_F(dax, against_another_fsync)
-{
-	run(_metadata, &variant->load, fsyncs, 1);
-}
+TEST_F(dax, alone) DAX_CALL(run(&variant->load, NULL, 0))
+TEST_F(dax, against_read_faults) DAX_CALL(run(&variant->load, read_faults, 1))
+TEST_F(dax, against_write_faults) DAX_CALL(run(&variant->load, write_faults, 1))
+TEST_F(dax, against_another_fsync) DAX_CALL(run(&variant->load, fsyncs, 1))
 
 /*
  * Two calls that flush the same range leapfrog, each past the entry that the
  * other one is at: the second one at the last entry has to wait for it.
  */
 TEST_F(dax, in_step_with_another_fsync)
-{
-	run(_metadata, &variant->load, fsync_in_step, 2);
-}
+	DAX_CALL(run(&variant->load, fsync_in_step, 2))
 
 /*
  * A page is made writable while fsync cleans it. Whatever the two did, after a

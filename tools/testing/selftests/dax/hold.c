@@ -47,7 +47,7 @@ static const char *other_fs(char *dir, size_t size)
 	if (!dax_scratch_device() || !dax_scratch_device()[0])
 		return "needs a second device in DAX_SCRATCH";
 	if (mkdir(dir, 0700) && errno != EEXIST)
-		dax_exit_fail("%s: %s", dir, strerror(errno));
+		dax_exit_fail("%s: %m", dir);
 	if (dax_sh("mkfs.ext4 -q -F -b 4096 %s 64m && mount -o dax=always %s %s",
 		   dax_scratch_device(), dax_scratch_device(), dir))
 		dax_exit_fail("no other filesystem");
@@ -76,7 +76,7 @@ static int open_there(const char *dir)
 	int fd = open(dir, O_TMPFILE | O_RDWR, 0600);
 
 	if (fd < 0)
-		dax_exit_fail("a file in %s: %s", dir, strerror(errno));
+		dax_exit_fail("a file in %s: %m", dir);
 	return fd;
 }
 
@@ -171,8 +171,7 @@ static void run_once(struct scene *s, const struct long_call *call)
  * A busy host may not let a probe run for as long as a call takes. It does not do
  * so each time. The second line says that a fault began after the first one.
  */
-static void run(struct __test_metadata *_metadata, struct scene *s,
-		const struct long_call *call, bool file_too)
+static void run(struct scene *s, const struct long_call *call, bool file_too)
 {
 	bool seen[3] = { !file_too };
 
@@ -188,8 +187,7 @@ static void run(struct __test_metadata *_metadata, struct scene *s,
 }
 
 /* So many pieces at least, none of them longer than it may be. */
-static void in_pieces(struct __test_metadata *_metadata, const char *what,
-		      unsigned long pages)
+static void in_pieces(const char *what, unsigned long pages)
 {
 	struct dax_walks walks = dax_walks(what);
 
@@ -216,7 +214,7 @@ static void write_all(const struct scene *s)
 		dax_exit_fail("no memory");
 	n = pwrite(s->fd, buf, s->len, 0);
 	if (n != (ssize_t)s->len)
-		dax_exit_fail("pwrite: %zd, %s", n, strerror(errno));
+		dax_exit_fail("pwrite: %zd, %m", n);
 	munmap(buf, s->len);
 }
 
@@ -250,7 +248,7 @@ static void make_small_entries(struct scene *s)
 	}
 	p = dax_map_small(s->fd, s->len);
 	if (madvise(p, s->len, MADV_POPULATE_READ))
-		dax_exit_fail("MADV_POPULATE_READ: %s", strerror(errno));
+		dax_exit_fail("MADV_POPULATE_READ: %m");
 	dax_unmap(p, s->len);
 	s->map = dax_map(s->fd, 0, s->len);
 }
@@ -289,8 +287,8 @@ static void dedupe_all(const struct scene *s)
 		arg.info.dest_offset = done;
 		if (ioctl(s->fd, FIDEDUPERANGE, &arg) || arg.info.status ||
 		    !arg.info.bytes_deduped)
-			dax_exit_fail("FIDEDUPERANGE: %s, status %d",
-				      strerror(errno), arg.info.status);
+			dax_exit_fail("FIDEDUPERANGE: %m, status %d",
+				      arg.info.status);
 		done += arg.info.bytes_deduped;
 	}
 	close(dedupe_with);
@@ -364,9 +362,9 @@ TEST_F(calls, faults_go_on)
 	}
 	NEED(scene_open(&s, variant->len));
 	s.shift = variant->shift;
-	run(_metadata, &s, call, call->run != dedupe_all);
+	run(&s, call, call->run != dedupe_all);
 	if (variant->on_shared)
-		in_pieces(_metadata, variant->what, s.len / SZ_4K);
+		in_pieces(variant->what, s.len / SZ_4K);
 	if (variant->piece)
 		EXPECT_LE(s.len / variant->piece,
 			  dax_count(call->events, "%s", variant->what));
@@ -379,8 +377,7 @@ TEST_F(calls, faults_go_on)
  * Calls that have to lock faults out for all of their time. They rest, so that
  * others of the same CPU, and interrupts, have their turn.
  */
-static void rests_of(struct __test_metadata *_metadata, size_t shift,
-		     void (*call)(const struct scene *s))
+static void rests_of(size_t shift, void (*call)(const struct scene *s))
 {
 	size_t len = shift ? LONG / 4 : LONG;
 	struct scene s = { .fd = dax_file(len, WRITTEN), .len = len };
@@ -390,7 +387,7 @@ static void rests_of(struct __test_metadata *_metadata, size_t shift,
 	dax_trace(s.fd, "dax_walk");
 	dax_trace_clear();
 	call(&s);
-	in_pieces(_metadata, "busy", s.len / SZ_4K);
+	in_pieces("busy", s.len / SZ_4K);
 	dax_unmap(p, s.len);
 	close(s.fd);
 }
@@ -435,8 +432,8 @@ FIXTURE_VARIANT_ADD(rests, insert_range) { .call = insert_start };
 TEST_F(rests, call_rests)
 {
 	NEED_WALKS();
-	rests_of(_metadata, 0, variant->call);
-	rests_of(_metadata, SZ_4K, variant->call);
+	rests_of(0, variant->call);
+	rests_of(SZ_4K, variant->call);
 }
 
 TEST_HARNESS_MAIN

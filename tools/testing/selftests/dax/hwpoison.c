@@ -98,7 +98,7 @@ static bool flags_readable(const uint64_t *pfn, uint64_t *flags)
 	return false;
 }
 
-static void poison_at(struct __test_metadata *_metadata, char *at)
+static void poison_at(char *at)
 {
 	siginfo_t info = {};
 
@@ -108,8 +108,7 @@ static void poison_at(struct __test_metadata *_metadata, char *at)
 }
 
 /* Poisons page @page of a mapping of 2 MiB, and looks at the flags around. */
-static void poison_one(struct __test_metadata *_metadata, char *p,
-		       unsigned int page)
+static void poison_one(char *p, unsigned int page)
 {
 	uint64_t first = dax_pfn(p), pfn = dax_pfn(p + page * SZ_4K);
 	uint64_t pfns[NR_FLAGS] = { pfn, first, pfn + 1 };
@@ -118,7 +117,7 @@ static void poison_one(struct __test_metadata *_metadata, char *p,
 
 	EXPECT_EQ(first + page, pfn);
 	readable = flags_readable(pfns, before);
-	poison_at(_metadata, p + page * SZ_4K);
+	poison_at(p + page * SZ_4K);
 	if (!readable) {
 		dax_print_msg("page flags not seen: no kprobe events here");
 		return;
@@ -131,8 +130,7 @@ static void poison_one(struct __test_metadata *_metadata, char *p,
 }
 
 /* The rest works: other pages of the same entry, other files. */
-static void rest_is_well(struct __test_metadata *_metadata, int fd, char *p,
-			 unsigned int page)
+static void rest_is_well(int fd, char *p, unsigned int page)
 {
 	char buf[SZ_4K];
 	int other;
@@ -159,8 +157,8 @@ TEST_F(dax, middle_of_2m)
 
 	dax_poke(p + 100 * SZ_4K + 1, 'w');
 	ASSERT_MAPPED("2M", p);
-	poison_one(_metadata, p, 100);
-	rest_is_well(_metadata, fd, p, 100);
+	poison_one(p, 100);
+	rest_is_well(fd, p, 100);
 }
 
 TEST_F(dax, start_of_2m)
@@ -171,7 +169,7 @@ TEST_F(dax, start_of_2m)
 	dax_peek(p);
 	ASSERT_MAPPED("2M", p);
 	EXPECT_EQ(SIGBUS, dax_poison(p, NULL));
-	rest_is_well(_metadata, fd, p, 0);
+	rest_is_well(fd, p, 0);
 }
 
 TEST_F(dax, small_entry)
@@ -181,8 +179,8 @@ TEST_F(dax, small_entry)
 
 	dax_peek(p + 33 * SZ_4K);
 	ASSERT_MAPPED("4K", p + 33 * SZ_4K);
-	poison_at(_metadata, p + 33 * SZ_4K);
-	rest_is_well(_metadata, fd, p, 33);
+	poison_at(p + 33 * SZ_4K);
+	rest_is_well(fd, p, 33);
 }
 
 /* The page is mapped by a pte out of a 2 MiB entry, too. (P8) */
@@ -198,7 +196,7 @@ TEST_F(dax, both_sizes)
 	ASSERT_MAPPED("2M", huge);
 	ASSERT_MAPPED("4K", p);
 	EXPECT_EQ(SIGBUS, dax_poison(p, NULL));
-	rest_is_well(_metadata, fd, huge, 60);
+	rest_is_well(fd, huge, 60);
 }
 
 /*
@@ -299,7 +297,7 @@ static pid_t start_owner(struct owner *owner)
 	char c;
 
 	if (pipe(owner->ready))
-		dax_exit_fail("pipe: %s", strerror(errno));
+		dax_exit_fail("pipe: %m");
 	pid = dax_spawn(wait_for_poison(owner));
 	if (read(owner->ready[0], &c, 1) != 1)
 		dax_exit_fail("the other process does not wait for the poison");
@@ -331,8 +329,7 @@ struct promoted {
  * Each of these tests poisons another page, as the next filesystem has the same
  * blocks.
  */
-static void promote_one(struct __test_metadata *_metadata,
-			struct promoted *promoted)
+static void promote_one(struct promoted *promoted)
 {
 	promoted->fd = dax_file(SZ_2M, WRITTEN);
 	promoted->small = dax_map_small(promoted->fd, SZ_2M);
@@ -353,10 +350,10 @@ TEST_F(dax, middle_of_promoted)
 	struct promoted promoted;
 
 	NEED_PROMOTION();
-	promote_one(_metadata, &promoted);
-	poison_one(_metadata, promoted.huge, 130);
-	rest_is_well(_metadata, promoted.fd, promoted.huge, 130);
-	rest_is_well(_metadata, promoted.fd, promoted.small, 130);
+	promote_one(&promoted);
+	poison_one(promoted.huge, 130);
+	rest_is_well(promoted.fd, promoted.huge, 130);
+	rest_is_well(promoted.fd, promoted.small, 130);
 }
 
 TEST_F(dax, pte_of_promoted)
@@ -364,10 +361,10 @@ TEST_F(dax, pte_of_promoted)
 	struct promoted promoted;
 
 	NEED_PROMOTION();
-	promote_one(_metadata, &promoted);
-	poison_at(_metadata, promoted.small + 99 * SZ_4K);
-	rest_is_well(_metadata, promoted.fd, promoted.huge, 99);
-	rest_is_well(_metadata, promoted.fd, promoted.small, 99);
+	promote_one(&promoted);
+	poison_at(promoted.small + 99 * SZ_4K);
+	rest_is_well(promoted.fd, promoted.huge, 99);
+	rest_is_well(promoted.fd, promoted.small, 99);
 }
 
 TEST_F(dax, middle_of_collapsed)
@@ -384,8 +381,8 @@ TEST_F(dax, middle_of_collapsed)
 		dax_poke(p + at + 1, 'w');
 	ASSERT_MAPPED("4K", p);
 	ASSERT_EQ(0, dax_collapse(p, SZ_2M));
-	poison_one(_metadata, p, 300);
-	rest_is_well(_metadata, fd, p, 300);
+	poison_one(p, 300);
+	rest_is_well(fd, p, 300);
 }
 
 /* A process that maps the page by a pte. */
@@ -396,7 +393,7 @@ TEST_F(dax, other_process_of_promoted)
 	pid_t pid;
 
 	NEED_PROMOTION();
-	promote_one(_metadata, &promoted);
+	promote_one(&promoted);
 	owner.p = promoted.small;
 	pid = start_owner(&owner);
 	dax_unmap(promoted.small, SZ_2M);
@@ -477,15 +474,15 @@ static struct failure *failure_prepare(char *at)
 	failure = dax_shared(sizeof(*failure));
 	failure->at = at;
 	if (mkdir(FAILURE, 0700) && errno != EEXIST)
-		dax_exit_fail(FAILURE ": %s", strerror(errno));
+		dax_exit_fail(FAILURE ": %m");
 	failure->pipe = open(FAILURE "/trace_pipe", O_RDONLY);
 	if (failure->pipe < 0)
-		dax_exit_fail(FAILURE "/trace_pipe: %s", strerror(errno));
+		dax_exit_fail(FAILURE "/trace_pipe: %m");
 	/* The test and the process that shares run on the other CPU. */
 	CPU_ZERO(&set);
 	CPU_SET(OTHERS_CPU, &set);
 	if (sched_setaffinity(0, sizeof(set), &set))
-		dax_exit_fail("sched_setaffinity: %s", strerror(errno));
+		dax_exit_fail("sched_setaffinity: %m");
 	return failure;
 }
 

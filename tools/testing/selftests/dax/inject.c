@@ -93,7 +93,7 @@ static int disarm(const char *dir)
 	snprintf(path, sizeof(path), "%stimes", dir);
 	file = fopen(path, "r");
 	if (!file || fscanf(file, "%d", &left) != 1)
-		dax_exit_fail("%s: %s", path, strerror(errno));
+		dax_exit_fail("%s: %m", path);
 	fclose(file);
 	set(dir, "times", 0);
 	left = hits_left - left;
@@ -471,7 +471,7 @@ static unsigned int wrong_bytes(const char *p)
 #define NR_DIRTY	11	/* 7, 57, ... 507 */
 
 /* Each promotion is undone, and each is reported as a fallback. */
-static void expect_rollbacks(struct __test_metadata *_metadata, unsigned int nr)
+static void expect_rollbacks(unsigned int nr)
 {
 	EXPECT_EQ(nr, PROMOTE("try"));
 	EXPECT_EQ(nr, PROMOTE("replace"));
@@ -480,7 +480,7 @@ static void expect_rollbacks(struct __test_metadata *_metadata, unsigned int nr)
 }
 
 /* The entries are small, and those that were dirty are so still. */
-static void expect_small_dirty(struct __test_metadata *_metadata, int fd)
+static void expect_small_dirty(int fd)
 {
 	dax_trace_clear();
 	dax_fsync(fd);
@@ -513,7 +513,7 @@ TEST_F(promotion, promotion_rolls_back)
 	tries = inject_off() - 1;
 	ONCE_OR_TWICE(tries);
 	EXPECT_EQ(tries, FALLBACKS("iomap-error"));
-	expect_rollbacks(_metadata, tries);
+	expect_rollbacks(tries);
 	/*
 	 * A write may have got blocks before it failed, so the zero pages are
 	 * gone then; everything else is mapped as it was.
@@ -525,7 +525,7 @@ TEST_F(promotion, promotion_rolls_back)
 		view->pfn[i] = 0;
 	}
 	EXPECT_EQ(0, dax_ptes_changed(view, small));
-	expect_small_dirty(_metadata, fd);
+	expect_small_dirty(fd);
 	EXPECT_EQ(0, wrong_bytes(small));
 
 	/* The next one is promoted. */
@@ -598,7 +598,7 @@ TEST_F(collapse, collapse_rolls_back)
 	inject(BEGIN_READ, variant->inject_err, 0, ALWAYS);
 	EXPECT_EQ(variant->want, dax_collapse(p, SZ_2M));
 	EXPECT_EQ(1, inject_off());
-	expect_rollbacks(_metadata, 1);
+	expect_rollbacks(1);
 	EXPECT_EQ(1, dax_count("dax_collapse", "result %d", -variant->want));
 	EXPECT_EQ(0, dax_ptes_changed(view, p));
 	dax_trace_clear();
@@ -715,7 +715,7 @@ TEST_F(inject, truncate)
 }
 
 /* The parts of pages at both ends of a range that is to be zero. */
-static void zero_edges(struct __test_metadata *_metadata, int mode)
+static void zero_edges(int mode)
 {
 	off_t start = 5 * SZ_4K + 100, len = 10 * SZ_4K;
 	int fd = dax_file(SZ_2M, WRITTEN);
@@ -738,18 +738,12 @@ static void zero_edges(struct __test_metadata *_metadata, int mode)
 }
 
 TEST_F(inject, zero_range)
-{
-	zero_edges(_metadata, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE);
-}
-
-TEST_F(inject, punch_hole)
-{
-	zero_edges(_metadata, PUNCH_HOLE);
-}
+	DAX_CALL(zero_edges(FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE))
+TEST_F(inject, punch_hole) DAX_CALL(zero_edges(PUNCH_HOLE))
 
 /* Two files that share blocks. */
 
-static void expect_both(struct __test_metadata *_metadata, int fd, int clone)
+static void expect_both(int fd, int clone)
 {
 	char *a = dax_map(fd, 0, SZ_2M), *b = dax_map(clone, 0, SZ_2M);
 
@@ -769,11 +763,11 @@ TEST_F(inject, unshare)
 	EXPECT_EQ(-ENOSPC, FAIL_ONCE(BEGIN_WRITE, ENOSPC, 0,
 				     fallocate(clone, FALLOC_FL_UNSHARE_RANGE, 0,
 					       SZ_2M)));
-	expect_both(_metadata, fd, clone);
+	expect_both(fd, clone);
 	EXPECT_EQ(dax_block(fd, 0), dax_block(clone, 0));
 	dax_falloc(clone, FALLOC_FL_UNSHARE_RANGE, 0, SZ_2M);
 	EXPECT_NE(dax_block(fd, 0), dax_block(clone, 0));
-	expect_both(_metadata, fd, clone);
+	expect_both(fd, clone);
 	EXPECT_EQ(0, others_fail_at(clone, 0));
 	EXPECT_EQ(0, others_fail_at(fd, SZ_1M));
 }
@@ -799,7 +793,7 @@ TEST_F(inject, write_to_shared)
 
 	EXPECT_EQ(-EIO, FAIL_ONCE(BEGIN_WRITE, EIO, 0,
 				  pwrite(clone, data, sizeof(data), border - 100)));
-	expect_both(_metadata, fd, clone);
+	expect_both(fd, clone);
 	EXPECT_BYTES(FILL, p + border, SZ_2M);
 
 	EXPECT_EQ(100, FAIL_ONCE(BEGIN_WRITE, EIO, 1,
@@ -830,7 +824,7 @@ TEST_F(inject, store_to_shared)
 	inject(BEGIN_WRITE, ENOSPC, 0, ALWAYS);
 	EXPECT_EQ(SIGBUS, dax_touch_signal(p + SZ_4K, true, NULL));
 	EXPECT_LT(0, inject_off());
-	expect_both(_metadata, fd, clone);
+	expect_both(fd, clone);
 	dax_poke(p + SZ_4K, 'w');
 	EXPECT_EQ('w', dax_peek(p + SZ_4K));
 	EXPECT_EQ(FILL, dax_peek(q + SZ_4K));
@@ -856,13 +850,13 @@ TEST_F(inject, dedupe)
 		EXPECT_EQ(0, FAIL_ONCE(BEGIN_READ, EIO, skip,
 				       ioctl(fd, FIDEDUPERANGE, range)));
 		EXPECT_EQ(-EIO, range->info[0].status);
-		expect_both(_metadata, fd, other);
+		expect_both(fd, other);
 		EXPECT_NE(dax_block(fd, 0), dax_block(other, 0));
 	}
 	ASSERT_EQ(0, ioctl(fd, FIDEDUPERANGE, range));
 	EXPECT_EQ(FILE_DEDUPE_RANGE_SAME, range->info[0].status);
 	EXPECT_EQ(SZ_2M, range->info[0].bytes_deduped);
-	expect_both(_metadata, fd, other);
+	expect_both(fd, other);
 	EXPECT_EQ(0, others_fail_at(other, 0));
 	EXPECT_EQ(0, others_fail_at(fd, SZ_1M));
 }
@@ -980,7 +974,7 @@ static char *map_afar(int fd, int flags, size_t shift, unsigned int nr)
 
 	p = mmap(p, SZ_2M, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, 0);
 	if (p == MAP_FAILED)
-		dax_exit_fail("mmap at %p: %s", p, strerror(errno));
+		dax_exit_fail("mmap at %p: %m", p);
 	return p;
 }
 
@@ -1082,7 +1076,7 @@ static unsigned long nodes(void)
 	dax_write_file("/sys/kernel/slab/radix_tree_node/shrink", "1");
 	file = fopen("/proc/slabinfo", "r");
 	if (!file)
-		dax_exit_fail("/proc/slabinfo: %s", strerror(errno));
+		dax_exit_fail("/proc/slabinfo: %m");
 	while (fgets(line, sizeof(line), file))
 		if (sscanf(line, "%63s %lu", name, &nr) == 2 &&
 		    !strcmp(name, "radix_tree_node"))

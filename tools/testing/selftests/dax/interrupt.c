@@ -49,7 +49,7 @@ static const char *pin_page(struct pinned *pinned)
 		return why;
 	pinned->source = open("/dev/mapper/" DAX_SCRATCH_DM, O_RDONLY | O_DIRECT);
 	if (pinned->source < 0)
-		dax_exit_fail("the source device: %s", strerror(errno));
+		dax_exit_fail("the source device: %m");
 	pinned->fd = dax_file(SZ_2M, WRITTEN);
 	pinned->p = dax_map(pinned->fd, 0, SZ_2M);
 	dax_poke(pinned->p, FILL);
@@ -58,7 +58,7 @@ static const char *pin_page(struct pinned *pinned)
 	cb.aio_buf = (uintptr_t)pinned->p + 7 * SZ_4K;
 	if (syscall(__NR_io_setup, 8, &pinned->ctx) ||
 	    syscall(__NR_io_submit, pinned->ctx, 1, &list) != 1)
-		dax_exit_fail("aio: %s", strerror(errno));
+		dax_exit_fail("aio: %m");
 	return NULL;
 }
 
@@ -71,7 +71,7 @@ static long completed(struct pinned *pinned, long at_least)
 		       at_least ? NULL : &now);
 }
 
-static void let_go(struct __test_metadata *_metadata, struct pinned *pinned)
+static void let_go(struct pinned *pinned)
 {
 	EXPECT_EQ(0, completed(pinned, 0));
 	dax_resume();
@@ -80,8 +80,7 @@ static void let_go(struct __test_metadata *_metadata, struct pinned *pinned)
 }
 
 /* Its page is the device's; the others are what they were. */
-static void expect_untouched(struct __test_metadata *_metadata,
-			     struct pinned *pinned)
+static void expect_untouched(struct pinned *pinned)
 {
 	EXPECT_EQ(SZ_2M, lseek(pinned->fd, 0, SEEK_END));
 	EXPECT_BYTES(FILL, pinned->p, 7 * SZ_4K);
@@ -159,9 +158,9 @@ TEST_F(signalled, signal_ends_cut)
 	EXPECT_TRUE(wait_for_wait(pid, variant->nr));
 	kill(pid, variant->sig);
 	EXPECT_EQ(variant->want, dax_wait(pid));
-	expect_untouched(_metadata, &pinned);
-	let_go(_metadata, &pinned);
-	expect_untouched(_metadata, &pinned);
+	expect_untouched(&pinned);
+	let_go(&pinned);
+	expect_untouched(&pinned);
 	/* With the page free, it is done. */
 	EXPECT_EQ(0, variant->cut(pinned.fd));
 	close(pinned.source);
@@ -183,7 +182,7 @@ TEST_F(interrupt, truncate_restarts)
 	EXPECT_FALSE(dax_ended(pid));
 	ASSERT_EQ(0, fstat(pinned.fd, &st));
 	EXPECT_EQ(SZ_2M, st.st_size);
-	let_go(_metadata, &pinned);
+	let_go(&pinned);
 	EXPECT_EQ(0, dax_wait(pid));
 	ASSERT_EQ(0, fstat(pinned.fd, &st));
 	EXPECT_EQ(0, st.st_size);

@@ -27,7 +27,7 @@ static int nowait_file(enum dax_layout layout)
 	int fd = dax_file(SZ_2M, layout);
 
 	if (fcntl(fd, F_SETFL, O_DIRECT))
-		dax_exit_fail("O_DIRECT: %s", strerror(errno));
+		dax_exit_fail("O_DIRECT: %m");
 	return fd;
 }
 
@@ -46,7 +46,7 @@ TEST_F(dax, nowait_into_hole)
 	fd = nowait_file(HOLE);
 	for (int i = 0; i < 200; i++) {
 		if (pwrite(fd, "-", 1, SZ_1M) != 1)
-			dax_exit_fail("pwrite: %s", strerror(errno));
+			dax_exit_fail("pwrite: %m");
 		refused += write_flags(fd, "x", 1, 0, RWF_NOWAIT) < 0 &&
 			   errno == EAGAIN;
 	}
@@ -67,7 +67,7 @@ TEST_F(dax, nowait_over_blocks)
 
 	for (int i = 0; i < 200; i++) {
 		if (pwrite(fd, "-", 1, 5) != 1)
-			dax_exit_fail("pwrite: %s", strerror(errno));
+			dax_exit_fail("pwrite: %m");
 		if (write_flags(fd, "x", 1, 5, RWF_NOWAIT) == 1)
 			written++;
 		else
@@ -124,7 +124,7 @@ static bool file_is_dax(int fd)
 	struct statx st;
 
 	if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &st))
-		dax_exit_fail("statx: %s", strerror(errno));
+		dax_exit_fail("statx: %m");
 	return st.stx_attributes & STATX_ATTR_DAX;
 }
 
@@ -133,7 +133,7 @@ static int journal_data(int fd)
 	unsigned int flags;
 
 	if (ioctl(fd, FS_IOC_GETFLAGS, &flags))
-		dax_exit_fail("FS_IOC_GETFLAGS: %s", strerror(errno));
+		dax_exit_fail("FS_IOC_GETFLAGS: %m");
 	flags |= FS_JOURNAL_DATA_FL;
 	return ioctl(fd, FS_IOC_SETFLAGS, &flags) ? errno : 0;
 }

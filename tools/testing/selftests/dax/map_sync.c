@@ -55,8 +55,8 @@ TEST_F(dax, first_write_syncs)
 }
 
 /* The blocks are known to the media now: nothing to sync a second time. */
-static void store_again(struct __test_metadata *_metadata, size_t size,
-			const char *mapped, const char *done, bool fsync)
+static void store_again(size_t size, const char *mapped, const char *done,
+			bool fsync)
 {
 	int fd = dax_file(SZ_2M, PREALLOC);
 	char *p = map_sync(fd, size);
@@ -74,15 +74,11 @@ static void store_again(struct __test_metadata *_metadata, size_t size,
 }
 
 TEST_F(dax, second_write_not_synced)
-{
-	store_again(_metadata, variant->size, variant->mapped, variant->done, true);
-}
+	DAX_CALL(store_again(variant->size, variant->mapped, variant->done, true))
 
 /* The same if only the fault has synced. */
 TEST_F(dax, synced_by_fault)
-{
-	store_again(_metadata, variant->size, variant->mapped, variant->done, false);
-}
+	DAX_CALL(store_again(variant->size, variant->mapped, variant->done, false))
 
 /*
  * What a mapping without MAP_SYNC has made dirty has blocks, which the media do

@@ -14,7 +14,7 @@ static int numbered_file(size_t len)
 
 	for (off_t off = 0; off < len; off += SZ_4K)
 		if (pwrite(fd, &off, sizeof(off), off) != sizeof(off))
-			dax_exit_fail("pwrite: %s", strerror(errno));
+			dax_exit_fail("pwrite: %m");
 	return fd;
 }
 
@@ -61,8 +61,7 @@ TEST_F(dax, first_touch_in_the_middle)
 }
 
 /* A mapping of two times 2 MiB moves: it has the same bytes there. */
-static void move_all(struct __test_metadata *_metadata, size_t shift,
-		     const char *mapped)
+static void move_all(size_t shift, const char *mapped)
 {
 	int fd = numbered_file(2 * SZ_2M);
 	char *p = dax_map(fd, 0, 2 * SZ_2M);
@@ -86,16 +85,10 @@ static void move_all(struct __test_metadata *_metadata, size_t shift,
 }
 
 /* To another aligned place: a huge mapping again. (P13) */
-TEST_F(dax, mremap_by_2m)
-{
-	move_all(_metadata, 0, "2M");
-}
+TEST_F(dax, mremap_by_2m) DAX_CALL(move_all(0, "2M"))
 
 /* Off colour: the address and the file no longer agree, no huge page. */
-TEST_F(dax, mremap_by_4k)
-{
-	move_all(_metadata, SZ_4K, "4K");
-}
+TEST_F(dax, mremap_by_4k) DAX_CALL(move_all(SZ_4K, "4K"))
 
 /* A part of a huge mapping moves, the rest stays. */
 TEST_F(dax, mremap_a_part)
@@ -234,7 +227,7 @@ static void read_and_write(unsigned int id, void *arg)
 	touch(id ? race->read_at : race->write_at, !id);
 }
 
-static void collide_private(struct __test_metadata *_metadata, int fd, int byte)
+static void collide_private(int fd, int byte)
 {
 	struct private_race race = { .p = dax_map_private(fd, 0, SZ_2M) };
 	unsigned int rounds = dax_scale(150);
@@ -254,14 +247,9 @@ static void collide_private(struct __test_metadata *_metadata, int fd, int byte)
 }
 
 TEST_F(dax, private_collision_over_blocks)
-{
-	collide_private(_metadata, dax_file(SZ_2M, WRITTEN), FILL);
-}
-
+	DAX_CALL(collide_private(dax_file(SZ_2M, WRITTEN), FILL))
 TEST_F(dax, private_collision_over_hole)
-{
-	collide_private(_metadata, dax_file(SZ_2M, HOLE), 0);
-}
+	DAX_CALL(collide_private(dax_file(SZ_2M, HOLE), 0))
 
 /*
  * The read comes a little after the write, each time by another bit: while the
@@ -281,8 +269,8 @@ static void write_or_read_late(unsigned int id, void *p)
 }
 
 /* Each store is where it was made, after all rounds of @threads. */
-static void collide_in_steps(struct __test_metadata *_metadata, char *p,
-			     size_t len, size_t step, unsigned int rounds,
+static void collide_in_steps(char *p, size_t len, size_t step,
+			     unsigned int rounds,
 			     void (*threads)(unsigned int id, void *p))
 {
 	unsigned int lost = 0;
@@ -302,8 +290,7 @@ TEST_F(dax, private_collision_late_read)
 	size_t len = LATE_RANGES * SZ_2M;
 	char *p = dax_map_private(dax_file(len, HOLE), 0, len);
 
-	collide_in_steps(_metadata, p, len, SZ_2M, dax_scale(30),
-			 write_or_read_late);
+	collide_in_steps(p, len, SZ_2M, dax_scale(30), write_or_read_late);
 }
 
 /*
@@ -323,8 +310,7 @@ TEST_F(dax, private_collision_one_page)
 	char *p = dax_mmap(dax_file(SZ_2M, WRITTEN), 0, SZ_2M,
 			   PROT_READ | PROT_WRITE, MAP_PRIVATE, SZ_4K);
 
-	collide_in_steps(_metadata, p, SZ_2M, SZ_4K, dax_scale(10),
-			 read_or_write_each);
+	collide_in_steps(p, SZ_2M, SZ_4K, dax_scale(10), read_or_write_each);
 }
 
 /* Shared read against shared write: the one entry, and the newer protection. */
@@ -340,7 +326,7 @@ static void read_and_write_shared(unsigned int id, void *arg)
 	touch(race->map[id] + race->at, !id);
 }
 
-static void collide_shared(struct __test_metadata *_metadata, bool two)
+static void collide_shared(bool two)
 {
 	int fd = dax_file(SZ_2M, PREALLOC);
 	char *a = dax_map(fd, 0, SZ_2M), *b = two ? dax_map_small(fd, SZ_2M) : a;
@@ -360,15 +346,8 @@ static void collide_shared(struct __test_metadata *_metadata, bool two)
 	}
 }
 
-TEST_F(dax, shared_collision_one_mapping)
-{
-	collide_shared(_metadata, false);
-}
-
-TEST_F(dax, shared_collision_two_sizes)
-{
-	collide_shared(_metadata, true);
-}
+TEST_F(dax, shared_collision_one_mapping) DAX_CALL(collide_shared(false))
+TEST_F(dax, shared_collision_two_sizes) DAX_CALL(collide_shared(true))
 
 /*
  * Two windows of one file, one of them off colour by a page: a huge fault that

@@ -111,7 +111,7 @@ static void have_here(enum here here, char *p)
 		q = mmap(p, SZ_2M, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 		if (q == MAP_FAILED)
-			dax_exit_fail("mmap: %s", strerror(errno));
+			dax_exit_fail("mmap: %m");
 		memset(q, 'x', SZ_2M);
 		return;
 	case NOTHING:
@@ -185,7 +185,7 @@ TEST_F(dax, in_a_child)
 }
 
 /* Its own mapping, which it may not access: nor may the kernel, by address. */
-static void poke_own(struct __test_metadata *_metadata, const char *size)
+static void poke_own(const char *size)
 {
 	char *p = map_file(dax_file(2 * SZ_2M, WRITTEN), PROT_READ, size);
 
@@ -197,14 +197,7 @@ static void poke_own(struct __test_metadata *_metadata, const char *size)
 	EXPECT_EQ(0, poked_well(p));
 }
 
-TEST_F(dax, no_access)
-{
-	poke_own(_metadata, "4K");
-}
-
-TEST_F(dax, no_access_huge)
-{
-	poke_own(_metadata, "2M");
-}
+TEST_F(dax, no_access) DAX_CALL(poke_own("4K"))
+TEST_F(dax, no_access_huge) DAX_CALL(poke_own("2M"))
 
 TEST_HARNESS_MAIN

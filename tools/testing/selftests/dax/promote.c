@@ -36,8 +36,7 @@ static unsigned int mapping_faults(const char *done)
 #define SMALL_FAULTS()	mapping_faults("dax_pte_fault_done")
 
 /* A file is what pread() says, and what each of its mappings shows. */
-static void expect_file(struct __test_metadata *_metadata, int fd,
-			const char *model, const char *a, const char *b)
+static void expect_file(int fd, const char *model, const char *a, const char *b)
 {
 	char *buf = malloc(SZ_2M);
 
@@ -93,8 +92,7 @@ static void walk_block(struct tally *tally, char *p, size_t block, enum walk wal
 	tally->small_faults += dax_count_all("dax_pte_fault_done");
 }
 
-static void off_colour_then_aligned(struct __test_metadata *_metadata,
-				    bool write)
+static void off_colour_then_aligned(bool write)
 {
 	unsigned int blocks = dax_scale(100) < 100 ? 4 : 128;
 	struct tally first = {}, second = {};
@@ -143,14 +141,9 @@ static void off_colour_then_aligned(struct __test_metadata *_metadata,
 DAX_FIXTURE(any_core, NULL)
 
 TEST_F(any_core, off_colour_then_aligned_write)
-{
-	off_colour_then_aligned(_metadata, true);
-}
-
+	DAX_CALL(off_colour_then_aligned(true))
 TEST_F(any_core, off_colour_then_aligned_read)
-{
-	off_colour_then_aligned(_metadata, false);
-}
+	DAX_CALL(off_colour_then_aligned(false))
 
 /* Other mappings of the small entries. */
 
@@ -453,7 +446,7 @@ TEST_F(dax, write_and_truncate)
 	EXPECT_EQ('s', buf[0]);
 	EXPECT_EQ('h', buf[1]);
 	EXPECT_BYTES(0, buf + 2 * SZ_4K + 10, SZ_2M - 2 * SZ_4K - 10);
-	expect_file(_metadata, fd, buf, small, huge);
+	expect_file(fd, buf, small, huge);
 	free(buf);
 }
 
@@ -466,8 +459,7 @@ static int touch_more_pages(int nr, void *arg)
 	return 0;
 }
 
-static void expect_fragmented(struct __test_metadata *_metadata, int fd,
-			      const int page[], unsigned int nr)
+static void expect_fragmented(int fd, const int page[], unsigned int nr)
 {
 	char *small = dax_map_small(fd, SZ_2M), *huge;
 	struct dax_helper peer;
@@ -516,7 +508,7 @@ TEST_F(dax, fragmented)
 {
 	static const int page[] = { 5, 6, DAX_GAP + 100, DAX_GAP + 101 };
 
-	expect_fragmented(_metadata, dax_file_fragmented(), page, 4);
+	expect_fragmented(dax_file_fragmented(), page, 4);
 }
 
 /* All entries are on one side: one run of them, but off the border. */
@@ -524,7 +516,7 @@ TEST_F(dax, misaligned)
 {
 	static const int page[] = { DAX_GAP + 1, 400 };
 
-	expect_fragmented(_metadata, dax_file_fragmented(), page, 2);
+	expect_fragmented(dax_file_fragmented(), page, 2);
 }
 
 /* A store into the hole between them gets a block, and 2 MiB do not. */
@@ -543,7 +535,7 @@ TEST_F(dax, write_fault_on_fragmented)
 	EXPECT_MAPPED("4K", huge + DAX_GAP * SZ_4K);
 	EXPECT_EQ(0, PROMOTE("done"));
 	EXPECT_EQ('h', dax_peek(small + DAX_GAP * SZ_4K));
-	expect_file(_metadata, fd, model, small, huge);
+	expect_file(fd, model, small, huge);
 	free(model);
 }
 
@@ -679,7 +671,7 @@ TEST_F(dax, map_sync)
  * A fault that found no blocks left an empty entry; with blocks, it is what is
  * promoted.
  */
-static int file_with_empty_entry(struct __test_metadata *_metadata)
+static int file_with_empty_entry(void)
 {
 	int fd = dax_file(2 * SZ_2M, HOLE), full;
 	char *small = dax_map_small(fd, 2 * SZ_2M);
@@ -699,7 +691,7 @@ TEST_F(dax, empty_entry_read)
 	int fd;
 
 	NEED(dax_small_scratch());
-	fd = file_with_empty_entry(_metadata);
+	fd = file_with_empty_entry();
 	huge = dax_map(fd, 0, 2 * SZ_2M);
 	dax_peek(huge + SZ_2M);
 	EXPECT_EQ(1, PROMOTED(1, 0, 0, 0));
@@ -713,7 +705,7 @@ TEST_F(dax, empty_entry_write)
 	int fd;
 
 	NEED(dax_small_scratch());
-	fd = file_with_empty_entry(_metadata);
+	fd = file_with_empty_entry();
 	dax_falloc(fd, 0, SZ_2M, SZ_2M);
 	NEED(dax_extent_huge(fd, SZ_2M) ? NULL : "no aligned blocks any more");
 	huge = dax_map(fd, 0, 2 * SZ_2M);
@@ -768,8 +760,8 @@ TEST_F(reflink, store_to_shared)
 	dax_poke(huge[w] + at, model[at] = 'w');
 	dax_print_msg("after the store %s; %u promotions done",
 		      dax_mapped(huge[w] + at), PROMOTE("done"));
-	expect_file(_metadata, fd[w], model, small[w], huge[w]);
-	expect_file(_metadata, fd[o], old, small[o], huge[o]);
+	expect_file(fd[w], model, small[w], huge[w]);
+	expect_file(fd[o], old, small[o], huge[o]);
 	EXPECT_NE(dax_block(fd[0], at), dax_block(fd[1], at));
 
 	/*
@@ -779,16 +771,16 @@ TEST_F(reflink, store_to_shared)
 		dax_poke(small[w] + off, model[off] = 'x');
 		dax_poke(huge[w] + off + 1, model[off + 1] = 'y');
 	}
-	expect_file(_metadata, fd[w], model, small[w], huge[w]);
-	expect_file(_metadata, fd[o], old, small[o], huge[o]);
+	expect_file(fd[w], model, small[w], huge[w]);
+	expect_file(fd[o], old, small[o], huge[o]);
 	dax_trace_clear();
 	dax_fsync(fd[w]);
 	EXPECT_LE(1, FLUSHES());
 
 	/* The other file is the only one that has its blocks now. */
 	dax_poke(huge[o] + at + 1, old[at + 1] = 'z');
-	expect_file(_metadata, fd[o], old, small[o], huge[o]);
-	expect_file(_metadata, fd[w], model, small[w], huge[w]);
+	expect_file(fd[o], old, small[o], huge[o]);
+	expect_file(fd[w], model, small[w], huge[w]);
 	free(model);
 	free(old);
 }
@@ -816,7 +808,7 @@ TEST_F(dax, reflink_one_page)
 	huge = dax_map(fd, 0, SZ_2M);
 	for (size_t off = 8; off < SZ_2M; off += SZ_4K)
 		dax_poke(huge + off, model[off] = 'h');
-	expect_file(_metadata, fd, model, small, huge);
+	expect_file(fd, model, small, huge);
 	EXPECT_EQ(FILL, dax_peek(copy + 8));
 	EXPECT_EQ('s', dax_peek(copy));
 	free(model);
@@ -830,8 +822,7 @@ static const char *const actions[NR_ACTIONS] = {
 	"replace", "rollback", "done",
 };
 
-static void read_counters(struct __test_metadata *_metadata,
-			  unsigned long count[NR_ACTIONS])
+static void read_counters(unsigned long count[NR_ACTIONS])
 {
 	for (int i = 0; i < NR_ACTIONS; i++)
 		count[i] = dax_promotions(actions[i]);
@@ -841,13 +832,13 @@ static void read_counters(struct __test_metadata *_metadata,
 }
 
 /* How often an aligned read tries; all of that has to end in @action. */
-static unsigned int tries(struct __test_metadata *_metadata, int fd, int action)
+static unsigned int tries(int fd, int action)
 {
 	unsigned long before[NR_ACTIONS], after[NR_ACTIONS];
 
-	read_counters(_metadata, before);
+	read_counters(before);
 	dax_peek(dax_map(fd, 0, SZ_2M));
-	read_counters(_metadata, after);
+	read_counters(after);
 	EXPECT_EQ(after[TRY] - before[TRY], after[action] - before[action]);
 	return after[TRY] - before[TRY];
 }
@@ -857,15 +848,15 @@ TEST_F(dax, counters)
 	int fd = dax_file(SZ_2M, WRITTEN);
 
 	dax_peek(dax_map_small(fd, SZ_2M));
-	EXPECT_EQ(1, tries(_metadata, fd, DONE));
+	EXPECT_EQ(1, tries(fd, DONE));
 
 	fd = dax_file_fragmented();
 	dax_peek(dax_map_small(fd, SZ_2M) + SZ_2M - SZ_4K);
-	ONCE_OR_TWICE(tries(_metadata, fd, FRAGMENTED));
+	ONCE_OR_TWICE(tries(fd, FRAGMENTED));
 
 	fd = dax_file(SZ_2M, PREALLOC);
 	dax_poke(dax_map_small(fd, SZ_2M), 's');
-	ONCE_OR_TWICE(tries(_metadata, fd, ROLLBACK));
+	ONCE_OR_TWICE(tries(fd, ROLLBACK));
 }
 
 TEST_HARNESS_MAIN

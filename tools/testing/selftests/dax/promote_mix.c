@@ -173,8 +173,8 @@ static unsigned int wrong_pages(const char *view, const char *model)
 }
 
 /* What pread() says is what each mapping shows. */
-static void expect_bytes(struct __test_metadata *_metadata, int fd,
-			 const char *model, const char *small, const char *huge)
+static void expect_bytes(int fd, const char *model, const char *small,
+			 const char *huge)
 {
 	char *buf = malloc(SZ_2M);
 
@@ -185,8 +185,7 @@ static void expect_bytes(struct __test_metadata *_metadata, int fd,
 	free(buf);
 }
 
-static void expect_promoted(struct __test_metadata *_metadata,
-			    const MIX *mix, bool write)
+static void expect_promoted(const MIX *mix, bool write)
 {
 	const char *access = write ? "write" : "read";
 
@@ -202,7 +201,7 @@ static void expect_promoted(struct __test_metadata *_metadata,
 	EXPECT_EQ(1, dax_count_all("dax_pmd_fault"));
 }
 
-static void expect_rolled_back(struct __test_metadata *_metadata)
+static void expect_rolled_back(void)
 {
 	unsigned int nr = PROMOTE("rollback");
 
@@ -215,8 +214,7 @@ static void expect_rolled_back(struct __test_metadata *_metadata)
 }
 
 /* The zero pages among those of @view are no longer what is mapped. */
-static void expect_no_zero_page(struct __test_metadata *_metadata,
-				const struct dax_ptes *view, const char *small)
+static void expect_no_zero_page(const struct dax_ptes *view, const char *small)
 {
 	struct dax_ptes now;
 	unsigned int stale = 0;
@@ -228,7 +226,7 @@ static void expect_no_zero_page(struct __test_metadata *_metadata,
 	EXPECT_EQ(0, stale);
 }
 
-static void expect_clean(struct __test_metadata *_metadata, int fd)
+static void expect_clean(int fd)
 {
 	dax_trace_clear();
 	dax_fsync(fd);
@@ -236,8 +234,7 @@ static void expect_clean(struct __test_metadata *_metadata, int fd)
 }
 
 /* The marks: what is dirty is flushed, once, and the rest is not. */
-static void expect_flushes(struct __test_metadata *_metadata, int fd,
-			   const MIX *mix, bool promoted, bool write)
+static void expect_flushes(int fd, const MIX *mix, bool promoted, bool write)
 {
 	dax_trace_clear();
 	dax_fsync(fd);
@@ -250,12 +247,11 @@ static void expect_flushes(struct __test_metadata *_metadata, int fd,
 		EXPECT_EQ(mix->dirty, dax_count("dax_writeback_one",
 						"pglen 0x1"));
 	}
-	expect_clean(_metadata, fd);
+	expect_clean(fd);
 }
 
 /* From here on, stores through either mapping are seen and flushed. */
-static void expect_alive(struct __test_metadata *_metadata, int fd,
-			 char *model, char *small, char *huge)
+static void expect_alive(int fd, char *model, char *small, char *huge)
 {
 	for (size_t at = 5; at < SZ_2M; at += 37 * SZ_4K) {
 		dax_poke(small + at, 'S');
@@ -263,15 +259,14 @@ static void expect_alive(struct __test_metadata *_metadata, int fd,
 		model[at] = 'S';
 		model[at + 1] = 'H';
 	}
-	expect_bytes(_metadata, fd, model, small, huge);
+	expect_bytes(fd, model, small, huge);
 	dax_trace_clear();
 	dax_fsync(fd);
 	EXPECT_LE(1, FLUSHES());
-	expect_clean(_metadata, fd);
+	expect_clean(fd);
 }
 
-static void promote(struct __test_metadata *_metadata, const MIX *mix,
-		    bool write)
+static void promote(const MIX *mix, bool write)
 {
 	const char *want = write ? mix->write : mix->read;
 	bool promoted = want && !strncmp(want, "2M", 2);
@@ -296,26 +291,26 @@ static void promote(struct __test_metadata *_metadata, const MIX *mix,
 	if (want)
 		EXPECT_MAPPED(want, huge + SPOT);
 	if (promoted)
-		expect_promoted(_metadata, mix, write);
+		expect_promoted(mix, write);
 	else if (!write)
-		expect_rolled_back(_metadata);
+		expect_rolled_back();
 	if (promoted && mix->zero && write)
-		expect_no_zero_page(_metadata, &view, small);
+		expect_no_zero_page(&view, small);
 	else if (promoted ? !mix->zero : !write)
 		EXPECT_EQ(0, dax_ptes_changed(&view, small));
-	expect_flushes(_metadata, fd, mix, promoted, write);
-	expect_bytes(_metadata, fd, model, small, huge);
+	expect_flushes(fd, mix, promoted, write);
+	expect_bytes(fd, model, small, huge);
 	/* Where a page table is by now, no other page is tried again. */
 	if (!promoted && !write)
 		EXPECT_EQ(0, PROMOTE("try"));
-	expect_alive(_metadata, fd, model, small, huge);
+	expect_alive(fd, model, small, huge);
 	free(model);
 }
 
 TEST_F(dax, read_and_write_fault)
 {
-	promote(_metadata, variant, false);
-	promote(_metadata, variant, true);
+	promote(variant, false);
+	promote(variant, true);
 }
 
 TEST_HARNESS_MAIN

@@ -38,7 +38,7 @@ static void map_range(struct race *race, char *at)
 {
 	if (mmap(at, SZ_2M, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
 		 race->fd, race->range) == MAP_FAILED)
-		dax_exit_fail("mmap: %s", strerror(errno));
+		dax_exit_fail("mmap: %m");
 }
 
 static void read_fault(struct race *race, unsigned long lap)

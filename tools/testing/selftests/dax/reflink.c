@@ -40,7 +40,7 @@ static void share_page(int fd, off_t at, int with)
 	};
 
 	if (ioctl(with, FICLONERANGE, &range))
-		dax_exit_fail("FICLONERANGE: %s", strerror(errno));
+		dax_exit_fail("FICLONERANGE: %m");
 }
 
 TEST_F(dax, write_each_side)
@@ -165,7 +165,7 @@ static void by_short_write(int fd, off_t at, off_t len)
 	struct iovec iov[2] = { { good, sizeof(good) }, { bad, SZ_1M } };
 
 	if (pwritev(fd, iov, 2, at) != len)
-		dax_exit_fail("pwritev: %s", strerror(errno));
+		dax_exit_fail("pwritev: %m");
 	munmap(bad, SZ_1M);
 }
 
@@ -191,8 +191,7 @@ static const struct change {
 	{ "truncate", by_truncate, ODD_PLACE, SZ_2M - ODD_PLACE, 0, false },
 };
 
-static void change_one_side(struct __test_metadata *_metadata, size_t shift,
-			    const struct change *change)
+static void change_one_side(size_t shift, const struct change *change)
 {
 	/* Small pages are alike: some of them will do. */
 	size_t all = shift ? 64 * SZ_4K : SZ_2M;
@@ -225,7 +224,7 @@ static void change_one_side(struct __test_metadata *_metadata, size_t shift,
 TEST_F(dax, change_one_side)
 {
 	for (size_t i = 0; i < ARRAY_LEN(changes); i++)
-		change_one_side(_metadata, variant->shift, &changes[i]);
+		change_one_side(variant->shift, &changes[i]);
 }
 
 /* Dirty by a store, then written by write(2) with copying. (F7) */
@@ -535,8 +534,7 @@ FIXTURE_VARIANT_ADD(in_use, written_2m) { WRITES, 0 };
 FIXTURE_VARIANT_ADD(in_use, deleted_4k) { GOES, SZ_4K };
 FIXTURE_VARIANT_ADD(in_use, deleted_2m) { GOES, 0 };
 
-static void part(struct __test_metadata *_metadata, struct in_pipe *held,
-		 enum parting how)
+static void part(struct in_pipe *held, enum parting how)
 {
 	if (how != GOES) {
 		/* The process that copies may be the one that has the pipe. */
@@ -552,8 +550,7 @@ static void part(struct __test_metadata *_metadata, struct in_pipe *held,
 	EXPECT_EQ(0, dax_sh("sync; stat -f %s >/dev/null; sleep 1", dax_dir()));
 }
 
-static void clone_goes(struct __test_metadata *_metadata, enum parting how,
-		       size_t shift, bool punch)
+static void clone_goes(enum parting how, size_t shift, bool punch)
 {
 	struct in_pipe held = {};
 	struct iovec iov = { NULL, SZ_4K };
@@ -573,7 +570,7 @@ static void clone_goes(struct __test_metadata *_metadata, enum parting how,
 	ASSERT_EQ(0, dax_sh("xfs_io -x -c 'resblks 0' %s", dax_dir()));
 	dax_fill_up(4 * SZ_2M);
 
-	part(_metadata, &held, how);
+	part(&held, how);
 	if (punch) {
 		pid = dax_spawn(drop_clone(&held));
 		/* It may wait for the page, or not. */
@@ -594,14 +591,9 @@ static void clone_goes(struct __test_metadata *_metadata, enum parting how,
 }
 
 TEST_F(in_use, clone_deleted)
-{
-	clone_goes(_metadata, variant->how, variant->shift, false);
-}
-
+	DAX_CALL(clone_goes(variant->how, variant->shift, false))
 TEST_F(in_use, clone_punched)
-{
-	clone_goes(_metadata, variant->how, variant->shift, true);
-}
+	DAX_CALL(clone_goes(variant->how, variant->shift, true))
 
 /*
  * Two processes meet at one word of a file, by what its page is in the file, not by
@@ -631,7 +623,7 @@ static unsigned int wake_at(char *p, pid_t pid)
 }
 
 /* The other process has it mapped at another address. */
-static void meet(struct __test_metadata *_metadata, char *p, char *other)
+static void meet(char *p, char *other)
 {
 	pid_t pid;
 
@@ -647,7 +639,7 @@ static void store_word(int fd, off_t at)
 	uint32_t word = 'w';
 
 	if (pwrite(fd, &word, sizeof(word), at) != sizeof(word))
-		dax_exit_fail("pwrite: %s", strerror(errno));
+		dax_exit_fail("pwrite: %m");
 }
 
 /* Words of a file that is mapped twice, and the same words of a clone. */
@@ -659,8 +651,7 @@ struct words {
 };
 
 /* The one that is looked at first has the pages first. */
-static void share_words(struct __test_metadata *_metadata, struct words *words,
-			size_t shift, bool clone_first)
+static void share_words(struct words *words, size_t shift, bool clone_first)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
 	char *first, *second;
@@ -682,24 +673,24 @@ TEST_F(dax, futex_after_clone_deleted)
 {
 	struct words words;
 
-	share_words(_metadata, &words, variant->shift, false);
+	share_words(&words, variant->shift, false);
 	dax_unmap(words.q, SZ_2M);
 	dax_unlink(words.clone);
 	close(words.clone);
 	/* The clone gives its blocks back in the background. */
 	sync();
 	EXPECT_MAPPED(variant->mapped, words.p);
-	meet(_metadata, words.p, words.other);
-	meet(_metadata, words.p + FAR, words.other + FAR);
+	meet(words.p, words.other);
+	meet(words.p + FAR, words.other + FAR);
 }
 
 TEST_F(dax, futex_after_truncate_of_clone)
 {
 	struct words words;
 
-	share_words(_metadata, &words, variant->shift, true);
+	share_words(&words, variant->shift, true);
 	dax_truncate(words.clone, 0);
-	meet(_metadata, words.p, words.other);
+	meet(words.p, words.other);
 }
 
 TEST_F(dax, futex_after_copy)
@@ -707,13 +698,13 @@ TEST_F(dax, futex_after_copy)
 	struct words words;
 	char *theirs;
 
-	share_words(_metadata, &words, variant->shift, false);
+	share_words(&words, variant->shift, false);
 	theirs = dax_map_shift(words.clone, SZ_2M, variant->shift);
 	dax_poke(words.p + 8, 'a');
 	ASSERT_NE(dax_pfn(words.p), dax_pfn(words.q));
-	meet(_metadata, words.p, words.other);
+	meet(words.p, words.other);
 	/* The other file is the only owner of its blocks by now. */
-	meet(_metadata, words.q, theirs);
+	meet(words.q, theirs);
 }
 
 /*
@@ -771,16 +762,16 @@ static const char *open_answer(struct answer *answer)
 	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
 		return "needs two CPUs";
 	if (mkdir(ANSWER, 0700) && errno != EEXIST)
-		dax_exit_fail(ANSWER ": %s", strerror(errno));
+		dax_exit_fail(ANSWER ": %m");
 	if (access(ANSWER_EVENT, F_OK))
 		return "needs the events of XFS";
 	answer->pipe = open(ANSWER "/trace_pipe", O_RDONLY);
 	if (answer->pipe < 0)
-		dax_exit_fail(ANSWER "/trace_pipe: %s", strerror(errno));
+		dax_exit_fail(ANSWER "/trace_pipe: %m");
 	CPU_ZERO(&set);
 	CPU_SET(1, &set);
 	if (sched_setaffinity(0, sizeof(set), &set))
-		dax_exit_fail("sched_setaffinity: %s", strerror(errno));
+		dax_exit_fail("sched_setaffinity: %m");
 	return NULL;
 }
 
@@ -797,8 +788,7 @@ static bool warned(void)
 	return !system("dmesg | grep -q 'WARNING: '");
 }
 
-static void shared_after_lookup(struct __test_metadata *_metadata, size_t shift,
-				bool first_goes_first)
+static void shared_after_lookup(size_t shift, bool first_goes_first)
 {
 	int fd = dax_file(SZ_2M, WRITTEN), clone = dax_create("clone");
 	char *a = dax_map_shift(fd, SZ_2M, shift);
@@ -852,14 +842,9 @@ static void shared_after_lookup(struct __test_metadata *_metadata, size_t shift,
 }
 
 TEST_F(dax, shared_after_lookup)
-{
-	shared_after_lookup(_metadata, variant->shift, true);
-}
-
+	DAX_CALL(shared_after_lookup(variant->shift, true))
 TEST_F(dax, shared_after_lookup_clone_first)
-{
-	shared_after_lookup(_metadata, variant->shift, false);
-}
+	DAX_CALL(shared_after_lookup(variant->shift, false))
 
 /* The source of the copy is a hole or unwritten: zeros, not old bytes. (D5) */
 TEST_F(dax, clone_of_holes)
@@ -974,7 +959,7 @@ TEST_F(dax, clone_is_atomic)
 		uint32_t a, b, seen = *moment.last;
 
 		if (ioctl(clone, FICLONE, fd))
-			dax_exit_fail("FICLONE: %s", strerror(errno));
+			dax_exit_fail("FICLONE: %m");
 		dax_read(clone, 0, &a, sizeof(a));
 		dax_read(clone, last, &b, sizeof(b));
 		torn += b > a;

@@ -178,7 +178,7 @@ static int prepare(void)
 	dax_name(user.fd, from, sizeof(from));
 	snprintf(to, sizeof(to), "%s-%d", from, getpid());
 	if (rename(from, to))
-		dax_exit_fail("rename to %s: %s", to, strerror(errno));
+		dax_exit_fail("rename to %s: %m", to);
 	user.huge = dax_map(user.fd, 0, SZ_2M);
 	user.small = map_small(SZ_2M);
 	user.fresh.huge = dax_map(user.fd, 0, SZ_2M);
@@ -324,8 +324,7 @@ static void start(struct dax_helper *peer, const int *before)
 
 #define STEPS(...)	((const int[]) { __VA_ARGS__, 0 })
 
-static void finish_all(struct __test_metadata *_metadata,
-		       struct dax_helper *peer)
+static void finish_all(struct dax_helper *peer)
 {
 	EXPECT_EQ(0, step(peer, UNMAP));
 	EXPECT_EQ(0, step(peer, UNMAP_ALL));
@@ -396,8 +395,7 @@ static bool as_expected(int ret, int error)
 	return ret == error;
 }
 
-static void goes_on(struct __test_metadata *_metadata,
-		    const struct scenario *scenario, struct dax_helper *peer)
+static void goes_on(const struct scenario *scenario, struct dax_helper *peer)
 {
 	for (unsigned int i = 0; scenario->after[i].step; i++) {
 		int ret = step(peer, scenario->after[i].step);
@@ -411,7 +409,7 @@ static void goes_on(struct __test_metadata *_metadata,
 	if (scenario->exits)
 		dax_helper_stop(peer);
 	else
-		finish_all(_metadata, peer);
+		finish_all(peer);
 }
 
 FIXTURE(calls) {
@@ -456,7 +454,7 @@ TEST_F(calls, calls_after)
 		start(&peer[i], scenario[i].before);
 	ASSERT_EQ(0, unbind());
 	for (unsigned int i = 0; i < variant->nr; i++)
-		goes_on(_metadata, &scenario[i], &peer[i]);
+		goes_on(&scenario[i], &peer[i]);
 	EXPECT_EQ(0, unmount());
 }
 
@@ -494,7 +492,7 @@ TEST_F(removal, cuts_wait)
 		}
 		EXPECT_LE(0, ret)
 			TH_LOG("cut %u", i);
-		finish_all(_metadata, &peer[i]);
+		finish_all(&peer[i]);
 	}
 	EXPECT_EQ(0, unmount());
 }
@@ -559,8 +557,7 @@ TEST_F(removal, faults_all_the_time)
  * is resumed. First with the extents of the file not cached, then with entries.
  */
 /* The calls begin one after the other, each when the one before it waits. */
-static void stalled(struct __test_metadata *_metadata, bool below,
-		    const int *calls)
+static void stalled(bool below, const int *calls)
 {
 	unsigned int nr = 0;
 	pid_t pid[4];
@@ -591,34 +588,22 @@ static void stalled(struct __test_metadata *_metadata, bool below,
 
 /* The entry is locked, and so is the mapping against truncation. */
 TEST_F(removal, stalled_faults)
-{
-	stalled(_metadata, variant->below, STEPS(READ_HUGE, STORE_HUGE, TRUNCATE));
-}
-
+	DAX_CALL(stalled(variant->below, STEPS(READ_HUGE, STORE_HUGE, TRUNCATE)))
 TEST_F(removal, stalled_write)
-{
-	stalled(_metadata, variant->below, STEPS(WRITE, READ, TRUNCATE));
-}
-
+	DAX_CALL(stalled(variant->below, STEPS(WRITE, READ, TRUNCATE)))
 TEST_F(removal, stalled_punch)
-{
-	stalled(_metadata, variant->below, STEPS(PUNCH_HUGE, READ_HUGE));
-}
-
+	DAX_CALL(stalled(variant->below, STEPS(PUNCH_HUGE, READ_HUGE)))
 TEST_F(removal, stalled_unlink)
-{
-	stalled(_metadata, variant->below, STEPS(UNLINK_AND_SYNC));
-}
+	DAX_CALL(stalled(variant->below, STEPS(UNLINK_AND_SYNC)))
 
 TEST_F(removal, stalled_collapse)
 {
 	NEED_PROMOTION();
-	stalled(_metadata, variant->below, STEPS(COLLAPSE, TRUNCATE));
+	stalled(variant->below, STEPS(COLLAPSE, TRUNCATE));
 }
 
 /* With entries, and something in the log that has to be written. */
-static void stalled_sync(struct __test_metadata *_metadata, bool below,
-			 int sync)
+static void stalled_sync(bool below, int sync)
 {
 	struct dax_helper peer;
 
@@ -631,19 +616,12 @@ static void stalled_sync(struct __test_metadata *_metadata, bool below,
 	EXPECT_EQ(0, unbind());
 	dax_resume();
 	EXPECT_LT(0, finish(&peer, DAX_STALL_SECONDS));
-	finish_all(_metadata, &peer);
+	finish_all(&peer);
 	EXPECT_EQ(0, unmount());
 }
 
-TEST_F(removal, stalled_fsync)
-{
-	stalled_sync(_metadata, variant->below, FSYNC);
-}
-
-TEST_F(removal, stalled_syncfs)
-{
-	stalled_sync(_metadata, variant->below, SYNCFS);
-}
+TEST_F(removal, stalled_fsync) DAX_CALL(stalled_sync(variant->below, FSYNC))
+TEST_F(removal, stalled_syncfs) DAX_CALL(stalled_sync(variant->below, SYNCFS))
 
 TEST_F(removal, stalled_unmount)
 {
@@ -689,7 +667,7 @@ TEST_F(removal, frozen)
 	for (unsigned int i = 0; i < ARRAY_LEN(calls); i++) {
 		EXPECT_LT(0, finish(&peer[i], DAX_STALL_SECONDS))
 			TH_LOG("step %d", calls[i]);
-		finish_all(_metadata, &peer[i]);
+		finish_all(&peer[i]);
 	}
 	EXPECT_EQ(0, unmount());
 }

@@ -70,18 +70,16 @@ static size_t file_blocks(int fd, size_t rt_size)
 	struct stat st;
 
 	if (fstat(fd, &st))
-		dax_exit_fail("fstat: %s", strerror(errno));
+		dax_exit_fail("fstat: %m");
 	return st.st_blocks * 512UL / rt_size * rt_size;
 }
 
-static void compare(struct __test_metadata *_metadata,
-		    const struct model *model, int fd, const char *name)
+static void compare(const struct model *model, int fd, const char *name)
 {
 	char *buf = malloc(FILE_SIZE), *p = dax_map_small(fd, FILE_SIZE);
 
 	if (!model->any_blocks)
-		EXPECT_EQ(model_blocks(model),
-			  file_blocks(fd, model->rt_size))
+		EXPECT_EQ(model_blocks(model), file_blocks(fd, model->rt_size))
 			TH_LOG("%s", name);
 	dax_read(fd, 0, buf, FILE_SIZE);
 	EXPECT_EQ(0, memcmp(model->bytes, buf, FILE_SIZE))
@@ -101,8 +99,7 @@ struct file {
 	void (*make)(struct model *model, int fd);
 };
 
-static void check_files(struct __test_metadata *_metadata, size_t rt_size,
-			const struct file *files, size_t nr)
+static void check_files(size_t rt_size, const struct file *files, size_t nr)
 {
 	char path[8][PATH_MAX];
 	struct model model[8];
@@ -113,14 +110,14 @@ static void check_files(struct __test_metadata *_metadata, size_t rt_size,
 		fd = dax_create(files[i].name);
 		dax_name(fd, path[i], sizeof(path[i]));
 		files[i].make(&model[i], fd);
-		compare(_metadata, &model[i], fd, files[i].name);
+		compare(&model[i], fd, files[i].name);
 		close(fd);
 	}
 	EXPECT_EQ(0, dax_scratch_check_rt());
 	for (size_t i = 0; i < nr; i++) {
 		fd = open(path[i], O_RDWR);
 		ASSERT_LE(0, fd);
-		compare(_metadata, &model[i], fd, files[i].name);
+		compare(&model[i], fd, files[i].name);
 		close(fd);
 	}
 }
@@ -260,7 +257,7 @@ TEST_F(dax, into_holes)
 
 	NEED_XFS();
 	NEED(dax_scratch_rt(RT_MIB_MANY_FILES, variant->text));
-	check_files(_metadata, variant->size, files, ARRAY_LEN(files));
+	check_files(variant->size, files, ARRAY_LEN(files));
 }
 
 /* How many bytes of the file are written blocks, as the filesystem says it. */
@@ -274,7 +271,7 @@ static size_t written(int fd)
 	map->fm_length = FIEMAP_MAX_OFFSET;
 	map->fm_extent_count = 64;
 	if (ioctl(fd, FS_IOC_FIEMAP, map))
-		dax_exit_fail("FIEMAP: %s", strerror(errno));
+		dax_exit_fail("FIEMAP: %m");
 	for (unsigned int i = 0; i < map->fm_mapped_extents; i++)
 		if (!(map->fm_extents[i].fe_flags & FIEMAP_EXTENT_UNWRITTEN))
 			len += map->fm_extents[i].fe_length;
@@ -320,7 +317,7 @@ static void take_the_rest(int fd)
 		else if (errno == ENOSPC)
 			len /= 2;
 		else
-			dax_exit_fail("fallocate: %s", strerror(errno));
+			dax_exit_fail("fallocate: %m");
 	}
 }
 
@@ -363,7 +360,7 @@ TEST_F(dax, on_a_full_device)
 
 	NEED_XFS();
 	NEED(dax_scratch_rt(RT_MIB, variant->text));
-	check_files(_metadata, variant->size, &file, 1);
+	check_files(variant->size, &file, 1);
 }
 
 TEST_HARNESS_MAIN

@@ -25,7 +25,7 @@ static bool told(const char *p)
 	uint64_t entry;
 
 	if (fd < 0 || pread(fd, &entry, sizeof(entry), at) != sizeof(entry))
-		dax_exit_fail("/proc/self/pagemap: %s", strerror(errno));
+		dax_exit_fail("/proc/self/pagemap: %m");
 	close(fd);
 	return entry >> 55 & 1;
 }
@@ -79,7 +79,7 @@ static unsigned int told_wrong(const char *p)
 }
 
 /* It is mapped by ptes, tracked, and some pages are stored to. */
-static char *tracked(struct __test_metadata *_metadata, int fd)
+static char *tracked(int fd)
 {
 	char *p = dax_map(fd, 0, SZ_2M);
 
@@ -92,7 +92,7 @@ static char *tracked(struct __test_metadata *_metadata, int fd)
 }
 
 /* After a checkpoint, stores are tracked again. */
-static void next_checkpoint(struct __test_metadata *_metadata, char *p)
+static void next_checkpoint(char *p)
 {
 	track();
 	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
@@ -104,21 +104,21 @@ static void next_checkpoint(struct __test_metadata *_metadata, char *p)
 TEST_F(dax, own_collapse)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = tracked(_metadata, fd);
+	char *p = tracked(fd);
 
 	dax_trace(fd, "dax_collapse");
 	EXPECT_EQ(EBUSY, dax_collapse(p, SZ_2M));
 	EXPECT_EQ(1, dax_count("dax_collapse",
 			       "result %d, reason page-table", -EBUSY));
 	EXPECT_EQ(0, told_wrong(p));
-	next_checkpoint(_metadata, p);
+	next_checkpoint(p);
 }
 
 /* Later mappings are not tracked. */
 TEST_F(dax, mapped_later)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = tracked(_metadata, fd), *later = dax_map(fd, 0, SZ_2M);
+	char *p = tracked(fd), *later = dax_map(fd, 0, SZ_2M);
 
 	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
 		dax_peek(later + at);
@@ -127,7 +127,7 @@ TEST_F(dax, mapped_later)
 	EXPECT_MAPPED("2M", later);
 	EXPECT_EQ(0, told_wrong(p));
 	EXPECT_EQ('x', dax_peek(later + 3 * SZ_4K));
-	next_checkpoint(_metadata, p);
+	next_checkpoint(p);
 	EXPECT_EQ('y', dax_peek(later + 3 * SZ_4K));
 }
 
@@ -167,10 +167,10 @@ TEST_F(dax, collapse_by_another_process)
 	other.fd = dax_file(SZ_2M, WRITTEN);
 	other.map = dax_map(other.fd, 0, SZ_2M);
 	dax_helper_start(&peer, other_process, &other);
-	p = tracked(_metadata, other.fd);
+	p = tracked(other.fd);
 	EXPECT_EQ(0, dax_helper_step(&peer, COLLAPSE));
 	EXPECT_EQ(0, told_wrong(p));
-	next_checkpoint(_metadata, p);
+	next_checkpoint(p);
 	EXPECT_EQ('y', dax_peek(p + 3 * SZ_4K));
 	EXPECT_EQ('w', dax_peek(p + 4 * SZ_4K));
 	dax_helper_stop(&peer);
@@ -206,14 +206,14 @@ TEST_F(dax, eager_in_another_process)
 	other.fd = dax_file(SZ_2M, WRITTEN);
 	other.map = dax_map(other.fd, 0, SZ_2M);
 	dax_helper_start(&peer, other_process, &other);
-	p = tracked(_metadata, other.fd);
+	p = tracked(other.fd);
 	ASSERT_EQ('4', dax_helper_step(&peer, FIRST));
 	NEED(dax_policy("eager"));
 	dax_trace(other.fd, "dax_collapse");
 	EXPECT_EQ('2', dax_helper_step(&peer, OTHERS));
 	EXPECT_LE(1, dax_count("dax_collapse", "result 0"));
 	EXPECT_EQ(0, told_wrong(p));
-	next_checkpoint(_metadata, p);
+	next_checkpoint(p);
 	dax_helper_stop(&peer);
 }
 

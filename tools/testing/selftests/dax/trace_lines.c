@@ -80,7 +80,7 @@ static void start_tracing(void)
 	snprintf(instance, sizeof(instance), TRACEFS "/instances/dax-%d",
 		 getpid());
 	if (mkdir(instance, 0700))
-		dax_exit_fail("%s: %s", instance, strerror(errno));
+		dax_exit_fail("%s: %m", instance);
 	to_tracefs("buffer_size_kb", "2048");
 	for (unsigned int i = 0; i < ARRAY_LEN(kinds); i++) {
 		snprintf(path, sizeof(path), "events/fs_dax/%s/enable",
@@ -97,7 +97,7 @@ static void read_lines(void)
 	snprintf(path, sizeof(path), "%s/trace", instance);
 	file = fopen(path, "r");
 	if (!file)
-		dax_exit_fail("%s: %s", path, strerror(errno));
+		dax_exit_fail("%s: %m", path);
 	while (nr_lines)
 		free(lines[--nr_lines]);
 	while (fgets(line, sizeof(line), file)) {
@@ -201,7 +201,7 @@ static unsigned long get_hex(const char *text, unsigned int nr)
 }
 
 /* All lines keep the original form of their event. */
-static void expect_form(struct __test_metadata *_metadata)
+static void expect_form(void)
 {
 	unsigned int odd = 0, known = 0;
 
@@ -229,8 +229,7 @@ static void expect_form(struct __test_metadata *_metadata)
 }
 
 /* @event's line of block @i says where that is. */
-static void expect_place(struct __test_metadata *_metadata, const char *event,
-			 unsigned int i, int fd, char *p)
+static void expect_place(const char *event, unsigned int i, int fd, char *p)
 {
 	const char *text = nth_line(event, i);
 	struct stat st;
@@ -254,13 +253,12 @@ static void touch_all(char *p, bool write)
 }
 
 /* The figure that such a script prints: huge faults, and all of them. */
-static void expect_all_huge(struct __test_metadata *_metadata, int fd, char *p,
-			    bool write)
+static void expect_all_huge(int fd, char *p, bool write)
 {
 	take_lines();
 	touch_all(p, write);
 	take_lines();
-	expect_form(_metadata);
+	expect_form();
 	EXPECT_EQ(BLOCKS, count_last("dax_pmd_fault", NULL));
 	EXPECT_EQ(BLOCKS, count_last("dax_pmd_fault_done", NULL));
 	EXPECT_EQ(BLOCKS, count_last("dax_pmd_fault_done", "NOPAGE"));
@@ -269,48 +267,40 @@ static void expect_all_huge(struct __test_metadata *_metadata, int fd, char *p,
 	EXPECT_EQ(write ? BLOCKS : 0,
 		  count_text("dax_pmd_fault_done", " WRITE|"));
 	for (unsigned int i = 0; i < BLOCKS; i++) {
-		expect_place(_metadata, "dax_pmd_fault", i, fd, p);
-		expect_place(_metadata, "dax_pmd_fault_done", i, fd, p);
+		expect_place("dax_pmd_fault", i, fd, p);
+		expect_place("dax_pmd_fault_done", i, fd, p);
 	}
 }
 
-static void huge(struct __test_metadata *_metadata, enum dax_layout layout)
+static void huge(enum dax_layout layout)
 {
 	int fd = dax_file(BLOCKS * SZ_2M, layout);
 	char *p = dax_map(fd, 0, BLOCKS * SZ_2M);
 
-	expect_all_huge(_metadata, fd, p, true);
+	expect_all_huge(fd, p, true);
 	dax_zap(p, BLOCKS * SZ_2M);
-	expect_all_huge(_metadata, fd, p, false);
+	expect_all_huge(fd, p, false);
 }
 
-TEST_F(trace_lines, huge_written)
-{
-	huge(_metadata, WRITTEN);
-}
-
-TEST_F(trace_lines, huge_prealloc)
-{
-	huge(_metadata, PREALLOC);
-}
+TEST_F(trace_lines, huge_written) DAX_CALL(huge(WRITTEN))
+TEST_F(trace_lines, huge_prealloc) DAX_CALL(huge(PREALLOC))
 
 TEST_F(trace_lines, huge_hole)
 {
 	int fd = dax_file(BLOCKS * SZ_2M, HOLE);
 	char *p = dax_map(fd, 0, BLOCKS * SZ_2M);
 
-	expect_all_huge(_metadata, fd, p, false);
+	expect_all_huge(fd, p, false);
 	EXPECT_EQ(BLOCKS, count_last("dax_pmd_load_hole", NULL));
 	EXPECT_EQ((unsigned long)p, get_hex(nth_line("dax_pmd_load_hole", 0),
 					    ADDRESS - 1));
 }
 
 /* Each fault of 2 MiB ends in FALLBACK; the one of 4 KiB that follows does not. */
-static void expect_all_small(struct __test_metadata *_metadata, char *p,
-			     unsigned int nr)
+static void expect_all_small(char *p, unsigned int nr)
 {
 	take_lines();
-	expect_form(_metadata);
+	expect_form();
 	EXPECT_LE(nr, count_last("dax_pmd_fault_done", "FALLBACK"));
 	EXPECT_GE(2 * nr, count_last("dax_pmd_fault_done", "FALLBACK"));
 	EXPECT_EQ(count_last("dax_pmd_fault", NULL),
@@ -330,10 +320,10 @@ TEST_F(trace_lines, off_colour)
 
 	take_lines();
 	touch_all(p, false);
-	expect_all_small(_metadata, p, BLOCKS);
+	expect_all_small(p, BLOCKS);
 	p = dax_map_small(fd, BLOCKS * SZ_2M);
 	touch_all(p, true);
-	expect_all_small(_metadata, p, BLOCKS);
+	expect_all_small(p, BLOCKS);
 	EXPECT_EQ(BLOCKS, count_text("dax_pte_fault_done", " WRITE|"));
 }
 
@@ -343,7 +333,7 @@ TEST_F(trace_lines, fragmented)
 
 	take_lines();
 	dax_poke(p, 'w');
-	expect_all_small(_metadata, p, 1);
+	expect_all_small(p, 1);
 }
 
 TEST_F(trace_lines, small_hole)
@@ -352,7 +342,7 @@ TEST_F(trace_lines, small_hole)
 
 	take_lines();
 	dax_peek(p);
-	expect_all_small(_metadata, p, 1);
+	expect_all_small(p, 1);
 	EXPECT_EQ(1, count_last("dax_load_hole", "NOPAGE"));
 }
 
@@ -368,7 +358,7 @@ TEST_F(trace_lines, fsync)
 	take_lines();
 	dax_fsync(fd);
 	take_lines();
-	expect_form(_metadata);
+	expect_form();
 	EXPECT_EQ(1, count_last("dax_writeback_range", NULL));
 	EXPECT_EQ(1, count_last("dax_writeback_range_done", NULL));
 	EXPECT_EQ(2, count_last("dax_writeback_one", NULL));

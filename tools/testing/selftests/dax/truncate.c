@@ -73,7 +73,7 @@ static void by_append(int fd, off_t at)
 	memset(buf, 'g', sizeof(buf));
 	if (fcntl(fd, F_SETFL, O_APPEND) ||
 	    write(fd, buf, sizeof(buf)) != sizeof(buf))
-		dax_exit_fail("append: %s", strerror(errno));
+		dax_exit_fail("append: %m");
 }
 
 static void by_copy(int fd, off_t at)
@@ -83,7 +83,7 @@ static void by_copy(int fd, off_t at)
 
 	dax_fill(from, 0, GROWN, 'g');
 	if (copy_file_range(from, &off, fd, &at, GROWN, 0) != GROWN)
-		dax_exit_fail("copy_file_range: %s", strerror(errno));
+		dax_exit_fail("copy_file_range: %m");
 	close(from);
 }
 
@@ -93,10 +93,9 @@ static void by_splice(int fd, off_t at)
 	int pipe_fd[2];
 
 	memset(buf, 'g', sizeof(buf));
-	if (pipe(pipe_fd) ||
-	    write(pipe_fd[1], buf, sizeof(buf)) != sizeof(buf) ||
-	    splice(pipe_fd[0], NULL, fd, &at, GROWN, 0) != GROWN)
-		dax_exit_fail("splice: %s", strerror(errno));
+	if (pipe(pipe_fd) || write(pipe_fd[1], buf, sizeof(buf)) !=
+	    sizeof(buf) || splice(pipe_fd[0], NULL, fd, &at, GROWN, 0) != GROWN)
+		dax_exit_fail("splice: %m");
 	close(pipe_fd[0]);
 	close(pipe_fd[1]);
 }
@@ -165,8 +164,7 @@ static int stored_behind(size_t shift)
 	return fd;
 }
 
-static void expect_grown(struct __test_metadata *_metadata, int fd,
-			 const struct growth *growth)
+static void expect_grown(int fd, const struct growth *growth)
 {
 	char *buf = malloc(SZ_2M);
 	struct stat st;
@@ -189,7 +187,7 @@ TEST_F(dax, stored_behind_the_end)
 		int fd = stored_behind(variant->shift);
 
 		growths[i].grow(fd, growths[i].at);
-		expect_grown(_metadata, fd, &growths[i]);
+		expect_grown(fd, &growths[i]);
 		/* Behind the new end it is no other, and zeroed as ever. */
 		dax_truncate(fd, SZ_2M);
 		EXPECT_BYTES(0, dax_map(fd, 0, SZ_2M) + growths[i].at + GROWN,
@@ -215,7 +213,7 @@ TEST_F(dax, stored_behind_the_end_remounted)
 		int fd = open(path[i], O_RDONLY);
 
 		ASSERT_LE(0, fd);
-		expect_grown(_metadata, fd, &growths[i]);
+		expect_grown(fd, &growths[i]);
 		close(fd);
 	}
 }
@@ -328,8 +326,7 @@ TEST_F(dax, punched_is_not_dirty)
  * A dirty entry that loses a part is deleted as a whole. The rest of its range
  * must still be flushed, at once or by fsync.
  */
-static void part_of_dirty_goes(struct __test_metadata *_metadata, size_t shift,
-			       bool punch)
+static void part_of_dirty_goes(size_t shift, bool punch)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
 	char *p = dax_map_shift(fd, SZ_2M, shift);
@@ -345,14 +342,9 @@ static void part_of_dirty_goes(struct __test_metadata *_metadata, size_t shift,
 }
 
 TEST_F(dax, truncated_beside_dirty)
-{
-	part_of_dirty_goes(_metadata, variant->shift, false);
-}
-
+	DAX_CALL(part_of_dirty_goes(variant->shift, false))
 TEST_F(dax, punched_beside_dirty)
-{
-	part_of_dirty_goes(_metadata, variant->shift, true);
-}
+	DAX_CALL(part_of_dirty_goes(variant->shift, true))
 
 /* The blocks move in the file: mappings follow. */
 TEST_F(dax, collapse_and_insert)
@@ -395,8 +387,7 @@ static void *store_on(void *arg)
 	return NULL;
 }
 
-static void release_and_watch(struct __test_metadata *_metadata, size_t shift,
-			      bool by_zero)
+static void release_and_watch(size_t shift, bool by_zero)
 {
 	unsigned int rounds = dax_scale(25);
 	struct reuse reuse = {};
@@ -434,14 +425,9 @@ static void release_and_watch(struct __test_metadata *_metadata, size_t shift,
 }
 
 TEST_F(dax, punch_against_stores)
-{
-	release_and_watch(_metadata, variant->shift, false);
-}
-
+	DAX_CALL(release_and_watch(variant->shift, false))
 TEST_F(dax, zero_range_against_stores)
-{
-	release_and_watch(_metadata, variant->shift, true);
-}
+	DAX_CALL(release_and_watch(variant->shift, true))
 
 /*
  * read(2) against punch sees the file's bytes or zeros. The read stops in the
@@ -489,7 +475,7 @@ static int hold_back(void *page)
 	if (uffd < 0)
 		return -1;
 	if (ioctl(uffd, UFFDIO_API, &api) || ioctl(uffd, UFFDIO_REGISTER, &reg))
-		dax_exit_fail("userfaultfd: %s", strerror(errno));
+		dax_exit_fail("userfaultfd: %m");
 	return uffd;
 }
 
@@ -514,7 +500,7 @@ TEST_F(dax, read_against_punch)
 
 	reader = dax_thread(read_slowly, &slow);
 	if (read(uffd, &msg, sizeof(msg)) != sizeof(msg))
-		dax_exit_fail("userfaultfd: %s", strerror(errno));
+		dax_exit_fail("userfaultfd: %m");
 	puncher = dax_thread(punch_what_is_read, &slow);
 	while (!slow.punched && dax_syscall(slow.puncher) != SYS_fallocate)
 		sched_yield();

@@ -63,14 +63,14 @@ static char *map_anonymous(size_t len)
 		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (p == MAP_FAILED)
-		dax_exit_fail("mmap: %s", strerror(errno));
+		dax_exit_fail("mmap: %m");
 	return p;
 }
 
 #define NEED_ASYNC(uffd) \
 	NEED((uffd) < 0 ? "needs userfaultfd with WP_ASYNC" : NULL)
 
-static void refused(struct __test_metadata *_metadata, int flags)
+static void refused(int flags)
 {
 	static const uint64_t modes[] = {
 		UFFDIO_REGISTER_MODE_WP,
@@ -102,15 +102,8 @@ static void refused(struct __test_metadata *_metadata, int flags)
 	close(plain);
 }
 
-TEST_F(dax, refused_shared)
-{
-	refused(_metadata, MAP_SHARED);
-}
-
-TEST_F(dax, refused_private)
-{
-	refused(_metadata, MAP_PRIVATE);
-}
+TEST_F(dax, refused_shared) DAX_CALL(refused(MAP_SHARED))
+TEST_F(dax, refused_private) DAX_CALL(refused(MAP_PRIVATE))
 
 /* One DAX mapping in the range is enough, and then nothing is registered. */
 TEST_F(dax, refused_beside_others)
@@ -122,7 +115,7 @@ TEST_F(dax, refused_beside_others)
 	if (mmap(p + SZ_2M, SZ_2M, PROT_READ | PROT_WRITE,
 		 MAP_SHARED | MAP_FIXED, dax_file(SZ_2M, WRITTEN), 0) !=
 	    p + SZ_2M)
-		dax_exit_fail("mmap: %s", strerror(errno));
+		dax_exit_fail("mmap: %m");
 	EXPECT_EQ(EINVAL, try_register(uffd, p, 3 * SZ_2M,
 				       UFFDIO_REGISTER_MODE_WP));
 	EXPECT_NE(0, write_protect(uffd, p, SZ_2M));

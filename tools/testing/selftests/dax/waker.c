@@ -234,8 +234,7 @@ static int watch(struct job *job, pid_t pid)
 	return dax_wait(pid);
 }
 
-static void against(struct __test_metadata *_metadata,
-		    const WAKER *waker, bool (*wait)(struct job *job))
+static void against(const WAKER *waker, bool (*wait)(struct job *job))
 {
 	struct job *job;
 	pid_t pid;
@@ -256,30 +255,15 @@ static void against(struct __test_metadata *_metadata,
 	EXPECT_LT(0, job->uses);
 }
 
-TEST_F(waker, truncate)
-{
-	against(_metadata, variant, by_truncate);
-}
-
-TEST_F(waker, punch)
-{
-	against(_metadata, variant, by_punch);
-}
-
-TEST_F(waker, zero_range)
-{
-	against(_metadata, variant, by_zero_range);
-}
-
-TEST_F(waker, collapse)
-{
-	against(_metadata, variant, by_collapse);
-}
+TEST_F(waker, truncate) DAX_CALL(against(variant, by_truncate))
+TEST_F(waker, punch) DAX_CALL(against(variant, by_punch))
+TEST_F(waker, zero_range) DAX_CALL(against(variant, by_zero_range))
+TEST_F(waker, collapse) DAX_CALL(against(variant, by_collapse))
 
 TEST_F(waker, remap)
 {
 	NEED_XFS();
-	against(_metadata, variant, by_remap);
+	against(variant, by_remap);
 }
 
 TEST_HARNESS_MAIN

@@ -73,7 +73,7 @@ static void check_first_touch(struct crowd *crowd, unsigned int nr)
 }
 
 /* Huge and small first touches of one fresh file. (W12, W7, W3) */
-static void crowd_on(struct __test_metadata *_metadata, enum dax_layout layout)
+static void crowd_on(enum dax_layout layout)
 {
 	unsigned int rounds = dax_scale(12), nr = 16;
 
@@ -87,15 +87,8 @@ static void crowd_on(struct __test_metadata *_metadata, enum dax_layout layout)
 	}
 }
 
-TEST_F(dax, first_touch_of_hole)
-{
-	crowd_on(_metadata, HOLE);
-}
-
-TEST_F(dax, first_touch_of_prealloc)
-{
-	crowd_on(_metadata, PREALLOC);
-}
+TEST_F(dax, first_touch_of_hole) DAX_CALL(crowd_on(HOLE))
+TEST_F(dax, first_touch_of_prealloc) DAX_CALL(crowd_on(PREALLOC))
 
 /* The same from processes, which share no mmap lock. */
 static int touch_in_process(unsigned int id, struct crowd *crowd)

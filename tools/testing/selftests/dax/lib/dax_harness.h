@@ -17,12 +17,24 @@
 #define TEST_TIMEOUT_DEFAULT (DAX_HANG_SECONDS + 30)
 
 /*
+ * The test that runs, for what its helpers expect. In the body of a test the
+ * harness has a parameter of the same name.
+ */
+static struct __test_metadata *_metadata;
+
+static inline void dax_this_test(struct __test_metadata *test)
+{
+	_metadata = test;
+}
+
+/*
  * Makes a fresh folder for the test, or skips it if the expression gives a
  * reason. A setup that skips has no teardown: this is the place for it.
  */
 #define DAX_SETUP_IF(reason_expr) do {					\
 	const char *__why;						\
 									\
+	dax_this_test(_metadata);					\
 	if (!getenv("DAX_DIR"))						\
 		SKIP(return, "DAX_DIR names no DAX mount: use run_dax_tests.sh"); \
 	dax_test_setup();						\
@@ -37,6 +49,9 @@
 #define DAX_NEEDS(reason_expr)	\
 	const char *dax_needs(void) { return reason_expr; }
 #define DAX_SETUP()	DAX_SETUP_IF(dax_needs())
+
+/* The body of a test that is one call: a rule with other arguments. */
+#define DAX_CALL(call)	{ call; }
 
 #define DAX_TEARDOWN() do {	\
 	dax_cleanup();		\
@@ -124,7 +139,7 @@ static inline const char *dax_no_promotion(void)
  * No promotion may be under way any more, and none may have been lost: each try
  * ended in one way, and each replacement in one of two.
  */
-static inline void expect_balance(struct __test_metadata *_metadata)
+static inline void expect_balance(void)
 {
 	EXPECT_EQ(dax_promotions("try"),
 		  dax_promotions("refuse-fragmented") +

@@ -79,7 +79,7 @@ static inline const char *dax_stall_file(int *fdp)
 	dax_stall_remount();
 	fd = open(path, O_RDWR);
 	if (fd < 0)
-		dax_exit_fail("%s: %s", path, strerror(errno));
+		dax_exit_fail("%s: %m", path);
 	*fdp = fd;
 	return NULL;
 }
@@ -94,7 +94,7 @@ static inline void dax_stall_run_on(int cpu, int priority)
 	CPU_SET(cpu, &set);
 	if (sched_setaffinity(0, sizeof(set), &set) ||
 	    sched_setscheduler(0, SCHED_FIFO, &param))
-		dax_exit_fail("no real time priority: %s", strerror(errno));
+		dax_exit_fail("no real time priority: %m");
 }
 
 static inline int dax_stall_do_touch(char *p, bool write, int priority)

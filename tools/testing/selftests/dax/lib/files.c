@@ -16,7 +16,7 @@ bool is_dax(int fd)
 	struct statx stx;
 
 	if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &stx))
-		dax_exit_fail("statx: %s", strerror(errno));
+		dax_exit_fail("statx: %m");
 	return stx.stx_attributes & STATX_ATTR_DAX;
 }
 
@@ -24,7 +24,7 @@ void enter_work_dir(void)
 {
 	snprintf(work_dir, sizeof(work_dir), "%s/test-%d", dax_dir(), getpid());
 	if (mkdir(work_dir, 0700) && errno != EEXIST)
-		dax_exit_fail("%s: %s", work_dir, strerror(errno));
+		dax_exit_fail("%s: %m", work_dir);
 }
 
 void remove_work_dir(void)
@@ -52,7 +52,7 @@ int dax_create(const char *name)
 	snprintf(path, sizeof(path), "%s/%s", work_dir, name);
 	fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
 	if (fd < 0)
-		dax_exit_fail("%s: %s", path, strerror(errno));
+		dax_exit_fail("%s: %m", path);
 	return fd;
 }
 
@@ -64,11 +64,11 @@ int dax_create_as(const char *name, bool dax)
 
 	dir = open(work_dir, O_RDONLY | O_DIRECTORY);
 	if (dir < 0 || ioctl(dir, FS_IOC_FSGETXATTR, &attr))
-		dax_exit_fail("%s: %s", work_dir, strerror(errno));
+		dax_exit_fail("%s: %m", work_dir);
 	attr.fsx_xflags &= ~FS_XFLAG_DAX;
 	attr.fsx_xflags |= dax ? FS_XFLAG_DAX : 0;
 	if (ioctl(dir, FS_IOC_FSSETXATTR, &attr))
-		dax_exit_fail("FS_IOC_FSSETXATTR: %s", strerror(errno));
+		dax_exit_fail("FS_IOC_FSSETXATTR: %m");
 	close(dir);
 	fd = dax_create(name);
 	if (is_dax(fd) != dax)
@@ -81,7 +81,7 @@ int dax_clone(int fd, const char *name)
 	int clone = dax_create(name);
 
 	if (ioctl(clone, FICLONE, fd))
-		dax_exit_fail("FICLONE: %s", strerror(errno));
+		dax_exit_fail("FICLONE: %m");
 	return clone;
 }
 
@@ -93,7 +93,7 @@ void dax_name(int fd, char *path, size_t size)
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	len = readlink(link, path, size - 1);
 	if (len < 0)
-		dax_exit_fail("%s: %s", link, strerror(errno));
+		dax_exit_fail("%s: %m", link);
 	path[len] = '\0';
 }
 
@@ -103,7 +103,7 @@ void dax_unlink(int fd)
 
 	dax_name(fd, path, sizeof(path));
 	if (unlink(path))
-		dax_exit_fail("unlink %s: %s", path, strerror(errno));
+		dax_exit_fail("unlink %s: %m", path);
 }
 
 void dax_remove(int fd)
@@ -124,8 +124,7 @@ void dax_fill(int fd, off_t off, size_t len, int byte)
 		ssize_t n = pwrite(fd, buf, len < chunk ? len : chunk, off);
 
 		if (n <= 0)
-			dax_exit_fail("pwrite at %#lx: %s", off,
-				      strerror(errno));
+			dax_exit_fail("pwrite at %#lx: %m", off);
 		off += n;
 		len -= n;
 	}
@@ -137,7 +136,7 @@ void dax_read(int fd, off_t off, void *buf, size_t len)
 	ssize_t n = pread(fd, buf, len, off);
 
 	if (n < 0)
-		dax_exit_fail("pread at %#lx: %s", off, strerror(errno));
+		dax_exit_fail("pread at %#lx: %m", off);
 	if ((size_t)n != len)
 		dax_exit_fail("pread at %#lx: %zd of %zu bytes", off, n, len);
 }
@@ -145,8 +144,8 @@ void dax_read(int fd, off_t off, void *buf, size_t len)
 void dax_falloc(int fd, int mode, off_t off, off_t len)
 {
 	if (fallocate(fd, mode, off, len))
-		dax_exit_fail("fallocate mode %#x at %#lx+%#lx: %s", mode, off,
-			      len, strerror(errno));
+		dax_exit_fail("fallocate mode %#x at %#lx+%#lx: %m", mode, off,
+			      len);
 }
 
 void dax_punch_hole(int fd, off_t off, off_t len)
@@ -157,7 +156,7 @@ void dax_punch_hole(int fd, off_t off, off_t len)
 void dax_truncate(int fd, off_t len)
 {
 	if (ftruncate(fd, len))
-		dax_exit_fail("ftruncate to %#lx: %s", len, strerror(errno));
+		dax_exit_fail("ftruncate to %#lx: %m", len);
 }
 
 ssize_t dax_differs(const char *buf, size_t len, int byte)
@@ -177,7 +176,7 @@ static bool first_extent(int fd, off_t off, struct fiemap_extent *extent)
 	map->fm_length = SZ_2M;
 	map->fm_extent_count = 1;
 	if (ioctl(fd, FS_IOC_FIEMAP, map))
-		dax_exit_fail("FIEMAP: %s", strerror(errno));
+		dax_exit_fail("FIEMAP: %m");
 	*extent = map->fm_extents[0];
 	return map->fm_mapped_extents == 1 &&
 	       extent->fe_logical <= (uint64_t)off;

@@ -38,8 +38,7 @@ char *dax_mmap(int fd, off_t off, size_t len, int prot, int flags, size_t shift)
 	p += (off + shift) % SZ_2M;
 	p = mmap(p, len, prot, flags | MAP_FIXED, fd, off);
 	if (p == MAP_FAILED)
-		dax_exit_fail("mmap of %zu bytes at %#lx: %s", len, off,
-			      strerror(errno));
+		dax_exit_fail("mmap of %zu bytes at %#lx: %m", len, off);
 	return p;
 }
 
@@ -69,32 +68,32 @@ void *dax_shared(size_t len)
 		       MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (p == MAP_FAILED)
-		dax_exit_fail("mmap: %s", strerror(errno));
+		dax_exit_fail("mmap: %m");
 	return p;
 }
 
 void dax_unmap(void *addr, size_t len)
 {
 	if (munmap(addr, len))
-		dax_exit_fail("munmap: %s", strerror(errno));
+		dax_exit_fail("munmap: %m");
 }
 
 void dax_zap(void *addr, size_t len)
 {
 	if (madvise(addr, len, MADV_DONTNEED))
-		dax_exit_fail("MADV_DONTNEED: %s", strerror(errno));
+		dax_exit_fail("MADV_DONTNEED: %m");
 }
 
 void dax_msync(void *addr, size_t len)
 {
 	if (msync(addr, len, MS_SYNC))
-		dax_exit_fail("msync: %s", strerror(errno));
+		dax_exit_fail("msync: %m");
 }
 
 void dax_fsync(int fd)
 {
 	if (fsync(fd))
-		dax_exit_fail("fsync: %s", strerror(errno));
+		dax_exit_fail("fsync: %m");
 }
 
 static int open_pagemap(void)
@@ -102,7 +101,7 @@ static int open_pagemap(void)
 	int fd = open("/proc/self/pagemap", O_RDONLY);
 
 	if (fd < 0)
-		dax_exit_fail("/proc/self/pagemap: %s", strerror(errno));
+		dax_exit_fail("/proc/self/pagemap: %m");
 	return fd;
 }
 
@@ -122,7 +121,7 @@ static unsigned int pagemap_scan(int fd, uint64_t start, size_t len,
 	int ret = ioctl(fd, PAGEMAP_SCAN, &arg);
 
 	if (ret < 0)
-		dax_exit_fail("PAGEMAP_SCAN: %s", strerror(errno));
+		dax_exit_fail("PAGEMAP_SCAN: %m");
 	return ret;
 }
 
@@ -153,7 +152,7 @@ static void pagemap_pfns(int fd, const void *addr, uint64_t *pfns,
 	ssize_t len = nr * sizeof(*pfns);
 
 	if (pread(fd, pfns, len, off) != len)
-		dax_exit_fail("/proc/self/pagemap: %s", strerror(errno));
+		dax_exit_fail("/proc/self/pagemap: %m");
 	for (unsigned int i = 0; i < nr; i++)
 		pfns[i] = pfns[i] >> 63 ? pfns[i] & ((1ULL << 55) - 1) : 0;
 }

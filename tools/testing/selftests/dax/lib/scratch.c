@@ -24,8 +24,7 @@ bool dax_is_xfs(void)
 	struct statfs st;
 
 	if (statfs(getenv("DAX_DIR"), &st))
-		dax_exit_fail("DAX_DIR=%s: %s", getenv("DAX_DIR"),
-			      strerror(errno));
+		dax_exit_fail("DAX_DIR=%s: %m", getenv("DAX_DIR"));
 	return st.f_type == XFS_SUPER_MAGIC;
 }
 
@@ -66,8 +65,7 @@ static void scratch_mkfs(const char *dev, unsigned int mib, const char *mkfs)
 static void mount_at(const char *dev, const char *dir, const char *options)
 {
 	if (mount(dev, dir, dax_is_xfs() ? "xfs" : "ext4", 0, options))
-		dax_exit_fail("cannot mount %s with %s: %s", dev, options,
-			      strerror(errno));
+		dax_exit_fail("cannot mount %s with %s: %m", dev, options);
 }
 
 static void scratch_mount(const char *dev, const char *options)
@@ -76,7 +74,7 @@ static void scratch_mount(const char *dev, const char *options)
 
 	snprintf(dir, sizeof(dir), "/tmp/dax-scratch-%d", getpid());
 	if (mkdir(dir, 0700) && errno != EEXIST)
-		dax_exit_fail("%s: %s", dir, strerror(errno));
+		dax_exit_fail("%s: %m", dir);
 	mount_at(dev, dir, options);
 	snprintf(scratch_dev, sizeof(scratch_dev), "%s", dev);
 	strcpy(scratch_dir, dir);
@@ -123,7 +121,7 @@ int dax_fill_up(size_t leave)
 		else if (errno == ENOSPC)
 			step /= 2;
 		else
-			dax_exit_fail("fallocate: %s", strerror(errno));
+			dax_exit_fail("fallocate: %m");
 	}
 	dax_fsync(fd);
 	if (leave) {
@@ -139,7 +137,7 @@ unsigned long dax_free_blocks(void)
 
 	sync();
 	if (statfs(dax_dir(), &st))
-		dax_exit_fail("statfs: %s", strerror(errno));
+		dax_exit_fail("statfs: %m");
 	return st.f_bfree;
 }
 
@@ -165,7 +163,7 @@ static const char *make_dm(const char *name, const char *table)
 		return "no device-mapper here (CONFIG_BLK_DEV_DM)";
 	fd = mkstemp(path);
 	if (fd < 0 || write(fd, table, strlen(table)) != (ssize_t)strlen(table))
-		dax_exit_fail("%s: %s", path, strerror(errno));
+		dax_exit_fail("%s: %m", path);
 	close(fd);
 	/* There may be no udev here: dmsetup makes the node itself. */
 	setenv("DM_DISABLE_UDEV", "1", 1);
@@ -217,8 +215,7 @@ int dax_scratch_check_rt(void)
 	int err;
 
 	if (umount(scratch_dir))
-		dax_exit_fail("cannot unmount %s: %s", scratch_dir,
-			      strerror(errno));
+		dax_exit_fail("cannot unmount %s: %m", scratch_dir);
 	err = dax_sh("xfs_repair -n -r %s %s", RT_DEVICE, scratch_dev);
 	mount_at(scratch_dev, scratch_dir, RT_MOUNT);
 	return err;
@@ -254,15 +251,15 @@ const char *dax_scratch_driver(struct dax_driver *driver)
 	snprintf(path, sizeof(path), "/sys/block/%s/device",
 		 strrchr(dax_scratch_device(), '/') + 1);
 	if (!realpath(path, target))
-		dax_exit_fail("%s: %s", path, strerror(errno));
+		dax_exit_fail("%s: %m", path);
 	snprintf(driver->device, sizeof(driver->device), "%s",
 		 strrchr(target, '/') + 1);
 	strcat(path, "/driver");
 	if (!realpath(path, driver->path))
-		dax_exit_fail("%s: %s", path, strerror(errno));
+		dax_exit_fail("%s: %m", path);
 	fd = open(dax_scratch_device(), O_RDONLY);
 	if (fd < 0)
-		dax_exit_fail("%s: %s", dax_scratch_device(), strerror(errno));
+		dax_exit_fail("%s: %m", dax_scratch_device());
 	driver->mib = lseek(fd, 0, SEEK_END) / SZ_1M;
 	close(fd);
 	return NULL;

@@ -11,15 +11,23 @@
 
 #include "internal.h"
 
+static void print_msg(const char *prefix, const char *fmt, va_list ap)
+{
+	int err = errno;	/* for "%m" */
+
+	fprintf(stderr, "# %s", prefix);
+	errno = err;
+	vfprintf(stderr, fmt, ap);
+	fprintf(stderr, "\n");
+}
+
 void dax_exit_fail(const char *fmt, ...)
 {
 	va_list ap;
 
-	fprintf(stderr, "# cannot go on: ");
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	print_msg("cannot go on: ", fmt, ap);
 	va_end(ap);
-	fprintf(stderr, "\n");
 	dax_test_teardown();
 	abort();
 }
@@ -28,11 +36,9 @@ void dax_print_msg(const char *fmt, ...)
 {
 	va_list ap;
 
-	fprintf(stderr, "# ");
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	print_msg("", fmt, ap);
 	va_end(ap);
-	fprintf(stderr, "\n");
 }
 
 int dax_write_file(const char *path, const char *fmt, ...)

@@ -72,7 +72,7 @@ pid_t dax_fork_process(void)
 	fflush(NULL);
 	pid = fork();
 	if (pid < 0)
-		dax_exit_fail("fork: %s", strerror(errno));
+		dax_exit_fail("fork: %m");
 	return pid;
 }
 
@@ -81,7 +81,7 @@ int dax_wait(pid_t pid)
 	int status;
 
 	if (waitpid(pid, &status, 0) != pid)
-		dax_exit_fail("waitpid: %s", strerror(errno));
+		dax_exit_fail("waitpid: %m");
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) :
 				     WEXITSTATUS(status);
 }
@@ -96,7 +96,7 @@ bool dax_ended(pid_t pid)
 	siginfo_t info = {};
 
 	if (waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT))
-		dax_exit_fail("waitid: %s", strerror(errno));
+		dax_exit_fail("waitid: %m");
 	return info.si_pid == pid;
 }
 
@@ -158,7 +158,7 @@ void dax_helper_start(struct dax_helper *peer, int (*step)(int nr, void *arg),
 	int ask[2], answer[2];
 
 	if (pipe(ask) || pipe(answer))
-		dax_exit_fail("pipe: %s", strerror(errno));
+		dax_exit_fail("pipe: %m");
 	peer->pid = dax_fork_process();
 	if (!peer->pid) {
 		/* A later peer has copies of our pipes, too. */

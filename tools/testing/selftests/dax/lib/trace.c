@@ -69,7 +69,7 @@ static void make_instance(void)
 		trace_write("trace_options", "nocontext-info");
 		trace_write("buffer_size_kb", "4096");
 	} else if (errno != EEXIST) {
-		dax_exit_fail("%s: %s", trace_dir, strerror(errno));
+		dax_exit_fail("%s: %m", trace_dir);
 	}
 }
 
@@ -87,7 +87,7 @@ static void trace_open(void)
 	snprintf(path, sizeof(path), "%s/trace_pipe", trace_dir);
 	trace_pipe = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (trace_pipe < 0)
-		dax_exit_fail("%s: %s", path, strerror(errno));
+		dax_exit_fail("%s: %m", path);
 }
 
 void trace_close(void)
@@ -113,7 +113,7 @@ void dax_trace(int fd, const char *events)
 	struct stat st;
 
 	if (fstat(fd, &st))
-		dax_exit_fail("fstat: %s", strerror(errno));
+		dax_exit_fail("fstat: %m");
 	snprintf(filter, sizeof(filter), "dev == %u && ino == %lu",
 		 kernel_dev(st.st_dev), st.st_ino);
 
@@ -167,7 +167,7 @@ void dax_trace_mark(const char *text)
 		marker = open(path, O_WRONLY | O_CLOEXEC);
 	}
 	if (write(marker, text, strlen(text)) < 0)
-		dax_exit_fail("trace_marker: %s", strerror(errno));
+		dax_exit_fail("trace_marker: %m");
 }
 
 static void trace_drain(void)
@@ -188,7 +188,7 @@ static void trace_drain(void)
 		trace_len += n;
 	}
 	if (n < 0 && errno != EAGAIN)
-		dax_exit_fail("trace_pipe: %s", strerror(errno));
+		dax_exit_fail("trace_pipe: %m");
 	trace_text[trace_len] = '\0';
 	if (strstr(trace_text, "LOST"))
 		dax_exit_fail("the trace buffer overflowed: counts are not exact");
@@ -307,7 +307,7 @@ const char *dax_policy(const char *policy)
 		return "this kernel does not promote";
 	if (!policy_before[0] &&
 	    read(fd, policy_before, sizeof(policy_before) - 1) <= 0)
-		dax_exit_fail(POLICY ": %s", strerror(errno));
+		dax_exit_fail(POLICY ": %m");
 	close(fd);
 	err = dax_write_file(POLICY, "%s", policy);
 	if (err)
@@ -331,7 +331,7 @@ unsigned long dax_promotions(const char *action)
 
 	file = fopen(COUNTERS, "r");
 	if (!file)
-		dax_exit_fail(COUNTERS ": %s", strerror(errno));
+		dax_exit_fail(COUNTERS ": %m");
 	while (fscanf(file, "%31s %lu", name, &count) == 2) {
 		if (!strcmp(name, action)) {
 			fclose(file);

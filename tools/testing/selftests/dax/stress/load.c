@@ -118,7 +118,7 @@ static void wait_for(struct crowd *crowd, const pid_t *pid, unsigned int nr)
 
 	for (unsigned int left = nr; left; left--) {
 		if (wait(&status) < 0)
-			dax_exit_fail("wait: %s", strerror(errno));
+			dax_exit_fail("wait: %m");
 		if (!status)
 			continue;
 		for (unsigned int i = 0; i < nr; i++)

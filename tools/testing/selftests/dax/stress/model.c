@@ -300,7 +300,7 @@ void map_make(struct model *md, struct map *m, bool writable)
 	m->addr = window_addr(md, m, m->window, m->shift);
 	if (mmap(m->addr, m->len, prot, flags | MAP_FIXED, m->file->fd,
 		 m->off) == MAP_FAILED)
-		refused(md, "mmap: %s", strerror(errno));
+		refused(md, "mmap: %m");
 	m->used = true;
 	m->whole = true;
 	m->moves = m->file->moves;
@@ -318,7 +318,7 @@ bool map_move(struct model *md, struct map *m, size_t len, size_t shift)
 		return false;
 	if (mremap(m->addr, m->len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to) !=
 	    to)
-		refused(md, "mremap: %s", strerror(errno));
+		refused(md, "mremap: %m");
 	reserve(m->addr, m->len);
 	if (len > m->len)
 		set_pages(m, m->len, len, flags);
@@ -332,7 +332,7 @@ bool map_move(struct model *md, struct map *m, size_t len, size_t shift)
 void map_cut(struct model *md, struct map *m, size_t at, size_t len)
 {
 	if (munmap(m->addr + at, len))
-		refused(md, "munmap: %s", strerror(errno));
+		refused(md, "munmap: %m");
 	reserve(m->addr + at, len);
 	set_pages(m, at, at + len, 0);
 	m->whole = false;
@@ -384,8 +384,7 @@ static bool is_memory_failure(const struct model *md, int sig,
 			      const siginfo_t *info)
 {
 	return md->target->hwpoison && sig == SIGBUS &&
-	       (info->si_code == BUS_MCEERR_AR ||
-		info->si_code == BUS_MCEERR_AO);
+	(info->si_code == BUS_MCEERR_AR || info->si_code == BUS_MCEERR_AO);
 }
 
 /* Within one page. */
@@ -431,7 +430,7 @@ void file_compare(struct model *md, struct file *f, size_t off, size_t len)
 		ssize_t got = pread(f->fd, buf, n, off);
 
 		if (got < 0)
-			refused(md, "pread at %#zx: %s", off, strerror(errno));
+			refused(md, "pread at %#zx: %m", off);
 		if ((size_t)got != want)
 			diverged(md,
 				 "file %u, size %#zx: pread of %zu bytes at %#zx gives %zd",
@@ -471,7 +470,7 @@ static void find_mapped(const struct map *m, uint64_t *words)
 	int fd = open("/proc/self/pagemap", O_RDONLY);
 
 	if (fd < 0 || pread(fd, words, len, off) != len)
-		dax_exit_fail("/proc/self/pagemap: %s", strerror(errno));
+		dax_exit_fail("/proc/self/pagemap: %m");
 	close(fd);
 }
 
@@ -575,12 +574,11 @@ static void open_outside(struct model *md)
 	md->outside_data = aligned_alloc(SZ_4K, STRESS_OUTSIDE);
 	md->outside = open(md->target->outside, O_RDWR | O_DIRECT);
 	if (md->outside < 0 || !md->outside_data)
-		dax_exit_fail("%s: %s", md->target->outside, strerror(errno));
+		dax_exit_fail("%s: %m", md->target->outside);
 	memset(md->outside_data, 0, STRESS_OUTSIDE);
 	if (pwrite(md->outside, md->outside_data, STRESS_OUTSIDE, 0) !=
 	    STRESS_OUTSIDE)
-		dax_exit_fail("write to %s: %s", md->target->outside,
-			      strerror(errno));
+		dax_exit_fail("write to %s: %m", md->target->outside);
 }
 
 /* No mappings. */

@@ -318,8 +318,7 @@ static void write_file(struct model *md, struct file *f, size_t off,
 		       const char *data, size_t len)
 {
 	if (pwrite(f->fd, data, len, off) != (ssize_t)len)
-		refused(md, "pwrite of %zu bytes at %#zx: %s", len, off,
-			strerror(errno));
+		refused(md, "pwrite of %zu bytes at %#zx: %m", len, off);
 	file_written(f, off, data, len);
 }
 
@@ -331,8 +330,7 @@ static bool op_write(struct model *md, const struct op *op)
 	size_t len;
 
 	off = min_size(off, md->len - 1);
-	len = own_line(md, &off,
-		       some_length(md, md->len - off, op->arg[2]));
+	len = own_line(md, &off, some_length(md, md->len - off, op->arg[2]));
 	if (!hold(md, HOLD_LINES, f, off, len))
 		return false;
 	describe(md, "%zu bytes at %#zx of file %u", len, off, file_nr(md, f));
@@ -387,7 +385,7 @@ static bool op_truncate(struct model *md, const struct op *op)
 	describe(md, "file %u from %#zx to %#zx", file_nr(md, f), f->size,
 		 size);
 	if (ftruncate(f->fd, size))
-		refused(md, "ftruncate to %#zx: %s", size, strerror(errno));
+		refused(md, "ftruncate to %#zx: %m", size);
 	if (size < f->size)
 		file_shrinks(md, f, size);
 	file_grows(f, size);
@@ -401,8 +399,8 @@ static void falloc(struct model *md, struct file *f, int mode, size_t off,
 	describe(md, "%#zx+%#zx of file %u, size %#zx, mode %#x", off, len,
 		 file_nr(md, f), f->size, mode);
 	if (fallocate(f->fd, mode, off, len))
-		refused(md, "fallocate mode %#x at %#zx+%#zx: %s", mode, off,
-			len, strerror(errno));
+		refused(md, "fallocate mode %#x at %#zx+%#zx: %m", mode, off,
+			len);
 }
 
 static bool op_punch(struct model *md, const struct op *op)
@@ -518,7 +516,7 @@ static bool op_sync(struct model *md, const struct op *op)
 
 	describe(md, "file %u", file_nr(md, f));
 	if (op->arg[1] % 2 ? fsync(f->fd) : fdatasync(f->fd))
-		refused(md, "fsync: %s", strerror(errno));
+		refused(md, "fsync: %m");
 	return true;
 }
 
@@ -536,11 +534,11 @@ static bool op_clone(struct model *md, const struct op *op)
 	describe(md, "file %u to file %u", file_nr(md, from), file_nr(md, to));
 	if (op->arg[2] % 2 || to->size > from->size) {
 		if (ftruncate(to->fd, 0))
-			refused(md, "ftruncate: %s", strerror(errno));
+			refused(md, "ftruncate: %m");
 		file_shrinks(md, to, 0);
 	}
 	if (ioctl(to->fd, FICLONE, from->fd))
-		refused(md, "FICLONE: %s", strerror(errno));
+		refused(md, "FICLONE: %m");
 	file_written(to, 0, from->data, from->size);
 	look_at(md, to, some_offset(to->size, op->arg[2]), 64, op->arg[3]);
 	return true;
@@ -580,7 +578,7 @@ static bool op_clone_range(struct model *md, const struct op *op)
 		.dest_offset = dest,
 	};
 	if (ioctl(to->fd, FICLONERANGE, &arg))
-		refused(md, "FICLONERANGE: %s", strerror(errno));
+		refused(md, "FICLONERANGE: %m");
 	file_written(to, dest, from->data + off, len);
 	look_at(md, to, dest, len, op->arg[3]);
 	return true;
@@ -600,8 +598,7 @@ static bool op_copy(struct model *md, const struct op *op)
 					    0);
 
 		if (n <= 0)
-			refused(md, "copy_file_range: %zd, %s", n,
-				strerror(errno));
+			refused(md, "copy_file_range: %zd, %m", n);
 		left -= n;
 	}
 	file_written(to, dest, from->data + off, len);
@@ -769,7 +766,7 @@ static bool op_protect(struct model *md, const struct op *op)
 		return false;
 	if (mprotect(m->addr + at, len,
 		     writable ? PROT_READ | PROT_WRITE : PROT_READ))
-		refused(md, "mprotect: %s", strerror(errno));
+		refused(md, "mprotect: %m");
 	for (size_t i = at / SZ_4K; i < (at + len) / SZ_4K; i++) {
 		m->page[i] &= ~PAGE_WRITE;
 		if (writable)
@@ -792,11 +789,11 @@ static bool op_split(struct model *md, const struct op *op)
 			return false;
 	describe(md, "%#zx of map %u", at, map_nr(md, m));
 	if (mprotect(m->addr + at, SZ_1M, PROT_READ | PROT_WRITE | PROT_EXEC))
-		refused(md, "mprotect: %s", strerror(errno));
+		refused(md, "mprotect: %m");
 	for (unsigned int i = 0; i < 8; i++)
 		load_unlocked(md, m, at + (op->arg[2] >> 3 * i) % PAGES_2M * SZ_4K);
 	if (mprotect(m->addr + at, SZ_1M, PROT_READ | PROT_WRITE))
-		refused(md, "mprotect: %s", strerror(errno));
+		refused(md, "mprotect: %m");
 	m->whole = false;
 	return true;
 }
@@ -809,7 +806,7 @@ static bool op_zap(struct model *md, const struct op *op)
 	if (!len)
 		return false;
 	if (madvise(m->addr + at, len, MADV_DONTNEED))
-		refused(md, "MADV_DONTNEED: %s", strerror(errno));
+		refused(md, "MADV_DONTNEED: %m");
 	for (size_t i = at / SZ_4K; i < (at + len) / SZ_4K; i++)
 		m->page[i] &= ~PAGE_COPIED;
 	if (alone(md))
@@ -828,7 +825,7 @@ static bool op_populate(struct model *md, const struct op *op)
 	if (madvise(m->addr + at, len,
 		    write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ) &&
 	    (alone(md) || errno != EFAULT))
-		refused(md, "MADV_POPULATE: %s", strerror(errno));
+		refused(md, "MADV_POPULATE: %m");
 	return true;
 }
 
@@ -847,7 +844,7 @@ static bool op_collapse(struct model *md, const struct op *op)
 	if (!madvise(m->addr + at, len, MADV_COLLAPSE))
 		return true;
 	if (errno != EINVAL && errno != EAGAIN && errno != EBUSY)
-		refused(md, "MADV_COLLAPSE: %s", strerror(errno));
+		refused(md, "MADV_COLLAPSE: %m");
 	md->report->refused++;
 	return true;
 }
@@ -860,7 +857,7 @@ static bool op_msync(struct model *md, const struct op *op)
 	if (!len)
 		return false;
 	if (msync(m->addr + at, len, MS_SYNC))
-		refused(md, "msync: %s", strerror(errno));
+		refused(md, "msync: %m");
 	return true;
 }
 
@@ -898,7 +895,7 @@ static bool op_read_to_map(struct model *md, const struct op *op)
 	describe(md, "%#zx+%#zx of file %u to %#zx of map %u", off, len,
 		 file_nr(md, f), at, map_nr(md, m));
 	if (pread(fd, m->addr + at, len, off) != (ssize_t)len)
-		refused(md, "pread to a mapping: %s", strerror(errno));
+		refused(md, "pread to a mapping: %m");
 	map_written(m, at, f->data + off, len);
 	map_compare(md, m, at, 64);
 	return true;
@@ -920,7 +917,7 @@ static bool op_write_from_map(struct model *md, const struct op *op)
 	describe(md, "%#zx+%#zx of map %u to %#zx of file %u", at, len,
 		 map_nr(md, m), off, file_nr(md, f));
 	if (pwrite(fd, m->addr + at, len, off) != (ssize_t)len)
-		refused(md, "pwrite from a mapping: %s", strerror(errno));
+		refused(md, "pwrite from a mapping: %m");
 	for (size_t i = 0; i < len; i += SZ_4K)
 		file_written(f, off + i, map_bytes(m, at + i), SZ_4K);
 	look_at(md, f, off, len, op->arg[3]);
@@ -947,8 +944,7 @@ static bool op_pinned(struct model *md, const struct op *op)
 	n = write ? process_vm_writev(getpid(), &here, 1, &there, 1, 0) :
 		    process_vm_readv(getpid(), &here, 1, &there, 1, 0);
 	if (n != (ssize_t)len)
-		refused(md, "copy between processes: %zd of %zu, %s", n, len,
-			strerror(errno));
+		refused(md, "copy between processes: %zd of %zu, %m", n, len);
 	if (write)
 		map_written(m, at, here.iov_base, len);
 	map_compare(md, m, at, min_size(len, 64));
@@ -980,8 +976,8 @@ static bool op_outside(struct model *md, const struct op *op)
 		 pwrite(md->outside, m->addr + at, len, off);
 	if (n != (ssize_t)len)
 		refused(md,
-			"I/O between a mapping and a device: %zd of %zu, %s", n,
-			len, strerror(errno));
+			"I/O between a mapping and a device: %zd of %zu, %m", n,
+			len);
 	if (in)
 		map_written(m, at, md->outside_data + off, len);
 	for (size_t i = 0; !in && i < len; i += SZ_4K)
@@ -1099,8 +1095,8 @@ static bool op_alias_write(struct model *md, const struct op *op)
 	map_gather(m, at, len, bytes);
 	n = alias_pwrite(m->file, m->addr + at, len, off, op->arg[0] >> 16);
 	if (n != (ssize_t)len)
-		refused(md, "pwrite from a mapping of the file: %zd of %zu, %s",
-			n, len, strerror(errno));
+		refused(md, "pwrite from a mapping of the file: %zd of %zu, %m",
+			n, len);
 	file_written(m->file, off, bytes, len);
 	look_at(md, m->file, off, len, op->arg[3] >> 3);
 	return true;
@@ -1118,8 +1114,8 @@ static bool op_alias_read(struct model *md, const struct op *op)
 	memcpy(bytes, m->file->data + off, len);
 	n = alias_pread(m->file, m->addr + at, len, off, op->arg[0] >> 16);
 	if (n != (ssize_t)len)
-		refused(md, "pread to a mapping of the file: %zd of %zu, %s", n,
-			len, strerror(errno));
+		refused(md, "pread to a mapping of the file: %zd of %zu, %m", n,
+			len);
 	map_written(m, at, bytes, len);
 	map_compare(md, m, at, min_size(len, 64));
 	look_at(md, m->file, m->off + at, len, op->arg[3] >> 3);
@@ -1144,16 +1140,15 @@ static bool op_alias_splice(struct model *md, const struct op *op)
 	describe_alias(md, m, at, len, "by a pipe to", off);
 	map_gather(m, at, len, bytes);
 	if (pipe(ends))
-		dax_exit_fail("pipe: %s", strerror(errno));
+		dax_exit_fail("pipe: %m");
 	if (vmsplice(ends[1], &(struct iovec){ m->addr + at, len }, 1, 0) !=
 	    (ssize_t)len)
-		refused(md, "vmsplice: %s", strerror(errno));
+		refused(md, "vmsplice: %m");
 	for (size_t left = len; left; ) {
 		ssize_t n = splice(ends[0], NULL, m->file->fd, &to, left, 0);
 
 		if (n <= 0)
-			refused(md, "splice to the file: %zd, %s", n,
-				strerror(errno));
+			refused(md, "splice to the file: %zd, %m", n);
 		left -= n;
 	}
 	close(ends[0]);
@@ -1179,8 +1174,7 @@ static bool op_alias_copy(struct model *md, const struct op *op)
 					    &to, left, 0);
 
 		if (n <= 0)
-			refused(md, "copy_file_range: %zd, %s", n,
-				strerror(errno));
+			refused(md, "copy_file_range: %zd, %m", n);
 		left -= n;
 	}
 	file_written(m->file, off, bytes, len);

@@ -102,7 +102,7 @@ static bool wait_or_kill(pid_t pid, const struct report *report, int *status)
 	alarm(HANG_SECONDS);
 	while (waitpid(pid, status, 0) != pid) {
 		if (errno != EINTR)
-			dax_exit_fail("waitpid: %s", strerror(errno));
+			dax_exit_fail("waitpid: %m");
 		if (report->step == last) {
 			hung = true;
 			kill(pid, SIGKILL);

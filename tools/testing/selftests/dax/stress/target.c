@@ -67,7 +67,7 @@ int target_open(const struct target *target, const char *name, int flags)
 	snprintf(path, sizeof(path), "%s/%s", target->dir, name);
 	fd = open(path, O_RDWR | O_CREAT | flags, 0600);
 	if (fd < 0)
-		dax_exit_fail("%s: %s", path, strerror(errno));
+		dax_exit_fail("%s: %m", path);
 	return fd;
 }
 
@@ -128,7 +128,7 @@ static bool file_is_dax(const struct target *target)
 	struct statx stx;
 
 	if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &stx))
-		dax_exit_fail("statx: %s", strerror(errno));
+		dax_exit_fail("statx: %m");
 	dax_unlink(fd);
 	close(fd);
 	return stx.stx_attributes & STATX_ATTR_DAX;
