@@ -247,8 +247,7 @@ static ssize_t transfer(const struct scene *s, const struct geometry *g,
 			enum call call)
 {
 	char *from = s->map + g->from, *to = s->map + g->to;
-	struct iovec in = { from, g->len }, out = { to, g->len };
-	struct iovec pieces[3];
+	struct iovec in = { from, g->len }, out = { to, g->len }, pieces[3];
 
 	split(pieces, to_map(call) ? to : from, g->len);
 	lseek(s->fd, to_map(call) ? g->from : g->to, SEEK_SET);
@@ -377,10 +376,9 @@ static void scene_reset(const struct scene *s, enum scenery below,
 		fill_range(s, g->to, g->len, g->from, g->len);
 }
 
-static void touch(const char *p, size_t len)
+static void touch(char *p, size_t len)
 {
-	for (size_t i = 0; i < len; i += SZ_4K)
-		dax_peek(p + i);
+	dax_touch_each(p, len, SZ_4K, false);
 	dax_peek(p + len - 1);
 }
 

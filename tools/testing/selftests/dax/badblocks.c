@@ -263,8 +263,7 @@ TEST_F(badblocks, huge_write_fault) DAX_CALL(huge_fault(true))
 static void bad_below_entry(bool huge, bool dirty)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *old = huge ? dax_map(fd, 0, SZ_2M) : dax_map_small(fd, SZ_2M);
-	char *p;
+	char *old = huge ? dax_map(fd, 0, SZ_2M) : dax_map_small(fd, SZ_2M), *p;
 
 	for (int page = BAD - 1; page <= BAD + 1; page++) {
 		if (dirty)
@@ -302,8 +301,7 @@ TEST_F(badblocks, below_huge_dirty_entry) DAX_CALL(bad_below_entry(true, true))
 TEST_F(badblocks, below_entry_of_others)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *huge = dax_map(fd, 0, SZ_2M);
-	char *p;
+	char *huge = dax_map(fd, 0, SZ_2M), *p;
 
 	dax_poke(huge, FILL);
 	make_bad(fd);

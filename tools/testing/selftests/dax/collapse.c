@@ -211,8 +211,7 @@ TEST_F(dax, sparse)
 TEST_F(dax, ptes_of_a_huge_entry)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = map_by_ptes(fd, SZ_2M, true);
-	char *later;
+	char *p = map_by_ptes(fd, SZ_2M, true), *later;
 
 	ASSERT_EQ(NULL, dax_policy("fault"));
 	later = dax_map(fd, 0, SZ_2M);
@@ -245,8 +244,7 @@ TEST_F(dax, ptes_of_a_huge_entry)
 TEST_F(dax, read_only)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = dax_mmap(fd, 0, SZ_2M, PROT_READ, MAP_SHARED, 0);
-	char *q;
+	char *p = dax_mmap(fd, 0, SZ_2M, PROT_READ, MAP_SHARED, 0), *q;
 
 	touch_by_ptes(fd, p, SZ_2M, false);
 	ASSERT_MAPPED("4K", p);
@@ -277,8 +275,7 @@ TEST_F(dax, hole)
 TEST_F(dax, unwritten)
 {
 	int fd = dax_file(SZ_2M, PREALLOC);
-	char *small = dax_map_small(fd, SZ_2M);
-	char *p;
+	char *small = dax_map_small(fd, SZ_2M), *p;
 
 	dax_peek(small + 100 * SZ_4K);
 	p = map_by_ptes(fd, SZ_2M, false);
@@ -350,8 +347,7 @@ TEST_F(dax, private)
 TEST_F(dax, colour)
 {
 	int fd = dax_file(3 * SZ_2M, WRITTEN);
-	char *small = dax_map_small(fd, 3 * SZ_2M);
-	char *p;
+	char *small = dax_map_small(fd, 3 * SZ_2M), *p;
 
 	dax_touch_each(small, 3 * SZ_2M, SZ_4K, false);
 	p = (char *)(((uintptr_t)small + SZ_2M - 1) & -SZ_2M);
@@ -546,8 +542,7 @@ TEST_F(dax, another_mapping)
 TEST_F(dax, private_copies_of_others)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *private = dax_map_private(fd, 0, SZ_2M);
-	char *p;
+	char *private = dax_map_private(fd, 0, SZ_2M), *p;
 
 	touch_by_ptes(fd, private, SZ_2M, false);
 	for (size_t at = 0; at < SZ_2M; at += 16 * SZ_4K)
@@ -793,8 +788,7 @@ TEST_F(dax, counters)
 	int fd = dax_file(2 * SZ_2M, WRITTEN);
 	char *p = map_by_ptes(fd, 2 * SZ_2M, false);
 	unsigned long try = dax_promotions("try");
-	unsigned long done = dax_promotions("done");
-	unsigned long rollback, fragmented;
+	unsigned long done = dax_promotions("done"), rollback, fragmented;
 
 	EXPECT_EQ(0, dax_collapse(p, 2 * SZ_2M));
 	EXPECT_EQ(try + 2, dax_promotions("try"));

@@ -92,8 +92,7 @@ TEST_F(loop, into_read_only)
 	char *p = dax_mmap(fd, 0, SZ_2M, PROT_READ, MAP_SHARED, 0);
 
 	dax_peek(p);
-	EXPECT_EQ(-1, pread(source, p, SZ_4K, 0));
-	EXPECT_EQ(EFAULT, errno);
+	EXPECT_ERRNO(EFAULT, pread(source, p, SZ_4K, 0));
 	EXPECT_BYTES(FILL, p, SZ_2M);
 }
 

@@ -216,8 +216,7 @@ TEST_F(dax, small_elsewhere_2m_read)
 TEST_F(dax, zero_4k_read_keeps_entry)
 {
 	int fd = start(SZ_2M, HOLE);
-	char *huge = take_fault(fd, READ_2M);
-	char *small, *later;
+	char *huge = take_fault(fd, READ_2M), *small, *later;
 
 	dax_trace_clear();
 	small = take_fault(fd, READ_4K);
@@ -243,8 +242,7 @@ TEST_F(dax, zero_4k_read_keeps_entry)
 TEST_F(dax, zero_4k_write_demotes)
 {
 	int fd = start(SZ_2M, HOLE);
-	char *huge = take_fault(fd, READ_2M);
-	char *small;
+	char *huge = take_fault(fd, READ_2M), *small;
 
 	dax_trace_clear();
 	small = take_fault(fd, WRITE_4K);

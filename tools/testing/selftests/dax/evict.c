@@ -507,8 +507,7 @@ static int count_inodes(void)
 TEST_F(dax, entry_does_not_stall_shrinker)
 {
 	int fd = dax_file(SZ_4K, WRITTEN);
-	char *p = dax_map(fd, 0, SZ_4K);
-	char name[16];
+	char *p = dax_map(fd, 0, SZ_4K), name[16];
 	int nr;
 
 	EXPECT_EQ(FILL, dax_peek(p));

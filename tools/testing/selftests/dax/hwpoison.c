@@ -187,8 +187,7 @@ TEST_F(dax, small_entry)
 TEST_F(dax, both_sizes)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *huge = dax_map(fd, 0, SZ_2M);
-	char *p;
+	char *huge = dax_map(fd, 0, SZ_2M), *p;
 
 	dax_peek(huge);
 	p = dax_map(fd, 60 * SZ_4K, SZ_4K);
@@ -622,8 +621,7 @@ static void *make_and_cut(void *arg)
 		fd = dax_create(name);
 		dax_fill(fd, 0, SZ_1M, 'c');
 		dax_truncate(fd, SZ_4K);
-		dax_unlink(fd);
-		close(fd);
+		dax_remove(fd);
 	}
 	return NULL;
 }
@@ -643,8 +641,7 @@ TEST_F(dax, against_truncate)
 		odd += sig != SIGBUS;
 		dax_truncate(fd, i * SZ_4K);
 		dax_unmap(p, SZ_2M);
-		dax_unlink(fd);
-		close(fd);
+		dax_remove(fd);
 	}
 	churn.stop = true;
 	dax_join(thread);

@@ -398,8 +398,7 @@ TEST_F(huge_faults, huge_fault_fails)
 		dax_trace_stop("fs_dax");
 		dax_unmap(p, SZ_2M);
 		dax_unmap(q, SZ_2M);
-		dax_unlink(fd);
-		close(fd);
+		dax_remove(fd);
 	}
 }
 
@@ -425,8 +424,7 @@ TEST_F(huge_faults, all_fail)
 TEST_F(inject, huge_write_fault_over_zero_page)
 {
 	int fd = dax_file(SZ_2M, PREALLOC);
-	char *p = dax_map(fd, 0, SZ_2M);
-	char *q;
+	char *p = dax_map(fd, 0, SZ_2M), *q;
 
 	dax_peek(p);
 	ASSERT_MAPPED("2M zero", p);
@@ -952,8 +950,7 @@ TEST_F(inject, end_of_io)
 	/* The caller gets the error of its own mistake. */
 	bad = mmap(NULL, SZ_4K, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	inject(END, EIO, 0, ALWAYS);
-	EXPECT_EQ(-1, pwrite(fd, bad, SZ_4K, 0));
-	EXPECT_EQ(EFAULT, errno);
+	EXPECT_ERRNO(EFAULT, pwrite(fd, bad, SZ_4K, 0));
 	EXPECT_EQ(1, inject_off());
 	dax_read(fd, 0, buf, SZ_2M);
 	EXPECT_BYTES('n', buf, SZ_2M);

@@ -110,8 +110,7 @@ TEST_F(dax, atomic_write_refused)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
 
-	EXPECT_EQ(-1, write_flags(fd, "x", 1, 0, RWF_ATOMIC));
-	EXPECT_EQ(EOPNOTSUPP, errno);
+	EXPECT_ERRNO(EOPNOTSUPP, write_flags(fd, "x", 1, 0, RWF_ATOMIC));
 }
 
 /* Journalled data are not where the file has its blocks. (D15) */
@@ -252,8 +251,7 @@ TEST_F(dax, short_copy)
 	dax_read(fd, SZ_4K, buf, sizeof(buf));
 	EXPECT_BYTES(0, buf, sizeof(buf));
 
-	EXPECT_EQ(-1, pwrite(fd, bad_buffer(), 8, 0));
-	EXPECT_EQ(EFAULT, errno);
+	EXPECT_ERRNO(EFAULT, pwrite(fd, bad_buffer(), 8, 0));
 	dax_read(fd, 0, buf, sizeof(buf));
 	EXPECT_BYTES('g', buf, sizeof(buf));
 }
@@ -299,8 +297,7 @@ static void leave_stale_blocks(void)
 
 	dax_fill(fd, 0, 16 * SZ_2M, 'X');
 	dax_fsync(fd);
-	dax_unlink(fd);
-	close(fd);
+	dax_remove(fd);
 	sync();
 }
 

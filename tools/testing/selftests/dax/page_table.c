@@ -359,8 +359,7 @@ static void touch_all(unsigned int id, void *arg)
 {
 	char **windows = arg;
 
-	for (size_t off = 0; off < WINDOW; off += SZ_4K)
-		dax_peek(windows[id] + off);
+	dax_touch_each(windows[id], WINDOW, SZ_4K, false);
 }
 
 TEST_F(dax, off_colour_window)

@@ -26,8 +26,7 @@ TEST_F(dax, write_over_huge_read)
 TEST_F(dax, write_over_huge_zero)
 {
 	int fd = dax_file(SZ_2M, HOLE);
-	char *p = dax_map_private(fd, 0, SZ_2M);
-	char byte;
+	char *p = dax_map_private(fd, 0, SZ_2M), byte;
 
 	dax_peek(p);
 	EXPECT_MAPPED("2M zero", p);
@@ -43,8 +42,7 @@ TEST_F(dax, write_over_huge_zero)
 TEST_F(dax, write_first)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = dax_map_private(fd, 0, SZ_2M);
-	char buf[SZ_4K];
+	char *p = dax_map_private(fd, 0, SZ_2M), buf[SZ_4K];
 
 	dax_poke(p + 5, 'w');
 	EXPECT_EQ('w', dax_peek(p + 5));

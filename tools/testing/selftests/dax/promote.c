@@ -166,8 +166,7 @@ static int count_others(int byte, void *arg)
 TEST_F(dax, zero_page_of_another_process)
 {
 	int fd = dax_file(SZ_2M, PREALLOC);
-	char *small = dax_map_small(fd, SZ_2M);
-	char *huge;
+	char *small = dax_map_small(fd, SZ_2M), *huge;
 	struct dax_helper peer;
 
 	dax_helper_start(&peer, count_others, small);
@@ -323,8 +322,7 @@ TEST_F(dax, crowd)
 		for (unsigned int id = 0; id < CROWD; id++)
 			dax_unmap(crowd.map[id], len);
 		dax_unmap(small, len);
-		dax_unlink(fd);
-		close(fd);
+		dax_remove(fd);
 		dax_trace_clear();
 	}
 }
@@ -338,8 +336,7 @@ TEST_F(dax, crowd)
 TEST_F(dax, dirty_by_old_ptes)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *small = dax_map_small(fd, SZ_2M);
-	char *huge;
+	char *small = dax_map_small(fd, SZ_2M), *huge;
 
 	for (int i = 0; i < 3; i++)
 		dax_poke(small + i * 170 * SZ_4K, 'a');
@@ -380,8 +377,7 @@ TEST_F(dax, dirty_by_old_ptes)
 TEST_F(dax, msync_of_one_of_two)
 {
 	int fd = dax_file(2 * SZ_2M, WRITTEN);
-	char *small = dax_map_small(fd, 2 * SZ_2M);
-	char *huge;
+	char *small = dax_map_small(fd, 2 * SZ_2M), *huge;
 
 	for (size_t at = 0; at < 2 * SZ_2M; at += SZ_1M)
 		dax_poke(small + at, 'a');
@@ -403,8 +399,7 @@ TEST_F(dax, msync_of_one_of_two)
 TEST_F(dax, punch_of_promoted)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *small = dax_map_small(fd, SZ_2M);
-	char *huge;
+	char *small = dax_map_small(fd, SZ_2M), *huge;
 
 	dax_poke(small + 3 * SZ_4K, 's');
 	huge = dax_map(fd, 0, SZ_2M);
@@ -425,8 +420,7 @@ TEST_F(dax, punch_of_promoted)
 TEST_F(dax, write_and_truncate)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *small = dax_map_small(fd, SZ_2M);
-	char *huge, *buf;
+	char *small = dax_map_small(fd, SZ_2M), *huge, *buf;
 
 	dax_poke(small, 's');
 	huge = dax_map(fd, 0, SZ_2M);
@@ -544,8 +538,7 @@ TEST_F(dax, write_fault_on_fragmented)
 TEST_F(dax, switched_off)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *small = dax_map_small(fd, SZ_2M);
-	char *huge, *later;
+	char *small = dax_map_small(fd, SZ_2M), *huge, *later;
 
 	dax_poke(small + 5 * SZ_4K, 's');
 	dax_trace(fd, EVENTS);
@@ -602,8 +595,7 @@ TEST_F(dax, eof_then_growth)
 TEST_F(dax, ineligible_not_tried)
 {
 	int fd = dax_file(2 * SZ_2M, WRITTEN);
-	char *small = dax_map_small(fd, 2 * SZ_2M);
-	char *p;
+	char *small = dax_map_small(fd, 2 * SZ_2M), *p;
 
 	dax_poke(small + SZ_2M, 's');
 	dax_trace(fd, EVENTS);
@@ -622,8 +614,7 @@ TEST_F(dax, ineligible_not_tried)
 TEST_F(dax, private_read)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *small = dax_map_small(fd, SZ_2M);
-	char *private;
+	char *small = dax_map_small(fd, SZ_2M), *private;
 
 	dax_poke(small + 7 * SZ_4K, 's');
 	dax_trace(fd, EVENTS);
@@ -642,8 +633,7 @@ TEST_F(dax, private_read)
 TEST_F(dax, map_sync)
 {
 	int fd = dax_file(SZ_2M, PREALLOC);
-	char *small = dax_map_small(fd, SZ_2M);
-	char *p;
+	char *small = dax_map_small(fd, SZ_2M), *p;
 
 	dax_poke(small + 3 * SZ_4K, 's');
 	dax_peek(small + 400 * SZ_4K);
@@ -742,8 +732,7 @@ TEST_F(reflink, store_to_shared)
 	ASSERT_EQ(dax_block(fd[0], 0), dax_block(fd[1], 0));
 	small[1] = dax_map_small(fd[1], SZ_2M);
 	for (int i = 0; i < 2; i++) {
-		for (size_t off = 0; off < SZ_2M; off += SZ_4K)
-			dax_peek(small[i] + off);
+		dax_touch_each(small[i], SZ_2M, SZ_4K, false);
 		huge[i] = dax_map(fd[i], 0, SZ_2M);
 	}
 	dax_read(fd[0], 0, old, SZ_2M);

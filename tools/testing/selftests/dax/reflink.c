@@ -98,8 +98,7 @@ TEST_F(dax, small_store_under_huge)
 TEST_F(dax, dirty_beside_shared)
 {
 	int fd = dax_file(SZ_2M, WRITTEN), clone = dax_file(SZ_2M, HOLE);
-	char *a = dax_map_shift(fd, SZ_2M, variant->shift);
-	char *b;
+	char *a = dax_map_shift(fd, SZ_2M, variant->shift), *b;
 
 	dax_poke(a + SZ_4K, 'a');
 	dax_fsync(fd);
@@ -133,8 +132,7 @@ TEST_F(dax, write_first)
 TEST_F(dax, writable_before_clone)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *a = dax_map_shift(fd, SZ_2M, variant->shift);
-	char *b;
+	char *a = dax_map_shift(fd, SZ_2M, variant->shift), *b;
 	int clone;
 
 	dax_poke(a, '1');
@@ -216,8 +214,7 @@ static void change_one_side(size_t shift, const struct change *change)
 	EXPECT_BYTES(FILL, buf, sizeof(buf));
 	dax_unmap(a, SZ_2M);
 	dax_unmap(b, SZ_2M);
-	dax_unlink(clone);
-	close(clone);
+	dax_remove(clone);
 	close(fd);
 }
 
@@ -288,8 +285,7 @@ TEST_F(dax, pwrite_beside_fsync)
 		stale += dax_peek(p + race.at) != 'w';
 		stale += dax_peek(p) != '2';
 		dax_unmap(p, SZ_2M);
-		dax_unlink(race.fd);
-		close(race.fd);
+		dax_remove(race.fd);
 	}
 	EXPECT_EQ(0, stale);
 }
@@ -447,8 +443,7 @@ TEST_F(dax, used_while_the_other_is_truncated)
 		fd[i] = open(path[i], O_RDWR);
 		ASSERT_LE(0, fd[i]);
 		p[i] = dax_map_shift(fd[i], SZ_2M, variant->shift);
-		for (size_t at = 0; at < SZ_2M; at += SZ_4K)
-			dax_peek(p[i] + at);
+		dax_touch_each(p[i], SZ_2M, SZ_4K, false);
 	}
 	ASSERT_EQ(0, pipe(pipe_fd));
 
@@ -544,8 +539,7 @@ static void part(struct in_pipe *held, enum parting how)
 		return;
 	}
 	dax_unmap(held->p, SZ_2M);
-	dax_unlink(held->fd);
-	close(held->fd);
+	dax_remove(held->fd);
 	/* XFS deletes it in the background, and statfs() waits for that. */
 	EXPECT_EQ(0, dax_sh("sync; stat -f %s >/dev/null; sleep 1", dax_dir()));
 }
@@ -675,8 +669,7 @@ TEST_F(dax, futex_after_clone_deleted)
 
 	share_words(&words, variant->shift, false);
 	dax_unmap(words.q, SZ_2M);
-	dax_unlink(words.clone);
-	close(words.clone);
+	dax_remove(words.clone);
 	/* The clone gives its blocks back in the background. */
 	sync();
 	EXPECT_MAPPED(variant->mapped, words.p);
@@ -1115,8 +1108,7 @@ TEST_F(dax, dedupe_one_byte_differs)
 /* Extents that do not line up, and dirty stores. */
 TEST_F(dax, dedupe_other_layout)
 {
-	int fd = dax_file(SZ_2M, WRITTEN);
-	int other;
+	int fd = dax_file(SZ_2M, WRITTEN), other;
 	char *p;
 
 	dax_falloc(fd, FALLOC_FL_COLLAPSE_RANGE, 7 * SZ_4K, 3 * SZ_4K);

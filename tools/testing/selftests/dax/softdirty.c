@@ -52,8 +52,7 @@ static void fill_by_ptes(int fd, char *p)
 
 	dax_peek(one);
 	dax_unmap(one, SZ_4K);
-	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
-		dax_poke(p + at, 'w');
+	dax_touch_each(p, SZ_2M, SZ_4K, true);
 }
 
 static bool is_stored(size_t at)
@@ -120,8 +119,7 @@ TEST_F(dax, mapped_later)
 	int fd = dax_file(SZ_2M, WRITTEN);
 	char *p = tracked(fd), *later = dax_map(fd, 0, SZ_2M);
 
-	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
-		dax_peek(later + at);
+	dax_touch_each(later, SZ_2M, SZ_4K, false);
 	ASSERT_MAPPED("4K", later);
 	EXPECT_EQ(0, dax_collapse(later, SZ_2M));
 	EXPECT_MAPPED("2M", later);
@@ -190,8 +188,7 @@ TEST_F(dax, eager)
 	NEED(dax_policy("eager"));
 	dax_trace(fd, "dax_collapse");
 	store_to_some(p, 'x');
-	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
-		dax_peek(p + at);
+	dax_touch_each(p, SZ_2M, SZ_4K, false);
 	EXPECT_EQ(0, COLLAPSES());
 	EXPECT_MAPPED("4K", p);
 	EXPECT_EQ(0, told_wrong(p));

@@ -30,8 +30,7 @@ static void forget(struct crowd *crowd)
 {
 	dax_unmap(crowd->aligned, FILE_LEN);
 	dax_unmap(crowd->shifted, FILE_LEN);
-	dax_unlink(crowd->fd);
-	close(crowd->fd);
+	dax_remove(crowd->fd);
 }
 
 static char *side(struct crowd *crowd, unsigned int id)

@@ -207,8 +207,7 @@ TEST_F(dax, pwrite_against_read_faults)
 			ASSERT_EQ('w', dax_peek(race.map + at));
 		}
 		dax_unmap(race.map, race.len);
-		dax_unlink(race.fd);
-		close(race.fd);
+		dax_remove(race.fd);
 	}
 }
 

@@ -239,8 +239,7 @@ void dax_scratch_drop(void)
 const char *dax_scratch_driver(struct dax_driver *driver)
 {
 	char path[PATH_MAX], target[PATH_MAX];
-	const char *small = getenv("DAX_REMOVABLE");
-	const char *why;
+	const char *small = getenv("DAX_REMOVABLE"), *why;
 	int fd;
 
 	if (small && small[0])

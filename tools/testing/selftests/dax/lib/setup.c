@@ -184,8 +184,7 @@ void dax_test_setup(void)
 	fd = dax_create("is-it-dax");
 	if (!is_dax(fd))
 		dax_exit_fail("%s is not mounted with dax=always", dax_dir());
-	dax_unlink(fd);
-	close(fd);
+	dax_remove(fd);
 }
 
 void dax_test_teardown(void)

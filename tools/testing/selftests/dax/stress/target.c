@@ -94,8 +94,7 @@ static unsigned int try_ranges(int fd)
 static unsigned int try_file(const struct target *target)
 {
 	int fd = target_open(target, "probe", O_TRUNC);
-	int clone = target_open(target, "probe-clone", O_TRUNC);
-	int direct;
+	int clone = target_open(target, "probe-clone", O_TRUNC), direct;
 	char path[PATH_MAX];
 	unsigned int can;
 	void *p;
@@ -129,8 +128,7 @@ static bool file_is_dax(const struct target *target)
 
 	if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &stx))
 		dax_exit_fail("statx: %m");
-	dax_unlink(fd);
-	close(fd);
+	dax_remove(fd);
 	return stx.stx_attributes & STATX_ATTR_DAX;
 }
 
