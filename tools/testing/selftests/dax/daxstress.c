@@ -207,49 +207,17 @@ FIXTURE_VARIANT(profile) {
 	const char *name;
 };
 
-FIXTURE_VARIANT_ADD(profile, one_stream) {
-	.name = "stream",
-};
-
-FIXTURE_VARIANT_ADD(profile, threads) {
-	.name = "threads",
-};
-
-FIXTURE_VARIANT_ADD(profile, processes) {
-	.name = "processes",
-};
-
-FIXTURE_VARIANT_ADD(profile, threads_of_processes) {
-	.name = "both",
-};
-
-FIXTURE_VARIANT_ADD(profile, file_in_both_sizes) {
-	.name = "file",
-};
-
-FIXTURE_VARIANT_ADD(profile, file_in_huge_pages) {
-	.name = "file-huge",
-};
-
-FIXTURE_VARIANT_ADD(profile, promote_threads) {
-	.name = "promote",
-};
-
-FIXTURE_VARIANT_ADD(profile, promote_threads_eager) {
-	.name = "promote-eager",
-};
-
-FIXTURE_VARIANT_ADD(profile, promote_processes) {
-	.name = "promote-processes",
-};
-
-FIXTURE_VARIANT_ADD(profile, promote_processes_eager) {
-	.name = "promote-processes-eager",
-};
-
-FIXTURE_VARIANT_ADD(profile, promote_clones) {
-	.name = "promote-clones",
-};
+FIXTURE_VARIANT_ADD(profile, one_stream) { "stream" };
+FIXTURE_VARIANT_ADD(profile, threads) { "threads" };
+FIXTURE_VARIANT_ADD(profile, processes) { "processes" };
+FIXTURE_VARIANT_ADD(profile, threads_of_processes) { "both" };
+FIXTURE_VARIANT_ADD(profile, file_in_both_sizes) { "file" };
+FIXTURE_VARIANT_ADD(profile, file_in_huge_pages) { "file-huge" };
+FIXTURE_VARIANT_ADD(profile, promote_threads) { "promote" };
+FIXTURE_VARIANT_ADD(profile, promote_threads_eager) { "promote-eager" };
+FIXTURE_VARIANT_ADD(profile, promote_processes) { "promote-processes" };
+FIXTURE_VARIANT_ADD(profile, promote_processes_eager) { "promote-processes-eager" };
+FIXTURE_VARIANT_ADD(profile, promote_clones) { "promote-clones" };
 
 TEST_F(profile, agrees_with_model)
 {

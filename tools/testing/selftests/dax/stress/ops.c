@@ -22,11 +22,25 @@
 
 #define KEEP	FALLOC_FL_KEEP_SIZE
 
+/* What an operation works on, as its pick function has chosen it. */
+struct work {
+	struct file *f, *to;
+	struct map *m;
+	size_t at, len;		/* in the mapping */
+	size_t off, dest;	/* in the file, and in the other one */
+};
+
 /* What words stand for. */
 
 static struct file *some_file(struct model *md, uint32_t word)
 {
 	return &md->file[word % md->profile->files];
+}
+
+static bool pick_file(struct model *md, const struct op *op, struct work *w)
+{
+	w->f = some_file(md, op->arg[0]);
+	return true;
 }
 
 static struct map *some_map(struct model *md, uint32_t word)
@@ -42,12 +56,16 @@ static struct map *some_map(struct model *md, uint32_t word)
 	return NULL;
 }
 
-/* One that no other thread has. */
-static struct map *some_own_map(struct model *md, uint32_t word)
+static bool pick_map(struct model *md, const struct op *op, struct work *w)
 {
-	struct map *m = some_map(md, word);
+	w->m = some_map(md, op->arg[0]);
+	return w->m;
+}
 
-	return m && map_nr(md, m) >= md->common ? m : NULL;
+/* One that no other thread has. */
+static bool pick_own_map(struct model *md, const struct op *op, struct work *w)
+{
+	return pick_map(md, op, w) && map_nr(md, w->m) >= md->common;
 }
 
 /*
@@ -208,6 +226,17 @@ static bool hold_place(struct model *md, const struct map *m, size_t at, size_t 
 	return hold(md, HOLD_LINES, m->file, m->off + at, len);
 }
 
+static bool pick_place(struct model *md, const struct op *op, struct work *w)
+{
+	w->m = some_map(md, op->arg[0]);
+	w->len = some_place(md, w->m, op->arg[1], op->arg[2], &w->at);
+	if (!w->len || !hold_place(md, w->m, w->at, w->len))
+		return false;
+	describe(md, "%zu bytes at %#zx of map %u", w->len, w->at,
+		 map_nr(md, w->m));
+	return true;
+}
+
 /* Within one page. Stored, and if not, the right signal came. */
 static void store_in_page(struct model *md, struct map *m, size_t at,
 			  const char *data, size_t len, bool lost)
@@ -244,31 +273,19 @@ static void store(struct model *md, struct map *m, size_t at, const char *data,
 	}
 }
 
-static bool op_store(struct model *md, const struct op *op)
+static bool op_store(struct model *md, const struct op *op, struct work *w)
 {
-	struct map *m = some_map(md, op->arg[0]);
-	size_t at, len = some_place(md, m, op->arg[1], op->arg[2], &at);
-
-	if (!len || !hold_place(md, m, at, len))
-		return false;
-	describe(md, "%zu bytes at %#zx of map %u", len, at, map_nr(md, m));
-	store(md, m, at, some_bytes(op->arg[3]), len,
+	store(md, w->m, w->at, some_bytes(op->arg[3]), w->len,
 	      is_broken(md, op, BREAK_STORE, 16));
-	map_compare(md, m, at, min_size(len, 64));
+	map_compare(md, w->m, w->at, min_size(w->len, 64));
 	if (op->arg[3] >> 30 == 0)
-		look_at(md, m->file, m->off + at, len, op->arg[3]);
+		look_at(md, w->m->file, w->m->off + w->at, w->len, op->arg[3]);
 	return true;
 }
 
-static bool op_load(struct model *md, const struct op *op)
+static bool op_load(struct model *md, const struct op *op, struct work *w)
 {
-	struct map *m = some_map(md, op->arg[0]);
-	size_t at, len = some_place(md, m, op->arg[1], op->arg[2], &at);
-
-	if (!len || !hold_place(md, m, at, len))
-		return false;
-	describe(md, "%zu bytes at %#zx of map %u", len, at, map_nr(md, m));
-	map_compare(md, m, at, len);
+	map_compare(md, w->m, w->at, w->len);
 	return true;
 }
 
@@ -285,15 +302,12 @@ static void load_unlocked(struct model *md, struct map *m, size_t at)
 }
 
 /* Anywhere, behind the end of the file, too: for the signal. */
-static bool op_touch(struct model *md, const struct op *op)
+static bool op_touch(struct model *md, const struct op *op, struct work *w)
 {
-	struct map *m = some_map(md, op->arg[0]);
+	struct map *m = w->m;
 	bool write = op->arg[2] % 2;
-	size_t at;
+	size_t at = some_offset(m->len, op->arg[1]);
 
-	if (!m)
-		return false;
-	at = some_offset(m->len, op->arg[1]);
 	describe(md, "%s at %#zx of map %u", write ? "store" : "load", at,
 		 map_nr(md, m));
 	if (!alone(md) && op->arg[2] >> 30) {
@@ -322,9 +336,9 @@ static void write_file(struct model *md, struct file *f, size_t off,
 	file_written(f, off, data, len);
 }
 
-static bool op_write(struct model *md, const struct op *op)
+static bool op_write(struct model *md, const struct op *op, struct work *w)
 {
-	struct file *f = some_file(md, op->arg[0]);
+	struct file *f = w->f;
 	size_t off = some_offset(op->arg[0] & 0x700 ? f->size + 1 : md->len,
 				 op->arg[1]);
 	size_t len;
@@ -341,21 +355,25 @@ static bool op_write(struct model *md, const struct op *op)
 	return true;
 }
 
-static bool op_fill(struct model *md, const struct op *op)
+/* 2 MiB of a file. */
+static bool pick_2m(struct model *md, const struct op *op, struct work *w)
 {
-	struct file *f = some_file(md, op->arg[0]);
-	size_t off = op->arg[1] % (md->len / SZ_2M) * SZ_2M;
+	w->off = op->arg[1] % (md->len / SZ_2M) * SZ_2M;
+	return pick_file(md, op, w);
+}
 
-	if (!hold(md, HOLD_ALL, f, off, SZ_2M))
+static bool op_fill(struct model *md, const struct op *op, struct work *w)
+{
+	if (!hold(md, HOLD_ALL, w->f, w->off, SZ_2M))
 		return false;
-	describe(md, "2 MiB at %#zx of file %u", off, file_nr(md, f));
-	write_file(md, f, off, some_bytes(op->arg[3]), SZ_2M);
+	describe(md, "2 MiB at %#zx of file %u", w->off, file_nr(md, w->f));
+	write_file(md, w->f, w->off, some_bytes(op->arg[3]), SZ_2M);
 	return true;
 }
 
-static bool op_read(struct model *md, const struct op *op)
+static bool op_read(struct model *md, const struct op *op, struct work *w)
 {
-	struct file *f = some_file(md, op->arg[0]);
+	struct file *f = w->f;
 	size_t off = some_offset(md->len, op->arg[1]);
 	size_t len = some_length(md, md->len - off, op->arg[2]);
 
@@ -366,9 +384,9 @@ static bool op_read(struct model *md, const struct op *op)
 	return true;
 }
 
-static bool op_truncate(struct model *md, const struct op *op)
+static bool op_truncate(struct model *md, const struct op *op, struct work *w)
 {
-	struct file *f = some_file(md, op->arg[0]);
+	struct file *f = w->f;
 	size_t size = some_offset(md->len + 1, op->arg[1]), from;
 
 	if (op->arg[2] % 4 == 0)
@@ -403,25 +421,24 @@ static void falloc(struct model *md, struct file *f, int mode, size_t off,
 			len);
 }
 
-static bool op_punch(struct model *md, const struct op *op)
+static bool op_punch(struct model *md, const struct op *op, struct work *w)
 {
-	struct file *f = some_file(md, op->arg[0]);
 	size_t off, len;
 
-	if (!f->size)
+	if (!w->f->size)
 		return false;
-	len = some_range(f->size, op->arg[1], op->arg[2], &off);
-	hold(md, HOLD_ALL, f, off, len);
+	len = some_range(w->f->size, op->arg[1], op->arg[2], &off);
+	hold(md, HOLD_ALL, w->f, off, len);
 	if (!is_broken(md, op, BREAK_PUNCH, 1))
-		falloc(md, f, FALLOC_FL_PUNCH_HOLE | KEEP, off, len);
-	memset(f->data + off, 0, len);
-	look_at(md, f, off, len, op->arg[3]);
+		falloc(md, w->f, FALLOC_FL_PUNCH_HOLE | KEEP, off, len);
+	memset(w->f->data + off, 0, len);
+	look_at(md, w->f, off, len, op->arg[3]);
 	return true;
 }
 
-static bool op_zero(struct model *md, const struct op *op)
+static bool op_zero(struct model *md, const struct op *op, struct work *w)
 {
-	struct file *f = some_file(md, op->arg[0]);
+	struct file *f = w->f;
 	bool grow = alone(md) && op->arg[3] >> 29 == 0;
 	size_t off, len;
 
@@ -437,9 +454,9 @@ static bool op_zero(struct model *md, const struct op *op)
 	return true;
 }
 
-static bool op_alloc(struct model *md, const struct op *op)
+static bool op_alloc(struct model *md, const struct op *op, struct work *w)
 {
-	struct file *f = some_file(md, op->arg[0]);
+	struct file *f = w->f;
 	bool grow = alone(md) && op->arg[3] >> 30 == 0;
 	size_t off, len = some_range(md->len, op->arg[1], op->arg[2], &off);
 
@@ -449,9 +466,9 @@ static bool op_alloc(struct model *md, const struct op *op)
 	return true;
 }
 
-static bool op_collapse_range(struct model *md, const struct op *op)
+static bool op_collapse_range(struct model *md, const struct op *op, struct work *w)
 {
-	struct file *f = some_file(md, op->arg[0]);
+	struct file *f = w->f;
 	size_t off, len = some_pages(f->size, op->arg[1], op->arg[2], &off);
 	size_t size;
 
@@ -467,9 +484,9 @@ static bool op_collapse_range(struct model *md, const struct op *op)
 	return true;
 }
 
-static bool op_insert_range(struct model *md, const struct op *op)
+static bool op_insert_range(struct model *md, const struct op *op, struct work *w)
 {
-	struct file *f = some_file(md, op->arg[0]);
+	struct file *f = w->f;
 	size_t off, len = some_pages(f->size, op->arg[1], op->arg[2], &off);
 
 	hold(md, HOLD_ALL, f, 0, STRESS_LEN);
@@ -485,37 +502,31 @@ static bool op_insert_range(struct model *md, const struct op *op)
 }
 
 /* New blocks for 2 MiB, contiguous if possible. */
-static bool op_renew(struct model *md, const struct op *op)
+static bool op_renew(struct model *md, const struct op *op, struct work *w)
 {
-	struct file *f = some_file(md, op->arg[0]);
-	size_t off = op->arg[1] % (md->len / SZ_2M) * SZ_2M;
-
-	hold(md, HOLD_ALL, f, off, SZ_2M);
-	falloc(md, f, FALLOC_FL_PUNCH_HOLE | KEEP, off, SZ_2M);
+	hold(md, HOLD_ALL, w->f, w->off, SZ_2M);
+	falloc(md, w->f, FALLOC_FL_PUNCH_HOLE | KEEP, w->off, SZ_2M);
 	if (op->arg[2] % 4)
-		falloc(md, f, KEEP, off, SZ_2M);
-	memset(f->data + off, 0, SZ_2M);
-	look_at(md, f, off, SZ_2M, op->arg[3]);
+		falloc(md, w->f, KEEP, w->off, SZ_2M);
+	memset(w->f->data + w->off, 0, SZ_2M);
+	look_at(md, w->f, w->off, SZ_2M, op->arg[3]);
 	return true;
 }
 
-static bool op_advise(struct model *md, const struct op *op)
+static bool op_advise(struct model *md, const struct op *op, struct work *w)
 {
-	struct file *f = some_file(md, op->arg[0]);
-	int err = posix_fadvise(f->fd, 0, 0, POSIX_FADV_DONTNEED);
+	int err = posix_fadvise(w->f->fd, 0, 0, POSIX_FADV_DONTNEED);
 
-	describe(md, "file %u", file_nr(md, f));
+	describe(md, "file %u", file_nr(md, w->f));
 	if (err)
 		refused(md, "POSIX_FADV_DONTNEED: %s", strerror(err));
 	return true;
 }
 
-static bool op_sync(struct model *md, const struct op *op)
+static bool op_sync(struct model *md, const struct op *op, struct work *w)
 {
-	struct file *f = some_file(md, op->arg[0]);
-
-	describe(md, "file %u", file_nr(md, f));
-	if (op->arg[1] % 2 ? fsync(f->fd) : fdatasync(f->fd))
+	describe(md, "file %u", file_nr(md, w->f));
+	if (op->arg[1] % 2 ? fsync(w->f->fd) : fdatasync(w->f->fd))
 		refused(md, "fsync: %m");
 	return true;
 }
@@ -523,7 +534,7 @@ static bool op_sync(struct model *md, const struct op *op)
 /* Files that share blocks. */
 
 /* Replaces all of another file. Without a truncation its copies stay. */
-static bool op_clone(struct model *md, const struct op *op)
+static bool op_clone(struct model *md, const struct op *op, struct work *w)
 {
 	struct file *from = some_file(md, op->arg[0]);
 	struct file *to = some_file(md, op->arg[0] + 1 + op->arg[1] % 2);
@@ -545,103 +556,93 @@ static bool op_clone(struct model *md, const struct op *op)
 }
 
 /* A range of pages, and where in the same or another file it may go to. */
-static size_t some_pair(struct model *md, const struct op *op,
-			struct file **from, size_t *off, struct file **to,
-			size_t *dest)
+static bool pick_pair(struct model *md, const struct op *op, struct work *w)
 {
-	size_t len;
-
-	*from = some_file(md, op->arg[0]);
-	*to = some_file(md, op->arg[0] / md->profile->files);
-	len = some_pages((*from)->size, op->arg[1], op->arg[2], off);
-	if (!len)
-		return 0;
-	*dest = page_down(some_offset(md->len - len + 1, op->arg[3]));
-	describe(md, "%#zx+%#zx of file %u to %#zx of file %u", *off, len,
-		 file_nr(md, *from), *dest, file_nr(md, *to));
-	if (overlap(*from, *off, *to, *dest, len) ||
-	    !hold_two(md, HOLD_ALL, *from, *off, *to, *dest, len))
-		return 0;
-	return len;
+	w->f = some_file(md, op->arg[0]);
+	w->to = some_file(md, op->arg[0] / md->profile->files);
+	w->len = some_pages(w->f->size, op->arg[1], op->arg[2], &w->off);
+	if (!w->len)
+		return false;
+	w->dest = page_down(some_offset(md->len - w->len + 1, op->arg[3]));
+	describe(md, "%#zx+%#zx of file %u to %#zx of file %u", w->off, w->len,
+		 file_nr(md, w->f), w->dest, file_nr(md, w->to));
+	return !overlap(w->f, w->off, w->to, w->dest, w->len) &&
+	       hold_two(md, HOLD_ALL, w->f, w->off, w->to, w->dest, w->len);
 }
 
-static bool op_clone_range(struct model *md, const struct op *op)
+/* What the kernel has copied or shared. */
+static bool pair_done(struct model *md, const struct op *op, struct work *w)
 {
-	struct file_clone_range arg;
-	struct file *from, *to;
-	size_t off, dest, len = some_pair(md, op, &from, &off, &to, &dest);
-
-	if (!len)
-		return false;
-	arg = (struct file_clone_range){
-		.src_fd = from->fd, .src_offset = off, .src_length = len,
-		.dest_offset = dest,
-	};
-	if (ioctl(to->fd, FICLONERANGE, &arg))
-		refused(md, "FICLONERANGE: %m");
-	file_written(to, dest, from->data + off, len);
-	look_at(md, to, dest, len, op->arg[3]);
+	file_written(w->to, w->dest, w->f->data + w->off, w->len);
+	look_at(md, w->to, w->dest, w->len, op->arg[3]);
 	return true;
 }
 
-static bool op_copy(struct model *md, const struct op *op)
+static bool op_clone_range(struct model *md, const struct op *op, struct work *w)
 {
-	struct file *from, *to;
-	size_t off, dest, len = some_pair(md, op, &from, &off, &to, &dest);
-	loff_t in = off, out = dest;
-	size_t left = len;
+	struct file_clone_range arg = {
+		.src_fd = w->f->fd, .src_offset = w->off, .src_length = w->len,
+		.dest_offset = w->dest,
+	};
 
-	if (!len)
-		return false;
-	while (left) {
-		ssize_t n = copy_file_range(from->fd, &in, to->fd, &out, left,
-					    0);
+	if (ioctl(w->to->fd, FICLONERANGE, &arg))
+		refused(md, "FICLONERANGE: %m");
+	return pair_done(md, op, w);
+}
+
+static void copy_range(struct model *md, const struct file *f, loff_t off,
+		       const struct file *to, loff_t dest, size_t len)
+{
+	while (len) {
+		ssize_t n = copy_file_range(f->fd, &off, to->fd, &dest, len, 0);
 
 		if (n <= 0)
 			refused(md, "copy_file_range: %zd, %m", n);
-		left -= n;
+		len -= n;
 	}
-	file_written(to, dest, from->data + off, len);
-	look_at(md, to, dest, len, op->arg[3]);
-	return true;
 }
 
-static bool op_dedupe(struct model *md, const struct op *op)
+static bool op_copy(struct model *md, const struct op *op, struct work *w)
 {
+	copy_range(md, w->f, w->off, w->to, w->dest, w->len);
+	return pair_done(md, op, w);
+}
+
+static bool op_dedupe(struct model *md, const struct op *op, struct work *w)
+{
+	const char *from = w->f->data + w->off;
 	struct {
 		struct file_dedupe_range range;
 		struct file_dedupe_range_info info;
-	} arg = {};
-	struct file *from, *to;
-	size_t off, dest, len = some_pair(md, op, &from, &off, &to, &dest);
+	} arg = {
+		.range = { .src_offset = w->off, .src_length = w->len,
+			   .dest_count = 1 },
+		.info = { .dest_fd = w->to->fd, .dest_offset = w->dest },
+	};
 	bool same;
 
-	if (!len || dest + len > to->size)
+	if (w->dest + w->len > w->to->size)
 		return false;
 	if (op->arg[2] >> 30)
-		write_file(md, to, dest, from->data + off, len);
-	same = !memcmp(from->data + off, to->data + dest, len);
-	arg.range.src_offset = off;
-	arg.range.src_length = len;
-	arg.range.dest_count = 1;
-	arg.info.dest_fd = to->fd;
-	arg.info.dest_offset = dest;
-	if (ioctl(from->fd, FIDEDUPERANGE, &arg) || arg.info.status < 0)
+		write_file(md, w->to, w->dest, from, w->len);
+	same = !memcmp(from, w->to->data + w->dest, w->len);
+	if (ioctl(w->f->fd, FIDEDUPERANGE, &arg) || arg.info.status < 0)
 		refused(md, "FIDEDUPERANGE: %s",
 			strerror(arg.info.status < 0 ? -arg.info.status : errno));
-	if (!arg.info.status != same || (same && arg.info.bytes_deduped != len))
+	if (!arg.info.status != same ||
+	    (same && arg.info.bytes_deduped != w->len))
 		diverged(md,
 			 "FIDEDUPERANGE says that %llu bytes are %s, and they are %s",
 			 (unsigned long long)arg.info.bytes_deduped,
 			 arg.info.status ? "different" : "equal",
 			 same ? "equal" : "different");
-	look_at(md, to, dest, len, op->arg[3]);
+	look_at(md, w->to, w->dest, w->len, op->arg[3]);
 	return true;
 }
 
-static bool op_unshare(struct model *md, const struct op *op)
+static bool op_unshare(struct model *md, const struct op *op, struct work *w)
 {
-	struct file *f = some_file(md, op->arg[0]);
+	struct file *f = w->f;
 	size_t off, len, limit = alone(md) ? f->size : md->min_size;
 
 	if (!limit)
@@ -680,7 +681,7 @@ static enum map_kind some_kind(const struct model *md, uint32_t word)
 	}
 }
 
-static bool op_map(struct model *md, const struct op *op)
+static bool op_map(struct model *md, const struct op *op, struct work *w)
 {
 	unsigned int own = md->profile->maps - md->common;
 	struct map *m = &md->map[md->common + op->arg[0] % own];
@@ -705,14 +706,11 @@ static bool op_map(struct model *md, const struct op *op)
 	return true;
 }
 
-static bool op_unmap(struct model *md, const struct op *op)
+static bool op_unmap(struct model *md, const struct op *op, struct work *w)
 {
-	struct map *m = some_own_map(md, op->arg[0]);
-	size_t at, len;
+	struct map *m = w->m;
+	size_t at, len = some_pages(m->len, op->arg[1], op->arg[2], &at);
 
-	if (!m)
-		return false;
-	len = some_pages(m->len, op->arg[1], op->arg[2], &at);
 	describe(md, "%#zx+%#zx of map %u", at, len, map_nr(md, m));
 	map_cut(md, m, at, len);
 	if (len == m->len)
@@ -720,14 +718,11 @@ static bool op_unmap(struct model *md, const struct op *op)
 	return true;
 }
 
-static bool op_remap(struct model *md, const struct op *op)
+static bool op_remap(struct model *md, const struct op *op, struct work *w)
 {
-	struct map *m = some_own_map(md, op->arg[0]);
-	size_t len;
+	struct map *m = w->m;
+	size_t len = m->len;
 
-	if (!m)
-		return false;
-	len = m->len;
 	if (op->arg[1] % 4 == 0)
 		len = (1 + (op->arg[1] >> 2) % ((md->len - m->off) / SZ_4K)) *
 		      SZ_4K;
@@ -736,53 +731,57 @@ static bool op_remap(struct model *md, const struct op *op)
 	return map_move(md, m, len, some_shift(md, op->arg[2]));
 }
 
-/* Some pages of a mapping; 0 if any of them is unmapped. */
-static size_t mapped_pages(struct model *md, const struct op *op, struct map *m,
-			   size_t *at)
+/* Some pages of a mapping; none of them may be unmapped. */
+static bool some_mapped(struct model *md, const struct op *op, struct work *w)
 {
-	size_t len;
-
-	if (!m)
-		return 0;
-	len = some_pages(m->len, op->arg[1], op->arg[2], at);
+	w->len = some_pages(w->m->len, op->arg[1], op->arg[2], &w->at);
 	if (op->arg[2] >> 27 == 0) {
-		*at = 0;
-		len = m->len;
+		w->at = 0;
+		w->len = w->m->len;
 	}
-	describe(md, "%#zx+%#zx of map %u", *at, len, map_nr(md, m));
-	for (size_t i = *at; i < *at + len; i += SZ_4K)
-		if (!(m->page[i / SZ_4K] & PAGE_MAPPED))
-			return 0;
-	return len;
+	describe(md, "%#zx+%#zx of map %u", w->at, w->len, map_nr(md, w->m));
+	for (size_t i = w->at; i < w->at + w->len; i += SZ_4K)
+		if (!(w->m->page[i / SZ_4K] & PAGE_MAPPED))
+			return false;
+	return w->len;
 }
 
-static bool op_protect(struct model *md, const struct op *op)
+static bool pick_pages(struct model *md, const struct op *op, struct work *w)
 {
-	struct map *m = some_own_map(md, op->arg[0]);
-	size_t at, len = mapped_pages(md, op, m, &at);
+	return pick_map(md, op, w) && some_mapped(md, op, w);
+}
+
+static bool pick_own_pages(struct model *md, const struct op *op, struct work *w)
+{
+	return pick_own_map(md, op, w) && some_mapped(md, op, w);
+}
+
+/* Changes flags of all of them. */
+static void flag_pages(struct work *w, unsigned int clear, unsigned int set)
+{
+	for (size_t i = w->at / SZ_4K; i < (w->at + w->len) / SZ_4K; i++)
+		w->m->page[i] = (w->m->page[i] & ~clear) | set;
+}
+
+static bool op_protect(struct model *md, const struct op *op, struct work *w)
+{
 	bool writable = op->arg[3] % 4;
 
-	if (!len)
-		return false;
-	if (mprotect(m->addr + at, len,
+	if (mprotect(w->m->addr + w->at, w->len,
 		     writable ? PROT_READ | PROT_WRITE : PROT_READ))
 		refused(md, "mprotect: %m");
-	for (size_t i = at / SZ_4K; i < (at + len) / SZ_4K; i++) {
-		m->page[i] &= ~PAGE_WRITE;
-		if (writable)
-			m->page[i] |= PAGE_WRITE;
-	}
-	m->whole = false;
+	flag_pages(w, PAGE_WRITE, writable ? PAGE_WRITE : 0);
+	w->m->whole = false;
 	return true;
 }
 
 /* One VMA, two, and one again: ptes of whatever entry there is. */
-static bool op_split(struct model *md, const struct op *op)
+static bool op_split(struct model *md, const struct op *op, struct work *w)
 {
-	struct map *m = some_own_map(md, op->arg[0]);
+	struct map *m = w->m;
 	size_t at = op->arg[1] % (md->len / SZ_2M) * SZ_2M;
 
-	if (!m || at + SZ_2M > m->len)
+	if (at + SZ_2M > m->len)
 		return false;
 	for (size_t i = 0; i < PAGES_2M; i++)
 		if (!(m->page[at / SZ_4K + i] & PAGE_WRITE))
@@ -798,31 +797,23 @@ static bool op_split(struct model *md, const struct op *op)
 	return true;
 }
 
-static bool op_zap(struct model *md, const struct op *op)
+static bool op_zap(struct model *md, const struct op *op, struct work *w)
 {
-	struct map *m = some_map(md, op->arg[0]);
-	size_t at, len = mapped_pages(md, op, m, &at);
-
-	if (!len)
-		return false;
-	if (madvise(m->addr + at, len, MADV_DONTNEED))
+	if (madvise(w->m->addr + w->at, w->len, MADV_DONTNEED))
 		refused(md, "MADV_DONTNEED: %m");
-	for (size_t i = at / SZ_4K; i < (at + len) / SZ_4K; i++)
-		m->page[i] &= ~PAGE_COPIED;
+	flag_pages(w, PAGE_COPIED, 0);
 	if (alone(md))
-		map_compare(md, m, at, 16);
+		map_compare(md, w->m, w->at, 16);
 	return true;
 }
 
-static bool op_populate(struct model *md, const struct op *op)
+static bool op_populate(struct model *md, const struct op *op, struct work *w)
 {
-	struct map *m = some_map(md, op->arg[0]);
-	size_t at, len = mapped_pages(md, op, m, &at);
-	bool write = op->arg[3] % 2 && m && m->kind != MAP_KIND_PRIVATE;
+	bool write = op->arg[3] % 2 && w->m->kind != MAP_KIND_PRIVATE;
 
-	if (!len || !map_allows(m, at, len, write))
+	if (!map_allows(w->m, w->at, w->len, write))
 		return false;
-	if (madvise(m->addr + at, len,
+	if (madvise(w->m->addr + w->at, w->len,
 		    write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ) &&
 	    (alone(md) || errno != EFAULT))
 		refused(md, "MADV_POPULATE: %m");
@@ -830,18 +821,13 @@ static bool op_populate(struct model *md, const struct op *op)
 }
 
 /* Mostly 2 MiB of the mapping, which are 2 MiB of memory if it is huge. */
-static bool op_collapse(struct model *md, const struct op *op)
+static bool op_collapse(struct model *md, const struct op *op, struct work *w)
 {
-	struct map *m = some_map(md, op->arg[0]);
-	size_t at, len = mapped_pages(md, op, m, &at);
-
-	if (!len)
-		return false;
-	if (op->arg[3] % 8 && len < SZ_2M) {
-		at = at / SZ_2M * SZ_2M;
-		len = min_size(SZ_2M, m->len - at);
+	if (op->arg[3] % 8 && w->len < SZ_2M) {
+		w->at = w->at / SZ_2M * SZ_2M;
+		w->len = min_size(SZ_2M, w->m->len - w->at);
 	}
-	if (!madvise(m->addr + at, len, MADV_COLLAPSE))
+	if (!madvise(w->m->addr + w->at, w->len, MADV_COLLAPSE))
 		return true;
 	if (errno != EINVAL && errno != EAGAIN && errno != EBUSY)
 		refused(md, "MADV_COLLAPSE: %m");
@@ -849,14 +835,9 @@ static bool op_collapse(struct model *md, const struct op *op)
 	return true;
 }
 
-static bool op_msync(struct model *md, const struct op *op)
+static bool op_msync(struct model *md, const struct op *op, struct work *w)
 {
-	struct map *m = some_map(md, op->arg[0]);
-	size_t at, len = mapped_pages(md, op, m, &at);
-
-	if (!len)
-		return false;
-	if (msync(m->addr + at, len, MS_SYNC))
+	if (msync(w->m->addr + w->at, w->len, MS_SYNC))
 		refused(md, "msync: %m");
 	return true;
 }
@@ -879,7 +860,7 @@ static size_t buffer_pages(struct model *md, const struct op *op, struct map *m,
 }
 
 /* read() and write() of another file, with and without O_DIRECT. */
-static bool op_read_to_map(struct model *md, const struct op *op)
+static bool op_read_to_map(struct model *md, const struct op *op, struct work *w)
 {
 	struct file *f = some_file(md, op->arg[0] / md->profile->maps);
 	struct map *m = some_map(md, op->arg[0]);
@@ -901,7 +882,7 @@ static bool op_read_to_map(struct model *md, const struct op *op)
 	return true;
 }
 
-static bool op_write_from_map(struct model *md, const struct op *op)
+static bool op_write_from_map(struct model *md, const struct op *op, struct work *w)
 {
 	struct file *f = some_file(md, op->arg[0] / md->profile->maps);
 	struct map *m = some_map(md, op->arg[0]);
@@ -925,16 +906,15 @@ static bool op_write_from_map(struct model *md, const struct op *op)
 }
 
 /* The pages are pinned, by the kernel's copy between processes. */
-static bool op_pinned(struct model *md, const struct op *op)
+static bool op_pinned(struct model *md, const struct op *op, struct work *w)
 {
-	struct map *m = some_map(md, op->arg[0]);
+	struct map *m = w->m;
 	bool write = op->arg[3] % 2;
-	size_t at, len = some_place(md, m, op->arg[1], op->arg[2], &at);
+	size_t at = w->at, len = w->len;
 	struct iovec here, there;
 	ssize_t n;
 
-	if (!len || !hold_place(md, m, at, len) ||
-	    !map_allows(m, at, len, write))
+	if (!map_allows(m, at, len, write))
 		return false;
 	describe(md, "%s %#zx+%#zx of map %u", write ? "write" : "read", at,
 		 len, map_nr(md, m));
@@ -959,7 +939,7 @@ static bool op_pinned(struct model *md, const struct op *op)
 }
 
 /* A device reads or writes the pages. */
-static bool op_outside(struct model *md, const struct op *op)
+static bool op_outside(struct model *md, const struct op *op, struct work *w)
 {
 	struct map *m = some_map(md, op->arg[0]);
 	bool in = op->arg[3] % 2;
@@ -989,18 +969,19 @@ static bool op_outside(struct model *md, const struct op *op)
 /* The file that a mapping is of, as the other side of a copy. */
 
 /*
- * A place of a mapping at @at, and one of its file at @off which is of the same
- * length: the same one, its neighbour, in the same page or entry, or anywhere. No
- * other one overlaps it: which byte is then copied first is open.
+ * A place of a mapping, and one of its file which is of the same length: the same
+ * one, its neighbour, in the same page or entry, or anywhere. No other one overlaps
+ * it: which byte is then copied first is open.
  */
-static size_t some_alias(struct model *md, const struct map *m,
-			 const struct op *op, size_t *at, size_t *off)
+static bool pick_alias(struct model *md, const struct op *op, struct work *w)
 {
-	size_t len = some_place(md, m, op->arg[1], op->arg[2], at), here, apart;
+	struct map *m = some_map(md, op->arg[0]);
+	size_t len = some_place(md, m, op->arg[1], op->arg[2], &w->at);
+	size_t here, apart, *off = &w->off;
 
 	if (!len)
-		return 0;
-	here = m->off + *at;
+		return false;
+	here = m->off + w->at;
 	switch (op->arg[3] % 8) {
 	case 0:
 		*off = here;
@@ -1024,12 +1005,14 @@ static size_t some_alias(struct model *md, const struct map *m,
 		*off = some_offset(md->len, op->arg[3] >> 3);
 	}
 	if (*off >= md->len)
-		return 0;
+		return false;
 	len = own_line(md, off, min_size(len, md->len - *off));
 	apart = *off < here ? here - *off : *off - here;
 	if (apart)
 		len = min_size(len, apart);
-	return hold_two(md, HOLD_LINES, m->file, here, m->file, *off, len) ? len : 0;
+	w->m = m;
+	w->len = len;
+	return len && hold_two(md, HOLD_LINES, m->file, here, m->file, *off, len);
 }
 
 static void map_gather(const struct map *m, size_t at, size_t len, char *to)
@@ -1044,81 +1027,67 @@ static void map_gather(const struct map *m, size_t at, size_t len, char *to)
 	}
 }
 
-static void split(struct iovec iov[2], char *p, size_t len)
+/* By O_DIRECT, by two buffers, or plainly. */
+static void alias_io(struct model *md, const struct op *op, struct work *w,
+		     bool write)
 {
-	iov[0] = (struct iovec){ p, len / 3 };
-	iov[1] = (struct iovec){ p + len / 3, len - len / 3 };
-}
-
-static ssize_t alias_pwrite(struct file *f, char *p, size_t len, off_t off,
-			    unsigned int how)
-{
-	struct iovec iov[2];
-
-	if (how % 4 == 1 && f->direct >= 0)
-		return pwrite(f->direct, p, len, off);
-	if (how % 4 != 2)
-		return pwrite(f->fd, p, len, off);
-	split(iov, p, len);
-	return pwritev(f->fd, iov, 2, off);
-}
-
-static ssize_t alias_pread(struct file *f, char *p, size_t len, off_t off,
-			   unsigned int how)
-{
-	struct iovec iov[2];
-
-	if (how % 4 == 1 && f->direct >= 0)
-		return pread(f->direct, p, len, off);
-	if (how % 4 != 2)
-		return pread(f->fd, p, len, off);
-	split(iov, p, len);
-	return preadv(f->fd, iov, 2, off);
-}
-
-static void describe_alias(struct model *md, const struct map *m, size_t at,
-			   size_t len, const char *how, size_t off)
-{
-	describe(md, "%#zx+%#zx of map %u %s %#zx of its file %u", at, len,
-		 map_nr(md, m), how, off, file_nr(md, m->file));
-}
-
-static bool op_alias_write(struct model *md, const struct op *op)
-{
-	struct map *m = some_map(md, op->arg[0]);
-	size_t at, off, len = some_alias(md, m, op, &at, &off);
+	unsigned int how = op->arg[0] >> 16 & 3;
+	struct file *f = w->m->file;
+	int fd = how == 1 && f->direct >= 0 ? f->direct : f->fd;
+	char *p = w->m->addr + w->at;
+	size_t part = w->len / 3;
+	struct iovec iov[2] = { { p, part }, { p + part, w->len - part } };
 	ssize_t n;
 
-	if (!len || !map_allows(m, at, len, false))
-		return false;
-	describe_alias(md, m, at, len, "to", off);
-	map_gather(m, at, len, bytes);
-	n = alias_pwrite(m->file, m->addr + at, len, off, op->arg[0] >> 16);
-	if (n != (ssize_t)len)
-		refused(md, "pwrite from a mapping of the file: %zd of %zu, %m",
-			n, len);
-	file_written(m->file, off, bytes, len);
-	look_at(md, m->file, off, len, op->arg[3] >> 3);
+	if (how == 2)
+		n = write ? pwritev(fd, iov, 2, w->off) :
+			    preadv(fd, iov, 2, w->off);
+	else
+		n = write ? pwrite(fd, p, w->len, w->off) :
+			    pread(fd, p, w->len, w->off);
+	if (n != (ssize_t)w->len)
+		refused(md, "%s a mapping of the file: %zd of %zu, %m",
+			write ? "pwrite from" : "pread to", n, w->len);
+}
+
+static void describe_alias(struct model *md, struct work *w, const char *how)
+{
+	describe(md, "%#zx+%#zx of map %u %s %#zx of its file %u", w->at,
+		 w->len, map_nr(md, w->m), how, w->off,
+		 file_nr(md, w->m->file));
+}
+
+/* What is in bytes[] is in the file now. */
+static bool alias_written(struct model *md, const struct op *op, struct work *w)
+{
+	file_written(w->m->file, w->off, bytes, w->len);
+	look_at(md, w->m->file, w->off, w->len, op->arg[3] >> 3);
 	return true;
 }
 
-static bool op_alias_read(struct model *md, const struct op *op)
+static bool op_alias_write(struct model *md, const struct op *op, struct work *w)
 {
-	struct map *m = some_map(md, op->arg[0]);
-	size_t at, off, len = some_alias(md, m, op, &at, &off);
-	ssize_t n;
-
-	if (!len || off + len > m->file->size || !map_allows(m, at, len, true))
+	if (!map_allows(w->m, w->at, w->len, false))
 		return false;
-	describe_alias(md, m, at, len, "from", off);
-	memcpy(bytes, m->file->data + off, len);
-	n = alias_pread(m->file, m->addr + at, len, off, op->arg[0] >> 16);
-	if (n != (ssize_t)len)
-		refused(md, "pread to a mapping of the file: %zd of %zu, %m", n,
-			len);
-	map_written(m, at, bytes, len);
-	map_compare(md, m, at, min_size(len, 64));
-	look_at(md, m->file, m->off + at, len, op->arg[3] >> 3);
+	describe_alias(md, w, "to");
+	map_gather(w->m, w->at, w->len, bytes);
+	alias_io(md, op, w, true);
+	return alias_written(md, op, w);
+}
+
+static bool op_alias_read(struct model *md, const struct op *op, struct work *w)
+{
+	struct map *m = w->m;
+
+	if (w->off + w->len > m->file->size ||
+	    !map_allows(m, w->at, w->len, true))
+		return false;
+	describe_alias(md, w, "from");
+	memcpy(bytes, m->file->data + w->off, w->len);
+	alias_io(md, op, w, false);
+	map_written(m, w->at, bytes, w->len);
+	map_compare(md, m, w->at, min_size(w->len, 64));
+	look_at(md, m->file, m->off + w->at, w->len, op->arg[3] >> 3);
 	return true;
 }
 
@@ -1127,25 +1096,23 @@ static bool op_alias_read(struct model *md, const struct op *op)
  * a truncation elsewhere in the same entry waits for the pages, with the lock
  * of the inode that the write then waits for.
  */
-static bool op_alias_splice(struct model *md, const struct op *op)
+static bool op_alias_splice(struct model *md, const struct op *op, struct work *w)
 {
-	struct map *m = some_map(md, op->arg[0]);
-	size_t at, off, len = some_alias(md, m, op, &at, &off);
-	loff_t to = off;
+	loff_t to = w->off;
 	int ends[2];
 
-	if (!len || !map_allows(m, at, len, false))
+	if (!map_allows(w->m, w->at, w->len, false))
 		return false;
-	len = min_size(len, 15 * SZ_4K);	/* what a pipe has room for */
-	describe_alias(md, m, at, len, "by a pipe to", off);
-	map_gather(m, at, len, bytes);
+	w->len = min_size(w->len, 15 * SZ_4K);	/* what a pipe has room for */
+	describe_alias(md, w, "by a pipe to");
+	map_gather(w->m, w->at, w->len, bytes);
 	if (pipe(ends))
 		dax_exit_fail("pipe: %m");
-	if (vmsplice(ends[1], &(struct iovec){ m->addr + at, len }, 1, 0) !=
-	    (ssize_t)len)
+	if (vmsplice(ends[1], &(struct iovec){ w->m->addr + w->at, w->len }, 1,
+		     0) != (ssize_t)w->len)
 		refused(md, "vmsplice: %m");
-	for (size_t left = len; left; ) {
-		ssize_t n = splice(ends[0], NULL, m->file->fd, &to, left, 0);
+	for (size_t left = w->len; left; ) {
+		ssize_t n = splice(ends[0], NULL, w->m->file->fd, &to, left, 0);
 
 		if (n <= 0)
 			refused(md, "splice to the file: %zd, %m", n);
@@ -1153,33 +1120,23 @@ static bool op_alias_splice(struct model *md, const struct op *op)
 	}
 	close(ends[0]);
 	close(ends[1]);
-	file_written(m->file, off, bytes, len);
-	look_at(md, m->file, off, len, op->arg[3] >> 3);
-	return true;
+	return alias_written(md, op, w);
 }
 
 /* One range of a file to another one of it, while it is mapped. */
-static bool op_alias_copy(struct model *md, const struct op *op)
+static bool op_alias_copy(struct model *md, const struct op *op, struct work *w)
 {
-	struct map *m = some_map(md, op->arg[0]);
-	size_t at, off, len = some_alias(md, m, op, &at, &off);
-	loff_t from = m ? m->off + at : 0, to = off;
+	struct file *f = w->m->file;
+	size_t from = w->m->off + w->at;
 
-	if (!len || from == to)
+	if (from == w->off)
 		return false;
-	describe_alias(md, m, at, len, "by copy_file_range to", off);
-	memcpy(bytes, m->file->data + from, len);
-	for (size_t left = len; left; ) {
-		ssize_t n = copy_file_range(m->file->fd, &from, m->file->fd,
-					    &to, left, 0);
-
-		if (n <= 0)
-			refused(md, "copy_file_range: %zd, %m", n);
-		left -= n;
-	}
-	file_written(m->file, off, bytes, len);
-	map_compare(md, m, at, min_size(len, 64));
-	look_at(md, m->file, off, len, op->arg[3] >> 3);
+	describe_alias(md, w, "by copy_file_range to");
+	memcpy(bytes, f->data + from, w->len);
+	copy_range(md, f, from, f, w->off, w->len);
+	file_written(f, w->off, bytes, w->len);
+	map_compare(md, w->m, w->at, min_size(w->len, 64));
+	look_at(md, f, w->off, w->len, op->arg[3] >> 3);
 	return true;
 }
 
@@ -1189,16 +1146,13 @@ static bool op_alias_copy(struct model *md, const struct op *op)
  * A child loads and stores. What it stores to a shared mapping is in the file;
  * a private one of its own it has changed without us.
  */
-static bool op_fork(struct model *md, const struct op *op)
+static bool op_fork(struct model *md, const struct op *op, struct work *w)
 {
-	struct map *m = some_map(md, op->arg[0]), *other = m;
-	size_t at, at2 = 0, len = some_place(md, m, op->arg[1], op->arg[2], &at);
-	size_t len2 = 0;
+	struct map *m = w->m, *other = m;
+	size_t at = w->at, at2 = 0, len = w->len, len2 = 0;
 	int status;
 	pid_t pid;
 
-	if (!len || !hold_place(md, m, at, len))
-		return false;
 	if (alone(md)) {
 		other = some_map(md, op->arg[3]);
 		len2 = some_place(md, other, op->arg[2], op->arg[1], &at2);
@@ -1225,9 +1179,9 @@ static bool op_fork(struct model *md, const struct op *op)
 }
 
 /* The inode leaves memory, and with it all of its entries. */
-static bool op_evict(struct model *md, const struct op *op)
+static bool op_evict(struct model *md, const struct op *op, struct work *w)
 {
-	struct file *f = some_file(md, op->arg[0]);
+	struct file *f = w->f;
 
 	describe(md, "file %u", file_nr(md, f));
 	for (unsigned int i = 0; i < md->profile->maps; i++)
@@ -1240,13 +1194,13 @@ static bool op_evict(struct model *md, const struct op *op)
 	return true;
 }
 
-static bool op_drop_caches(struct model *md, const struct op *op)
+static bool op_drop_caches(struct model *md, const struct op *op, struct work *w)
 {
 	target_drop_caches(3);
 	return true;
 }
 
-static bool op_remount(struct model *md, const struct op *op)
+static bool op_remount(struct model *md, const struct op *op, struct work *w)
 {
 	for (unsigned int i = 0; i < md->profile->maps; i++)
 		if (md->map[i].used)
@@ -1276,7 +1230,7 @@ static bool same_page_at(struct model *md, const struct map *m, size_t at,
  * Memory fails under a shared mapping: the access raises a signal with one of
  * the addresses at which the page is mapped.
  */
-static bool op_poison(struct model *md, const struct op *op)
+static bool op_poison(struct model *md, const struct op *op, struct work *w)
 {
 	struct map *m = some_map(md, op->arg[0]);
 	size_t at, len = buffer_pages(md, op, m, false, &at);
@@ -1303,9 +1257,9 @@ static bool op_poison(struct model *md, const struct op *op)
 	return true;
 }
 
-static bool op_compare(struct model *md, const struct op *op)
+static bool op_compare(struct model *md, const struct op *op, struct work *w)
 {
-	struct file *f = some_file(md, op->arg[0]);
+	struct file *f = w->f;
 	struct map *m = some_map(md, op->arg[1]);
 
 	describe(md, "all of file %u, and a mapping", file_nr(md, f));
@@ -1318,55 +1272,61 @@ static bool op_compare(struct model *md, const struct op *op)
 
 /* Which of them, and how often in each mix. */
 
-static const struct {
+static const struct kind {
 	const char *name;
-	bool (*run)(struct model *md, const struct op *op);
+	bool (*pick)(struct model *md, const struct op *op, struct work *w);
+	bool (*run)(struct model *md, const struct op *op, struct work *w);
 	unsigned int weight[STRESS_MIXES];
 	unsigned int needs;
 } kinds[] = {
-	{ "store", op_store, { 40000, 30000, 120, 40 } },
-	{ "load", op_load, { 32000, 24000, 80, 0 } },
-	{ "touch", op_touch, { 4000, 5000, 30, 0 } },
-	{ "write", op_write, { 8000, 6000, 24, 30 } },
-	{ "fill", op_fill, { 10, 5, 2, 5 } },
-	{ "read", op_read, { 8000, 6000, 24, 0 } },
-	{ "truncate", op_truncate, { 150, 40, 2, 10 } },
-	{ "punch", op_punch, { 300, 200, 2, 20 }, NEED_PUNCH },
-	{ "zero", op_zero, { 200, 200, 2, 10 }, NEED_ZERO_RANGE },
-	{ "alloc", op_alloc, { 300, 200, 2, 10 } },
-	{ "collapse-range", op_collapse_range, { 40, 10, 0, 10 }, NEED_COLLAPSE_RANGE },
-	{ "insert-range", op_insert_range, { 40, 10, 0, 10 }, NEED_INSERT_RANGE },
-	{ "renew", op_renew, { 10, 20, 5, 0 }, NEED_PUNCH },
-	{ "sync", op_sync, { 100, 60, 6, 10 } },
-	{ "advise", op_advise, { 20, 10, 0, 10 } },
-	{ "clone", op_clone, { 10, 4, 1, 10 }, NEED_REFLINK },
-	{ "clone-range", op_clone_range, { 80, 30, 0, 10 }, NEED_REFLINK },
-	{ "copy", op_copy, { 60, 30, 0, 0 } },
-	{ "dedupe", op_dedupe, { 60, 20, 0, 0 }, NEED_REFLINK },
-	{ "unshare", op_unshare, { 40, 30, 0, 10 }, NEED_REFLINK },
-	{ "map", op_map, { 800, 300, 14, 5 } },
-	{ "unmap", op_unmap, { 500, 150, 0, 0 } },
-	{ "remap", op_remap, { 400, 120, 0, 0 } },
-	{ "protect", op_protect, { 400, 150, 0, 0 } },
-	{ "split", op_split, { 20, 20, 3, 0 } },
-	{ "zap", op_zap, { 2000, 2500, 6, 10 } },
-	{ "populate", op_populate, { 300, 1500, 90, 0 } },
-	{ "collapse", op_collapse, { 300, 300, 12, 0 }, NEED_DAX },
-	{ "msync", op_msync, { 300, 300, 6, 0 } },
-	{ "read-to-map", op_read_to_map, { 100, 50, 0, 0 }, NEED_DIRECT },
-	{ "write-from-map", op_write_from_map, { 100, 50, 0, 0 }, NEED_DIRECT },
-	{ "pinned", op_pinned, { 500, 800, 0, 0 } },
-	{ "alias-write", op_alias_write, { 600, 600, 0, 0 } },
-	{ "alias-read", op_alias_read, { 300, 300, 0, 0 } },
-	{ "alias-splice", op_alias_splice, { 200, 0, 0, 0 } },
-	{ "alias-copy", op_alias_copy, { 100, 100, 0, 0 } },
-	{ "outside", op_outside, { 200, 0, 0, 0 }, NEED_OUTSIDE },
-	{ "fork", op_fork, { 15, 10, 0, 0 } },
-	{ "evict", op_evict, { 3, 0, 0, 0 }, NEED_DROP_CACHES },
-	{ "drop-caches", op_drop_caches, { 1, 1, 0, 0 }, NEED_DROP_CACHES },
-	{ "remount", op_remount, { 4, 0, 0, 0 }, NEED_DEVICE },
-	{ "poison", op_poison, { 400, 0, 0, 0 }, NEED_HWPOISON },
-	{ "compare", op_compare, { 6, 0, 0, 0 } },
+	{ "store", pick_place, op_store, { 40000, 30000, 120, 40 } },
+	{ "load", pick_place, op_load, { 32000, 24000, 80, 0 } },
+	{ "touch", pick_map, op_touch, { 4000, 5000, 30, 0 } },
+	{ "write", pick_file, op_write, { 8000, 6000, 24, 30 } },
+	{ "fill", pick_2m, op_fill, { 10, 5, 2, 5 } },
+	{ "read", pick_file, op_read, { 8000, 6000, 24, 0 } },
+	{ "truncate", pick_file, op_truncate, { 150, 40, 2, 10 } },
+	{ "punch", pick_file, op_punch, { 300, 200, 2, 20 }, NEED_PUNCH },
+	{ "zero", pick_file, op_zero, { 200, 200, 2, 10 }, NEED_ZERO_RANGE },
+	{ "alloc", pick_file, op_alloc, { 300, 200, 2, 10 } },
+	{ "collapse-range", pick_file, op_collapse_range,
+	  { 40, 10, 0, 10 }, NEED_COLLAPSE_RANGE },
+	{ "insert-range", pick_file, op_insert_range,
+	  { 40, 10, 0, 10 }, NEED_INSERT_RANGE },
+	{ "renew", pick_2m, op_renew, { 10, 20, 5, 0 }, NEED_PUNCH },
+	{ "sync", pick_file, op_sync, { 100, 60, 6, 10 } },
+	{ "advise", pick_file, op_advise, { 20, 10, 0, 10 } },
+	{ "clone", NULL, op_clone, { 10, 4, 1, 10 }, NEED_REFLINK },
+	{ "clone-range", pick_pair, op_clone_range,
+	  { 80, 30, 0, 10 }, NEED_REFLINK },
+	{ "copy", pick_pair, op_copy, { 60, 30, 0, 0 } },
+	{ "dedupe", pick_pair, op_dedupe, { 60, 20, 0, 0 }, NEED_REFLINK },
+	{ "unshare", pick_file, op_unshare, { 40, 30, 0, 10 }, NEED_REFLINK },
+	{ "map", NULL, op_map, { 800, 300, 14, 5 } },
+	{ "unmap", pick_own_map, op_unmap, { 500, 150, 0, 0 } },
+	{ "remap", pick_own_map, op_remap, { 400, 120, 0, 0 } },
+	{ "protect", pick_own_pages, op_protect, { 400, 150, 0, 0 } },
+	{ "split", pick_own_map, op_split, { 20, 20, 3, 0 } },
+	{ "zap", pick_pages, op_zap, { 2000, 2500, 6, 10 } },
+	{ "populate", pick_pages, op_populate, { 300, 1500, 90, 0 } },
+	{ "collapse", pick_pages, op_collapse, { 300, 300, 12, 0 }, NEED_DAX },
+	{ "msync", pick_pages, op_msync, { 300, 300, 6, 0 } },
+	{ "read-to-map", NULL, op_read_to_map, { 100, 50, 0, 0 }, NEED_DIRECT },
+	{ "write-from-map", NULL, op_write_from_map,
+	  { 100, 50, 0, 0 }, NEED_DIRECT },
+	{ "pinned", pick_place, op_pinned, { 500, 800, 0, 0 } },
+	{ "alias-write", pick_alias, op_alias_write, { 600, 600, 0, 0 } },
+	{ "alias-read", pick_alias, op_alias_read, { 300, 300, 0, 0 } },
+	{ "alias-splice", pick_alias, op_alias_splice, { 200, 0, 0, 0 } },
+	{ "alias-copy", pick_alias, op_alias_copy, { 100, 100, 0, 0 } },
+	{ "outside", NULL, op_outside, { 200, 0, 0, 0 }, NEED_OUTSIDE },
+	{ "fork", pick_place, op_fork, { 15, 10, 0, 0 } },
+	{ "evict", pick_file, op_evict, { 3, 0, 0, 0 }, NEED_DROP_CACHES },
+	{ "drop-caches", NULL, op_drop_caches,
+	  { 1, 1, 0, 0 }, NEED_DROP_CACHES },
+	{ "remount", NULL, op_remount, { 4, 0, 0, 0 }, NEED_DEVICE },
+	{ "poison", NULL, op_poison, { 400, 0, 0, 0 }, NEED_HWPOISON },
+	{ "compare", pick_file, op_compare, { 6, 0, 0, 0 } },
 };
 
 static_assert(ARRAY_LEN(kinds) <= STRESS_KINDS, "STRESS_KINDS is too small");
@@ -1417,13 +1377,15 @@ void ops_choose(struct op *op, const struct ops_weights *weights, uint64_t seed,
 
 void ops_run(struct model *md, const struct op *op)
 {
-	bool done = false;
+	const struct kind *kind = &kinds[op->kind];
+	struct work w = {};
+	bool done;
 
 	md->report->kind = op->kind;
-	if (md->weights.kind[op->kind])
-		done = kinds[op->kind].run(md, op);
-	if (done && md->profile->compare)
-		op_compare(md, op);
+	done = md->weights.kind[op->kind] &&
+	       (!kind->pick || kind->pick(md, op, &w)) && kind->run(md, op, &w);
+	if (done && md->profile->compare && pick_file(md, op, &w))
+		op_compare(md, op, &w);
 	let_go(md);
 	if (done)
 		md->report->done[op->kind]++;
