@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 
 #include "dax_harness.h"
-#include "dax_stall.h"
+#include "dax_hold.h"
 
 #define EVENTS		"/sys/kernel/tracing/kprobe_events"
 #define STRUCT_PAGE	64
@@ -437,100 +437,29 @@ TEST_F(own_fs, shared_without_reverse_map)
  * The page belongs to one file when it fails, and a second file maps it while
  * memory failure handles it: the page's owner must not change meanwhile. (M9)
  *
- * Memory failure shares a CPU with a process of higher priority. An event wakes
- * that process when memory failure unmaps the page, with the folio locked, in a
- * function that can be preempted. The process keeps the CPU until the test lets
- * it continue, and checks whether memory failure has got further than it
- * should.
+ * Memory failure is held when it unmaps the page, with the folio locked, in a
+ * function that can be preempted. It must not have got further than that.
  */
-/* A name that run_dax_tests.sh removes, and that is not used elsewhere. */
-#define FAILURE		"/sys/kernel/tracing/instances/dax-0"
-#define FAILURE_CPU	0
-#define OTHERS_CPU	1
-
-struct failure {
-	char *at;		/* where it happens */
-	int pipe;		/* the events */
-	volatile bool ready, held, go_on;
-};
-
 static const char *failure_events(void)
 {
-	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
-		return "needs two CPUs";
-	if (dax_write_file(EVENTS,
-			   "p:dax_test/failure_has_page unmap_mapping_range\n"
-			   "p:dax_test/failure_is_done dax_unlock_folio\n"))
-		return "needs CONFIG_KPROBE_EVENTS, and both functions in it";
-	return NULL;
+	const char *why = dax_no_hold();
+
+	if (!why && dax_write_file(EVENTS,
+				   "p:dax_test/failure_has_page unmap_mapping_range\n"
+				   "p:dax_test/failure_is_done dax_unlock_folio\n"))
+		why = "needs CONFIG_KPROBE_EVENTS, and both functions in it";
+	return why;
 }
 
-static struct failure *failure_prepare(char *at)
+static int held_failure(struct dax_hold *hold, char *at)
 {
-	struct failure *failure;
-	cpu_set_t set;
-
-	failure = dax_shared(sizeof(*failure));
-	failure->at = at;
-	if (mkdir(FAILURE, 0700) && errno != EEXIST)
-		dax_exit_fail(FAILURE ": %m");
-	failure->pipe = open(FAILURE "/trace_pipe", O_RDONLY);
-	if (failure->pipe < 0)
-		dax_exit_fail(FAILURE "/trace_pipe: %m");
-	/* The test and the process that shares run on the other CPU. */
-	CPU_ZERO(&set);
-	CPU_SET(OTHERS_CPU, &set);
-	if (sched_setaffinity(0, sizeof(set), &set))
-		dax_exit_fail("sched_setaffinity: %m");
-	return failure;
-}
-
-static void failure_forget(struct failure *failure)
-{
-	close(failure->pipe);
-	dax_write_file(FAILURE "/events/dax_test/enable", "0");
-	rmdir(FAILURE);
-	dax_write_file(EVENTS, "-:dax_test/failure_has_page\n"
-		       "-:dax_test/failure_is_done\n");
-	munmap(failure, sizeof(*failure));
-}
-
-static int failure_hold(struct failure *failure)
-{
-	char text[SZ_4K];
-	ssize_t n;
-
-	/* Nothing else would end it if the test dies. */
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	dax_stall_run_on(FAILURE_CPU, 2);
-	failure->ready = true;
-	n = read(failure->pipe, text, sizeof(text) - 1);
-	if (n <= 0)
-		return 1;
-	text[n] = '\0';
-	if (strstr(text, "failure_is_done"))
-		return 2;
-	failure->held = true;
-	while (!failure->go_on)
-		;
-	return 0;
-}
-
-/* Once the other is ready, this runs only while that one waits for events. */
-static int failure_happens(struct failure *failure)
-{
-	dax_stall_run_on(FAILURE_CPU, 1);
-	if (dax_write_file(FAILURE "/events/dax_test/filter",
-			   "common_pid == %d", getpid()) ||
-	    dax_write_file(FAILURE "/events/dax_test/enable", "1"))
-		return 1;
-	return dax_poison(failure->at, NULL);
+	return dax_hold_me(hold) ? dax_poison(at, NULL) : 1;
 }
 
 TEST_F(own_fs, not_shared_during_failure)
 {
-	pid_t holder, victim, sharer;
-	struct failure *failure;
+	struct dax_hold *hold;
+	pid_t victim, sharer;
 	int fd, clone;
 	char *a, *b;
 	bool held;
@@ -545,15 +474,10 @@ TEST_F(own_fs, not_shared_during_failure)
 	b = dax_map(clone, 0, SZ_2M);
 	ASSERT_EQ(dax_block(fd, 0), dax_block(clone, 0));
 
-	failure = failure_prepare(a + 77 * SZ_4K);
-	holder = dax_spawn(failure_hold(failure));
-	while (!failure->ready && !dax_ended(holder))
-		usleep(1000);
-	EXPECT_TRUE(failure->ready);
-	victim = dax_spawn(failure_happens(failure));
-	while (!failure->held && !dax_ended(victim))
-		usleep(1000);
-	held = failure->held;
+	hold = dax_hold_start("dax_test", "failure_is_done");
+	EXPECT_TRUE(hold->ready);
+	victim = dax_spawn(held_failure(hold, a + 77 * SZ_4K));
+	held = dax_held(hold, victim);
 	if (held) {
 		sharer = dax_stall_touch(b + 77 * SZ_4K, false, 0);
 		while (!dax_ended(sharer) && !dax_sleeps_in(sharer, "dax_"))
@@ -563,15 +487,14 @@ TEST_F(own_fs, not_shared_during_failure)
 			/* This kernel is at its end: let it be read. */
 			sleep(1);
 		}
-		failure->go_on = true;
+		hold->go_on = true;
 		EXPECT_EQ(0, dax_wait(sharer));
-	} else {
-		/* If no event came, it still waits for one. */
-		kill(holder, SIGKILL);
 	}
+	hold->go_on = true;
 	EXPECT_EQ(SIGBUS, dax_wait(victim));
-	dax_wait(holder);
-	failure_forget(failure);
+	dax_hold_end(hold);
+	dax_write_file(EVENTS, "-:dax_test/failure_has_page\n"
+		       "-:dax_test/failure_is_done\n");
 	if (!held)
 		SKIP(return, "memory failure was not preempted");
 	/* The page belongs to both now, and the files cannot be found. */

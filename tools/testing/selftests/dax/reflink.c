@@ -6,12 +6,11 @@
 #include <linux/fs.h>
 #include <linux/futex.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
 #include "dax_harness.h"
-#include "dax_stall.h"
+#include "dax_hold.h"
 
 DAX_NEEDS(dax_no_reflink())
 
@@ -707,72 +706,21 @@ TEST_F(dax, futex_after_copy)
  * taken for one of the first file alone, or the second file is left out when it
  * is deleted. (N6)
  *
- * The fault shares a CPU with a process of higher priority. An event wakes that
- * process when the filesystem has returned, and it keeps the CPU until the test
- * lets it continue. That needs CONFIG_PREEMPT; on other kernels the fault is
- * not stopped.
+ * The fault is held when the filesystem has returned. That needs
+ * CONFIG_PREEMPT; on other kernels it is not stopped.
  */
-/* A name that run_dax_tests.sh removes, and that is not used elsewhere. */
-#define ANSWER		"/sys/kernel/tracing/instances/dax-0"
-#define ANSWER_EVENT	ANSWER "/events/xfs/xfs_iomap_found"
+#define ANSWER	"xfs/xfs_iomap_found"
 
-struct answer {
-	char *at;
-	int pipe;
-	volatile bool ready, held, go_on;
-};
-
-static int hold_cpu(struct answer *answer)
+static const char *no_answer(void)
 {
-	char text[SZ_4K];
-
-	/* Nothing else would end it if the test dies. */
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	dax_stall_run_on(0, 2);
-	answer->ready = true;
-	if (read(answer->pipe, text, sizeof(text)) <= 0)
-		return 1;
-	answer->held = true;
-	while (!answer->go_on)
-		;
-	return 0;
+	return dax_no_hold() ?:
+	       (access("/sys/kernel/tracing/events/" ANSWER, F_OK) ?
+		"needs the events of XFS" : NULL);
 }
 
-static int fault_on_held_cpu(struct answer *answer)
+static int held_fault(struct dax_hold *hold, char *p)
 {
-	dax_stall_run_on(0, 1);
-	if (dax_write_file(ANSWER_EVENT "/filter", "common_pid == %d",
-			   getpid()) ||
-	    dax_write_file(ANSWER_EVENT "/enable", "1"))
-		return 1;
-	return dax_touch_signal(answer->at, false, NULL);
-}
-
-static const char *open_answer(struct answer *answer)
-{
-	cpu_set_t set;
-
-	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
-		return "needs two CPUs";
-	if (mkdir(ANSWER, 0700) && errno != EEXIST)
-		dax_exit_fail(ANSWER ": %m");
-	if (access(ANSWER_EVENT, F_OK))
-		return "needs the events of XFS";
-	answer->pipe = open(ANSWER "/trace_pipe", O_RDONLY);
-	if (answer->pipe < 0)
-		dax_exit_fail(ANSWER "/trace_pipe: %m");
-	CPU_ZERO(&set);
-	CPU_SET(1, &set);
-	if (sched_setaffinity(0, sizeof(set), &set))
-		dax_exit_fail("sched_setaffinity: %m");
-	return NULL;
-}
-
-static void close_answer(struct answer *answer)
-{
-	dax_write_file(ANSWER_EVENT "/enable", "0");
-	close(answer->pipe);
-	rmdir(ANSWER);
+	return dax_hold_me(hold) ? dax_touch_signal(p, false, NULL) : 1;
 }
 
 /* Has the log a warning of the kernel's? */
@@ -784,26 +732,19 @@ static bool warned(void)
 static void shared_after_lookup(size_t shift, bool first_goes_first)
 {
 	int fd = dax_file(SZ_2M, WRITTEN), clone = dax_create("clone");
-	char *a = dax_map_shift(fd, SZ_2M, shift);
-	struct answer *answer = dax_shared(sizeof(*answer));
-	pid_t holder, victim;
-	char *b;
+	char *a = dax_map_shift(fd, SZ_2M, shift), *b;
+	struct dax_hold *hold;
+	pid_t victim, pid;
 	bool held;
 
-	answer->at = a;
-	NEED(open_answer(answer));
+	NEED(no_answer());
 	ASSERT_EQ(0, system("dmesg -C"));
-	holder = dax_spawn(hold_cpu(answer));
-	while (!answer->ready && !dax_ended(holder))
-		usleep(1000);
-	victim = dax_spawn(fault_on_held_cpu(answer));
-	while (!answer->held && !dax_ended(victim))
-		usleep(1000);
-	held = answer->held && !dax_ended(victim);
+	hold = dax_hold_start(ANSWER, NULL);
+	victim = dax_spawn(held_fault(hold, a));
+	held = dax_held(hold, victim);
 	if (held) {
 		/* The mapping is not in the fault's way; nor is the remap. */
-		pid_t pid = dax_spawn(ioctl(clone, FICLONE, fd) ? errno : 0);
-
+		pid = dax_spawn(ioctl(clone, FICLONE, fd) ? errno : 0);
 		while (!dax_ended(pid) && !dax_stall_waits(pid))
 			usleep(1000);
 		if (dax_ended(pid)) {
@@ -813,14 +754,12 @@ static void shared_after_lookup(size_t shift, bool first_goes_first)
 			/* It is locked out, and all is well. */
 			dax_print_msg("the remap waits for the fault");
 		}
-		answer->go_on = true;
+		hold->go_on = true;
 		EXPECT_EQ(0, dax_stall_ends(pid));
 	}
-	answer->go_on = true;
+	hold->go_on = true;
 	EXPECT_EQ(0, dax_stall_ends(victim));
-	kill(holder, SIGKILL);
-	dax_wait(holder);
-	close_answer(answer);
+	dax_hold_end(hold);
 	if (!held)
 		SKIP(return, "the fault is not preempted: needs CONFIG_PREEMPT");
 

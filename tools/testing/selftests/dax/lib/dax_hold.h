@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A task that an event stops where it is, for as long as a test likes.
+ *
+ * The task shares a CPU with a holder, a process of higher priority. The event
+ * wakes the holder, and it keeps the CPU until the test lets it go on. Where the
+ * task is then it must be possible to preempt it.
+ */
+#ifndef DAX_HOLD_H
+#define DAX_HOLD_H
+
+#include <sys/prctl.h>
+
+#include "dax_stall.h"
+
+/* A name that run_dax_tests.sh removes, and that is not used elsewhere. */
+#define DAX_HOLD	"/sys/kernel/tracing/instances/dax-0"
+#define DAX_HOLD_CPU	0
+#define DAX_OTHERS_CPU	1
+
+struct dax_hold {
+	const char *event;	/* or a folder of them */
+	const char *too_late;	/* an event of these that comes when it is, or NULL */
+	int pipe;
+	pid_t holder;
+	volatile bool ready, held, go_on;
+};
+
+static inline const char *dax_no_hold(void)
+{
+	return sysconf(_SC_NPROCESSORS_ONLN) < 2 ? "needs two CPUs" : NULL;
+}
+
+static inline int dax_hold_run(struct dax_hold *hold)
+{
+	char text[SZ_4K];
+	ssize_t n;
+
+	/* Nothing else would end it if the test dies. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	dax_stall_run_on(DAX_HOLD_CPU, 2);
+	hold->ready = true;
+	n = read(hold->pipe, text, sizeof(text) - 1);
+	if (n <= 0)
+		return 1;
+	text[n] = '\0';
+	if (hold->too_late && strstr(text, hold->too_late))
+		return 2;
+	hold->held = true;
+	while (!hold->go_on)
+		;
+	return 0;
+}
+
+/* The test and its other processes run on another CPU from then on. */
+static inline struct dax_hold *dax_hold_start(const char *event,
+					      const char *too_late)
+{
+	struct dax_hold *hold = dax_shared(sizeof(*hold));
+	cpu_set_t set;
+
+	hold->event = event;
+	hold->too_late = too_late;
+	if (mkdir(DAX_HOLD, 0700) && errno != EEXIST)
+		dax_exit_fail(DAX_HOLD ": %m");
+	hold->pipe = open(DAX_HOLD "/trace_pipe", O_RDONLY);
+	if (hold->pipe < 0)
+		dax_exit_fail(DAX_HOLD "/trace_pipe: %m");
+	CPU_ZERO(&set);
+	CPU_SET(DAX_OTHERS_CPU, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		dax_exit_fail("sched_setaffinity: %m");
+	hold->holder = dax_spawn(dax_hold_run(hold));
+	while (!hold->ready && !dax_ended(hold->holder))
+		usleep(1000);
+	return hold;
+}
+
+static inline int dax_hold_write(const char *event, const char *file,
+				 const char *text)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), DAX_HOLD "/events/%s/%s", event, file);
+	return dax_write_file(path, "%s", text);
+}
+
+/* In the task: its next event stops it, as the holder waits for that. */
+static inline bool dax_hold_me(const struct dax_hold *hold)
+{
+	char filter[64];
+
+	dax_stall_run_on(DAX_HOLD_CPU, 1);
+	snprintf(filter, sizeof(filter), "common_pid == %d", getpid());
+	return !dax_hold_write(hold->event, "filter", filter) &&
+	       !dax_hold_write(hold->event, "enable", "1");
+}
+
+/* Is it stopped, or did it end? */
+static inline bool dax_held(const struct dax_hold *hold, pid_t pid)
+{
+	while (!hold->held && !dax_ended(pid))
+		usleep(1000);
+	return hold->held && !dax_ended(pid);
+}
+
+/* When the task has ended. */
+static inline void dax_hold_end(struct dax_hold *hold)
+{
+	/* If no event came, it still waits for one. */
+	kill(hold->holder, SIGKILL);
+	dax_wait(hold->holder);
+	close(hold->pipe);
+	dax_hold_write(hold->event, "enable", "0");
+	rmdir(DAX_HOLD);
+	munmap(hold, sizeof(*hold));
+}
+
+#endif
