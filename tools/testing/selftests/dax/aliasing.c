@@ -624,16 +624,9 @@ static const char *const other_names[NR_OTHERS] = {
 
 static void share_beside(const struct scene *s)
 {
-	struct file_clone_range range = {
-		.src_fd		= s->fd,
-		.src_offset	= BESIDE,
-		.src_length	= SZ_4K,
-		.dest_offset	= BESIDE,
-	};
 	int fd = dax_create("beside");
 
-	if (ioctl(fd, FICLONERANGE, &range))
-		dax_exit_fail("FICLONERANGE: %m");
+	dax_share_page(s->fd, BESIDE, fd);
 	close(fd);
 }
 

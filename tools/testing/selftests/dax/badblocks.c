@@ -11,8 +11,6 @@
  * restores the device that way.
  */
 #include <linux/falloc.h>
-#include <linux/fs.h>
-#include <sys/ioctl.h>
 
 #include "dax_harness.h"
 
@@ -87,21 +85,14 @@ static void make_bad(int fd)
 			      sector);
 }
 
-FIXTURE(badblocks) {
-};
-
-FIXTURE_SETUP(badblocks)
-{
-	DAX_SETUP();
-}
-
 /* A mounted device cannot be written to. */
-FIXTURE_TEARDOWN(badblocks)
+void dax_restore(void)
 {
-	dax_test_teardown();
 	if (dax_scratch_device())
 		make_good();
 }
+
+DAX_FIXTURE(badblocks, dax_needs())
 
 static int bad_file(void)
 {
@@ -391,9 +382,6 @@ TEST_F(badblocks, zero)
  */
 TEST_F(badblocks, shared)
 {
-	char space[sizeof(struct file_dedupe_range) +
-		   sizeof(struct file_dedupe_range_info)] = {};
-	struct file_dedupe_range *range = (void *)space;
 	char buf[SZ_4K], *p;
 	int fd, clone;
 
@@ -401,11 +389,7 @@ TEST_F(badblocks, shared)
 	fd = dax_file(SZ_2M, WRITTEN);
 	clone = dax_clone(fd, "clone");
 	make_bad(fd);
-	range->src_length = SZ_2M;
-	range->dest_count = 1;
-	range->info[0].dest_fd = dax_file(SZ_2M, WRITTEN);
-	ASSERT_EQ(0, ioctl(fd, FIDEDUPERANGE, range));
-	EXPECT_EQ(-EIO, range->info[0].status);
+	EXPECT_ERRNO(EIO, dax_dedupe(fd, 0, SZ_2M, dax_file(SZ_2M, WRITTEN), 0));
 
 	p = dax_map(clone, 0, SZ_2M);
 	expect_poison(p, true);

@@ -163,16 +163,6 @@ TEST_F(evict, exit_with_own_pipe)
  * Blocks that two files share keep neither of them: when one is deleted and
  * idle, its space is freed, although a page of the other is in use.
  */
-static int share_first_page(int fd, const char *name)
-{
-	struct file_clone_range range = { .src_fd = fd, .src_length = SZ_4K };
-	int clone = dax_create(name);
-
-	if (ioctl(clone, FICLONERANGE, &range))
-		dax_exit_fail("FICLONERANGE: %m");
-	return clone;
-}
-
 #define BIG	(8 * SZ_2M)
 
 static void shared_in_use(size_t shift)
@@ -183,7 +173,8 @@ static void shared_in_use(size_t shift)
 
 	NEED_XFS();
 	fd = dax_file(BIG, WRITTEN);
-	other.fd = share_first_page(fd, "other");
+	other.fd = dax_create("other");
+	dax_share_page(fd, 0, other.fd);
 	a = dax_mmap(fd, 0, BIG, PROT_READ, MAP_SHARED, shift);
 	other.p = dax_map(other.fd, 0, SZ_4K);
 	dax_touch_each(a, SZ_2M, SZ_4K, false);
@@ -208,7 +199,8 @@ TEST_F(evict, shared_and_own_in_use)
 
 	NEED_XFS();
 	own.fd = dax_file(SZ_2M, WRITTEN);
-	other.fd = share_first_page(own.fd, "other");
+	other.fd = dax_create("other");
+	dax_share_page(own.fd, 0, other.fd);
 	own.p = dax_map(own.fd, 0, SZ_2M);
 	other.p = dax_map(other.fd, 0, SZ_4K);
 	dax_peek(own.p);

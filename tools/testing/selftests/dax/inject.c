@@ -16,7 +16,6 @@
  */
 #include <linux/falloc.h>
 #include <linux/fs.h>
-#include <sys/ioctl.h>
 
 #include "dax_harness.h"
 
@@ -833,27 +832,18 @@ TEST_F(inject, store_to_shared)
 /* Either of two files that are compared. */
 TEST_F(inject, dedupe)
 {
-	char space[sizeof(struct file_dedupe_range) +
-		   sizeof(struct file_dedupe_range_info)] = {};
-	struct file_dedupe_range *range = (void *)space;
 	int fd, other;
 
 	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
 	other = dax_file(SZ_2M, WRITTEN);
-	range->src_length = SZ_2M;
-	range->dest_count = 1;
-	range->info[0].dest_fd = other;
 	for (int skip = 0; skip < 2; skip++) {
-		EXPECT_EQ(0, FAIL_ONCE(BEGIN_READ, EIO, skip,
-				       ioctl(fd, FIDEDUPERANGE, range)));
-		EXPECT_EQ(-EIO, range->info[0].status);
+		EXPECT_EQ(-EIO, FAIL_ONCE(BEGIN_READ, EIO, skip,
+					  dax_dedupe(fd, 0, SZ_2M, other, 0)));
 		expect_both(fd, other);
 		EXPECT_NE(dax_block(fd, 0), dax_block(other, 0));
 	}
-	ASSERT_EQ(0, ioctl(fd, FIDEDUPERANGE, range));
-	EXPECT_EQ(FILE_DEDUPE_RANGE_SAME, range->info[0].status);
-	EXPECT_EQ(SZ_2M, range->info[0].bytes_deduped);
+	EXPECT_EQ(FILE_DEDUPE_RANGE_SAME, dax_dedupe(fd, 0, SZ_2M, other, 0));
 	expect_both(fd, other);
 	EXPECT_EQ(0, others_fail_at(other, 0));
 	EXPECT_EQ(0, others_fail_at(fd, SZ_1M));

@@ -114,19 +114,6 @@ TEST_F(dax, atomic_write_refused)
 }
 
 /* Journalled data are not where the file has its blocks. (D15) */
-#ifndef STATX_ATTR_DAX
-#define STATX_ATTR_DAX	0x00200000
-#endif
-
-static bool file_is_dax(int fd)
-{
-	struct statx st;
-
-	if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &st))
-		dax_exit_fail("statx: %m");
-	return st.stx_attributes & STATX_ATTR_DAX;
-}
-
 static int journal_data(int fd)
 {
 	unsigned int flags;
@@ -147,10 +134,10 @@ TEST_F(dax, journalled_data)
 	/* With delayed allocation ext4 does not mind the flag. */
 	NEED(dax_scratch(96, "", "dax=always,nodelalloc"));
 	fd = dax_file(SZ_2M, WRITTEN);
-	ASSERT_TRUE(file_is_dax(fd));
+	ASSERT_TRUE(dax_file_is_dax(fd));
 	err = journal_data(fd);
 	EXPECT_EQ(EBUSY, err);
-	EXPECT_TRUE(file_is_dax(fd));
+	EXPECT_TRUE(dax_file_is_dax(fd));
 
 	/* A file that inherits the flag is none from the beginning. */
 	dax_name(fd, path, sizeof(path));
@@ -160,7 +147,7 @@ TEST_F(dax, journalled_data)
 	ASSERT_EQ(0, journal_data(dir));
 	close(dir);
 	fd = dax_create("journalled");
-	EXPECT_FALSE(file_is_dax(fd));
+	EXPECT_FALSE(dax_file_is_dax(fd));
 	dax_fill(fd, 0, SZ_4K, 'j');
 	dax_fsync(fd);
 	dax_read(fd, 0, buf, sizeof(buf));

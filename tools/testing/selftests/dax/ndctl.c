@@ -72,21 +72,14 @@ static int make_mode(const char *mode)
 
 DAX_NEEDS(find_namespace())
 
-FIXTURE(ndctl) {
-};
-
-FIXTURE_SETUP(ndctl)
-{
-	DAX_SETUP();
-}
-
 /* The other tests want the device as it was. */
-FIXTURE_TEARDOWN(ndctl)
+void dax_restore(void)
 {
-	dax_test_teardown();
 	if (!says("map", "mem"))
 		make_mode("raw");
 }
+
+DAX_FIXTURE(ndctl, dax_needs())
 
 TEST_F(ndctl, list)
 {

@@ -7,9 +7,6 @@
  *
  * The small entries are made through a mapping that is off colour.
  */
-#include <linux/fs.h>
-#include <sys/ioctl.h>
-
 #include "dax_harness.h"
 
 DAX_NEEDS(dax_no_promotion())
@@ -778,7 +775,6 @@ TEST_F(reflink, store_to_shared)
 TEST_F(dax, reflink_one_page)
 {
 	char *small, *huge, *copy, *model = malloc(SZ_2M);
-	struct file_clone_range arg;
 	int fd, other;
 
 	NEED_XFS();
@@ -787,10 +783,7 @@ TEST_F(dax, reflink_one_page)
 	small = dax_map_small(fd, SZ_2M);
 	for (size_t off = 0; off < SZ_2M; off += SZ_4K)
 		dax_poke(small + off, 's');
-	arg = (struct file_clone_range){
-		.src_fd = fd, .src_offset = 9 * SZ_4K, .src_length = SZ_4K,
-	};
-	ASSERT_EQ(0, ioctl(other, FICLONERANGE, &arg));
+	dax_share_page(fd, 9 * SZ_4K, other);
 	copy = dax_map(other, 0, SZ_4K);
 	EXPECT_EQ('s', dax_peek(copy));
 	dax_read(fd, 0, model, SZ_2M);

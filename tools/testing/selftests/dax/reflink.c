@@ -32,16 +32,6 @@ static int map_clone(int fd, size_t len, size_t shift, char **a, char **b)
 	return clone;
 }
 
-static void share_page(int fd, off_t at, int with)
-{
-	struct file_clone_range range = {
-		.src_fd = fd, .src_offset = at, .src_length = SZ_4K,
-	};
-
-	if (ioctl(with, FICLONERANGE, &range))
-		dax_exit_fail("FICLONERANGE: %m");
-}
-
 TEST_F(dax, write_each_side)
 {
 	char *a, *b;
@@ -101,7 +91,7 @@ TEST_F(dax, dirty_beside_shared)
 
 	dax_poke(a + SZ_4K, 'a');
 	dax_fsync(fd);
-	share_page(fd, 0, clone);
+	dax_share_page(fd, 0, clone);
 	b = dax_map_shift(clone, SZ_2M, variant->shift);
 	EXPECT_EQ(FILL, dax_peek(b));
 
@@ -278,7 +268,7 @@ TEST_F(dax, pwrite_beside_fsync)
 
 		dax_poke(p, '1');
 		ASSERT_MAPPED("2M", p);
-		share_page(race.fd, race.at, other);
+		dax_share_page(race.fd, race.at, other);
 		dax_poke(p, '2');
 		dax_run_threads(2, fsync_and_pwrite, &race);
 		stale += dax_peek(p + race.at) != 'w';
@@ -301,7 +291,7 @@ TEST_F(dax, hole_beside_copied)
 	char *p;
 
 	dax_fill(fd, 0, 24 * SZ_4K, 'a');
-	share_page(fd, 14 * SZ_4K, dax_create("other"));
+	dax_share_page(fd, 14 * SZ_4K, dax_create("other"));
 	dax_fill(fd, 14 * SZ_4K, 44, 'b');
 	dax_punch_hole(fd, 0, SZ_2M);
 	p = dax_map_shift(fd, 3 * SZ_2M, variant->shift);
@@ -335,7 +325,7 @@ TEST_F(dax, store_beside_copied)
 
 	fd = dax_file(SZ_2M, HOLE);
 	dax_fill(fd, SZ_4K, SZ_4K, 'w');
-	share_page(fd, SZ_4K, dax_create("other"));
+	dax_share_page(fd, SZ_4K, dax_create("other"));
 	dax_fill(fd, SZ_4K + 10, 10, 'c');
 	dax_fill(fd, 3 * SZ_4K + 50, 10, 'c');
 	p = dax_map_shift(fd, SZ_2M, variant->shift);
@@ -995,25 +985,6 @@ TEST_F(dax, unshare_across_segments)
 }
 
 /* Dedupe: equal bytes are shared, a single odd byte refuses. (D7, D8) */
-static int dedupe(int src, off_t src_off, size_t len, int dst, off_t dst_off)
-{
-	struct {
-		struct file_dedupe_range range;
-		struct file_dedupe_range_info info;
-	} arg = {
-		.range = { .src_offset = src_off, .src_length = len,
-			   .dest_count = 1 },
-		.info = { .dest_fd = dst, .dest_offset = dst_off },
-	};
-
-	if (ioctl(src, FIDEDUPERANGE, &arg))
-		return -errno;
-	if (arg.info.status == FILE_DEDUPE_RANGE_SAME &&
-	    arg.info.bytes_deduped != len)
-		dax_exit_fail("dedupe did %llu bytes", arg.info.bytes_deduped);
-	return arg.info.status;
-}
-
 #define SAME	FILE_DEDUPE_RANGE_SAME
 #define DIFFERS	FILE_DEDUPE_RANGE_DIFFERS
 
@@ -1025,7 +996,7 @@ TEST_F(dax, dedupe_same)
 
 	dax_peek(a);
 	dax_peek(b);
-	EXPECT_EQ(SAME, dedupe(fd, 0, SZ_2M, other, 0));
+	EXPECT_EQ(SAME, dax_dedupe(fd, 0, SZ_2M, other, 0));
 	EXPECT_EQ(dax_block(fd, 0), dax_block(other, 0));
 	EXPECT_BYTES(FILL, b, SZ_2M);
 	dax_poke(a, 'a');
@@ -1038,7 +1009,7 @@ TEST_F(dax, dedupe_one_byte_differs)
 
 	for (size_t at = 0; at < SZ_2M; at += SZ_2M - 1) {
 		dax_fill(other, at, 1, 'X');
-		EXPECT_EQ(DIFFERS, dedupe(fd, 0, SZ_2M, other, 0));
+		EXPECT_EQ(DIFFERS, dax_dedupe(fd, 0, SZ_2M, other, 0));
 		EXPECT_NE(dax_block(fd, 0), dax_block(other, 0));
 		dax_fill(other, at, 1, FILL);
 	}
@@ -1056,13 +1027,13 @@ TEST_F(dax, dedupe_other_layout)
 		dax_fill(other, page * SZ_4K, SZ_4K, FILL);
 	for (int page = 1; page < 15; page += 2)
 		dax_fill(other, page * SZ_4K, SZ_4K, FILL);
-	EXPECT_EQ(SAME, dedupe(fd, 0, 15 * SZ_4K, other, 0));
+	EXPECT_EQ(SAME, dax_dedupe(fd, 0, 15 * SZ_4K, other, 0));
 	EXPECT_EQ(dax_block(fd, 14 * SZ_4K), dax_block(other, 14 * SZ_4K));
 
 	p = dax_map_shift(fd, SZ_1M, variant->shift);
 	dax_poke(p + 9 * SZ_4K + 5, 'X');
-	EXPECT_EQ(DIFFERS, dedupe(fd, 0, 15 * SZ_4K, other, 0));
-	EXPECT_EQ(SAME, dedupe(fd, SZ_4K, 8 * SZ_4K, other, SZ_4K));
+	EXPECT_EQ(DIFFERS, dax_dedupe(fd, 0, 15 * SZ_4K, other, 0));
+	EXPECT_EQ(SAME, dax_dedupe(fd, SZ_4K, 8 * SZ_4K, other, SZ_4K));
 	EXPECT_EQ('X', dax_peek(p + 9 * SZ_4K + 5));
 }
 
@@ -1074,14 +1045,14 @@ TEST_F(dax, dedupe_hole)
 	int status;
 
 	dax_fill(other, 0, 8 * SZ_4K, 0);
-	status = dedupe(fd, 0, 8 * SZ_4K, other, 0);
+	status = dax_dedupe(fd, 0, 8 * SZ_4K, other, 0);
 	EXPECT_TRUE(status == SAME || status == DIFFERS);
 	dax_read(fd, 0, buf, sizeof(buf));
 	EXPECT_BYTES(0, buf, sizeof(buf));
 	dax_read(other, 0, buf, sizeof(buf));
 	EXPECT_BYTES(0, buf, sizeof(buf));
 	dax_fill(other, 5 * SZ_4K, 1, 'X');
-	EXPECT_EQ(DIFFERS, dedupe(fd, 0, 8 * SZ_4K, other, 0));
+	EXPECT_EQ(DIFFERS, dax_dedupe(fd, 0, 8 * SZ_4K, other, 0));
 }
 
 /* Equal bytes at other offsets; those at the same ones are of no interest. */
@@ -1094,10 +1065,10 @@ TEST_F(dax, dedupe_other_offset)
 		dax_fill(fd, page * SZ_4K, SZ_4K, 'a' + page);
 		dax_fill(other, (page + 8) * SZ_4K, SZ_4K, 'a' + page);
 	}
-	EXPECT_EQ(SAME, dedupe(fd, 0, 8 * SZ_4K, other, 8 * SZ_4K));
+	EXPECT_EQ(SAME, dax_dedupe(fd, 0, 8 * SZ_4K, other, 8 * SZ_4K));
 	EXPECT_EQ(dax_block(fd, 7 * SZ_4K), dax_block(other, 15 * SZ_4K));
 	dax_fill(fd, 0, SZ_4K, 'z');
-	EXPECT_EQ(DIFFERS, dedupe(fd, 0, SZ_4K, other, 8 * SZ_4K));
+	EXPECT_EQ(DIFFERS, dax_dedupe(fd, 0, SZ_4K, other, 8 * SZ_4K));
 }
 
 TEST_F(dax, dedupe_tail)
@@ -1107,10 +1078,10 @@ TEST_F(dax, dedupe_tail)
 
 	dax_fill(fd, 0, size, FILL);
 	dax_fill(other, 0, size, FILL);
-	EXPECT_EQ(SAME, dedupe(fd, 0, size, other, 0));
+	EXPECT_EQ(SAME, dax_dedupe(fd, 0, size, other, 0));
 	EXPECT_EQ(dax_block(fd, 3 * SZ_4K), dax_block(other, 3 * SZ_4K));
 	dax_fill(other, size - 1, 1, 'X');
-	EXPECT_EQ(DIFFERS, dedupe(fd, 0, size, other, 0));
+	EXPECT_EQ(DIFFERS, dax_dedupe(fd, 0, size, other, 0));
 }
 
 TEST_HARNESS_MAIN

@@ -24,7 +24,7 @@
 static struct dax_driver driver;
 static bool gone;
 
-static void take_back(void)
+void dax_restore(void)
 {
 	if (gone)
 		dax_bind(&driver);
@@ -43,24 +43,21 @@ static void close_pipe(void)
 	if (!pipe_fd[1])
 		return;
 	dax_scratch_drop();
-	take_back();
+	dax_restore();
 	close(pipe_fd[0]);
 	close(pipe_fd[1]);
 	dax_unbind(&driver);
 	dax_bind(&driver);
 }
 
-static void tear_down(void)
+void dax_cleanup(void)
 {
 	if (access("/dev/mapper/" DAX_SCRATCH_DM, F_OK) == 0)
 		dax_resume();
 	close_pipe();
-	dax_test_teardown();
-	take_back();
 }
 
-FIXTURE(removal) {
-};
+DAX_FIXTURE(removal, NULL)
 
 FIXTURE_VARIANT(removal) {
 	bool below;	/* a device-mapper target */
@@ -68,16 +65,6 @@ FIXTURE_VARIANT(removal) {
 
 FIXTURE_VARIANT_ADD(removal, direct) { .below = false };
 FIXTURE_VARIANT_ADD(removal, dm) { .below = true };
-
-FIXTURE_SETUP(removal)
-{
-	DAX_SETUP();
-}
-
-FIXTURE_TEARDOWN(removal)
-{
-	tear_down();
-}
 
 #define NEED_DM(below) \
 	NEED((below) ? NULL : "needs device-mapper, to suspend the device")
@@ -412,8 +399,7 @@ static void goes_on(const struct scenario *scenario, struct dax_helper *peer)
 		finish_all(peer);
 }
 
-FIXTURE(calls) {
-};
+DAX_FIXTURE(calls, NULL)
 
 FIXTURE_VARIANT(calls) {
 	bool below;
@@ -432,16 +418,6 @@ FIXTURE_VARIANT_ADD(calls, dm_punch) { true, NR_HARMLESS + 2, 1 };
 FIXTURE_VARIANT_ADD(calls, dm_truncate) { true, NR_HARMLESS + 3, 1 };
 FIXTURE_VARIANT_ADD(calls, dm_unlink) { true, NR_HARMLESS + 4, 1 };
 FIXTURE_VARIANT_ADD(calls, dm_exit) { true, NR_HARMLESS + 5, 1 };
-
-FIXTURE_SETUP(calls)
-{
-	DAX_SETUP();
-}
-
-FIXTURE_TEARDOWN(calls)
-{
-	tear_down();
-}
 
 TEST_F(calls, calls_after)
 {

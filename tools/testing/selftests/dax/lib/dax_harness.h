@@ -56,6 +56,7 @@ static inline void dax_this_test(struct __test_metadata *test)
 #define DAX_TEARDOWN() do {	\
 	dax_cleanup();		\
 	dax_test_teardown();	\
+	dax_restore();		\
 } while (0)
 
 /*

@@ -60,10 +60,12 @@ unsigned int dax_scale(unsigned int rounds);
 
 /*
  * A program may define dax_needs(), a reason to skip all of its tests or NULL,
- * and dax_cleanup(), which each test calls first when it ends.
+ * and dax_cleanup() and dax_restore(), which each test calls first and last when
+ * it ends, before and after its files and mounts have gone.
  */
 const char *dax_needs(void);
 void dax_cleanup(void);
+void dax_restore(void);
 void dax_test_setup(void);
 void dax_test_teardown(void);
 
@@ -78,7 +80,12 @@ enum dax_layout {
 
 int dax_create(const char *name);
 int dax_create_as(const char *name, bool dax);	/* needs dax=inode */
+bool dax_file_is_dax(int fd);
 int dax_clone(int fd, const char *name);	/* a reflink copy */
+/* The page at @at is the first one of @with, too. */
+void dax_share_page(int fd, off_t at, int with);
+/* FILE_DEDUPE_RANGE_SAME or _DIFFERS, or -1 and errno. */
+int dax_dedupe(int fd, off_t at, size_t len, int with, off_t to);
 int dax_file(size_t len, enum dax_layout layout);
 int dax_file_growing(size_t len);	/* PREALLOC, but the size is still 0 */
 /* WRITTEN, 2 MiB that can never be huge: page DAX_GAP is a hole. */

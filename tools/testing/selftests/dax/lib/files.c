@@ -11,7 +11,7 @@
 
 static char work_dir[PATH_MAX];		/* this test's folder */
 
-bool is_dax(int fd)
+bool dax_file_is_dax(int fd)
 {
 	struct statx stx;
 
@@ -71,7 +71,7 @@ int dax_create_as(const char *name, bool dax)
 		dax_exit_fail("FS_IOC_FSSETXATTR: %m");
 	close(dir);
 	fd = dax_create(name);
-	if (is_dax(fd) != dax)
+	if (dax_file_is_dax(fd) != dax)
 		dax_exit_fail("%s %s DAX", name, dax ? "is not" : "is");
 	return fd;
 }
@@ -83,6 +83,37 @@ int dax_clone(int fd, const char *name)
 	if (ioctl(clone, FICLONE, fd))
 		dax_exit_fail("FICLONE: %m");
 	return clone;
+}
+
+void dax_share_page(int fd, off_t at, int with)
+{
+	struct file_clone_range range = {
+		.src_fd = fd, .src_offset = at, .src_length = SZ_4K,
+	};
+
+	if (ioctl(with, FICLONERANGE, &range))
+		dax_exit_fail("FICLONERANGE: %m");
+}
+
+int dax_dedupe(int fd, off_t at, size_t len, int with, off_t to)
+{
+	struct {
+		struct file_dedupe_range range;
+		struct file_dedupe_range_info info;
+	} arg = {
+		.range = { .src_offset = at, .src_length = len, .dest_count = 1 },
+		.info = { .dest_fd = with, .dest_offset = to },
+	};
+
+	if (ioctl(fd, FIDEDUPERANGE, &arg))
+		dax_exit_fail("FIDEDUPERANGE: %m");
+	if (arg.info.status == FILE_DEDUPE_RANGE_SAME &&
+	    arg.info.bytes_deduped != len)
+		dax_exit_fail("dedupe did %llu bytes", arg.info.bytes_deduped);
+	if (arg.info.status >= 0)
+		return arg.info.status;
+	errno = -arg.info.status;
+	return -1;
 }
 
 void dax_name(int fd, char *path, size_t size)

@@ -7,7 +7,6 @@
 
 #include "dax_test.h"
 
-bool is_dax(int fd);
 void enter_work_dir(void);
 void remove_work_dir(void);
 void unmap_all(void);

@@ -175,6 +175,10 @@ __attribute__((weak)) void dax_cleanup(void)
 {
 }
 
+__attribute__((weak)) void dax_restore(void)
+{
+}
+
 void dax_test_setup(void)
 {
 	int fd;
@@ -182,7 +186,7 @@ void dax_test_setup(void)
 	start_watchdog();
 	enter_work_dir();
 	fd = dax_create("is-it-dax");
-	if (!is_dax(fd))
+	if (!dax_file_is_dax(fd))
 		dax_exit_fail("%s is not mounted with dax=always", dax_dir());
 	dax_remove(fd);
 }

@@ -124,12 +124,10 @@ static unsigned int try_file(const struct target *target)
 static bool file_is_dax(const struct target *target)
 {
 	int fd = target_open(target, "probe", O_TRUNC);
-	struct statx stx;
+	bool is_dax = dax_file_is_dax(fd);
 
-	if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &stx))
-		dax_exit_fail("statx: %m");
 	dax_remove(fd);
-	return stx.stx_attributes & STATX_ATTR_DAX;
+	return is_dax;
 }
 
 static void say_what_cannot(unsigned int can)
