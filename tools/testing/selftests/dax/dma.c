@@ -582,25 +582,18 @@ DAX_FIXTURE(cut, (variant->promote ? dax_no_promotion() : NULL) ?: slow_source()
 FIXTURE_VARIANT_ADD(cut, truncate) { .cut = cut_by_truncate };
 FIXTURE_VARIANT_ADD(cut, punch) { .cut = cut_by_punch };
 FIXTURE_VARIANT_ADD(cut, swap) { .cut = cut_by_swap };
-
-FIXTURE_VARIANT_ADD(cut, punch_behind_fsync) {
-	.cut = cut_by_punch, .busy = store_and_fsync,
-};
+FIXTURE_VARIANT_ADD(cut, punch_behind_fsync)
+	{ .cut = cut_by_punch, .busy = store_and_fsync };
 
 /*
  * The entry is small when the device gets the page, and a part of 2 MiB later.
  */
-FIXTURE_VARIANT_ADD(cut, truncate_of_promoted) {
-	.cut = cut_by_truncate, .promote = true,
-};
-
-FIXTURE_VARIANT_ADD(cut, punch_of_promoted) {
-	.cut = cut_by_punch, .promote = true,
-};
-
-FIXTURE_VARIANT_ADD(cut, punch_of_promoted_behind_fsync) {
-	.cut = cut_by_punch, .busy = store_and_fsync, .promote = true,
-};
+FIXTURE_VARIANT_ADD(cut, truncate_of_promoted)
+	{ .cut = cut_by_truncate, .promote = true };
+FIXTURE_VARIANT_ADD(cut, punch_of_promoted)
+	{ .cut = cut_by_punch, .promote = true };
+FIXTURE_VARIANT_ADD(cut, punch_of_promoted_behind_fsync)
+	{ .cut = cut_by_punch, .busy = store_and_fsync, .promote = true };
 
 TEST_F(cut, cut_waits_for_io)
 {

@@ -27,13 +27,9 @@ FIXTURE_VARIANT(dax) {
 	struct load load;
 };
 
-FIXTURE_VARIANT_ADD(dax, 4k) {
-	.load = { SZ_4K, .entries = 16, .shift = SZ_4K, .rounds = 300 },
-};
-
-FIXTURE_VARIANT_ADD(dax, 2m) {
-	.load = { SZ_2M, .entries = 1, .rounds = 300 },
-};
+FIXTURE_VARIANT_ADD(dax, 4k)
+	{ .load = { SZ_4K, .entries = 16, .shift = SZ_4K, .rounds = 300 } };
+FIXTURE_VARIANT_ADD(dax, 2m) { .load = { SZ_2M, .entries = 1, .rounds = 300 } };
 
 struct race {
 	int fd;

@@ -308,15 +308,12 @@ FIXTURE_VARIANT(calls) {
 
 /* Calls that lock faults out, and let them in again. */
 
-FIXTURE_VARIANT_ADD(calls, write_to_shared) {
-	.call = { share, write_all, "dax_walk", " write entries " },
-	.len = LONG, .on_shared = true, .what = "write", .piece = SZ_2M,
-};
-
-FIXTURE_VARIANT_ADD(calls, unshare) {
-	.call = { share, unshare_all, "dax_walk", " unshare entries " },
-	.len = LONG, .on_shared = true, .what = "unshare", .piece = SZ_2M,
-};
+FIXTURE_VARIANT_ADD(calls, write_to_shared)
+	{ .call = { share, write_all, "dax_walk", " write entries " },
+	  .len = LONG, .on_shared = true, .what = "write", .piece = SZ_2M };
+FIXTURE_VARIANT_ADD(calls, unshare)
+	{ .call = { share, unshare_all, "dax_walk", " unshare entries " },
+	  .len = LONG, .on_shared = true, .what = "unshare", .piece = SZ_2M };
 
 /* One that does so for the files that it is about, as its caller wants it. */
 FIXTURE_VARIANT_ADD(calls, dedupe) {

@@ -131,21 +131,14 @@ FIXTURE_VARIANT(signalled) {
 	int want;
 };
 
-FIXTURE_VARIANT_ADD(signalled, truncate) {
-	cut_by_truncate, __NR_ftruncate, SIGUSR1, EINTR,
-};
-
-FIXTURE_VARIANT_ADD(signalled, truncate_killed) {
-	cut_by_truncate, __NR_ftruncate, SIGKILL, 128 + SIGKILL,
-};
-
-FIXTURE_VARIANT_ADD(signalled, punch) {
-	cut_by_punch, __NR_fallocate, SIGUSR1, EINTR,
-};
-
-FIXTURE_VARIANT_ADD(signalled, punch_killed) {
-	cut_by_punch, __NR_fallocate, SIGKILL, 128 + SIGKILL,
-};
+FIXTURE_VARIANT_ADD(signalled, truncate)
+	{ cut_by_truncate, __NR_ftruncate, SIGUSR1, EINTR };
+FIXTURE_VARIANT_ADD(signalled, truncate_killed)
+	{ cut_by_truncate, __NR_ftruncate, SIGKILL, 128 + SIGKILL };
+FIXTURE_VARIANT_ADD(signalled, punch)
+	{ cut_by_punch, __NR_fallocate, SIGUSR1, EINTR };
+FIXTURE_VARIANT_ADD(signalled, punch_killed)
+	{ cut_by_punch, __NR_fallocate, SIGKILL, 128 + SIGKILL };
 
 /* The signal comes while the device has the page. */
 TEST_F(signalled, signal_ends_cut)

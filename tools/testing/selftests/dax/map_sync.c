@@ -14,13 +14,10 @@ FIXTURE_VARIANT(dax) {
 	const char *done;	/* the event that tells a fault's result */
 };
 
-FIXTURE_VARIANT_ADD(dax, 4k) {
-	.size = SZ_4K, .mapped = "4K", .done = "dax_pte_fault_done",
-};
-
-FIXTURE_VARIANT_ADD(dax, 2m) {
-	.size = SZ_2M, .mapped = "2M", .done = "dax_pmd_fault_done",
-};
+FIXTURE_VARIANT_ADD(dax, 4k)
+	{ .size = SZ_4K, .mapped = "4K", .done = "dax_pte_fault_done" };
+FIXTURE_VARIANT_ADD(dax, 2m)
+	{ .size = SZ_2M, .mapped = "2M", .done = "dax_pmd_fault_done" };
 
 static char *map_sync(int fd, size_t size)
 {

@@ -27,8 +27,9 @@ enum doing {
 };
 
 /*
- * How 2 MiB come about, which entries there are then, and what an aligned
- * mapping is made of after a read or a write; NULL: the allocator decides.
+ * How 2 MiB come about, which entries there are then (mapped, zero, dirty), and
+ * what an aligned mapping is made of after a read or a write; NULL: the allocator
+ * decides.
  */
 FIXTURE_VARIANT(dax) {
 	enum dax_layout layout;
@@ -42,98 +43,55 @@ FIXTURE_VARIANT(dax) {
 
 #define MIX	FIXTURE_VARIANT(dax)
 
-FIXTURE_VARIANT_ADD(dax, all_dirty) {
-	.layout = PREALLOC, .part = { { STORE, 0, 512, 1 } },
-	.mapped = 512, .dirty = 512, .read = "2M", .write = "2M",
-};
-
-FIXTURE_VARIANT_ADD(dax, all_clean) {
-	.layout = WRITTEN, .part = { { LOAD, 0, 512, 1 } },
-	.mapped = 512, .read = "2M", .write = "2M",
-};
-
-FIXTURE_VARIANT_ADD(dax, first_page) {
-	.layout = WRITTEN, .part = { { LOAD, 0, 1, 1 } },
-	.mapped = 1, .read = "2M", .write = "2M",
-};
-
-FIXTURE_VARIANT_ADD(dax, last_page) {
-	.layout = WRITTEN, .part = { { LOAD, 511, 512, 1 } },
-	.mapped = 1, .read = "2M", .write = "2M",
-};
-
-FIXTURE_VARIANT_ADD(dax, one_dirty_page) {
-	.layout = WRITTEN, .part = { { STORE, 300, 301, 1 } },
-	.mapped = 1, .dirty = 1, .read = "2M", .write = "2M",
-};
-
-FIXTURE_VARIANT_ADD(dax, dirty_and_clean_and_none) {
-	.layout = WRITTEN, .part = { { STORE, 0, 512, 3 }, { LOAD, 1, 512, 3 } },
-	.mapped = 342, .dirty = 171, .read = "2M", .write = "2M",
-};
-
-FIXTURE_VARIANT_ADD(dax, one_dirty_among_clean) {
-	.layout = WRITTEN, .part = { { LOAD, 0, 512, 1 }, { STORE, 511, 512, 1 } },
-	.mapped = 512, .dirty = 1, .read = "2M", .write = "2M",
-};
+FIXTURE_VARIANT_ADD(dax, all_dirty)
+	{ PREALLOC, { { STORE, 0, 512, 1 } }, 512, 0, 512, "2M", "2M" };
+FIXTURE_VARIANT_ADD(dax, all_clean)
+	{ WRITTEN, { { LOAD, 0, 512, 1 } }, 512, 0, 0, "2M", "2M" };
+FIXTURE_VARIANT_ADD(dax, first_page)
+	{ WRITTEN, { { LOAD, 0, 1, 1 } }, 1, 0, 0, "2M", "2M" };
+FIXTURE_VARIANT_ADD(dax, last_page)
+	{ WRITTEN, { { LOAD, 511, 512, 1 } }, 1, 0, 0, "2M", "2M" };
+FIXTURE_VARIANT_ADD(dax, one_dirty_page)
+	{ WRITTEN, { { STORE, 300, 301, 1 } }, 1, 0, 1, "2M", "2M" };
+FIXTURE_VARIANT_ADD(dax, dirty_and_clean_and_none)
+	{ WRITTEN, { { STORE, 0, 512, 3 }, { LOAD, 1, 512, 3 } },
+	  342, 0, 171, "2M", "2M" };
+FIXTURE_VARIANT_ADD(dax, one_dirty_among_clean)
+	{ WRITTEN, { { LOAD, 0, 512, 1 }, { STORE, 511, 512, 1 } },
+	  512, 0, 1, "2M", "2M" };
 
 /* Blocks, but no bytes in them yet: reads see zeros, a write takes them. */
-FIXTURE_VARIANT_ADD(dax, all_zero) {
-	.layout = PREALLOC, .part = { { LOAD, 0, 512, 1 } },
-	.zero = 512, .read = "2M zero", .write = "2M",
-};
-
-FIXTURE_VARIANT_ADD(dax, one_zero) {
-	.layout = PREALLOC, .part = { { LOAD, 77, 78, 1 } },
-	.zero = 1, .read = "2M zero", .write = "2M",
-};
-
-FIXTURE_VARIANT_ADD(dax, zero_in_hole) {
-	.layout = HOLE, .part = { { LOAD, 0, 512, 7 } },
-	.zero = 74, .read = "2M zero",
-};
+FIXTURE_VARIANT_ADD(dax, all_zero)
+	{ PREALLOC, { { LOAD, 0, 512, 1 } }, 0, 512, 0, "2M zero", "2M" };
+FIXTURE_VARIANT_ADD(dax, one_zero)
+	{ PREALLOC, { { LOAD, 77, 78, 1 } }, 0, 1, 0, "2M zero", "2M" };
+FIXTURE_VARIANT_ADD(dax, zero_in_hole)
+	{ HOLE, { { LOAD, 0, 512, 7 } }, 0, 74, 0, "2M zero" };
 
 /*
  * Only a part is written: a read can map no 2 MiB of that, and a write makes
  * the rest of it bytes, too.
  */
-FIXTURE_VARIANT_ADD(dax, written_then_not) {
-	.layout = PREALLOC, .part = { { STORE, 0, 100, 1 } },
-	.mapped = 100, .dirty = 100, .read = "4K zero", .write = "2M",
-};
-
-FIXTURE_VARIANT_ADD(dax, not_written_then_written) {
-	.layout = PREALLOC, .part = { { STORE, 412, 512, 1 } },
-	.mapped = 100, .dirty = 100, .read = "4K zero", .write = "2M",
-};
-
-FIXTURE_VARIANT_ADD(dax, written_here_and_there) {
-	.layout = PREALLOC, .part = { { STORE, 0, 512, 16 } },
-	.mapped = 32, .dirty = 32, .read = "4K zero", .write = "2M",
-};
-
-FIXTURE_VARIANT_ADD(dax, mapped_then_zero) {
-	.layout = PREALLOC, .part = { { STORE, 0, 10, 1 }, { LOAD, 100, 110, 1 } },
-	.mapped = 10, .zero = 10, .dirty = 10,
-	.read = "4K zero", .write = "2M",
-};
-
-FIXTURE_VARIANT_ADD(dax, mapped_and_zero) {
-	.layout = PREALLOC, .part = { { STORE, 0, 512, 32 }, { LOAD, 16, 512, 32 } },
-	.mapped = 16, .zero = 16, .dirty = 16,
-	.read = "4K zero", .write = "2M",
-};
+FIXTURE_VARIANT_ADD(dax, written_then_not)
+	{ PREALLOC, { { STORE, 0, 100, 1 } }, 100, 0, 100, "4K zero", "2M" };
+FIXTURE_VARIANT_ADD(dax, not_written_then_written)
+	{ PREALLOC, { { STORE, 412, 512, 1 } }, 100, 0, 100, "4K zero", "2M" };
+FIXTURE_VARIANT_ADD(dax, written_here_and_there)
+	{ PREALLOC, { { STORE, 0, 512, 16 } }, 32, 0, 32, "4K zero", "2M" };
+FIXTURE_VARIANT_ADD(dax, mapped_then_zero)
+	{ PREALLOC, { { STORE, 0, 10, 1 }, { LOAD, 100, 110, 1 } },
+	  10, 10, 10, "4K zero", "2M" };
+FIXTURE_VARIANT_ADD(dax, mapped_and_zero)
+	{ PREALLOC, { { STORE, 0, 512, 32 }, { LOAD, 16, 512, 32 } },
+	  16, 16, 16, "4K zero", "2M" };
 
 /* A page without a block. */
-FIXTURE_VARIANT_ADD(dax, hole_inside) {
-	.layout = WRITTEN, .part = { { HOLE_OUT, 7, 8, 1 }, { LOAD, 10, 512, 64 } },
-	.mapped = 8, .read = "4K",
-};
-
+FIXTURE_VARIANT_ADD(dax, hole_inside)
+	{ WRITTEN, { { HOLE_OUT, 7, 8, 1 }, { LOAD, 10, 512, 64 } },
+	  8, 0, 0, "4K" };
 FIXTURE_VARIANT_ADD(dax, zero_page_over_hole_inside) {
-	.layout = WRITTEN,
-	.part = { { HOLE_OUT, 7, 8, 1 }, { LOAD, 0, 16, 1 }, { STORE, 500, 510, 1 } },
-	.mapped = 25, .zero = 1, .dirty = 10, .read = "4K",
+	WRITTEN, { { HOLE_OUT, 7, 8, 1 }, { LOAD, 0, 16, 1 }, { STORE, 500, 510, 1 } },
+	25, 1, 10, "4K",
 };
 
 static void make(const MIX *mix, int fd, char *small)

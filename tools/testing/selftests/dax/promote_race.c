@@ -84,29 +84,18 @@ FIXTURE_VARIANT(dax) {
 FIXTURE_VARIANT_ADD(dax, read_faults) { 150, false, { read_fault } };
 FIXTURE_VARIANT_ADD(dax, write_faults) { 150, false, { write_fault } };
 FIXTURE_VARIANT_ADD(dax, collapses) { 150, false, { collapse } };
-
-FIXTURE_VARIANT_ADD(dax, read_and_write_faults) {
-	100, false, { read_fault, write_fault }
-};
-
-FIXTURE_VARIANT_ADD(dax, read_faults_and_fsyncs) {
-	100, false, { read_fault, another_fsync }
-};
-
-FIXTURE_VARIANT_ADD(dax, collapses_and_fsyncs) {
-	100, false, { collapse, another_fsync }
-};
-
+FIXTURE_VARIANT_ADD(dax, read_and_write_faults)
+	{ 100, false, { read_fault, write_fault } };
+FIXTURE_VARIANT_ADD(dax, read_faults_and_fsyncs)
+	{ 100, false, { read_fault, another_fsync } };
+FIXTURE_VARIANT_ADD(dax, collapses_and_fsyncs)
+	{ 100, false, { collapse, another_fsync } };
 FIXTURE_VARIANT_ADD(dax, rolled_back_faults) { 200, true, { read_fault } };
 FIXTURE_VARIANT_ADD(dax, rolled_back_collapses) { 200, true, { collapse } };
-
-FIXTURE_VARIANT_ADD(dax, rolled_back_faults_and_fsyncs) {
-	150, true, { read_fault, another_fsync }
-};
-
-FIXTURE_VARIANT_ADD(dax, rolled_back_faults_and_collapses) {
-	150, true, { read_fault, collapse }
-};
+FIXTURE_VARIANT_ADD(dax, rolled_back_faults_and_fsyncs)
+	{ 150, true, { read_fault, another_fsync } };
+FIXTURE_VARIANT_ADD(dax, rolled_back_faults_and_collapses)
+	{ 150, true, { read_fault, collapse } };
 
 struct outcome {
 	unsigned int rounds, stores, missed, promotions, rollbacks;

@@ -73,7 +73,7 @@ static void to_tracefs(const char *file, const char *text)
 		dax_exit_fail("\"%s\" to %s: %s", text, path, strerror(-err));
 }
 
-static void start_tracing(void)
+static const char *start_tracing(void)
 {
 	char path[64];
 
@@ -87,7 +87,16 @@ static void start_tracing(void)
 			 kinds[i].event);
 		to_tracefs(path, "1");
 	}
+	return NULL;
 }
+
+void dax_cleanup(void)
+{
+	to_tracefs("tracing_on", "0");
+	rmdir(instance);
+}
+
+DAX_FIXTURE(trace_lines, start_tracing())
 
 static void read_lines(void)
 {
@@ -116,24 +125,6 @@ static void take_lines(void)
 	read_lines();
 	to_tracefs("trace", "\n");
 	to_tracefs("tracing_on", "1");
-}
-
-FIXTURE(trace_lines) {
-};
-
-FIXTURE_SETUP(trace_lines)
-{
-	DAX_SETUP();
-	start_tracing();
-}
-
-FIXTURE_TEARDOWN(trace_lines)
-{
-	if (instance[0]) {
-		to_tracefs("tracing_on", "0");
-		rmdir(instance);
-	}
-	dax_test_teardown();
 }
 
 static bool is_event(const char *line, const char *event)
