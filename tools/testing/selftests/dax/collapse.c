@@ -696,9 +696,8 @@ TEST_F(busy, store)
 {
 	unsigned int rounds = dax_scale(4), again = 0;
 	size_t len = BLOCKS * SZ_2M;
-	struct busy *busy;
+	struct busy *busy = dax_shared(sizeof(*busy));
 
-	busy = dax_shared(sizeof(*busy));
 	for (unsigned int i = 0; i < rounds; i++) {
 		int fd = count_in_file(busy, len);
 

@@ -382,10 +382,9 @@ static void __attribute__((noreturn)) bad_option(const char *what)
 
 static unsigned long number(const char *name, const char *text)
 {
-	unsigned long n;
 	char *end, what[200];
+	unsigned long n = strtoul(text, &end, 0);
 
-	n = strtoul(text, &end, 0);
 	if (*end || !*text) {
 		snprintf(what, sizeof(what), "--%s %s: not a number", name,
 			 text);

@@ -25,9 +25,8 @@ static const char *open_source(void)
 {
 	struct loop_config config = { .info.lo_flags = LO_FLAGS_AUTOCLEAR };
 	char path[32];
-	int control;
+	int control = open("/dev/loop-control", O_RDWR);
 
-	control = open("/dev/loop-control", O_RDWR);
 	if (control < 0)
 		return "needs CONFIG_BLK_DEV_LOOP";
 	config.fd = memfd_create("source", 0);

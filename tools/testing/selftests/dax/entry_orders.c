@@ -189,14 +189,14 @@ TEST_F(orders, fault_meets_entry)
 	expect_flush(fd, huge, dirty);
 }
 
+DAX_FIXTURE(promotion, dax_needs() ?: dax_no_promotion())
+
 /* A small entry elsewhere in the range is met as well. */
-TEST_F(dax, small_elsewhere_2m_read)
+TEST_F(promotion, small_elsewhere_2m_read)
 {
 	char *p;
-	int fd;
+	int fd = start(2 * SZ_2M, WRITTEN);
 
-	NEED_PROMOTION();
-	fd = start(2 * SZ_2M, WRITTEN);
 	dax_peek(dax_map(fd, SZ_2M - SZ_4K, SZ_4K));
 	dax_trace_clear();
 	p = take_fault(fd, READ_2M);

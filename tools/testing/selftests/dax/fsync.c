@@ -150,17 +150,16 @@ TEST_F(dax, many_dirty)
 
 /*
  * More than a walk looks at without a rest; it continues where it stopped. (F3)
+ * Of 2 MiB each, they would be 9 GiB.
  */
-TEST_F(dax, more_than_one_batch)
+DAX_FIXTURE(small, dax_needs())
+
+TEST_F(small, more_than_one_batch)
 {
 	unsigned int nr = 9 * PAGES_2M;
-	char *p;
-	int fd;
+	int fd = dax_file(nr * SZ_4K, WRITTEN);
+	char *p = dax_map_small(fd, nr * SZ_4K);
 
-	if (variant->size != SZ_4K)
-		SKIP(return, "of 2 MiB each, they would be 9 GiB");
-	fd = dax_file(nr * SZ_4K, WRITTEN);
-	p = dax_map_small(fd, nr * SZ_4K);
 	dax_trace(fd, "dax_writeback_one");
 	for (unsigned int i = 0; i < nr; i++)
 		dax_poke(p + i * SZ_4K, 'w');

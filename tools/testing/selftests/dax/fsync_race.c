@@ -150,10 +150,9 @@ static void run(const struct load *load, void (*other)(struct race *race),
 {
 	unsigned int rounds = dax_scale(load->rounds);
 	struct outcome out = {};
-	struct race *race;
 	pid_t pid = 0;
+	struct race *race = dax_shared(sizeof(*race));
 
-	race = dax_shared(sizeof(*race));
 	race->size = load->size;
 	race->len = load->size * load->entries;
 	race->fd = dax_file(SZ_2M, WRITTEN);

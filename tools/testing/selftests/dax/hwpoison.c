@@ -328,50 +328,49 @@ struct promoted {
  * Each of these tests poisons another page, as the next filesystem has the same
  * blocks.
  */
-static void promote_one(struct promoted *promoted)
+static struct promoted promote_one(void)
 {
-	promoted->fd = dax_file(SZ_2M, WRITTEN);
-	promoted->small = dax_map_small(promoted->fd, SZ_2M);
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *small = dax_map_small(fd, SZ_2M), *huge;
+
 	for (unsigned int page = 0; page < PAGES_2M; page += 3) {
 		if (page % 2)
-			dax_poke(promoted->small + page * SZ_4K + 1, 's');
+			dax_poke(small + page * SZ_4K + 1, 's');
 		else
-			dax_peek(promoted->small + page * SZ_4K);
+			dax_peek(small + page * SZ_4K);
 	}
-	promoted->huge = dax_map(promoted->fd, 0, SZ_2M);
-	dax_poke(promoted->huge + 100 * SZ_4K + 1, 'w');
-	ASSERT_MAPPED("2M", promoted->huge);
-	ASSERT_MAPPED("4K", promoted->small + 99 * SZ_4K);
+	huge = dax_map(fd, 0, SZ_2M);
+	dax_poke(huge + 100 * SZ_4K + 1, 'w');
+	ASSERT_MAPPED("2M", huge);
+	ASSERT_MAPPED("4K", small + 99 * SZ_4K);
+	return (struct promoted){ fd, small, huge };
 }
 
-TEST_F(dax, middle_of_promoted)
-{
-	struct promoted promoted;
+DAX_FIXTURE(promoted, dax_no_promotion() ?: dax_needs())
 
-	NEED_PROMOTION();
-	promote_one(&promoted);
+TEST_F(promoted, middle_of_promoted)
+{
+	struct promoted promoted = promote_one();
+
 	poison_one(promoted.huge, 130);
 	rest_is_well(promoted.fd, promoted.huge, 130);
 	rest_is_well(promoted.fd, promoted.small, 130);
 }
 
-TEST_F(dax, pte_of_promoted)
+TEST_F(promoted, pte_of_promoted)
 {
-	struct promoted promoted;
+	struct promoted promoted = promote_one();
 
-	NEED_PROMOTION();
-	promote_one(&promoted);
 	poison_at(promoted.small + 99 * SZ_4K);
 	rest_is_well(promoted.fd, promoted.huge, 99);
 	rest_is_well(promoted.fd, promoted.small, 99);
 }
 
-TEST_F(dax, middle_of_collapsed)
+TEST_F(promoted, middle_of_collapsed)
 {
 	char *p;
 	int fd;
 
-	NEED_PROMOTION();
 	ASSERT_EQ(NULL, dax_policy("off"));
 	fd = dax_file(SZ_2M, WRITTEN);
 	dax_peek(dax_map(fd, 9 * SZ_4K, SZ_4K));
@@ -385,16 +384,12 @@ TEST_F(dax, middle_of_collapsed)
 }
 
 /* A process that maps the page by a pte. */
-TEST_F(dax, other_process_of_promoted)
+TEST_F(promoted, other_process_of_promoted)
 {
-	struct owner owner = { .page = 201 };
-	struct promoted promoted;
-	pid_t pid;
+	struct promoted promoted = promote_one();
+	struct owner owner = { .p = promoted.small, .page = 201 };
+	pid_t pid = start_owner(&owner);
 
-	NEED_PROMOTION();
-	promote_one(&promoted);
-	owner.p = promoted.small;
-	pid = start_owner(&owner);
 	dax_unmap(promoted.small, SZ_2M);
 	EXPECT_EQ(SIGBUS, dax_poison(promoted.huge + owner.page * SZ_4K, NULL));
 	EXPECT_EQ(0, dax_wait(pid));

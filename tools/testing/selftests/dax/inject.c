@@ -188,6 +188,8 @@ void dax_cleanup(void)
 }
 
 DAX_FIXTURE(inject, no_injection())
+DAX_FIXTURE(promoted, no_injection() ?: dax_no_promotion())
+DAX_FIXTURE(told, no_injection() ?: dax_no_event("dax_fault_fallback"))
 
 /* Another thread stores and loads at @off of 2 MiB, by both sizes of a fault. */
 struct visitor {
@@ -537,13 +539,11 @@ TEST_F(promotion, promotion_rolls_back)
 }
 
 /* The lookup of the first extent succeeds, that of the adjacent one fails. */
-TEST_F(inject, second_extent_of_huge)
+TEST_F(told, second_extent_of_huge)
 {
 	char *p;
-	int fd;
+	int fd = dax_file(SZ_2M, PREALLOC);
 
-	NEED_EVENT("dax_fault_fallback");
-	fd = dax_file(SZ_2M, PREALLOC);
 	/* Written and unwritten blocks are two extents. */
 	dax_fill(fd, 0, SZ_1M, FILL);
 	dax_fsync(fd);
@@ -740,6 +740,8 @@ TEST_F(inject, punch_hole) DAX_CALL(zero_edges(PUNCH_HOLE))
 
 /* Two files that share blocks. */
 
+DAX_FIXTURE(shared, dax_no_reflink() ?: no_injection())
+
 static void expect_both(int fd, int clone)
 {
 	char *a = dax_map(fd, 0, SZ_2M), *b = dax_map(clone, 0, SZ_2M);
@@ -750,11 +752,10 @@ static void expect_both(int fd, int clone)
 	dax_unmap(b, SZ_2M);
 }
 
-TEST_F(inject, unshare)
+TEST_F(shared, unshare)
 {
 	int fd, clone;
 
-	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
 	clone = dax_clone(fd, "clone");
 	EXPECT_EQ(-ENOSPC, FAIL_ONCE(BEGIN_WRITE, ENOSPC, 0,
@@ -773,13 +774,12 @@ TEST_F(inject, unshare)
  * A write to shared blocks takes 2 MiB at a time, with faults locked out. Where the
  * filesystem fails, they are let in again, and what is written stays written.
  */
-TEST_F(inject, write_to_shared)
+TEST_F(shared, write_to_shared)
 {
 	size_t border = SZ_2M;
 	char *p, *q, data[200];
 	int fd, clone;
 
-	NEED_XFS();
 	fd = dax_file(2 * SZ_2M, WRITTEN);
 	clone = dax_clone(fd, "clone");
 	p = dax_map(clone, 0, 2 * SZ_2M);
@@ -806,12 +806,11 @@ TEST_F(inject, write_to_shared)
 	EXPECT_EQ(0, others_fail_at(fd, 0));
 }
 
-TEST_F(inject, store_to_shared)
+TEST_F(shared, store_to_shared)
 {
 	char *p, *q;
 	int fd, clone;
 
-	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
 	clone = dax_clone(fd, "clone");
 	p = dax_map(clone, 0, SZ_2M);
@@ -830,11 +829,10 @@ TEST_F(inject, store_to_shared)
 }
 
 /* Either of two files that are compared. */
-TEST_F(inject, dedupe)
+TEST_F(shared, dedupe)
 {
 	int fd, other;
 
-	NEED_XFS();
 	fd = dax_file(SZ_2M, WRITTEN);
 	other = dax_file(SZ_2M, WRITTEN);
 	for (int skip = 0; skip < 2; skip++) {
@@ -882,13 +880,11 @@ TEST_F(inject, end_of_faults)
 	EXPECT_EQ(0, others_fail_at(fd, SZ_1M));
 }
 
-TEST_F(inject, end_of_promotion)
+TEST_F(promoted, end_of_promotion)
 {
 	char *small, *p;
-	int fd;
+	int fd = dax_file(SZ_2M, PREALLOC);
 
-	NEED_PROMOTION();
-	fd = dax_file(SZ_2M, PREALLOC);
 	small = small_entries(fd);
 	p = dax_map(fd, 0, SZ_2M);
 	dax_trace(fd, NULL);
@@ -904,14 +900,11 @@ TEST_F(inject, end_of_promotion)
 }
 
 /* Nothing came of it, and it fails at the end, too: it falls back. */
-TEST_F(inject, end_of_fallback)
+TEST_F(told, end_of_fallback)
 {
-	char *p;
-	int fd;
+	int fd = dax_file_fragmented();
+	char *p = dax_map(fd, 0, SZ_2M);
 
-	NEED_EVENT("dax_fault_fallback");
-	fd = dax_file_fragmented();
-	p = dax_map(fd, 0, SZ_2M);
 	dax_trace(fd, NULL);
 	inject(END, EIO, 0, ALWAYS);
 	EXPECT_EQ(0, dax_touch_signal(p + 8 * SZ_4K, true, NULL));
@@ -1072,15 +1065,13 @@ static unsigned long nodes(void)
 	return found;
 }
 
-TEST_F(inject, no_leak)
+TEST_F(promoted, no_leak)
 {
 	unsigned int tries = 100, failed = 0;
 	unsigned long before, after;
 	char *small, *p;
-	int fd;
+	int fd = dax_file(SZ_2M, PREALLOC);
 
-	NEED_PROMOTION();
-	fd = dax_file(SZ_2M, PREALLOC);
 	small = small_entries(fd);
 	p = dax_map(fd, 0, SZ_2M);
 	before = nodes();

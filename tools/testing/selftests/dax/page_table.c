@@ -523,7 +523,7 @@ TEST_F(one_table, one_page_table)
 	EXPECT_MAPPED("4K", p + SZ_2M);
 }
 
-DAX_FIXTURE(fallback, dax_needs())
+DAX_FIXTURE(fallback, dax_no_event("dax_fault_fallback"))
 
 FIXTURE_VARIANT(fallback) {
 	int flags;
@@ -544,7 +544,6 @@ TEST_F(fallback, falls_back_once)
 	int fd = dax_file(SZ_2M, WRITTEN);
 	char *p;
 
-	NEED_EVENT("dax_fault_fallback");
 	p = dax_mmap(fd, 0, SZ_2M, PROT_READ | PROT_WRITE, variant->flags, SZ_4K);
 	dax_trace(fd, "dax_fault_fallback");
 	touch(p + SZ_4K, variant->write);

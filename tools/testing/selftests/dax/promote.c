@@ -292,11 +292,9 @@ TEST_F(dax, crowd)
 
 	for (unsigned int i = 0; i < rounds; i++) {
 		struct crowd crowd = {};
-		char *small;
-		int fd;
+		int fd = dax_file(len, WRITTEN);
+		char *small = dax_map_small(fd, len);
 
-		fd = dax_file(len, WRITTEN);
-		small = dax_map_small(fd, len);
 		for (size_t at = 0; at < len; at += 64 * SZ_4K)
 			dax_poke(small + at + SZ_4K, 's');
 		dax_trace(fd, EVENTS);
@@ -658,6 +656,8 @@ TEST_F(dax, map_sync)
  * A fault that found no blocks left an empty entry; with blocks, it is what is
  * promoted.
  */
+DAX_FIXTURE(empty_entry, dax_needs() ?: dax_small_scratch())
+
 static int file_with_empty_entry(void)
 {
 	int fd = dax_file(2 * SZ_2M, HOLE), full;
@@ -672,27 +672,22 @@ static int file_with_empty_entry(void)
 	return fd;
 }
 
-TEST_F(dax, empty_entry_read)
+TEST_F(empty_entry, empty_entry_read)
 {
-	char *huge;
-	int fd;
+	int fd = file_with_empty_entry();
+	char *huge = dax_map(fd, 0, 2 * SZ_2M);
 
-	NEED(dax_small_scratch());
-	fd = file_with_empty_entry();
-	huge = dax_map(fd, 0, 2 * SZ_2M);
 	dax_peek(huge + SZ_2M);
 	EXPECT_EQ(1, PROMOTED(1, 0, 0, 0));
 	EXPECT_MAPPED("2M zero", huge + SZ_2M);
 	EXPECT_BYTES(0, huge + SZ_2M, SZ_2M);
 }
 
-TEST_F(dax, empty_entry_write)
+TEST_F(empty_entry, empty_entry_write)
 {
 	char *huge;
-	int fd;
+	int fd = file_with_empty_entry();
 
-	NEED(dax_small_scratch());
-	fd = file_with_empty_entry();
 	dax_falloc(fd, 0, SZ_2M, SZ_2M);
 	NEED(dax_extent_huge(fd, SZ_2M) ? NULL : "no aligned blocks any more");
 	huge = dax_map(fd, 0, 2 * SZ_2M);

@@ -230,9 +230,8 @@ static void promote(const MIX *mix, bool write)
 	bool promoted = want && !strncmp(want, "2M", 2);
 	char *small, *huge, *model = malloc(SZ_2M);
 	struct dax_ptes view;
-	int fd;
+	int fd = dax_file(SZ_2M, mix->layout);
 
-	fd = dax_file(SZ_2M, mix->layout);
 	small = dax_map_small(fd, SZ_2M);
 	make(mix, fd, small);
 	dax_read(fd, 0, model, SZ_2M);

@@ -247,9 +247,8 @@ static bool make_small(struct race *race)
 
 static struct race *start_race(const LOAD *load)
 {
-	struct race *race;
+	struct race *race = dax_shared(sizeof(*race));
 
-	race = dax_shared(sizeof(*race));
 	if (load->rolls_back)
 		race->fd = dax_file(SZ_2M, PREALLOC);
 	else

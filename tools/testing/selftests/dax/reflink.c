@@ -22,6 +22,9 @@ FIXTURE_VARIANT(dax) {
 FIXTURE_VARIANT_ADD(dax, 4k) { .shift = SZ_4K, .mapped = "4K" };
 FIXTURE_VARIANT_ADD(dax, 2m) { .shift = 0, .mapped = "2M" };
 
+/* Where the other size makes no difference, or has nothing to test. */
+DAX_FIXTURE(one_size, dax_needs())
+
 /* A clone of @fd, and where both are mapped. */
 static int map_clone(int fd, size_t len, size_t shift, char **a, char **b)
 {
@@ -58,15 +61,12 @@ TEST_F(dax, write_each_side)
 }
 
 /* A small store to what is mapped huge: all of the 2 MiB have to make way. */
-TEST_F(dax, small_store_under_huge)
+TEST_F(one_size, small_store_under_huge)
 {
 	size_t at = 37 * SZ_4K;
 	char *a, *b, *page;
-	int fd;
+	int fd = dax_file(SZ_2M, WRITTEN);
 
-	if (variant->shift)
-		SKIP(return, "nothing is huge here");
-	fd = dax_file(SZ_2M, WRITTEN);
 	map_clone(fd, SZ_2M, 0, &a, &b);
 	dax_peek(a);
 	dax_peek(b);
@@ -252,14 +252,11 @@ static void fsync_and_pwrite(unsigned int id, void *arg)
 		dax_fill(race->fd, race->at, 8, 'w');
 }
 
-TEST_F(dax, pwrite_beside_fsync)
+TEST_F(one_size, pwrite_beside_fsync)
 {
 	unsigned int rounds = dax_scale(100), stale = 0;
-	int other;
+	int other = dax_create("other");
 
-	if (variant->shift)
-		SKIP(return, "an entry of one page that is shared is clean");
-	other = dax_create("other");
 	for (unsigned int i = 0; i < rounds; i++) {
 		struct flush_race race = {
 			.fd = dax_file(SZ_2M, WRITTEN), .at = 300 * SZ_4K,
@@ -856,7 +853,7 @@ static void *store_in_turn(void *arg)
 	return NULL;
 }
 
-TEST_F(dax, clone_is_atomic)
+TEST_F(one_size, clone_is_atomic)
 {
 	unsigned int rounds = dax_scale(60), torn = 0;
 	off_t last = (PAGES_2M - 2) * SZ_4K;
@@ -865,15 +862,13 @@ TEST_F(dax, clone_is_atomic)
 	int fd, clone;
 	char *p;
 
-	if (!variant->shift)
-		SKIP(return, "a single extent is cloned at once");
 	fd = dax_file(SZ_2M, WRITTEN);
 	for (off_t off = SZ_4K; off < SZ_2M; off += 2 * SZ_4K)
 		dax_punch_hole(fd, off, SZ_4K);
 	dax_fill(fd, 0, sizeof(uint32_t), 0);
 	dax_fill(fd, last, sizeof(uint32_t), 0);
 	clone = dax_clone(fd, "clone");
-	p = dax_map_shift(fd, SZ_2M, variant->shift);
+	p = dax_map_small(fd, SZ_2M);
 	moment.first = (uint32_t *)p;
 	moment.last = (uint32_t *)(p + last);
 	thread = dax_thread(store_in_turn, &moment);
@@ -1003,7 +998,7 @@ TEST_F(dax, dedupe_same)
 	EXPECT_EQ(FILL, dax_peek(b));
 }
 
-TEST_F(dax, dedupe_one_byte_differs)
+TEST_F(one_size, dedupe_one_byte_differs)
 {
 	int fd = dax_file(SZ_2M, WRITTEN), other = dax_file(SZ_2M, WRITTEN);
 
@@ -1038,7 +1033,7 @@ TEST_F(dax, dedupe_other_layout)
 }
 
 /* A hole and written zeros: shared or not, but both go on reading zeros. */
-TEST_F(dax, dedupe_hole)
+TEST_F(one_size, dedupe_hole)
 {
 	int fd = dax_file(SZ_2M, HOLE), other = dax_create("other");
 	char buf[8 * SZ_4K];
@@ -1056,7 +1051,7 @@ TEST_F(dax, dedupe_hole)
 }
 
 /* Equal bytes at other offsets; those at the same ones are of no interest. */
-TEST_F(dax, dedupe_other_offset)
+TEST_F(one_size, dedupe_other_offset)
 {
 	int fd = dax_create("a"), other = dax_create("b");
 
@@ -1071,7 +1066,7 @@ TEST_F(dax, dedupe_other_offset)
 	EXPECT_EQ(DIFFERS, dax_dedupe(fd, 0, SZ_4K, other, 8 * SZ_4K));
 }
 
-TEST_F(dax, dedupe_tail)
+TEST_F(one_size, dedupe_tail)
 {
 	size_t size = 3 * SZ_4K + 1000;
 	int fd = dax_create("a"), other = dax_create("b");

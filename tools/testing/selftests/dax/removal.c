@@ -57,18 +57,6 @@ void dax_cleanup(void)
 	close_pipe();
 }
 
-DAX_FIXTURE(removal, NULL)
-
-FIXTURE_VARIANT(removal) {
-	bool below;	/* a device-mapper target */
-};
-
-FIXTURE_VARIANT_ADD(removal, direct) { .below = false };
-FIXTURE_VARIANT_ADD(removal, dm) { .below = true };
-
-#define NEED_DM(below) \
-	NEED((below) ? NULL : "needs device-mapper, to suspend the device")
-
 /* XFS in 6.12 counts on it that the device ends where it ends itself. */
 static const char *mount_it(bool below)
 {
@@ -79,6 +67,15 @@ static const char *mount_it(bool below)
 	return below ? dax_stall_device(driver.mib) :
 		       dax_scratch(driver.mib, "", "dax=always");
 }
+
+FIXTURE_VARIANT(removal) {
+	bool below;	/* a device-mapper target */
+};
+
+DAX_FIXTURE(removal, mount_it(variant->below))
+
+FIXTURE_VARIANT_ADD(removal, direct) { .below = false };
+FIXTURE_VARIANT_ADD(removal, dm) { .below = true };
 
 static int do_unbind(void)
 {
@@ -399,12 +396,12 @@ static void goes_on(const struct scenario *scenario, struct dax_helper *peer)
 		finish_all(peer);
 }
 
-DAX_FIXTURE(calls, NULL)
-
 FIXTURE_VARIANT(calls) {
 	bool below;
 	unsigned int first, nr;
 };
+
+DAX_FIXTURE(calls, mount_it(variant->below))
 
 /*
  * A filesystem that hears of the removal shuts down, for all calls alike. Over
@@ -424,7 +421,6 @@ TEST_F(calls, calls_after)
 	const struct scenario *scenario = &scenarios[variant->first];
 	struct dax_helper peer[ARRAY_LEN(scenarios)];
 
-	NEED(mount_it(variant->below));
 	signal(SIGPIPE, SIG_IGN);
 	for (unsigned int i = 0; i < variant->nr; i++)
 		start(&peer[i], scenario[i].before);
@@ -452,7 +448,6 @@ TEST_F(removal, cuts_wait)
 	struct dax_helper peer[ARRAY_LEN(cuts)];
 	int ret;
 
-	NEED(mount_it(variant->below));
 	ASSERT_EQ(0, pipe(pipe_fd));
 	for (unsigned int i = 0; i < ARRAY_LEN(cuts); i++) {
 		start(&peer[i], STEPS(SPLICE, UNMAP, UNMAP_ALL));
@@ -481,7 +476,6 @@ TEST_F(removal, deleted_waits)
 {
 	struct dax_helper peer;
 
-	NEED(mount_it(variant->below));
 	ASSERT_EQ(0, pipe(pipe_fd));
 	start(&peer, STEPS(SPLICE, UNLINK));
 	dax_helper_stop(&peer);
@@ -508,7 +502,6 @@ TEST_F(removal, faults_all_the_time)
 	char *p[2];
 	int fd;
 
-	NEED(mount_it(variant->below));
 	signal(SIGBUS, SIG_IGN);
 	fd = dax_file(2 * SZ_2M, WRITTEN);
 	p[0] = dax_map(fd, 0, SZ_2M);
@@ -533,15 +526,20 @@ TEST_F(removal, faults_all_the_time)
  * is resumed. First with the extents of the file not cached, then with entries.
  */
 /* The calls begin one after the other, each when the one before it waits. */
-static void stalled(bool below, const int *calls)
+static const char *file_to_stall(void)
+{
+	return dax_scratch_driver(&driver) ?: dax_stall_file(&user.fd);
+}
+
+DAX_FIXTURE(stalled, file_to_stall())
+DAX_FIXTURE(stalled_collapse, dax_no_promotion() ?: file_to_stall())
+
+static void stalled(const int *calls)
 {
 	unsigned int nr = 0;
 	pid_t pid[4];
 	int ret;
 
-	NEED_DM(below);
-	NEED(dax_scratch_driver(&driver));
-	NEED(dax_stall_file(&user.fd));
 	user.huge = dax_map(user.fd, 0, SZ_2M);
 	user.fresh.huge = user.huge;
 	dax_suspend();
@@ -563,28 +561,25 @@ static void stalled(bool below, const int *calls)
 }
 
 /* The entry is locked, and so is the mapping against truncation. */
-TEST_F(removal, stalled_faults)
-	DAX_CALL(stalled(variant->below, STEPS(READ_HUGE, STORE_HUGE, TRUNCATE)))
-TEST_F(removal, stalled_write)
-	DAX_CALL(stalled(variant->below, STEPS(WRITE, READ, TRUNCATE)))
-TEST_F(removal, stalled_punch)
-	DAX_CALL(stalled(variant->below, STEPS(PUNCH_HUGE, READ_HUGE)))
-TEST_F(removal, stalled_unlink)
-	DAX_CALL(stalled(variant->below, STEPS(UNLINK_AND_SYNC)))
+TEST_F(stalled, stalled_faults)
+	DAX_CALL(stalled(STEPS(READ_HUGE, STORE_HUGE, TRUNCATE)))
+TEST_F(stalled, stalled_write)
+	DAX_CALL(stalled(STEPS(WRITE, READ, TRUNCATE)))
+TEST_F(stalled, stalled_punch)
+	DAX_CALL(stalled(STEPS(PUNCH_HUGE, READ_HUGE)))
+TEST_F(stalled, stalled_unlink)
+	DAX_CALL(stalled(STEPS(UNLINK_AND_SYNC)))
 
-TEST_F(removal, stalled_collapse)
-{
-	NEED_PROMOTION();
-	stalled(variant->below, STEPS(COLLAPSE, TRUNCATE));
-}
+TEST_F(stalled_collapse, stalled_collapse)
+	DAX_CALL(stalled(STEPS(COLLAPSE, TRUNCATE)))
 
 /* With entries, and something in the log that has to be written. */
-static void stalled_sync(bool below, int sync)
+DAX_FIXTURE(stalled_log, mount_it(true))
+
+static void stalled_sync(int sync)
 {
 	struct dax_helper peer;
 
-	NEED_DM(below);
-	NEED(mount_it(true));
 	start(&peer, STEPS(APPEND));
 	dax_suspend();
 	ASSERT_EQ(0, begin(&peer, sync));
@@ -596,16 +591,14 @@ static void stalled_sync(bool below, int sync)
 	EXPECT_EQ(0, unmount());
 }
 
-TEST_F(removal, stalled_fsync) DAX_CALL(stalled_sync(variant->below, FSYNC))
-TEST_F(removal, stalled_syncfs) DAX_CALL(stalled_sync(variant->below, SYNCFS))
+TEST_F(stalled_log, stalled_fsync) DAX_CALL(stalled_sync(FSYNC))
+TEST_F(stalled_log, stalled_syncfs) DAX_CALL(stalled_sync(SYNCFS))
 
-TEST_F(removal, stalled_unmount)
+TEST_F(stalled_log, stalled_unmount)
 {
 	struct dax_helper peer;
 	pid_t pid;
 
-	NEED_DM(variant->below);
-	NEED(mount_it(true));
 	start(&peer, STEPS(APPEND));
 	dax_helper_stop(&peer);
 	dax_suspend();
@@ -620,15 +613,14 @@ TEST_F(removal, stalled_unmount)
  * Without device-mapper it is a frozen filesystem that has calls wait, before they
  * take a lock of ours.
  */
-TEST_F(removal, frozen)
+DAX_FIXTURE(frozen, mount_it(false))
+
+TEST_F(frozen, frozen)
 {
 	static const int calls[] = { STORE_SMALL_DIRTY, WRITE, TRUNCATE, UNLINK };
 	struct dax_helper peer[ARRAY_LEN(calls)];
 	int dir;
 
-	if (variant->below)
-		SKIP(return, "the other variant suspends the device instead");
-	NEED(mount_it(false));
 	for (unsigned int i = 0; i < ARRAY_LEN(calls); i++)
 		start(&peer[i], STEPS(0));
 	dir = open(dax_dir(), O_RDONLY | O_DIRECTORY);

@@ -12,6 +12,8 @@
 
 #include "dax_harness.h"
 
+DAX_NEEDS(dax_no_reflink())
+
 #define RT_MIB	256
 #define RT_MIB_MANY_FILES	512	/* eight rt extents of the largest size */
 #define FILE_SIZE	(6 * SZ_2M)
@@ -255,7 +257,6 @@ TEST_F(dax, into_holes)
 		{ "grown-and-shrunk", grown_and_shrunk },
 	};
 
-	NEED_XFS();
 	NEED(dax_scratch_rt(RT_MIB_MANY_FILES, variant->text));
 	check_files(variant->size, files, ARRAY_LEN(files));
 }
@@ -287,7 +288,6 @@ TEST_F(dax, zeroes_requested_range_only)
 	char *p;
 	int fd;
 
-	NEED_XFS();
 	NEED(dax_scratch_rt(RT_MIB, variant->text));
 	fd = dax_file(FILE_SIZE, HOLE);
 	p = dax_map_small(fd, FILE_SIZE);
@@ -358,7 +358,6 @@ TEST_F(dax, on_a_full_device)
 {
 	static const struct file file = { "file", on_a_full_device };
 
-	NEED_XFS();
 	NEED(dax_scratch_rt(RT_MIB, variant->text));
 	check_files(variant->size, &file, 1);
 }

@@ -479,7 +479,11 @@ static int hold_back(void *page)
 	return uffd;
 }
 
-TEST_F(dax, read_against_punch)
+DAX_FIXTURE(unmapped, access("/proc/self/syscall", R_OK) ?
+	    "needs CONFIG_HAVE_ARCH_TRACEHOOK, /proc/self/syscall" :
+	    dax_small_scratch())
+
+TEST_F(unmapped, read_against_punch)
 {
 	struct slow_read slow = {};
 	pthread_t reader, puncher;
@@ -487,9 +491,6 @@ TEST_F(dax, read_against_punch)
 	unsigned int odd = 0;
 	int other, uffd;
 
-	NEED(access("/proc/self/syscall", R_OK) ?
-	     "needs CONFIG_HAVE_ARCH_TRACEHOOK, /proc/self/syscall" : NULL);
-	NEED(dax_small_scratch());
 	slow.fd = dax_file(READ_LEN, WRITTEN);
 	other = dax_create("other");
 	dax_fill_up(0);

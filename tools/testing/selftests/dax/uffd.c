@@ -67,8 +67,15 @@ static char *map_anonymous(size_t len)
 	return p;
 }
 
-#define NEED_ASYNC(uffd) \
-	NEED((uffd) < 0 ? "needs userfaultfd with WP_ASYNC" : NULL)
+static const char *no_async(void)
+{
+	int uffd = open_async();
+
+	close(uffd);
+	return uffd < 0 ? "needs userfaultfd with WP_ASYNC" : NULL;
+}
+
+DAX_NEEDS(no_async())
 
 static void refused(int flags)
 {
@@ -82,7 +89,6 @@ static void refused(int flags)
 	char *p, *anonymous;
 	int fd;
 
-	NEED_ASYNC(async);
 	ASSERT_LE(0, plain);
 	fd = dax_file(2 * SZ_2M, WRITTEN);
 	p = dax_mmap(fd, 0, 2 * SZ_2M, PROT_READ | PROT_WRITE, flags, 0);
@@ -111,7 +117,6 @@ TEST_F(dax, refused_beside_others)
 	char *p = map_anonymous(3 * SZ_2M);
 	int uffd = open_async();
 
-	NEED_ASYNC(uffd);
 	if (mmap(p + SZ_2M, SZ_2M, PROT_READ | PROT_WRITE,
 		 MAP_SHARED | MAP_FIXED, dax_file(SZ_2M, WRITTEN), 0) !=
 	    p + SZ_2M)
@@ -159,10 +164,7 @@ TEST_F(dax, comes_to_an_end)
 		{ 0, false, true },	/* a store to nothing mapped */
 		{ 0, true, true },	/* a store to a huge page */
 	};
-	int uffd = open_async();
 
-	NEED_ASYNC(uffd);
-	close(uffd);
 	for (size_t i = 0; i < ARRAY_LEN(attempts); i++) {
 		attempts[i].p = dax_map_shift(dax_file(2 * SZ_2M, WRITTEN),
 					      SZ_2M, attempts[i].shift);
@@ -218,7 +220,6 @@ TEST_F(dax, pagemap_scan)
 	int uffd = open_async();
 	char *p, *anonymous;
 
-	NEED_ASYNC(uffd);
 	p = dax_map(dax_file(SZ_2M, WRITTEN), 0, SZ_2M);
 	EXPECT_EQ(0, dax_child(scan_and_touch, p));
 	dax_poke(p, 'x');

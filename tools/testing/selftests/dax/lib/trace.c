@@ -327,9 +327,8 @@ unsigned long dax_promotions(const char *action)
 {
 	unsigned long count;
 	char name[32];
-	FILE *file;
+	FILE *file = fopen(COUNTERS, "r");
 
-	file = fopen(COUNTERS, "r");
 	if (!file)
 		dax_exit_fail(COUNTERS ": %m");
 	while (fscanf(file, "%31s %lu", name, &count) == 2) {
