@@ -118,7 +118,6 @@ static void *touch_around(void *arg)
 static void expect_rest_well(int fd, char *p)
 {
 	pthread_t thread = dax_thread(touch_around, p);
-	char buf[SZ_4K];
 	void *odd;
 
 	ASSERT_EQ(0, pthread_join(thread, &odd));
@@ -126,8 +125,7 @@ static void expect_rest_well(int fd, char *p)
 	EXPECT_EQ('w', dax_peek(p + AT_BAD + SZ_4K));
 	EXPECT_BYTES(FILL, p, AT_BAD);
 	EXPECT_BYTES(FILL, p + AT_BAD + SZ_4K + 1, SZ_2M - AT_BAD - SZ_4K - 1);
-	dax_read(fd, AT_BAD - SZ_4K, buf, SZ_4K);
-	EXPECT_BYTES(FILL, buf, SZ_4K);
+	EXPECT_FILE(FILL, fd, AT_BAD - SZ_4K, SZ_4K);
 	dax_fsync(fd);
 }
 
@@ -139,9 +137,7 @@ static void expect_recovers(int fd)
 	memset(buf, 'n', sizeof(buf));
 	EXPECT_EQ(SZ_4K, pwrite(fd, buf, SZ_4K, AT_BAD));
 	EXPECT_EQ(0, bad_sectors(NULL));
-	memset(buf, 0, sizeof(buf));
-	dax_read(fd, AT_BAD, buf, SZ_4K);
-	EXPECT_BYTES('n', buf, SZ_4K);
+	EXPECT_FILE('n', fd, AT_BAD, SZ_4K);
 	p = dax_map(fd, 0, SZ_2M);
 	EXPECT_EQ(0, dax_touch_signal(p + AT_BAD + 1, true, NULL));
 	EXPECT_EQ('n', dax_peek(p + AT_BAD));
@@ -160,8 +156,7 @@ TEST_F(badblocks, read)
 	EXPECT_BYTES(FILL, buf, AT_BAD);
 	EXPECT_ERRNO(EIO, pread(fd, buf, 1, AT_BAD + 8));
 	EXPECT_ERRNO(EIO, pread(fd, buf, SZ_2M, AT_BAD));
-	dax_read(fd, AT_BAD + SZ_4K, buf, SZ_2M - AT_BAD - SZ_4K);
-	EXPECT_BYTES(FILL, buf, SZ_2M - AT_BAD - SZ_4K);
+	EXPECT_FILE(FILL, fd, AT_BAD + SZ_4K, SZ_2M - AT_BAD - SZ_4K);
 	expect_recovers(fd);
 	free(buf);
 }

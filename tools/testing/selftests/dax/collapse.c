@@ -14,14 +14,8 @@
 	dax_count("dax_collapse", \
 		  "pgoff 0x%lx, order 9, result 0, reason none", pgoff)
 #define REFUSED(result)	dax_count("dax_collapse", "order 9, result %d", result)
-#define FLUSHES()	dax_count_all("dax_writeback_one")
 #define SMALL_FAULTS()	dax_count_all("dax_pte_fault")
 #define HUGE_FAULTS()	dax_count_all("dax_pmd_fault")
-/* From the last dax_trace_clear() on, and all of the next fsync(). */
-#define EXPECT_FLUSHES(nr, fd) do {	\
-	dax_fsync(fd);			\
-	EXPECT_EQ(nr, FLUSHES());	\
-} while (0)
 /* The 2 MiB at @p can be huge. */
 #define COLLAPSE(p) do {			\
 	EXPECT_EQ(0, dax_collapse(p, SZ_2M));	\
@@ -326,8 +320,7 @@ static void refuse(int fd, char *p, int err, unsigned int dirty)
 	EXPECT_EQ(0, dax_ptes_changed(&view, p));
 	EXPECT_EQ(0, memcmp(before, p, SZ_2M));
 	dax_trace_clear();
-	dax_fsync(fd);
-	EXPECT_EQ(dirty, FLUSHES());
+	EXPECT_FLUSHES(dirty, fd);
 	EXPECT_EQ(dirty, dax_count("dax_writeback_one", "pglen 0x1"));
 	free(before);
 }

@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
+#include "dax_aio.h"
 #include "dax_harness.h"
 #include "dax_stall.h"
 
@@ -204,41 +205,6 @@ static const char *slow_source(void)
 
 DAX_FIXTURE(slow, slow_source())
 
-static aio_context_t ctx;	/* of one read of a page */
-
-static void submit_read(void *page)
-{
-	struct iocb cb = {
-		.aio_fildes = source,
-		.aio_lio_opcode = IOCB_CMD_PREAD,
-		.aio_buf = (uintptr_t)page,
-		.aio_nbytes = SZ_4K,
-	}, *list = &cb;
-
-	ctx = 0;
-	if (syscall(__NR_io_setup, 8, &ctx))
-		dax_exit_fail("io_setup: %m");
-	if (syscall(__NR_io_submit, ctx, 1, &list) != 1)
-		dax_exit_fail("io_submit: %m");
-}
-
-static long completed(long at_least)
-{
-	struct timespec now = {};
-	struct io_event event;
-
-	return syscall(__NR_io_getevents, ctx, at_least, 1, &event,
-		       at_least ? NULL : &now);
-}
-
-/* @done is what completed() has told already. */
-static void end_read(long done)
-{
-	if (!done)
-		completed(1);
-	syscall(__NR_io_destroy, ctx);
-}
-
 struct slow {
 	int fd;
 	char *p;
@@ -308,10 +274,10 @@ static void cut_once(void (*cut)(int fd), void *(*busy)(void *), bool promote)
 		      dax_map(slow.fd, 0, SZ_2M);
 	dax_poke(p, 'w');
 	ASSERT_MAPPED(promote ? "4K" : "2M", p);
-	submit_read(p + SZ_4K);
+	dax_aio_read(source, p + SZ_4K);
 	if (promote)
 		promote_under_io(slow.fd, p);
-	early = completed(0);
+	early = dax_aio_completed(0);
 	dax_unmap(p, SZ_2M);
 	if (busy) {
 		thread = dax_thread(busy, &slow);
@@ -321,7 +287,7 @@ static void cut_once(void (*cut)(int fd), void *(*busy)(void *), bool promote)
 		dax_unmap(slow.p, SZ_2M);
 	}
 	cut(slow.fd);
-	done = completed(0);
+	done = dax_aio_completed(0);
 	slow.stop = true;
 	if (busy)
 		dax_join(thread);
@@ -329,7 +295,7 @@ static void cut_once(void (*cut)(int fd), void *(*busy)(void *), bool promote)
 	EXPECT_EQ(1, done);
 	if (told)
 		expect_woken();
-	end_read(done);
+	dax_aio_end(done);
 	close(slow.fd);
 }
 
@@ -456,8 +422,7 @@ static void swap_with_plain(int (*swap)(int fd, int other), bool dax_first)
 	EXPECT_BYTES('d', buf, SZ_4K);
 	EXPECT_EQ(0, dax_wait(pid));
 	EXPECT_BYTES('p', p, SZ_2M);
-	dax_read(*plain, 0, buf, SZ_2M);
-	EXPECT_BYTES(early ? 'x' : 'd', buf, SZ_2M);
+	EXPECT_FILE(early ? 'x' : 'd', *plain, 0, SZ_2M);
 
 	dax_unmap(p, SZ_2M);
 	for (int i = 0; i < 2; i++) {
@@ -502,17 +467,17 @@ TEST_F(slow, nowait_beside_punch)
 	long done = 0;
 
 	dax_poke(p, 'w');
-	submit_read(p + SZ_4K);
+	dax_aio_read(source, p + SZ_4K);
 	thread = dax_thread(punch_all, &fd);
 	/* Until the punch has the lock, it is not refused. */
 	while (!err && !done) {
 		err = preadv2(fd, &iov, 1, 0, RWF_NOWAIT) == 1 ? 0 : errno;
-		done = completed(0);
+		done = dax_aio_completed(0);
 	}
 	EXPECT_EQ(EAGAIN, err);
 	EXPECT_EQ(0, done);
 	dax_join(thread);
-	end_read(done);
+	dax_aio_end(done);
 }
 
 /*
@@ -621,7 +586,7 @@ static void read_into_promoted(bool collapse)
 	huge = dax_map(fd, 0, SZ_2M);
 	dax_peek(huge + 8 * SZ_4K);
 	pfn = dax_pfn(small + 9 * SZ_4K);
-	submit_read(small + 9 * SZ_4K);
+	dax_aio_read(source, small + 9 * SZ_4K);
 	if (collapse) {
 		EXPECT_EQ(0, dax_collapse(huge, SZ_2M));
 	} else {
@@ -629,10 +594,10 @@ static void read_into_promoted(bool collapse)
 		huge = dax_map(fd, 0, SZ_2M);
 		dax_poke(huge + 10 * SZ_4K, 'h');
 	}
-	EXPECT_EQ(0, completed(0));
+	EXPECT_EQ(0, dax_aio_completed(0));
 	EXPECT_MAPPED("2M", huge);
 	EXPECT_EQ(pfn, dax_pfn(huge + 9 * SZ_4K));
-	EXPECT_EQ(1, completed(1));
+	EXPECT_EQ(1, dax_aio_completed(1));
 	EXPECT_EQ(0, memcmp(want, huge + 9 * SZ_4K, SZ_4K));
 	EXPECT_EQ(0, memcmp(want, small + 9 * SZ_4K, SZ_4K));
 	dax_read(fd, 9 * SZ_4K, buf, SZ_4K);
@@ -642,7 +607,7 @@ static void read_into_promoted(bool collapse)
 	dax_trace(fd, "dax_writeback_one");
 	dax_fsync(fd);
 	EXPECT_EQ(1, dax_count("dax_writeback_one", "pgoff 0x0, pglen 0x200"));
-	end_read(1);
+	dax_aio_end(1);
 	free(want);
 }
 

@@ -196,7 +196,6 @@ TEST_F(dos, unmount)
 TEST_F(dos, same_and_other_files)
 {
 	unsigned long before = dax_free_blocks();
-	char page[SZ_4K];
 
 	EXPECT_ENDS(CUT_OTHER);
 	EXPECT_ENDS(REMOVE_OTHER);
@@ -207,19 +206,13 @@ TEST_F(dos, same_and_other_files)
 
 	EXPECT_ENDS(WRITE);
 	EXPECT_ENDS(PUNCH_ELSEWHERE);
-	dax_read(held_fd, AT_HELD + 1, page, SZ_4K - 1);
-	EXPECT_BYTES(FILL, page, SZ_4K - 1);
-	dax_read(held_fd, ELSEWHERE, page, SZ_4K);
-	EXPECT_BYTES(0, page, SZ_4K);
+	EXPECT_FILE(FILL, held_fd, AT_HELD + 1, SZ_4K - 1);
+	EXPECT_FILE(0, held_fd, ELSEWHERE, SZ_4K);
 	if (variant->shift)
 		EXPECT_ENDS(PUNCH_BESIDE);
 }
 
 /* --- calls that wait, and signals that end them --------------------------- */
-
-static void nothing(int sig)
-{
-}
 
 static pid_t start_waiting(enum call call)
 {
@@ -231,16 +224,13 @@ static pid_t start_waiting(enum call call)
 
 static void waits_for_page(enum call call)
 {
-	struct sigaction action = { .sa_handler = nothing };
-	char page[SZ_4K];
 	pid_t pid;
 
-	sigaction(SIGUSR1, &action, NULL);
+	dax_take_sigusr1(0);
 	pid = start_waiting(call);
 	kill(pid, SIGUSR1);
 	EXPECT_EQ(EINTR, dax_stall_ends(pid));
-	dax_read(held_fd, AT_HELD, page, SZ_4K);
-	EXPECT_BYTES(FILL, page, SZ_4K);
+	EXPECT_FILE(FILL, held_fd, AT_HELD, SZ_4K);
 
 	pid = start_waiting(call);
 	EXPECT_ENDS(SYNC);

@@ -133,8 +133,7 @@ static const char *size_of(bool huge, bool zero)
 /* A flush covers the whole entry, and nothing else is dirty. */
 static void expect_flush(int fd, bool huge, bool dirty)
 {
-	dax_fsync(fd);
-	EXPECT_EQ(dirty, dax_count_all("dax_writeback_one"));
+	EXPECT_FLUSHES(dirty, fd);
 	EXPECT_EQ(dirty, dax_count("dax_writeback_one", "pgoff 0x%x, pglen 0x%x",
 				   huge ? 0 : PAGE, huge ? (int)PAGES_2M : 1));
 }

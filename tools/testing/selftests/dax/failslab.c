@@ -58,16 +58,6 @@ static void failslab_disarm(void)
 	dax_write_file(RECORDS, "0");
 }
 
-static void fail_me(bool on)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/make-it-fail",
-		 gettid());
-	if (dax_write_file(path, "%d", on))
-		dax_exit_fail("%s: %m", path);
-}
-
 struct counts {
 	unsigned int stored, refused, odd;
 };
@@ -76,9 +66,9 @@ static int touch_failing(char *p, bool write)
 {
 	int sig;
 
-	fail_me(true);
+	dax_fail_me(true);
 	sig = dax_touch_signal(p, write, NULL);
-	fail_me(false);
+	dax_fail_me(false);
 	return sig;
 }
 
@@ -192,10 +182,10 @@ TEST_F(dax, fsync_and_truncate)
 		dax_poke(p + i * SZ_4K, 'a' + i);
 		dax_poke(p + SZ_2M, 'A' + i);
 		failslab_arm(20);
-		fail_me(true);
+		dax_fail_me(true);
 		fsync(fd);
 		fallocate(fd, PUNCH_HOLE, SZ_2M, SZ_2M);
-		fail_me(false);
+		dax_fail_me(false);
 		failslab_disarm();
 		EXPECT_EQ('a' + i, dax_peek(p + i * SZ_4K));
 	}
@@ -295,11 +285,11 @@ static void refuse_faults(char *p)
 
 static void refuse_collapse(char *p)
 {
-	fail_me(true);
+	dax_fail_me(true);
 	for (unsigned int i = 0; i < BLOCKS; i++)
 		EXPECT_EQ(ENOMEM, dax_collapse(p + i * SZ_2M, SZ_2M));
 	EXPECT_EQ(ENOMEM, dax_collapse(p, BLOCKS * SZ_2M));
-	fail_me(false);
+	dax_fail_me(false);
 	EXPECT_EQ(0, dax_count("dax_collapse", "result 0"));
 }
 
@@ -377,12 +367,12 @@ TEST_F(failures, promotion)
 		for (size_t at = 0; at < len; at += SZ_2M) {
 			int err = 0;
 
-			fail_me(true);
+			dax_fail_me(true);
 			if (variant->collapse)
 				err = dax_collapse(p + at, SZ_2M);
 			else if (dax_touch_signal(p + at + 1, at & SZ_2M, NULL))
 				odd++;
-			fail_me(false);
+			dax_fail_me(false);
 			odd += err && err != ENOMEM;
 			huge += !strcmp(dax_mapped(p + at), "2M");
 			small_ones += !strcmp(dax_mapped(p + at), "4K");
@@ -405,28 +395,8 @@ TEST_F(failures, promotion)
 
 /*
  * Allocations before the one that failed are freed. A leak of one node is a
- * thousand of them here; a few nodes come and go for other reasons. Shrinking
- * the cache makes KASAN release freed objects.
+ * thousand of them here; a few nodes come and go for other reasons.
  */
-static unsigned long active_objects(const char *cache)
-{
-	unsigned long nr, found = 0;
-	char line[512], name[64];
-	FILE *file;
-
-	snprintf(line, sizeof(line), "/sys/kernel/slab/%s/shrink", cache);
-	dax_write_file(line, "1");
-	file = fopen("/proc/slabinfo", "r");
-	if (!file)
-		dax_exit_fail("/proc/slabinfo: %m");
-	while (fgets(line, sizeof(line), file))
-		if (sscanf(line, "%63s %lu", name, &nr) == 2 &&
-		    !strcmp(name, cache))
-			found = nr;
-	fclose(file);
-	return found;
-}
-
 TEST_F(dax, no_leak)
 {
 	static const unsigned int tries = 1000;
@@ -442,18 +412,18 @@ TEST_F(dax, no_leak)
 	dax_poke(small + 5 * SZ_4K, 's');
 	p = dax_map(fd, 0, SZ_2M);
 	dax_peek(p);
-	nodes = active_objects("radix_tree_node");
-	records = active_objects("kmalloc-512");
+	nodes = dax_slab_objects("radix_tree_node");
+	records = dax_slab_objects("kmalloc-512");
 	/* It takes eight nodes, and each fifth one fails. */
 	failslab_arm(100);
 	dax_write_file(FAILSLAB "interval", "5");
-	fail_me(true);
+	dax_fail_me(true);
 	for (unsigned int i = 0; i < tries; i++)
 		refused += dax_collapse(p, SZ_2M) == ENOMEM;
-	fail_me(false);
+	dax_fail_me(false);
 	failslab_disarm();
-	nodes = active_objects("radix_tree_node") - nodes;
-	records = active_objects("kmalloc-512") - records;
+	nodes = dax_slab_objects("radix_tree_node") - nodes;
+	records = dax_slab_objects("kmalloc-512") - records;
 	dax_print_msg("%u of %u refused: %ld nodes and %ld records more",
 		      refused, tries, (long)nodes, (long)records);
 	EXPECT_EQ(tries, refused);

@@ -18,7 +18,6 @@ FIXTURE_VARIANT(dax) {
 FIXTURE_VARIANT_ADD(dax, 4k) { .size = SZ_4K, .mapped = "4K" };
 FIXTURE_VARIANT_ADD(dax, 2m) { .size = SZ_2M, .mapped = "2M" };
 
-#define FLUSHES()	dax_count_all("dax_writeback_one")
 #define FLUSHED(off, len) \
 	dax_count("dax_writeback_one", "pgoff 0x%lx, pglen 0x%lx", \
 		  (off) / SZ_4K, (len) / SZ_4K)
@@ -44,11 +43,9 @@ TEST_F(dax, second_fsync_flushes_nothing)
 
 	for (off_t off = 0; off < 4 * SZ_2M; off += SZ_2M)
 		dax_poke(dax_map(fd, off, variant->size), 'w');
-	dax_fsync(fd);
-	EXPECT_EQ(4, FLUSHES());
+	EXPECT_FLUSHES(4, fd);
 	dax_trace_clear();
-	dax_fsync(fd);
-	EXPECT_EQ(0, FLUSHES());
+	EXPECT_FLUSHES(0, fd);
 }
 
 /* Dirty once, and no longer mapped: the store faults again. */
@@ -62,8 +59,7 @@ TEST_F(dax, store_after_fsync_and_zap)
 		dax_poke(p, 'a' + i);
 		dax_zap(p, variant->size);
 		dax_poke(p + 1, 'a' + i);
-		dax_fsync(fd);
-		EXPECT_EQ(1, FLUSHES());
+		EXPECT_FLUSHES(1, fd);
 		dax_zap(p, variant->size);
 	}
 }
@@ -76,8 +72,7 @@ TEST_F(dax, reads_are_clean)
 
 	dax_peek(p);
 	ASSERT_MAPPED(variant->mapped, p);
-	dax_fsync(fd);
-	EXPECT_EQ(0, FLUSHES());
+	EXPECT_FLUSHES(0, fd);
 }
 
 /* A store after fsync faults, and the next fsync flushes it. (F2) */
@@ -112,8 +107,7 @@ TEST_F(dax, msync_of_a_part)
 	dax_msync(p + middle, SZ_4K);
 	EXPECT_EQ(1, FLUSHED(SZ_2M, size));
 	EXPECT_EQ(1, FLUSHES());
-	dax_fsync(fd);
-	EXPECT_EQ(1, FLUSHES());
+	EXPECT_FLUSHES(1, fd);
 }
 
 /* msync leaves pages outside its range dirty. */
@@ -142,8 +136,7 @@ TEST_F(dax, many_dirty)
 
 	for (unsigned int i = 0; i < nr; i++)
 		dax_poke(dax_map(fd, i * variant->size, variant->size), 'w');
-	dax_fsync(fd);
-	EXPECT_EQ(nr, FLUSHES());
+	EXPECT_FLUSHES(nr, fd);
 	for (unsigned int i = 0; i < nr; i++)
 		EXPECT_EQ(1, FLUSHED(i * variant->size, variant->size));
 }
@@ -163,11 +156,9 @@ TEST_F(small, more_than_one_batch)
 	dax_trace(fd, "dax_writeback_one");
 	for (unsigned int i = 0; i < nr; i++)
 		dax_poke(p + i * SZ_4K, 'w');
-	dax_fsync(fd);
-	EXPECT_EQ(nr, FLUSHES());
+	EXPECT_FLUSHES(nr, fd);
 	dax_trace_clear();
-	dax_fsync(fd);
-	EXPECT_EQ(0, FLUSHES());
+	EXPECT_FLUSHES(0, fd);
 }
 
 /* The driver flushes the whole entry. (F4, F6) */
@@ -253,8 +244,7 @@ TEST_F(dax, two_mappings_in_turn)
 	for (int i = 0; i < 6; i++) {
 		dax_poke(i % 2 ? part : whole + middle, 'a' + i);
 		EXPECT_EQ('a' + i, dax_peek(part));
-		dax_fsync(fd);
-		EXPECT_EQ(1, FLUSHES());
+		EXPECT_FLUSHES(1, fd);
 		dax_trace_clear();
 	}
 }

@@ -128,17 +128,14 @@ static unsigned int lines_between(const char *words, const char *who)
 	bool begun = false;
 	char line[512];
 
-	for (const char *p = dax_trace_text(); *p; ) {
-		const char *end = strchrnul(p, '\n');
-
-		snprintf(line, sizeof(line), "%.*s", (int)(end - p), p);
+	for (const char *p = dax_trace_text(); *p; p = dax_next_line(p)) {
+		snprintf(line, sizeof(line), "%.*s", (int)strcspn(p, "\n"), p);
 		if (strstr(line, words)) {
 			between = nr;
 			begun = true;
 		} else if (begun && strstr(line, who)) {
 			nr++;
 		}
-		p = *end ? end + 1 : end;
 	}
 	return between;
 }

@@ -150,27 +150,20 @@ static const char *no_page_failures(void)
 	return NULL;
 }
 
-static int make_it_fail(int value)
-{
-	char dir[64];
-
-	snprintf(dir, sizeof(dir), "/proc/self/task/%d/", gettid());
-	return set(dir, "make-it-fail", value);
-}
-
 /* The next @nr page allocations of this thread fail. */
 static void fail_pages(int nr)
 {
 	if (set(FAIL_PAGES, "ignore-gfp-wait", 0) ||
 	    set(FAIL_PAGES, "ignore-gfp-highmem", 0) ||
-	    set(FAIL_PAGES, "min-order", 0) || make_it_fail(1))
+	    set(FAIL_PAGES, "min-order", 0))
 		dax_exit_fail("fail_page_alloc cannot be set up");
+	dax_fail_me(true);
 	arm(FAIL_PAGES, true, 0, nr);
 }
 
 static int fail_pages_off(void)
 {
-	make_it_fail(0);
+	dax_fail_me(false);
 	return disarm(FAIL_PAGES);
 }
 
@@ -676,8 +669,7 @@ TEST_F(inject, append)
 	EXPECT_EQ(sizeof(buf), pwrite(fd, buf, sizeof(buf), SZ_4K));
 	EXPECT_EQ(4 * SZ_4K, size_of(fd));
 	dax_fsync(fd);
-	dax_read(fd, SZ_4K, buf, sizeof(buf));
-	EXPECT_BYTES('a', buf, sizeof(buf));
+	EXPECT_FILE('a', fd, SZ_4K, 3 * SZ_4K);
 	EXPECT_EQ(0, others_fail_at(fd, 0));
 }
 
@@ -935,8 +927,7 @@ TEST_F(inject, end_of_io)
 	inject(END, EIO, 0, ALWAYS);
 	EXPECT_ERRNO(EFAULT, pwrite(fd, bad, SZ_4K, 0));
 	EXPECT_EQ(1, inject_off());
-	dax_read(fd, 0, buf, SZ_2M);
-	EXPECT_BYTES('n', buf, SZ_2M);
+	EXPECT_FILE('n', fd, 0, SZ_2M);
 	EXPECT_EQ(0, others_fail_at(fd, 0));
 	free(buf);
 }
@@ -1047,24 +1038,6 @@ TEST_F(pages, no_page_table_beside_another)
 }
 
 /* And nothing that was allocated on the way stays behind. */
-static unsigned long nodes(void)
-{
-	unsigned long nr, found = 0;
-	char line[512], name[64];
-	FILE *file;
-
-	dax_write_file("/sys/kernel/slab/radix_tree_node/shrink", "1");
-	file = fopen("/proc/slabinfo", "r");
-	if (!file)
-		dax_exit_fail("/proc/slabinfo: %m");
-	while (fgets(line, sizeof(line), file))
-		if (sscanf(line, "%63s %lu", name, &nr) == 2 &&
-		    !strcmp(name, "radix_tree_node"))
-			found = nr;
-	fclose(file);
-	return found;
-}
-
 TEST_F(promoted, no_leak)
 {
 	unsigned int tries = 100, failed = 0;
@@ -1074,13 +1047,13 @@ TEST_F(promoted, no_leak)
 
 	small = small_entries(fd);
 	p = dax_map(fd, 0, SZ_2M);
-	before = nodes();
+	before = dax_slab_objects("radix_tree_node");
 	/* Each try promotes, which takes nine nodes, and comes back. */
 	inject(BEGIN_READ, EIO, 0, ALWAYS);
 	for (unsigned int i = 0; i < tries; i++)
 		failed += dax_touch_signal(p, false, NULL) == SIGBUS;
 	EXPECT_LE(2 * tries, inject_off());
-	after = nodes();
+	after = dax_slab_objects("radix_tree_node");
 	dax_print_msg("%u promotions undone, %ld nodes more", tries,
 		      (long)(after - before));
 	EXPECT_EQ(tries, failed);

@@ -11,11 +11,10 @@
  * locked, is one that is suspended until the test resumes it: what comes first
  * is no question of time.
  */
-#include <asm/posix_types.h>
-#include <linux/aio_abi.h>
 #include <linux/falloc.h>
 #include <sys/syscall.h>
 
+#include "dax_aio.h"
 #include "dax_harness.h"
 #include "dax_stall.h"
 
@@ -34,7 +33,6 @@ DAX_FIXTURE(interrupt, dax_needs())
 struct pinned {
 	int fd, source;
 	char *p;
-	aio_context_t ctx;
 };
 
 static const char *pin_page(struct pinned *pinned)
@@ -42,8 +40,6 @@ static const char *pin_page(struct pinned *pinned)
 	const char *why = access("/proc/self/syscall", R_OK) ?
 		"needs CONFIG_HAVE_ARCH_TRACEHOOK, /proc/self/syscall" :
 		dax_stall_device(0);
-	struct iocb cb = { .aio_lio_opcode = IOCB_CMD_PREAD,
-			   .aio_nbytes = SZ_4K }, *list = &cb;
 
 	if (why)
 		return why;
@@ -54,29 +50,16 @@ static const char *pin_page(struct pinned *pinned)
 	pinned->p = dax_map(pinned->fd, 0, SZ_2M);
 	dax_poke(pinned->p, FILL);
 	dax_suspend();
-	cb.aio_fildes = pinned->source;
-	cb.aio_buf = (uintptr_t)pinned->p + 7 * SZ_4K;
-	if (syscall(__NR_io_setup, 8, &pinned->ctx) ||
-	    syscall(__NR_io_submit, pinned->ctx, 1, &list) != 1)
-		dax_exit_fail("aio: %m");
+	dax_aio_read(pinned->source, pinned->p + 7 * SZ_4K);
 	return NULL;
 }
 
-static long completed(struct pinned *pinned, long at_least)
+static void let_go(void)
 {
-	struct timespec now = {};
-	struct io_event event;
-
-	return syscall(__NR_io_getevents, pinned->ctx, at_least, 1, &event,
-		       at_least ? NULL : &now);
-}
-
-static void let_go(struct pinned *pinned)
-{
-	EXPECT_EQ(0, completed(pinned, 0));
+	EXPECT_EQ(0, dax_aio_completed(0));
 	dax_resume();
-	EXPECT_EQ(1, completed(pinned, 1));
-	syscall(__NR_io_destroy, pinned->ctx);
+	EXPECT_EQ(1, dax_aio_completed(1));
+	dax_aio_end(1);
 }
 
 /* Its page is the device's; the others are what they were. */
@@ -99,15 +82,9 @@ static int cut_by_punch(int fd)
 	return fallocate(fd, PUNCH_HOLE, 0, SZ_2M);
 }
 
-static void ignore(int sig)
-{
-}
-
 static int do_cut(int (*cut)(int fd), int fd, int sa_flags)
 {
-	struct sigaction action = { .sa_handler = ignore, .sa_flags = sa_flags };
-
-	sigaction(SIGUSR1, &action, NULL);
+	dax_take_sigusr1(sa_flags);
 	return cut(fd) ? errno : 0;
 }
 
@@ -152,7 +129,7 @@ TEST_F(signalled, signal_ends_cut)
 	kill(pid, variant->sig);
 	EXPECT_EQ(variant->want, dax_wait(pid));
 	expect_untouched(&pinned);
-	let_go(&pinned);
+	let_go();
 	expect_untouched(&pinned);
 	/* With the page free, it is done. */
 	EXPECT_EQ(0, variant->cut(pinned.fd));
@@ -175,7 +152,7 @@ TEST_F(interrupt, truncate_restarts)
 	EXPECT_FALSE(dax_ended(pid));
 	ASSERT_EQ(0, fstat(pinned.fd, &st));
 	EXPECT_EQ(SZ_2M, st.st_size);
-	let_go(&pinned);
+	let_go();
 	EXPECT_EQ(0, dax_wait(pid));
 	ASSERT_EQ(0, fstat(pinned.fd, &st));
 	EXPECT_EQ(0, st.st_size);

@@ -126,7 +126,7 @@ static int journal_data(int fd)
 
 TEST_F(dax, journalled_data)
 {
-	char path[PATH_MAX], buf[SZ_4K];
+	char path[PATH_MAX];
 	int fd, dir, err;
 
 	if (dax_is_xfs())
@@ -150,8 +150,7 @@ TEST_F(dax, journalled_data)
 	EXPECT_FALSE(dax_file_is_dax(fd));
 	dax_fill(fd, 0, SZ_4K, 'j');
 	dax_fsync(fd);
-	dax_read(fd, 0, buf, sizeof(buf));
-	EXPECT_BYTES('j', buf, sizeof(buf));
+	EXPECT_FILE('j', fd, 0, SZ_4K);
 }
 
 /*
@@ -179,7 +178,6 @@ static int move_extents(int fd, int donor)
 TEST_F(dax, move_extents_refused)
 {
 	size_t len = MOVED_PAGES * SZ_4K;
-	char *buf = malloc(len);
 	uint64_t block[4];
 	int fd[4];
 
@@ -200,13 +198,11 @@ TEST_F(dax, move_extents_refused)
 	EXPECT_EQ(-EOPNOTSUPP, move_extents(fd[2], fd[0]));
 	for (int i = 0; i < 4; i++) {
 		EXPECT_EQ(block[i], dax_block(fd[i], 0));
-		dax_read(fd[i], 0, buf, len);
-		EXPECT_BYTES('a' + i, buf, len);
+		EXPECT_FILE('a' + i, fd[i], 0, len);
 	}
 	/* What is refused is DAX, and not the call. */
 	EXPECT_EQ(MOVED_PAGES, move_extents(fd[2], fd[3]));
 	EXPECT_EQ(block[3], dax_block(fd[2], 0));
-	free(buf);
 }
 
 /* The second buffer is bad: what came before it is written, no more. (D20) */
@@ -230,23 +226,18 @@ static ssize_t write_good_and_bad(int fd, size_t len)
 TEST_F(dax, short_copy)
 {
 	int fd = dax_file(4 * SZ_4K, HOLE);
-	char buf[SZ_4K];
 
 	EXPECT_EQ(SZ_4K, write_good_and_bad(fd, SZ_4K));
-	dax_read(fd, 0, buf, sizeof(buf));
-	EXPECT_BYTES('g', buf, sizeof(buf));
-	dax_read(fd, SZ_4K, buf, sizeof(buf));
-	EXPECT_BYTES(0, buf, sizeof(buf));
+	EXPECT_FILE('g', fd, 0, SZ_4K);
+	EXPECT_FILE(0, fd, SZ_4K, SZ_4K);
 
 	EXPECT_ERRNO(EFAULT, pwrite(fd, bad_buffer(), 8, 0));
-	dax_read(fd, 0, buf, sizeof(buf));
-	EXPECT_BYTES('g', buf, sizeof(buf));
+	EXPECT_FILE('g', fd, 0, SZ_4K);
 }
 
 TEST_F(dax, short_copy_beyond_the_end)
 {
 	int fd = dax_create("short");
-	char buf[SZ_4K];
 
 	EXPECT_EQ(SZ_4K, write_good_and_bad(fd, SZ_1M));
 	EXPECT_EQ(SZ_4K, lseek(fd, 0, SEEK_END));
@@ -254,8 +245,7 @@ TEST_F(dax, short_copy_beyond_the_end)
 	if (!dax_is_xfs())	/* XFS may keep blocks beyond the end */
 		EXPECT_EQ(0, dax_block(fd, 2 * SZ_4K));
 	dax_truncate(fd, SZ_1M);
-	dax_read(fd, SZ_4K, buf, sizeof(buf));
-	EXPECT_BYTES(0, buf, sizeof(buf));
+	EXPECT_FILE(0, fd, SZ_4K, SZ_4K);
 }
 
 /* The rest of a fresh block is zero, by write(2)... (D5) */
@@ -291,14 +281,9 @@ static void leave_stale_blocks(void)
 TEST_F(dax, no_stale_bytes_by_read)
 {
 	size_t len = 4 * SZ_2M;
-	char *buf = malloc(len);
-	int fd;
 
 	leave_stale_blocks();
-	fd = dax_file(len, PREALLOC);
-	dax_read(fd, 0, buf, len);
-	EXPECT_BYTES(0, buf, len);
-	free(buf);
+	EXPECT_FILE(0, dax_file(len, PREALLOC), 0, len);
 }
 
 DAX_FIXTURE(stale_blocks, dax_needs())

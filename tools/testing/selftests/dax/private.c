@@ -42,13 +42,12 @@ TEST_F(dax, write_over_huge_zero)
 TEST_F(dax, write_first)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = dax_map_private(fd, 0, SZ_2M), buf[SZ_4K];
+	char *p = dax_map_private(fd, 0, SZ_2M);
 
 	dax_poke(p + 5, 'w');
 	EXPECT_EQ('w', dax_peek(p + 5));
 	EXPECT_BYTES(FILL, p + 6, SZ_2M - 6);
-	dax_read(fd, 0, buf, sizeof(buf));
-	EXPECT_BYTES(FILL, buf, sizeof(buf));
+	EXPECT_FILE(FILL, fd, 0, SZ_4K);
 }
 
 /* A private page is not the file's: nothing to write back. */
@@ -60,8 +59,7 @@ TEST_F(dax, nothing_dirty)
 	dax_trace(fd, "dax_writeback_one");
 	dax_peek(p);
 	dax_poke(p, 'w');
-	dax_fsync(fd);
-	EXPECT_EQ(0, dax_count_all("dax_writeback_one"));
+	EXPECT_FLUSHES(0, fd);
 }
 
 /* Stores to the file are seen until the page is private. */

@@ -18,7 +18,6 @@ DAX_NEEDS(dax_no_promotion())
 
 #define FALLBACK(why)	dax_count("dax_fault_fallback", "order 9, reason %s", why)
 #define ALL_FALLBACKS()	dax_count("dax_fault_fallback", "order %s", "9")
-#define FLUSHES()	dax_count_all("dax_writeback_one")
 #define FLUSHED(page, nr) \
 	dax_count("dax_writeback_one", "pgoff 0x%x, pglen 0x%lx", page, nr)
 
@@ -350,8 +349,7 @@ TEST_F(dax, dirty_by_old_ptes)
 
 	dax_trace_clear();
 	dax_msync(huge, SZ_2M);
-	dax_fsync(fd);
-	EXPECT_EQ(0, FLUSHES());
+	EXPECT_FLUSHES(0, fd);
 	for (int i = 0; i < 3; i++) {
 		dax_trace_clear();
 		dax_poke(small + i * 170 * SZ_4K, 'c');
@@ -482,8 +480,7 @@ static void expect_fragmented(int fd, const int page[], unsigned int nr)
 	dax_helper_stop(&peer);
 
 	dax_trace_clear();
-	dax_fsync(fd);
-	EXPECT_EQ(nr + 1, FLUSHES());
+	EXPECT_FLUSHES(nr + 1, fd);
 	EXPECT_EQ(1, FLUSHED(300, 1UL));
 	for (unsigned int i = 0; i < nr; i++) {
 		EXPECT_EQ(1, FLUSHED(page[i], 1UL));

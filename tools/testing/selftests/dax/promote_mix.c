@@ -12,7 +12,6 @@ DAX_NEEDS(dax_no_promotion())
 #define EVENTS	"dax_fault_fallback dax_grab_entry dax_pmd_fault " \
 		"dax_promote_entry dax_pte_fault dax_writeback_one"
 
-#define FLUSHES()	dax_count_all("dax_writeback_one")
 #define FALLBACK(why)	dax_count("dax_fault_fallback", "order 9, reason %s", why)
 /* mm also tries 1 GiB, where a mapping is the first one in it. */
 #define ALL_FALLBACKS()	dax_count("dax_fault_fallback", "order %s", "9")
@@ -187,8 +186,7 @@ static void expect_no_zero_page(const struct dax_ptes *view, const char *small)
 static void expect_clean(int fd)
 {
 	dax_trace_clear();
-	dax_fsync(fd);
-	EXPECT_EQ(0, FLUSHES());
+	EXPECT_FLUSHES(0, fd);
 }
 
 /* The marks: what is dirty is flushed, once, and the rest is not. */

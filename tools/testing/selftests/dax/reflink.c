@@ -184,7 +184,7 @@ static void change_one_side(size_t shift, const struct change *change)
 	size_t all = shift ? 64 * SZ_4K : SZ_2M;
 	size_t at = change->at, end = at + change->len;
 	int fd = dax_file(SZ_2M, WRITTEN), clone;
-	char *a, *b, buf[SZ_4K];
+	char *a, *b;
 
 	TH_LOG("%s", change->name);
 	clone = map_clone(fd, SZ_2M, shift, &a, &b);
@@ -199,8 +199,7 @@ static void change_one_side(size_t shift, const struct change *change)
 	EXPECT_BYTES(change->byte, a + at, end - at);
 	EXPECT_BYTES(FILL, a + end, all - end);
 	EXPECT_BYTES(FILL, b, all);
-	dax_read(clone, 0, buf, sizeof(buf));
-	EXPECT_BYTES(FILL, buf, sizeof(buf));
+	EXPECT_FILE(FILL, clone, 0, SZ_4K);
 	dax_unmap(a, SZ_2M);
 	dax_unmap(b, SZ_2M);
 	dax_remove(clone);
@@ -345,13 +344,11 @@ TEST_F(dax, flush_of_the_copy)
 
 	dax_trace(fd, "dax_writeback_one");
 	dax_poke(a, '1');
-	dax_fsync(fd);
-	EXPECT_EQ(1, dax_count_all("dax_writeback_one"));
+	EXPECT_FLUSHES(1, fd);
 	dax_trace_clear();
 	ASSERT_EQ(0, ioctl(clone, FICLONE, fd));
 	dax_poke(a, '2');
-	dax_fsync(fd);
-	EXPECT_EQ(1, dax_count_all("dax_writeback_one"));
+	EXPECT_FLUSHES(1, fd);
 }
 
 /* Many files over the same pages come and go. (D3) */
@@ -1036,16 +1033,13 @@ TEST_F(dax, dedupe_other_layout)
 TEST_F(one_size, dedupe_hole)
 {
 	int fd = dax_file(SZ_2M, HOLE), other = dax_create("other");
-	char buf[8 * SZ_4K];
 	int status;
 
 	dax_fill(other, 0, 8 * SZ_4K, 0);
 	status = dax_dedupe(fd, 0, 8 * SZ_4K, other, 0);
 	EXPECT_TRUE(status == SAME || status == DIFFERS);
-	dax_read(fd, 0, buf, sizeof(buf));
-	EXPECT_BYTES(0, buf, sizeof(buf));
-	dax_read(other, 0, buf, sizeof(buf));
-	EXPECT_BYTES(0, buf, sizeof(buf));
+	EXPECT_FILE(0, fd, 0, 8 * SZ_4K);
+	EXPECT_FILE(0, other, 0, 8 * SZ_4K);
 	dax_fill(other, 5 * SZ_4K, 1, 'X');
 	EXPECT_EQ(DIFFERS, dax_dedupe(fd, 0, 8 * SZ_4K, other, 0));
 }

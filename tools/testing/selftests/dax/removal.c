@@ -142,13 +142,8 @@ static char *map_small(off_t off)
 			SZ_4K);
 }
 
-static void nothing(int sig)
-{
-}
-
 static int prepare(void)
 {
-	struct sigaction action = { .sa_handler = nothing };
 	char from[PATH_MAX], to[PATH_MAX + 16];
 
 	/*
@@ -156,7 +151,7 @@ static int prepare(void)
 	 * access.
 	 */
 	signal(SIGBUS, SIG_IGN);
-	sigaction(SIGUSR1, &action, NULL);
+	dax_take_sigusr1(0);
 	user.fd = dax_file(FILE_LEN, WRITTEN);
 	/* The next process calls its own file the same. */
 	dax_name(user.fd, from, sizeof(from));

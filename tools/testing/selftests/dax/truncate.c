@@ -318,8 +318,7 @@ TEST_F(dax, punched_is_not_dirty)
 	dax_poke(p, 'w');
 	dax_punch_hole(fd, 0, SZ_2M);
 	dax_trace_clear();
-	dax_fsync(fd);
-	EXPECT_EQ(0, dax_count_all("dax_writeback_one"));
+	EXPECT_FLUSHES(0, fd);
 }
 
 /*

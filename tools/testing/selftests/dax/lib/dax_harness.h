@@ -155,6 +155,15 @@ static inline void expect_balance(void)
 	EXPECT_EQ(-1, call);		\
 	EXPECT_EQ(err, errno);		\
 } while (0)
+/* What read(2) sees. */
+#define EXPECT_FILE(byte, fd, off, len)	\
+	EXPECT_TRUE(dax_file_has(fd, off, len, byte))
+/* From the last dax_trace_clear() on, and all of the next fsync(). */
+#define FLUSHES()	dax_count_all("dax_writeback_one")
+#define EXPECT_FLUSHES(nr, fd) do {	\
+	dax_fsync(fd);			\
+	EXPECT_EQ(nr, FLUSHES());	\
+} while (0)
 #define EXPECT_MAPPED(size, addr)	EXPECT_STREQ(size, dax_mapped(addr))
 #define ASSERT_MAPPED(size, addr)	ASSERT_STREQ(size, dax_mapped(addr))
 #define EXPECT_BYTES(byte, buf, len)	\

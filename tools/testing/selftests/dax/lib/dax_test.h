@@ -96,6 +96,7 @@ void dax_unlink(int fd);
 void dax_remove(int fd);	/* unlinks and closes it */
 void dax_fill(int fd, off_t off, size_t len, int byte);
 void dax_read(int fd, off_t off, void *buf, size_t len);
+bool dax_file_has(int fd, off_t off, size_t len, int byte);
 void dax_falloc(int fd, int mode, off_t off, off_t len);
 void dax_punch_hole(int fd, off_t off, off_t len);
 void dax_truncate(int fd, off_t len);
@@ -167,6 +168,13 @@ void dax_trace_stop(const char *event);
 void dax_trace_mark(const char *text);
 void dax_trace_clear(void);
 const char *dax_trace_text(void);
+/* The line after that of @line, or the end of the text. */
+static inline const char *dax_next_line(const char *line)
+{
+	line = strchrnul(line, '\n');
+	return *line ? line + 1 : line;
+}
+
 unsigned int dax_count(const char *event, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 #define dax_count_all(event)	dax_count(event, "%s", "")
@@ -191,6 +199,10 @@ const char *dax_policy(const char *policy);
 unsigned long dax_promotions(const char *action);
 int dax_collapse(void *addr, size_t len);	/* 0 or an errno */
 
+/* Fault injection: what fails only in threads that say so; objects in use. */
+void dax_fail_me(bool on);
+unsigned long dax_slab_objects(const char *cache);
+
 /* Threads. */
 pthread_t dax_thread(void *(*fn)(void *), void *arg);
 void dax_join(pthread_t thread);
@@ -211,6 +223,8 @@ pid_t dax_fork_process(void);
 int dax_wait(pid_t pid);	/* the exit status, or 128 + the signal */
 bool dax_ended(pid_t pid);	/* without waiting for it */
 int dax_child(int (*fn)(void *arg), void *arg);	/* both in one */
+/* From then on SIGUSR1 ends a wait of this process, and does nothing else. */
+void dax_take_sigusr1(int sa_flags);
 /* The state of a task as in ps(1), or 0 if there is no such task. */
 char dax_state(pid_t pid);
 /* The system call that a task sleeps in, or -1. */

@@ -198,6 +198,17 @@ ssize_t dax_differs(const char *buf, size_t len, int byte)
 	return -1;
 }
 
+bool dax_file_has(int fd, off_t off, size_t len, int byte)
+{
+	char *buf = malloc(len);
+	bool has;
+
+	dax_read(fd, off, buf, len);
+	has = dax_differs(buf, len, byte) < 0;
+	free(buf);
+	return has;
+}
+
 static bool first_extent(int fd, off_t off, struct fiemap_extent *extent)
 {
 	char space[sizeof(struct fiemap) + sizeof(*extent)] = {};

@@ -60,6 +60,37 @@ int dax_write_file(const char *path, const char *fmt, ...)
 	return ret;
 }
 
+void dax_fail_me(bool on)
+{
+	char path[64];
+	int err;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/make-it-fail", gettid());
+	err = dax_write_file(path, "%d", on);
+	if (err)
+		dax_exit_fail("%s: %s", path, strerror(-err));
+}
+
+/* Shrinking the cache makes KASAN release freed objects. */
+unsigned long dax_slab_objects(const char *cache)
+{
+	unsigned long nr, found = 0;
+	char line[512], name[64];
+	FILE *file;
+
+	snprintf(line, sizeof(line), "/sys/kernel/slab/%s/shrink", cache);
+	dax_write_file(line, "1");
+	file = fopen("/proc/slabinfo", "r");
+	if (!file)
+		dax_exit_fail("/proc/slabinfo: %m");
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "%63s %lu", name, &nr) == 2 &&
+		    !strcmp(name, cache))
+			found = nr;
+	fclose(file);
+	return found;
+}
+
 static void print_output(int fd)
 {
 	FILE *file = fdopen(dup(fd), "r");

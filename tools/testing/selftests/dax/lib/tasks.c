@@ -100,6 +100,17 @@ bool dax_ended(pid_t pid)
 	return info.si_pid == pid;
 }
 
+static void nothing(int sig)
+{
+}
+
+void dax_take_sigusr1(int sa_flags)
+{
+	struct sigaction action = { .sa_handler = nothing, .sa_flags = sa_flags };
+
+	sigaction(SIGUSR1, &action, NULL);
+}
+
 /* The text is empty if there is no such task. */
 static void read_proc(pid_t pid, const char *name, char *text, size_t size)
 {

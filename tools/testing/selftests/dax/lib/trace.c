@@ -244,14 +244,11 @@ unsigned int dax_count(const char *event, const char *fmt, ...)
 	va_end(ap);
 
 	trace_drain();
-	for (const char *p = trace_text; *p; ) {
-		const char *end = strchrnul(p, '\n');
-
-		if (!strncmp(p, event, name) && p[name] == ':') {
-			snprintf(line, sizeof(line), "%.*s", (int)(end - p), p);
-			count += matches(line + name, pattern);
-		}
-		p = *end ? end + 1 : end;
+	for (const char *p = trace_text; *p; p = dax_next_line(p)) {
+		if (strncmp(p, event, name) || p[name] != ':')
+			continue;
+		snprintf(line, sizeof(line), "%.*s", (int)strcspn(p, "\n"), p);
+		count += matches(line + name, pattern);
 	}
 	return count;
 }
@@ -281,13 +278,9 @@ struct dax_walks dax_walks(const char *what)
 	struct dax_walks walks = {};
 
 	trace_drain();
-	for (const char *p = trace_text; *p; ) {
-		const char *end = strchrnul(p, '\n');
-
+	for (const char *p = trace_text; *p; p = dax_next_line(p))
 		if (!strncmp(p, event, strlen(event)))
 			add_walk(&walks, p + strlen(event), what);
-		p = *end ? end + 1 : end;
-	}
 	return walks;
 }
 
