@@ -15,6 +15,7 @@
  * fails.
  */
 #include "dax_harness.h"
+#include "dax_rounds.h"
 
 struct load {
 	size_t size;		/* of an entry */
@@ -78,65 +79,14 @@ static void fsync_in_step(struct race *race)
 	}
 }
 
-struct outcome {
-	unsigned int rounds, stores, missed;
-};
-
-/* Bit n: entry n was flushed. */
-static unsigned long flushed_entry(const char *line, size_t size)
-{
-	const char *pgoff = strstr(line, "pgoff ");
-
-	if (strncmp(line, "dax_writeback_one:", 18) || !pgoff)
-		return 0;
-	return 1UL << strtoul(pgoff + 6, NULL, 0) * SZ_4K / size;
-}
-
-/* The events of a round with a miss. */
-static void show_round(const char *begin, const char *end)
-{
-	for (int lines = 0; *begin && lines < 60 && (begin < end || lines < 40); lines++) {
-		const char *eol = strchrnul(begin, '\n');
-
-		dax_print_msg("  %.*s", (int)(eol - begin), begin);
-		begin = *eol ? eol + 1 : eol;
-	}
-}
-
-/* Reads the trace so far, and counts what was not flushed in its round. */
-static void take_stock(struct outcome *out, const struct load *load)
-{
-	unsigned long all = (1UL << load->entries) - 1, flushed = 0;
-
-	for (const char *p = dax_trace_text(), *begin = p; *p; ) {
-		const char *end = strchrnul(p, '\n');
-		const char *mark = strstr(p, "round-");
-
-		if (!mark || mark > end) {
-			flushed |= flushed_entry(p, load->size);
-		} else if (!strncmp(mark, "round-end", 9)) {
-			out->rounds++;
-			out->stores += load->entries;
-			if (!out->missed && all & ~flushed)
-				show_round(begin, end);
-			out->missed += __builtin_popcountl(all & ~flushed);
-		} else {
-			begin = p;
-			flushed = 0;
-		}
-		p = *end ? end + 1 : end;
-	}
-	dax_trace_clear();
-}
-
 static void one_round(struct race *race, char byte)
 {
-	dax_trace_mark("round-begin\n");
+	dax_round_begins();
 	for (size_t at = 0; at < race->len; at += race->size)
 		dax_poke(race->writer + at, byte);
 	race->stored++;
 	dax_msync(race->writer, race->len);
-	dax_trace_mark("round-end\n");
+	dax_round_ends(race->len / race->size);
 }
 
 static char *map(const struct load *load, int fd)
@@ -149,7 +99,7 @@ static void run(const struct load *load, void (*other)(struct race *race),
 		unsigned long laps)
 {
 	unsigned int rounds = dax_scale(load->rounds);
-	struct outcome out = {};
+	struct dax_rounds out = { .step = load->size / SZ_4K };
 	pid_t pid = 0;
 	struct race *race = dax_shared(sizeof(*race));
 
@@ -169,12 +119,12 @@ static void run(const struct load *load, void (*other)(struct race *race),
 	for (unsigned int i = 0; i < rounds; i++) {
 		one_round(race, i);
 		if (i % 32 == 31)
-			take_stock(&out, load);
+			dax_rounds_count(&out);
 	}
 	race->stop = true;
 	if (other)
 		dax_wait(pid);
-	take_stock(&out, load);
+	dax_rounds_count(&out);
 	dax_print_msg("%u msyncs of %u stores, %u not flushed; the other process did %lu laps",
 		      out.rounds, out.stores, out.missed, race->laps);
 	EXPECT_EQ(rounds, out.rounds);

@@ -16,6 +16,7 @@
 #include <sys/prctl.h>
 
 #include "dax_harness.h"
+#include "dax_rounds.h"
 
 DAX_NEEDS(dax_no_promotion())
 
@@ -98,65 +99,15 @@ FIXTURE_VARIANT_ADD(dax, rolled_back_faults_and_collapses)
 	{ 150, true, { read_fault, collapse } };
 
 struct outcome {
-	unsigned int rounds, stores, missed, promotions, rollbacks;
+	struct dax_rounds of;
+	unsigned int promotions, rollbacks;
 };
 
-static unsigned long covered_stores(const char *line)
-{
-	const char *pgoff = strstr(line, "pgoff "), *pglen;
-	unsigned long first, nr, mask = 0;
-
-	if (strncmp(line, "dax_writeback_one:", 18) || !pgoff)
-		return 0;
-	pglen = strstr(line, "pglen ");
-	first = strtoul(pgoff + 6, NULL, 0) % PAGES_2M;
-	nr = strtoul(pglen + 6, NULL, 0);
-	for (int i = 0; i < STORES; i++)
-		if (STORE_PAGE(i) >= first && STORE_PAGE(i) < first + nr)
-			mask |= 1UL << i;
-	return mask;
-}
-
-/* The events of a round with a miss. */
-static void show_round(const char *begin, const char *end)
-{
-	for (int lines = 0; *begin && begin < end && lines < 80; lines++) {
-		const char *eol = strchrnul(begin, '\n');
-
-		dax_print_msg("  %.*s", (int)(eol - begin), begin);
-		begin = *eol ? eol + 1 : eol;
-	}
-}
-
-/* Reads the trace so far, and counts what was not flushed in its round. */
 static void take_stock(struct outcome *out)
 {
-	unsigned long flushed = 0;
-
 	out->promotions += PROMOTE("done");
 	out->rollbacks += PROMOTE("rollback");
-	for (const char *p = dax_trace_text(), *begin = p; *p; ) {
-		const char *end = strchrnul(p, '\n');
-		const char *mark = strstr(p, "round-");
-
-		if (!mark || mark > end) {
-			flushed |= covered_stores(p);
-		} else if (!strncmp(mark, "round-end", 9)) {
-			unsigned long stored = strtoul(mark + 9, NULL, 0);
-			unsigned long missed = stored & ~flushed;
-
-			out->rounds++;
-			out->stores += __builtin_popcountl(stored);
-			if (!out->missed && missed)
-				show_round(begin, end);
-			out->missed += __builtin_popcountl(missed);
-		} else {
-			begin = p;
-			flushed = 0;
-		}
-		p = *end ? end + 1 : end;
-	}
-	dax_trace_clear();
+	dax_rounds_count(&out->of);
 }
 
 /*
@@ -175,14 +126,12 @@ static void one_round(struct race *race, unsigned int round)
 {
 	unsigned long before[2] = { race->laps[0], race->laps[1] };
 	unsigned int nr = 1 + round % STORES;
-	char end[32];
 
-	dax_trace_mark("round-begin\n");
+	dax_round_begins();
 	for (unsigned int i = 0; i < nr; i++)
 		dax_poke(race->small + STORE_PAGE(i) * SZ_4K, round);
 	dax_msync(race->small, SZ_2M);
-	snprintf(end, sizeof(end), "round-end 0x%lx\n", (1UL << nr) - 1);
-	dax_trace_mark(end);
+	dax_round_ends(nr);
 	wait_for_rivals(race, before);
 }
 
@@ -265,7 +214,9 @@ TEST_F(dax, every_store_is_flushed)
 {
 	const LOAD *load = variant;
 	unsigned int rounds = dax_scale(load->rounds), resets = 0;
-	struct outcome out = {};
+	struct outcome out = {
+		.of = { .first = STORE_PAGE(0), .step = STORE_PAGE(1) - STORE_PAGE(0) },
+	};
 	bool more = true;
 	struct race *race = start_race(load);
 	pid_t pid[2];
@@ -290,12 +241,12 @@ TEST_F(dax, every_store_is_flushed)
 			dax_wait(pid[id]);
 	take_stock(&out);
 	dax_print_msg("%u msyncs of %u stores, %u stores not flushed",
-		      out.rounds, out.stores, out.missed);
+		      out.of.rounds, out.of.stores, out.of.missed);
 	dax_print_msg("small again %u times, %u promotions, %u rolled back",
 		      resets, out.promotions, out.rollbacks);
 	dax_print_msg("rivals did %lu, %lu laps", race->laps[0], race->laps[1]);
-	EXPECT_EQ(rounds, out.rounds);
-	EXPECT_EQ(0, out.missed);
+	EXPECT_EQ(rounds, out.of.rounds);
+	EXPECT_EQ(0, out.of.missed);
 	for (int id = 0; id < 2; id++)
 		if (load->rival[id])
 			EXPECT_LE(rounds, race->laps[id]);
