@@ -158,7 +158,6 @@ TEST_F(badblocks, read)
 	EXPECT_ERRNO(EIO, pread(fd, buf, SZ_2M, AT_BAD));
 	EXPECT_FILE(FILL, fd, AT_BAD + SZ_4K, SZ_2M - AT_BAD - SZ_4K);
 	expect_recovers(fd);
-	free(buf);
 }
 
 /* Less than a page cannot make it good: the rest would be lost in silence. */
@@ -184,7 +183,6 @@ TEST_F(badblocks, all_written)
 	p = dax_map(fd, 0, SZ_2M);
 	EXPECT_BYTES('n', p, SZ_2M);
 	EXPECT_MAPPED("2M", p);
-	free(buf);
 }
 
 static void expect_poison(char *p, bool write)
@@ -341,7 +339,6 @@ TEST_F(badblocks, promotion)
 	expect_recovers(fd);
 	EXPECT_EQ(0, dax_collapse(p, SZ_2M));
 	EXPECT_MAPPED("2M", p);
-	free(view);
 }
 
 /* Part of a bad page cannot be zeroed. */

@@ -712,66 +712,62 @@ TEST_F(busy, store)
 }
 
 /* Against everything that takes the same locks: it comes to an end. */
-struct rivals {
+static struct {
 	int fd;
 	char *p, *small;
 	volatile bool stop;
 	unsigned int done, again;
 	int odd;			/* another errno */
-};
+} rivals;
 
 static void rival(unsigned int id, void *arg)
 {
-	struct rivals *r = arg;
 	unsigned int rounds = dax_scale(60);
 
-	for (unsigned int i = 0; id ? !r->stop : i < rounds; i++) {
+	for (unsigned int i = 0; id ? !rivals.stop : i < rounds; i++) {
 		size_t at = i * 37 % PAGES_2M * SZ_4K + id;
 		int err;
 
 		switch (id) {
 		case 0:
-			back_to_ptes(r->p);
-			err = dax_collapse(r->p, SZ_2M);
-			r->done += !err;
-			r->again += err == EAGAIN;
+			back_to_ptes(rivals.p);
+			err = dax_collapse(rivals.p, SZ_2M);
+			rivals.done += !err;
+			rivals.again += err == EAGAIN;
 			if (err && err != EAGAIN)
-				r->odd = err;
+				rivals.odd = err;
 			break;
 		case 1:
-			dax_poke(r->p + at, i);
-			dax_fsync(r->fd);
+			dax_poke(rivals.p + at, i);
+			dax_fsync(rivals.fd);
 			break;
 		case 2:
-			dax_poke(r->small + at, i);
-			dax_zap(r->small, SZ_2M);
+			dax_poke(rivals.small + at, i);
+			dax_zap(rivals.small, SZ_2M);
 			break;
 		case 3:
-			dax_zap(r->p + at - id, SZ_4K);
-			dax_peek(r->p + at);
+			dax_zap(rivals.p + at - id, SZ_4K);
+			dax_peek(rivals.p + at);
 			break;
 		}
 	}
 	if (!id)
-		r->stop = true;
+		rivals.stop = true;
 }
 
 TEST_F(dax, rivals)
 {
-	struct rivals r = {};
-
-	r.fd = dax_file(SZ_2M, WRITTEN);
-	r.p = map_by_ptes(r.fd, SZ_2M, true);
-	r.small = dax_map_small(r.fd, SZ_2M);
-	dax_trace(r.fd, "dax_collapse");
-	dax_run_threads(4, rival, &r);
-	EXPECT_EQ(0, r.odd);
-	if (r.odd)
-		dax_print_msg("%s", dax_trace_text());
-	EXPECT_LT(0, r.done);
-	dax_print_msg("%u times done, %u times EAGAIN", r.done, r.again);
-	COLLAPSE(r.p);
-	EXPECT_EQ(0, memcmp(r.p, r.small, SZ_2M));
+	rivals.fd = dax_file(SZ_2M, WRITTEN);
+	rivals.p = map_by_ptes(rivals.fd, SZ_2M, true);
+	rivals.small = dax_map_small(rivals.fd, SZ_2M);
+	dax_trace(rivals.fd, "dax_collapse");
+	dax_run_threads(4, rival, NULL);
+	EXPECT_EQ(0, rivals.odd)
+		TH_LOG("%s", dax_trace_text());
+	EXPECT_LT(0, rivals.done);
+	dax_print_msg("%u times done, %u times EAGAIN", rivals.done, rivals.again);
+	COLLAPSE(rivals.p);
+	EXPECT_EQ(0, memcmp(rivals.p, rivals.small, SZ_2M));
 }
 
 /* What it promotes is counted as what a fault promotes. */
@@ -999,7 +995,6 @@ TEST_F(dax, eager_in_full_use)
 	}
 	dax_print_msg("%u of %u became huge", huge, rounds);
 	EXPECT_LT(0, huge);
-	free(busy);
 }
 
 TEST_HARNESS_MAIN

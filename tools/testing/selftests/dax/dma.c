@@ -114,24 +114,23 @@ TEST_F(loop, into_is_dirty)
  * file of a nearly full filesystem gets the freed blocks: its bytes must not
  * change. (T1)
  */
-struct storm {
+static struct {
 	int fd, other;
 	char *p;
 	bool write;
 	volatile bool stop;
 	unsigned long ios;
-};
+} busy_io;
 
 static void *io_on(void *arg)
 {
-	struct storm *storm = arg;
 	size_t len = 16 * SZ_4K;
 
-	for (; !storm->stop; storm->ios++) {
-		off_t at = storm->ios % 8 * len;
-		ssize_t n = storm->write ?
-			pwrite(source, storm->p + at, len, at) :
-			pread(source, storm->p + at, len, at);
+	for (; !busy_io.stop; busy_io.ios++) {
+		off_t at = busy_io.ios % 8 * len;
+		ssize_t n = busy_io.write ?
+			pwrite(source, busy_io.p + at, len, at) :
+			pread(source, busy_io.p + at, len, at);
 
 		/* EFAULT is what truncate leaves of the buffer. */
 		if (n < 0 && errno != EFAULT)
@@ -142,37 +141,37 @@ static void *io_on(void *arg)
 
 static void storm(bool write)
 {
-	struct storm storm = { .write = write };
 	unsigned int rounds = dax_scale(40);
 	char *buf = malloc(SZ_1M);
 	pthread_t thread;
 
 	NEED(dax_small_scratch());
+	busy_io.write = write;
 	fill_source(SZ_1M, 'S');
-	storm.fd = dax_file(SZ_2M, WRITTEN);
-	storm.other = dax_create("other");
-	storm.p = dax_map(storm.fd, 0, SZ_2M);
+	busy_io.fd = dax_file(SZ_2M, WRITTEN);
+	busy_io.other = dax_create("other");
+	busy_io.p = dax_map(busy_io.fd, 0, SZ_2M);
 	dax_fill_up(3 * SZ_1M);
-	thread = dax_thread(io_on, &storm);
+	thread = dax_thread(io_on, NULL);
 	for (unsigned int i = 0; i < rounds; i++) {
 		if (i % 2) {
-			dax_punch_hole(storm.fd, 0, SZ_1M);
+			dax_punch_hole(busy_io.fd, 0, SZ_1M);
 		} else {
-			dax_truncate(storm.fd, 0);
-			dax_truncate(storm.fd, SZ_2M);
+			dax_truncate(busy_io.fd, 0);
+			dax_truncate(busy_io.fd, SZ_2M);
 		}
-		dax_fsync(storm.fd);
-		dax_fill(storm.other, 0, SZ_1M, 'o');
+		dax_fsync(busy_io.fd);
+		dax_fill(busy_io.other, 0, SZ_1M, 'o');
 		sched_yield();
-		dax_read(storm.other, 0, buf, SZ_1M);
+		dax_read(busy_io.other, 0, buf, SZ_1M);
 		if (dax_differs(buf, SZ_1M, 'o') >= 0)
 			break;
-		dax_truncate(storm.other, 0);
+		dax_truncate(busy_io.other, 0);
 	}
-	storm.stop = true;
+	busy_io.stop = true;
 	dax_join(thread);
 	EXPECT_BYTES('o', buf, SZ_1M);
-	EXPECT_LT(0, storm.ios);
+	EXPECT_LT(0, busy_io.ios);
 	free(buf);
 }
 
@@ -615,21 +614,20 @@ TEST_F(slow, into_promoted) DAX_CALL(read_into_promoted(false))
 TEST_F(slow, into_collapsed) DAX_CALL(read_into_promoted(true))
 
 /* I/O without end, while its pages become part of 2 MiB and small again. */
-struct transit {
+static struct {
 	char *small;
 	volatile bool stop;
 	volatile unsigned long ios;
 	unsigned long wrong;
-};
+} transit;
 
 static void *io_through(void *arg)
 {
-	struct transit *transit = arg;
 	size_t len = 16 * SZ_4K;
 
-	for (; !transit->stop; transit->ios++) {
-		off_t at = transit->ios % 8 * len;
-		char *p = transit->small + at, byte = 'a' + transit->ios % 26;
+	for (; !transit.stop; transit.ios++) {
+		off_t at = transit.ios % 8 * len;
+		char *p = transit.small + at, byte = 'a' + transit.ios % 26;
 
 		memset(p, byte, len);
 		if (pwrite(source, p, len, at) != (ssize_t)len)
@@ -637,7 +635,7 @@ static void *io_through(void *arg)
 		memset(p, '-', len);
 		if (pread(source, p, len, at) != (ssize_t)len)
 			dax_exit_fail("I/O: %m");
-		transit->wrong += dax_differs(p, len, byte) >= 0;
+		transit.wrong += dax_differs(p, len, byte) >= 0;
 	}
 	return NULL;
 }
@@ -646,7 +644,6 @@ TEST_F(loop, promotion_against_io)
 {
 	unsigned int rounds = dax_scale(60), promoted = 0;
 	off_t spare = SZ_2M - SZ_4K;
-	struct transit transit = {};
 	pthread_t thread;
 	char *huge;
 	int fd;
@@ -654,7 +651,7 @@ TEST_F(loop, promotion_against_io)
 	NEED_PROMOTION();
 	fd = dax_file(SZ_2M, WRITTEN);
 	transit.small = dax_map_small(fd, SZ_2M);
-	thread = dax_thread(io_through, &transit);
+	thread = dax_thread(io_through, NULL);
 	for (unsigned int i = 0; i < rounds; i++) {
 		unsigned long ios = transit.ios;
 

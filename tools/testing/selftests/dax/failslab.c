@@ -131,18 +131,16 @@ TEST_F(dax, small_faults) DAX_CALL(fresh_range(SZ_4K, false))
 TEST_F(dax, huge_over_zero_pages) DAX_CALL(fresh_range(0, true))
 
 /* A thread that faults without failures. */
-struct helper {
+static struct {
 	char *p;
 	size_t len;
 	volatile bool stop;
-};
+} helper;
 
 static void *fault_on(void *arg)
 {
-	struct helper *helper = arg;
-
-	while (!helper->stop)
-		dax_touch_each(helper->p, helper->len, 8 * SZ_4K, false);
+	while (!helper.stop)
+		dax_touch_each(helper.p, helper.len, 8 * SZ_4K, false);
 	return NULL;
 }
 
@@ -152,12 +150,13 @@ static void over_zero_pages(bool beside)
 	size_t len = 8 * SZ_2M, step = 16 * SZ_4K;
 	int fd = dax_file(len, HOLE);
 	char *huge = dax_map(fd, 0, len), *p = dax_map_small(fd, len);
-	struct helper helper = { .p = huge, .len = len };
 	struct counts n = {};
 	pthread_t thread;
 
+	helper.p = huge;
+	helper.len = len;
 	if (beside)
-		thread = dax_thread(fault_on, &helper);
+		thread = dax_thread(fault_on, NULL);
 	else
 		dax_touch_each(huge, len, SZ_2M, false);
 	failslab_arm(50);
@@ -333,7 +332,6 @@ TEST_F(without, promotion)
 	EXPECT_EQ(0, wrong_bytes(p));
 	EXPECT_EQ(0, wrong_bytes(small));
 	expect_balance();
-	free(view);
 }
 
 /*

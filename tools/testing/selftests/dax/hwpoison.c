@@ -520,20 +520,18 @@ TEST_F(dax, shared_with_reverse_map)
  * Many pages poisoned while another thread faults, truncates and unlinks the
  * file: no hang, no file used after it is gone. (W9)
  */
-struct churn {
+static struct {
 	volatile bool stop;
 	unsigned int serial;
-};
+} churn;
 
 static void *make_and_cut(void *arg)
 {
-	struct churn *churn = arg;
-
-	while (!churn->stop) {
+	while (!churn.stop) {
 		char name[32];
 		int fd;
 
-		snprintf(name, sizeof(name), "churn-%u", churn->serial++);
+		snprintf(name, sizeof(name), "churn-%u", churn.serial++);
 		fd = dax_create(name);
 		dax_fill(fd, 0, SZ_1M, 'c');
 		dax_truncate(fd, SZ_4K);
@@ -545,8 +543,7 @@ static void *make_and_cut(void *arg)
 TEST_F(dax, against_truncate)
 {
 	unsigned int rounds = dax_scale(12), odd = 0;
-	struct churn churn = {};
-	pthread_t thread = dax_thread(make_and_cut, &churn);
+	pthread_t thread = dax_thread(make_and_cut, NULL);
 
 	for (unsigned int i = 0; i < rounds; i++) {
 		int fd = dax_file(SZ_2M, WRITTEN), sig;

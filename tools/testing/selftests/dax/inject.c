@@ -528,7 +528,6 @@ TEST_F(promotion, promotion_rolls_back)
 	EXPECT_EQ(0, wrong_bytes(small));
 	EXPECT_EQ(0, wrong_bytes(p));
 	EXPECT_EQ(0, others_fail_at(fd, SZ_1M));
-	free(view);
 }
 
 /* The lookup of the first extent succeeds, that of the adjacent one fails. */
@@ -601,7 +600,6 @@ TEST_F(collapse, collapse_rolls_back)
 	for (unsigned int i = 0; i < PAGES_2M; i++)
 		ASSERT_EQ(i % 3 ? FILL : 'c', dax_peek(p + i * SZ_4K));
 	EXPECT_EQ(0, others_fail_at(fd, SZ_1M));
-	free(view);
 }
 
 /* System calls. */
@@ -628,7 +626,6 @@ TEST_F(inject, read)
 	dax_read(fd, 0, buf, 2 * SZ_2M);
 	EXPECT_BYTES(0, buf + DAX_GAP * SZ_4K, SZ_4K);
 	EXPECT_EQ(0, others_fail_at(fd, 0));
-	free(buf);
 }
 
 TEST_F(inject, write)
@@ -653,7 +650,6 @@ TEST_F(inject, write)
 	EXPECT_EQ(SZ_2M, pwrite(fd, buf, SZ_2M, 0));
 	EXPECT_BYTES('n', p, SZ_2M);
 	EXPECT_EQ(0, others_fail_at(fd, DAX_GAP * SZ_4K));
-	free(buf);
 }
 
 /* The size grows by what was written, and so not at all. */
@@ -929,7 +925,6 @@ TEST_F(inject, end_of_io)
 	EXPECT_EQ(1, inject_off());
 	EXPECT_FILE('n', fd, 0, SZ_2M);
 	EXPECT_EQ(0, others_fail_at(fd, 0));
-	free(buf);
 }
 
 /*
@@ -993,33 +988,30 @@ TEST_F(without_pages, fault_without_pages)
 }
 
 /* Such a fault is not lost on one that waits for the same entry. */
-struct rival {
+static struct {
 	char *p;
 	volatile bool stop;
 	unsigned long touched;
-};
+} rival;
 
 static void *fault_and_zap(void *arg)
 {
-	struct rival *rival = arg;
-
-	for (; !rival->stop; rival->touched++) {
-		dax_poke(rival->p, 'r');
-		dax_zap(rival->p, SZ_4K);
+	for (; !rival.stop; rival.touched++) {
+		dax_poke(rival.p, 'r');
+		dax_zap(rival.p, SZ_4K);
 	}
 	return NULL;
 }
 
 TEST_F(pages, no_page_table_beside_another)
 {
-	struct rival rival = {};
 	unsigned int rounds = dax_scale(60);
 	int hits = 0;
 	int fd = dax_file(SZ_2M, WRITTEN);
 	pthread_t thread;
 
 	rival.p = dax_map_small(fd, SZ_2M);
-	thread = dax_thread(fault_and_zap, &rival);
+	thread = dax_thread(fault_and_zap, NULL);
 	for (unsigned int i = 0; i < rounds; i++) {
 		char *p = map_afar(fd, MAP_SHARED, SZ_4K, i);
 

@@ -133,7 +133,6 @@ TEST_F(signalled, signal_ends_cut)
 	expect_untouched(&pinned);
 	/* With the page free, it is done. */
 	EXPECT_EQ(0, variant->cut(pinned.fd));
-	close(pinned.source);
 }
 
 /* A handler with SA_RESTART: the cut waits again, and succeeds in the end. */
@@ -156,7 +155,6 @@ TEST_F(interrupt, truncate_restarts)
 	EXPECT_EQ(0, dax_wait(pid));
 	ASSERT_EQ(0, fstat(pinned.fd, &st));
 	EXPECT_EQ(0, st.st_size);
-	close(pinned.source);
 }
 
 /* --- waits for an entry ------------------------------------------------------- */

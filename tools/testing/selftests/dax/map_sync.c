@@ -182,30 +182,28 @@ TEST_F(dax, private_mapping_not_synced)
 }
 
 /* Two threads fault, a third one syncs; all stores are there. */
-struct race {
+static struct {
 	int fd;
 	char *p;
-};
+} race;
 
 static void store_and_sync(unsigned int id, void *arg)
 {
-	struct race *race = arg;
-
 	if (id == 2) {
-		dax_fsync(race->fd);
+		dax_fsync(race.fd);
 		return;
 	}
-	dax_poke(race->p + id * 64, 'w');
+	dax_poke(race.p + id * 64, 'w');
 }
 
 TEST_F(dax, faults_together)
 {
 	unsigned int rounds = dax_scale(25);
-	struct race race = { .fd = dax_file(SZ_2M, PREALLOC) };
 
+	race.fd = dax_file(SZ_2M, PREALLOC);
 	race.p = map_sync(race.fd, variant->size);
 	for (unsigned int i = 0; i < rounds; i++) {
-		dax_run_threads(3, store_and_sync, &race);
+		dax_run_threads(3, store_and_sync, NULL);
 		ASSERT_EQ('w', dax_peek(race.p));
 		ASSERT_EQ('w', dax_peek(race.p + 64));
 		dax_falloc(race.fd, FALLOC_FL_ZERO_RANGE, 0, SZ_2M);
@@ -229,7 +227,6 @@ TEST_F(dax, refused_without_dax)
 		 MAP_SHARED_VALIDATE | MAP_SYNC, fd, 0);
 	EXPECT_EQ(MAP_FAILED, p);
 	EXPECT_EQ(EOPNOTSUPP, errno);
-	close(fd);
 }
 
 TEST_HARNESS_MAIN

@@ -215,34 +215,32 @@ TEST_F(dax, fork_of_forks)
  * map 2 MiB of the file, a write a private page, and one of them finds what mm
  * has not seen. (P1; over a hole P2)
  */
-struct private_race {
+static struct {
 	char *p;
 	char *read_at, *write_at;
-};
+} private;
 
 static void read_and_write(unsigned int id, void *arg)
 {
-	struct private_race *race = arg;
-
-	touch(id ? race->read_at : race->write_at, !id);
+	touch(id ? private.read_at : private.write_at, !id);
 }
 
 static void collide_private(int fd, int byte)
 {
-	struct private_race race = { .p = dax_map_private(fd, 0, SZ_2M) };
 	unsigned int rounds = dax_scale(150);
 
+	private.p = dax_map_private(fd, 0, SZ_2M);
 	for (unsigned int i = 0; i < rounds; i++) {
-		race.write_at = race.p + i % PAGES_2M * SZ_4K + 8;
-		race.read_at = race.p + (i * 7 + 1) % PAGES_2M * SZ_4K + 8;
-		dax_run_threads(2, read_and_write, &race);
-		ASSERT_EQ('w', dax_peek(race.write_at));
-		ASSERT_EQ(byte, dax_peek(race.write_at + 1));
-		if (race.read_at != race.write_at)
-			ASSERT_EQ(byte, dax_peek(race.read_at));
-		dax_zap(race.p, SZ_2M);
-		ASSERT_EQ(byte, dax_peek(race.write_at));
-		dax_zap(race.p, SZ_2M);
+		private.write_at = private.p + i % PAGES_2M * SZ_4K + 8;
+		private.read_at = private.p + (i * 7 + 1) % PAGES_2M * SZ_4K + 8;
+		dax_run_threads(2, read_and_write, NULL);
+		ASSERT_EQ('w', dax_peek(private.write_at));
+		ASSERT_EQ(byte, dax_peek(private.write_at + 1));
+		if (private.read_at != private.write_at)
+			ASSERT_EQ(byte, dax_peek(private.read_at));
+		dax_zap(private.p, SZ_2M);
+		ASSERT_EQ(byte, dax_peek(private.write_at));
+		dax_zap(private.p, SZ_2M);
 	}
 }
 
@@ -314,31 +312,30 @@ TEST_F(dax, private_collision_one_page)
 }
 
 /* Shared read against shared write: the one entry, and the newer protection. */
-struct shared_race {
+static struct {
 	char *map[2];
 	size_t at;
-};
+} shared;
 
 static void read_and_write_shared(unsigned int id, void *arg)
 {
-	struct shared_race *race = arg;
-
-	touch(race->map[id] + race->at, !id);
+	touch(shared.map[id] + shared.at, !id);
 }
 
 static void collide_shared(bool two)
 {
 	int fd = dax_file(SZ_2M, PREALLOC);
 	char *a = dax_map(fd, 0, SZ_2M), *b = two ? dax_map_small(fd, SZ_2M) : a;
-	struct shared_race race = { .map = { a, b } };
 	unsigned int rounds = dax_scale(80);
 
+	shared.map[0] = a;
+	shared.map[1] = b;
 	for (unsigned int i = 0; i < rounds; i++) {
-		race.at = (i * 4099) % SZ_2M;
-		dax_run_threads(2, read_and_write_shared, &race);
-		ASSERT_EQ('w', dax_peek(a + race.at));
-		ASSERT_EQ('w', dax_peek(b + race.at));
-		ASSERT_EQ(dax_pfn(a + race.at), dax_pfn(b + race.at));
+		shared.at = (i * 4099) % SZ_2M;
+		dax_run_threads(2, read_and_write_shared, NULL);
+		ASSERT_EQ('w', dax_peek(a + shared.at));
+		ASSERT_EQ('w', dax_peek(b + shared.at));
+		ASSERT_EQ(dax_pfn(a + shared.at), dax_pfn(b + shared.at));
 		dax_zap(a, SZ_2M);
 		if (two)
 			dax_zap(b, SZ_2M);
@@ -388,44 +385,42 @@ TEST_F(dax, off_colour_window)
  * map does not see it then, either, which tells when to zap; in every other
  * round the zap comes after a few looks, whatever they show. (P16)
  */
-struct protect_race {
+static struct {
 	int fd;
 	char *p;
 	unsigned int looks;
 	volatile bool synced;
-};
+} protect;
 
 static void fsync_or_zap(unsigned int id, void *arg)
 {
-	struct protect_race *race = arg;
-
 	if (!id) {
-		dax_fsync(race->fd);
-		race->synced = true;
+		dax_fsync(protect.fd);
+		protect.synced = true;
 		return;
 	}
-	for (unsigned int i = 0; i < race->looks; i++)
-		if (race->synced || !dax_pfn(race->p))
+	for (unsigned int i = 0; i < protect.looks; i++)
+		if (protect.synced || !dax_pfn(protect.p))
 			break;
-	dax_zap(race->p, SZ_2M);
+	dax_zap(protect.p, SZ_2M);
 }
 
 TEST_F(dax, fsync_against_zap)
 {
-	struct protect_race race = { .fd = numbered_file(SZ_2M) };
 	unsigned int rounds = dax_scale(100), stayed = 0;
 
-	race.p = dax_map(race.fd, 0, SZ_2M);
+	protect.fd = numbered_file(SZ_2M);
+	protect.p = dax_map(protect.fd, 0, SZ_2M);
 	for (unsigned int i = 0; i < rounds; i++) {
-		dax_poke(race.p + 8, i);
-		race.looks = i % 2 ? UINT_MAX : i;
-		race.synced = false;
-		dax_run_threads(2, fsync_or_zap, &race);
-		stayed += !!strcmp("none", dax_mapped(race.p));
+		dax_poke(protect.p + 8, i);
+		protect.looks = i % 2 ? UINT_MAX : i;
+		protect.synced = false;
+		dax_run_threads(2, fsync_or_zap, NULL);
+		stayed += !!strcmp("none", dax_mapped(protect.p));
 	}
 	EXPECT_EQ(0, stayed);
-	EXPECT_EQ(-1, wrong_page(race.p, 0, SZ_2M));
-	EXPECT_MAPPED("2M", race.p);
+	EXPECT_EQ(-1, wrong_page(protect.p, 0, SZ_2M));
+	EXPECT_MAPPED("2M", protect.p);
 }
 
 /* A process or a mapping that does not want huge pages gets none. (P15) */

@@ -434,7 +434,6 @@ TEST_F(dax, write_and_truncate)
 	EXPECT_EQ('h', buf[1]);
 	EXPECT_BYTES(0, buf + 2 * SZ_4K + 10, SZ_2M - 2 * SZ_4K - 10);
 	expect_file(fd, buf, small, huge);
-	free(buf);
 }
 
 /* Blocks that are not one aligned run: nothing changes, and it costs little. */
@@ -522,7 +521,6 @@ TEST_F(dax, write_fault_on_fragmented)
 	EXPECT_EQ(0, PROMOTE("done"));
 	EXPECT_EQ('h', dax_peek(small + DAX_GAP * SZ_4K));
 	expect_file(fd, model, small, huge);
-	free(model);
 }
 
 /* When it may not be. */
@@ -759,8 +757,6 @@ TEST_F(reflink, store_to_shared)
 	dax_poke(huge[o] + at + 1, old[at + 1] = 'z');
 	expect_file(fd[o], old, small[o], huge[o]);
 	expect_file(fd[w], model, small[w], huge[w]);
-	free(model);
-	free(old);
 }
 
 /* One page of the range is shared, by a clone of that page only. */
@@ -785,7 +781,6 @@ TEST_F(dax, reflink_one_page)
 	expect_file(fd, model, small, huge);
 	EXPECT_EQ(FILL, dax_peek(copy + 8));
 	EXPECT_EQ('s', dax_peek(copy));
-	free(model);
 }
 
 /* The counters are global: no other program may run. */

@@ -834,18 +834,16 @@ TEST_F(dax, both_sides_at_once)
  * the first and the last page are stored to in turn: no clone may have of the
  * last page what came after its own first one.
  */
-struct moment {
+static struct {
 	volatile uint32_t *first, *last;
 	volatile bool stop;
-};
+} moment;
 
 static void *store_in_turn(void *arg)
 {
-	struct moment *moment = arg;
-
-	for (uint32_t n = 1; !moment->stop; n++) {
-		*moment->first = n;
-		*moment->last = n;
+	for (uint32_t n = 1; !moment.stop; n++) {
+		*moment.first = n;
+		*moment.last = n;
 	}
 	return NULL;
 }
@@ -854,7 +852,6 @@ TEST_F(one_size, clone_is_atomic)
 {
 	unsigned int rounds = dax_scale(60), torn = 0;
 	off_t last = (PAGES_2M - 2) * SZ_4K;
-	struct moment moment = {};
 	pthread_t thread;
 	int fd, clone;
 	char *p;
@@ -868,7 +865,7 @@ TEST_F(one_size, clone_is_atomic)
 	p = dax_map_small(fd, SZ_2M);
 	moment.first = (uint32_t *)p;
 	moment.last = (uint32_t *)(p + last);
-	thread = dax_thread(store_in_turn, &moment);
+	thread = dax_thread(store_in_turn, NULL);
 	for (unsigned int i = 0; i < rounds; i++) {
 		uint32_t a, b, seen = *moment.last;
 

@@ -237,7 +237,6 @@ TEST_F(dax, hole_behind_the_end)
 	dax_read(fd, 0, buf, 100 * SZ_4K + GROWN);
 	EXPECT_BYTES(0, buf, 100 * SZ_4K);
 	EXPECT_BYTES('g', buf + 100 * SZ_4K, GROWN);
-	free(buf);
 }
 
 /* A file that has one entry only, truncated from inside of it. (W8) */
@@ -370,26 +369,23 @@ TEST_F(dax, collapse_and_insert)
  * nearly full and each round is committed, so that only freed blocks are
  * available. (D14)
  */
-struct reuse {
+static struct {
 	int fd;
 	char *p;
 	volatile bool stop;
 	unsigned long stores;
-};
+} reuse;
 
 static void *store_on(void *arg)
 {
-	struct reuse *reuse = arg;
-
-	for (; !reuse->stop; reuse->stores++)
-		dax_poke(reuse->p + reuse->stores * 1031 % SZ_2M, 's');
+	for (; !reuse.stop; reuse.stores++)
+		dax_poke(reuse.p + reuse.stores * 1031 % SZ_2M, 's');
 	return NULL;
 }
 
 static void release_and_watch(size_t shift, bool by_zero)
 {
 	unsigned int rounds = dax_scale(25);
-	struct reuse reuse = {};
 	pthread_t thread;
 	char *buf;
 	int other;
@@ -400,7 +396,7 @@ static void release_and_watch(size_t shift, bool by_zero)
 	reuse.p = dax_map_shift(reuse.fd, SZ_2M, shift);
 	other = dax_create("other");
 	dax_fill_up(5 * SZ_1M);
-	thread = dax_thread(store_on, &reuse);
+	thread = dax_thread(store_on, NULL);
 	for (unsigned int i = 0; i < rounds; i++) {
 		dax_punch_hole(reuse.fd, 0, by_zero ? SZ_1M : SZ_2M);
 		if (by_zero)
@@ -436,28 +432,24 @@ TEST_F(dax, zero_range_against_stores)
  */
 #define READ_LEN	(2 * SZ_2M)
 
-struct slow_read {
+static struct {
 	int fd;
 	char *buf;
 	volatile pid_t puncher;
 	volatile bool punched;
-};
+} slow;
 
 static void *read_slowly(void *arg)
 {
-	struct slow_read *slow = arg;
-
-	dax_read(slow->fd, 0, slow->buf, READ_LEN);
+	dax_read(slow.fd, 0, slow.buf, READ_LEN);
 	return NULL;
 }
 
 static void *punch_what_is_read(void *arg)
 {
-	struct slow_read *slow = arg;
-
-	slow->puncher = gettid();
-	dax_punch_hole(slow->fd, 0, READ_LEN);
-	slow->punched = true;
+	slow.puncher = gettid();
+	dax_punch_hole(slow.fd, 0, READ_LEN);
+	slow.punched = true;
 	return NULL;
 }
 
@@ -484,7 +476,6 @@ DAX_FIXTURE(unmapped, access("/proc/self/syscall", R_OK) ?
 
 TEST_F(unmapped, read_against_punch)
 {
-	struct slow_read slow = {};
 	pthread_t reader, puncher;
 	struct uffd_msg msg;
 	unsigned int odd = 0;
@@ -498,10 +489,10 @@ TEST_F(unmapped, read_against_punch)
 	uffd = hold_back(slow.buf);
 	NEED(uffd < 0 ? "needs userfaultfd, CONFIG_USERFAULTFD" : NULL);
 
-	reader = dax_thread(read_slowly, &slow);
+	reader = dax_thread(read_slowly, NULL);
 	if (read(uffd, &msg, sizeof(msg)) != sizeof(msg))
 		dax_exit_fail("userfaultfd: %m");
-	puncher = dax_thread(punch_what_is_read, &slow);
+	puncher = dax_thread(punch_what_is_read, NULL);
 	while (!slow.punched && dax_syscall(slow.puncher) != SYS_fallocate)
 		sched_yield();
 	if (slow.punched) {
@@ -515,29 +506,26 @@ TEST_F(unmapped, read_against_punch)
 	for (size_t i = 0; i < READ_LEN; i++)
 		odd += slow.buf[i] != 0 && slow.buf[i] != FILL;
 	EXPECT_EQ(0, odd);
-	munmap(slow.buf, READ_LEN);
 }
 
 /* Truncate and faults beyond, round by round: SIGBUS or the file's bytes. */
 static void *truncate_on(void *arg)
 {
-	struct reuse *reuse = arg;
-
-	while (!reuse->stop) {
-		dax_truncate(reuse->fd, 4 * SZ_4K);
-		dax_truncate(reuse->fd, SZ_2M);
+	while (!reuse.stop) {
+		dax_truncate(reuse.fd, 4 * SZ_4K);
+		dax_truncate(reuse.fd, SZ_2M);
 	}
 	return NULL;
 }
 
 TEST_F(dax, truncate_against_faults)
 {
-	struct reuse reuse = { .fd = dax_file(SZ_2M, WRITTEN) };
 	unsigned int rounds = dax_scale(300), other = 0;
 	pthread_t thread;
 
+	reuse.fd = dax_file(SZ_2M, WRITTEN);
 	reuse.p = dax_map_shift(reuse.fd, SZ_2M, variant->shift);
-	thread = dax_thread(truncate_on, &reuse);
+	thread = dax_thread(truncate_on, NULL);
 	for (unsigned int i = 0; i < rounds; i++) {
 		int sig = dax_touch_signal(reuse.p + i % PAGES_2M * SZ_4K,
 					   i % 3 == 0, NULL);

@@ -125,7 +125,6 @@ TEST_F(dax, refused_beside_others)
 				       UFFDIO_REGISTER_MODE_WP));
 	EXPECT_NE(0, write_protect(uffd, p, SZ_2M));
 	EXPECT_EQ(0, try_register(uffd, p, SZ_2M, UFFDIO_REGISTER_MODE_WP));
-	close(uffd);
 }
 
 /*
@@ -233,7 +232,6 @@ TEST_F(dax, pagemap_scan)
 				  UFFDIO_REGISTER_MODE_WP));
 	EXPECT_EQ(1, scan(anonymous, SZ_4K,
 			  PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC));
-	close(uffd);
 }
 
 TEST_HARNESS_MAIN

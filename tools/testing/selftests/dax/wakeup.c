@@ -263,7 +263,6 @@ TEST_F(dax, everything_at_once)
 		ASSERT_EQ(0, memcmp(buf, crowd.aligned, FILE_LEN));
 		ASSERT_EQ(0, memcmp(buf, crowd.shifted, FILE_LEN));
 	}
-	free(buf);
 }
 
 TEST_HARNESS_MAIN
