@@ -661,21 +661,15 @@ static void run_other(const struct scene *s, enum other other)
 	}
 }
 
-struct beside {
+static struct {
 	const struct scene *scene;
 	enum other other;
-	volatile bool stop;
-};
+} beside;
 
-static void *beside_run(void *arg)
+static void beside_run(unsigned long nr)
 {
-	struct beside *beside = arg;
-
-	do {
-		run_other(beside->scene, beside->other);
-		sched_yield();
-	} while (!beside->stop);
-	return NULL;
+	run_other(beside.scene, beside.other);
+	sched_yield();
 }
 
 /* What is copied stays what it is, however often. */
@@ -693,17 +687,16 @@ static const char *copy_beside(const struct setting *setting, struct scene *s,
 {
 	static const struct geometry g = { "", 0, SZ_1M, 16 * SZ_4K };
 	static const struct geometry all = { "", 0, 0, LEN };
-	struct beside beside = { .scene = s, .other = other };
-	pthread_t thread;
 	const char *why;
 
 	memcpy(s->model, pattern, LEN);
 	scene_reset(s, setting->scenery, &all, &g);
 	s->map = dax_map_shift(s->fd, LEN, setting->shift);
-	thread = dax_thread(beside_run, &beside);
+	beside.scene = s;
+	beside.other = other;
+	dax_background(beside_run);
 	why = copy_on(s, &g);
-	beside.stop = true;
-	dax_join(thread);
+	dax_background_stop();
 	if (other == ZERO_PAGE || other == PUNCH_PAGE)
 		memset(s->model + BESIDE, 0, SZ_4K);
 	why = why ?: check(s, &g, false) ?:

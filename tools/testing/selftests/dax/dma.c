@@ -118,32 +118,24 @@ static struct {
 	int fd, other;
 	char *p;
 	bool write;
-	volatile bool stop;
-	unsigned long ios;
 } busy_io;
 
-static void *io_on(void *arg)
+static void io_on(unsigned long nr)
 {
 	size_t len = 16 * SZ_4K;
+	off_t at = nr % 8 * len;
+	ssize_t n = busy_io.write ? pwrite(source, busy_io.p + at, len, at) :
+				    pread(source, busy_io.p + at, len, at);
 
-	for (; !busy_io.stop; busy_io.ios++) {
-		off_t at = busy_io.ios % 8 * len;
-		ssize_t n = busy_io.write ?
-			pwrite(source, busy_io.p + at, len, at) :
-			pread(source, busy_io.p + at, len, at);
-
-		/* EFAULT is what truncate leaves of the buffer. */
-		if (n < 0 && errno != EFAULT)
-			dax_exit_fail("I/O: %m");
-	}
-	return NULL;
+	/* EFAULT is what truncate leaves of the buffer. */
+	if (n < 0 && errno != EFAULT)
+		dax_exit_fail("I/O: %m");
 }
 
 static void storm(bool write)
 {
 	unsigned int rounds = dax_scale(40);
 	char *buf = malloc(SZ_1M);
-	pthread_t thread;
 
 	NEED(dax_small_scratch());
 	busy_io.write = write;
@@ -152,7 +144,7 @@ static void storm(bool write)
 	busy_io.other = dax_create("other");
 	busy_io.p = dax_map(busy_io.fd, 0, SZ_2M);
 	dax_fill_up(3 * SZ_1M);
-	thread = dax_thread(io_on, NULL);
+	dax_background(io_on);
 	for (unsigned int i = 0; i < rounds; i++) {
 		if (i % 2) {
 			dax_punch_hole(busy_io.fd, 0, SZ_1M);
@@ -168,10 +160,8 @@ static void storm(bool write)
 			break;
 		dax_truncate(busy_io.other, 0);
 	}
-	busy_io.stop = true;
-	dax_join(thread);
+	EXPECT_LT(0, dax_background_stop());
 	EXPECT_BYTES('o', buf, SZ_1M);
-	EXPECT_LT(0, busy_io.ios);
 	free(buf);
 }
 
@@ -204,12 +194,10 @@ static const char *slow_source(void)
 
 DAX_FIXTURE(slow, slow_source())
 
-struct slow {
+static struct {
 	int fd;
 	char *p;
-	volatile bool stop;
-	unsigned long laps;
-};
+} slow;
 
 /* @p is mapped by a pte and is being read into. */
 static void promote_under_io(int fd, char *p)
@@ -254,12 +242,10 @@ static void expect_woken(void)
 	EXPECT_EQ(0, dax_count("dax_idle_page", "polled"));
 }
 
-static void cut_once(void (*cut)(int fd), void *(*busy)(void *), bool promote)
+static void cut_once(void (*cut)(int fd), void (*busy)(unsigned long nr), bool promote)
 {
 	/* A store meanwhile may hold the page for a moment. */
 	bool alone = !busy && (cut == cut_by_truncate || cut == cut_by_punch);
-	struct slow slow = {};
-	pthread_t thread = 0;
 	long early, done;
 	bool told;
 	char *p;
@@ -279,17 +265,16 @@ static void cut_once(void (*cut)(int fd), void *(*busy)(void *), bool promote)
 	early = dax_aio_completed(0);
 	dax_unmap(p, SZ_2M);
 	if (busy) {
-		thread = dax_thread(busy, &slow);
-		while (!slow.laps)
+		dax_background(busy);
+		while (!dax_background_laps())
 			sched_yield();
 	} else {
 		dax_unmap(slow.p, SZ_2M);
 	}
 	cut(slow.fd);
 	done = dax_aio_completed(0);
-	slow.stop = true;
 	if (busy)
-		dax_join(thread);
+		dax_background_stop();
 	EXPECT_EQ(0, early);
 	EXPECT_EQ(1, done);
 	if (told)
@@ -522,21 +507,15 @@ TEST_F(dax, longterm_pin_refused)
 }
 
 /* An entry that is locked, by fsync here, is not to be skipped. (W11) */
-static void *store_and_fsync(void *arg)
+static void store_and_fsync(unsigned long nr)
 {
-	struct slow *slow = arg;
-
-	for (; !slow->stop; slow->laps++) {
-		if (dax_touch_signal(slow->p, true, NULL) == SIGBUS)
-			break;
-		dax_fsync(slow->fd);
-	}
-	return NULL;
+	dax_poke(slow.p, nr);
+	dax_fsync(slow.fd);
 }
 
 FIXTURE_VARIANT(cut) {
 	void (*cut)(int fd);
-	void *(*busy)(void *arg);
+	void (*busy)(unsigned long nr);
 	bool promote;
 };
 
@@ -616,44 +595,37 @@ TEST_F(slow, into_collapsed) DAX_CALL(read_into_promoted(true))
 /* I/O without end, while its pages become part of 2 MiB and small again. */
 static struct {
 	char *small;
-	volatile bool stop;
-	volatile unsigned long ios;
 	unsigned long wrong;
 } transit;
 
-static void *io_through(void *arg)
+static void io_through(unsigned long nr)
 {
 	size_t len = 16 * SZ_4K;
+	off_t at = nr % 8 * len;
+	char *p = transit.small + at, byte = 'a' + nr % 26;
 
-	for (; !transit.stop; transit.ios++) {
-		off_t at = transit.ios % 8 * len;
-		char *p = transit.small + at, byte = 'a' + transit.ios % 26;
-
-		memset(p, byte, len);
-		if (pwrite(source, p, len, at) != (ssize_t)len)
-			dax_exit_fail("I/O: %m");
-		memset(p, '-', len);
-		if (pread(source, p, len, at) != (ssize_t)len)
-			dax_exit_fail("I/O: %m");
-		transit.wrong += dax_differs(p, len, byte) >= 0;
-	}
-	return NULL;
+	memset(p, byte, len);
+	if (pwrite(source, p, len, at) != (ssize_t)len)
+		dax_exit_fail("I/O: %m");
+	memset(p, '-', len);
+	if (pread(source, p, len, at) != (ssize_t)len)
+		dax_exit_fail("I/O: %m");
+	transit.wrong += dax_differs(p, len, byte) >= 0;
 }
 
 TEST_F(loop, promotion_against_io)
 {
 	unsigned int rounds = dax_scale(60), promoted = 0;
 	off_t spare = SZ_2M - SZ_4K;
-	pthread_t thread;
 	char *huge;
 	int fd;
 
 	NEED_PROMOTION();
 	fd = dax_file(SZ_2M, WRITTEN);
 	transit.small = dax_map_small(fd, SZ_2M);
-	thread = dax_thread(io_through, NULL);
+	dax_background(io_through);
 	for (unsigned int i = 0; i < rounds; i++) {
-		unsigned long ios = transit.ios;
+		unsigned long laps = dax_background_laps();
 
 		/* One page gives back its block, and gets it again. */
 		dax_punch_hole(fd, spare, SZ_4K);
@@ -668,13 +640,11 @@ TEST_F(loop, promotion_against_io)
 			dax_peek(huge);
 		promoted += !strcmp(dax_mapped(huge), "2M");
 		dax_unmap(huge, SZ_2M);
-		while (transit.ios == ios)
+		while (dax_background_laps() == laps)
 			sched_yield();
 	}
-	transit.stop = true;
-	dax_join(thread);
 	dax_print_msg("%u rounds, %u times huge, %lu times written and read back",
-		      rounds, promoted, transit.ios);
+		      rounds, promoted, dax_background_stop());
 	EXPECT_EQ(0, transit.wrong);
 	EXPECT_LT(0, promoted);
 }

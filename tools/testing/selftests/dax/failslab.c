@@ -134,14 +134,11 @@ TEST_F(dax, huge_over_zero_pages) DAX_CALL(fresh_range(0, true))
 static struct {
 	char *p;
 	size_t len;
-	volatile bool stop;
 } helper;
 
-static void *fault_on(void *arg)
+static void fault_on(unsigned long nr)
 {
-	while (!helper.stop)
-		dax_touch_each(helper.p, helper.len, 8 * SZ_4K, false);
-	return NULL;
+	dax_touch_each(helper.p, helper.len, 8 * SZ_4K, false);
 }
 
 /* Small stores have to demote huge zero pages without memory. */
@@ -151,20 +148,18 @@ static void over_zero_pages(bool beside)
 	int fd = dax_file(len, HOLE);
 	char *huge = dax_map(fd, 0, len), *p = dax_map_small(fd, len);
 	struct counts n = {};
-	pthread_t thread;
 
 	helper.p = huge;
 	helper.len = len;
 	if (beside)
-		thread = dax_thread(fault_on, NULL);
+		dax_background(fault_on);
 	else
 		dax_touch_each(huge, len, SZ_2M, false);
 	failslab_arm(50);
 	store_failing(p, len, step, &n);
 	failslab_disarm();
-	helper.stop = true;
 	if (beside)
-		dax_join(thread);
+		dax_background_stop();
 	check(huge, len, step, &n);
 }
 

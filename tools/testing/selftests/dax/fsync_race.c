@@ -149,40 +149,34 @@ TEST_F(dax, in_step_with_another_fsync)
  * last msync the page has to be write-protected and clean: the next store
  * faults and the next msync flushes. (F13)
  */
-static void *stores(void *arg)
-{
-	struct race *race = arg;
+static char *stored_to;
 
-	for (; !race->stop; race->laps++)
-		dax_poke(race->other, race->laps);
-	return NULL;
+static void store_on(unsigned long nr)
+{
+	dax_poke(stored_to, nr);
 }
 
 TEST_F(dax, clean_after_the_race)
 {
 	unsigned int rounds = dax_scale(40);
-	struct race race = { .size = variant->load.size };
+	size_t size = variant->load.size;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = dax_map(fd, 0, size);
 
-	race.fd = dax_file(SZ_2M, WRITTEN);
-	race.writer = dax_map(race.fd, 0, variant->load.size);
-	race.other = dax_map(race.fd, 0, variant->load.size);
-	dax_trace(race.fd, "dax_writeback_one dax_pte_fault dax_pmd_fault");
+	stored_to = dax_map(fd, 0, size);
+	dax_trace(fd, "dax_writeback_one dax_pte_fault dax_pmd_fault");
 	for (unsigned int i = 0; i < rounds; i++) {
-		pthread_t thread;
-
-		race.stop = false;
-		thread = dax_thread(stores, &race);
+		dax_background(store_on);
 		for (int j = 0; j < 5; j++)
-			dax_fsync(race.fd);
-		race.stop = true;
-		dax_join(thread);
+			dax_fsync(fd);
+		dax_background_stop();
 
-		dax_msync(race.writer, race.size);
+		dax_msync(p, size);
 		dax_trace_clear();
-		dax_poke(race.other, i);
+		dax_poke(stored_to, i);
 		ASSERT_LE(1, dax_count_all("dax_pte_fault") +
 			     dax_count_all("dax_pmd_fault"));
-		dax_msync(race.writer, race.size);
+		dax_msync(p, size);
 		ASSERT_EQ(1, dax_count_all("dax_writeback_one"));
 	}
 }

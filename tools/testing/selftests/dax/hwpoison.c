@@ -520,31 +520,23 @@ TEST_F(dax, shared_with_reverse_map)
  * Many pages poisoned while another thread faults, truncates and unlinks the
  * file: no hang, no file used after it is gone. (W9)
  */
-static struct {
-	volatile bool stop;
-	unsigned int serial;
-} churn;
-
-static void *make_and_cut(void *arg)
+static void make_and_cut(unsigned long nr)
 {
-	while (!churn.stop) {
-		char name[32];
-		int fd;
+	char name[32];
+	int fd;
 
-		snprintf(name, sizeof(name), "churn-%u", churn.serial++);
-		fd = dax_create(name);
-		dax_fill(fd, 0, SZ_1M, 'c');
-		dax_truncate(fd, SZ_4K);
-		dax_remove(fd);
-	}
-	return NULL;
+	snprintf(name, sizeof(name), "churn-%lu", nr);
+	fd = dax_create(name);
+	dax_fill(fd, 0, SZ_1M, 'c');
+	dax_truncate(fd, SZ_4K);
+	dax_remove(fd);
 }
 
 TEST_F(dax, against_truncate)
 {
 	unsigned int rounds = dax_scale(12), odd = 0;
-	pthread_t thread = dax_thread(make_and_cut, NULL);
 
+	dax_background(make_and_cut);
 	for (unsigned int i = 0; i < rounds; i++) {
 		int fd = dax_file(SZ_2M, WRITTEN), sig;
 		char *p = dax_map(fd, 0, SZ_2M);
@@ -556,8 +548,7 @@ TEST_F(dax, against_truncate)
 		dax_unmap(p, SZ_2M);
 		dax_remove(fd);
 	}
-	churn.stop = true;
-	dax_join(thread);
+	dax_background_stop();
 	EXPECT_EQ(0, odd);
 }
 
@@ -566,12 +557,6 @@ TEST_F(dax, against_truncate)
  * unmaps the memory everywhere and shuts down; it can be unmounted, and the
  * device can be bound again. (M15, M10)
  */
-static int unbind(const struct dax_driver *driver)
-{
-	dax_unbind(driver);
-	return 0;
-}
-
 TEST_F(own_fs, device_goes)
 {
 	struct dax_driver driver;
@@ -588,7 +573,7 @@ TEST_F(own_fs, device_goes)
 	/* This process gets the signal at once, too, but not by an access. */
 	signal(SIGBUS, SIG_IGN);
 	ASSERT_EQ(0, dax_sh("dmesg -C"));
-	ASSERT_EQ(0, dax_wait(dax_spawn(unbind(&driver))));
+	ASSERT_EQ(0, dax_wait(dax_spawn((dax_unbind(&driver), 0))));
 	EXPECT_EQ(SIGBUS, dax_touch_signal(p, false, NULL));
 	EXPECT_EQ(SIGBUS, dax_touch_signal(p + SZ_4K, true, NULL));
 	dax_unmap(p, SZ_2M);

@@ -988,19 +988,12 @@ TEST_F(without_pages, fault_without_pages)
 }
 
 /* Such a fault is not lost on one that waits for the same entry. */
-static struct {
-	char *p;
-	volatile bool stop;
-	unsigned long touched;
-} rival;
+static char *rival;
 
-static void *fault_and_zap(void *arg)
+static void fault_and_zap(unsigned long nr)
 {
-	for (; !rival.stop; rival.touched++) {
-		dax_poke(rival.p, 'r');
-		dax_zap(rival.p, SZ_4K);
-	}
-	return NULL;
+	dax_poke(rival, 'r');
+	dax_zap(rival, SZ_4K);
 }
 
 TEST_F(pages, no_page_table_beside_another)
@@ -1008,10 +1001,10 @@ TEST_F(pages, no_page_table_beside_another)
 	unsigned int rounds = dax_scale(60);
 	int hits = 0;
 	int fd = dax_file(SZ_2M, WRITTEN);
-	pthread_t thread;
+	unsigned long touched;
 
-	rival.p = dax_map_small(fd, SZ_2M);
-	thread = dax_thread(fault_and_zap, NULL);
+	rival = dax_map_small(fd, SZ_2M);
+	dax_background(fault_and_zap);
 	for (unsigned int i = 0; i < rounds; i++) {
 		char *p = map_afar(fd, MAP_SHARED, SZ_4K, i);
 
@@ -1020,12 +1013,11 @@ TEST_F(pages, no_page_table_beside_another)
 		hits += fail_pages_off();
 		dax_unmap(p, SZ_2M);
 	}
-	rival.stop = true;
-	dax_join(thread);
+	touched = dax_background_stop();
 	dax_print_msg("%u faults, %d pages refused, %lu faults of the other",
-		      rounds, hits, rival.touched);
+		      rounds, hits, touched);
 	EXPECT_EQ(3 * rounds, hits);
-	EXPECT_LT(0, rival.touched);
+	EXPECT_LT(0, touched);
 	EXPECT_EQ(0, others_fail_at(fd, 0));
 }
 

@@ -168,25 +168,20 @@ TEST_F(dax, gone_with_truncate)
  */
 static struct {
 	int fd, other;
-	volatile bool stop;
 } race;
 
-static void *punch_and_reuse(void *arg)
+static void punch_and_reuse(unsigned long nr)
 {
-	while (!race.stop) {
-		dax_punch_hole(race.fd, 0, 4 * SZ_4K);
-		dax_fsync(race.fd);
-		dax_fill(race.other, 0, 4 * SZ_4K, 'X');
-		dax_truncate(race.other, 0);
-		dax_fill(race.fd, 0, 4 * SZ_4K, FILL);
-	}
-	return NULL;
+	dax_punch_hole(race.fd, 0, 4 * SZ_4K);
+	dax_fsync(race.fd);
+	dax_fill(race.other, 0, 4 * SZ_4K, 'X');
+	dax_truncate(race.other, 0);
+	dax_fill(race.fd, 0, 4 * SZ_4K, FILL);
 }
 
 TEST_F(dax, copy_against_punch)
 {
 	unsigned int rounds = dax_scale(400), foreign = 0;
-	pthread_t thread;
 	char *p;
 
 	NEED(dax_small_scratch());
@@ -194,7 +189,7 @@ TEST_F(dax, copy_against_punch)
 	race.other = dax_create("other");
 	dax_fill_up(16 * SZ_4K);
 	p = dax_map_private(race.fd, 0, SZ_2M);
-	thread = dax_thread(punch_and_reuse, NULL);
+	dax_background(punch_and_reuse);
 	for (unsigned int i = 0; i < rounds; i++) {
 		char *page = p + i % 4 * SZ_4K;
 
@@ -204,8 +199,7 @@ TEST_F(dax, copy_against_punch)
 			foreign += page[j] != 0 && page[j] != FILL;
 		dax_zap(p, 4 * SZ_4K);
 	}
-	race.stop = true;
-	dax_join(thread);
+	dax_background_stop();
 	EXPECT_EQ(0, foreign);
 }
 

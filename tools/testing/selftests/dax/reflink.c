@@ -466,12 +466,6 @@ static int copy_all(struct in_pipe *held)
 	return 0;
 }
 
-static int drop_clone(struct in_pipe *held)
-{
-	dax_punch_hole(held->clone, 0, SZ_2M);
-	return 0;
-}
-
 /* All that is free now, full of 'o'. */
 static void take_space(void)
 {
@@ -549,7 +543,7 @@ static void clone_goes(enum parting how, size_t shift, bool punch)
 
 	part(&held, how);
 	if (punch) {
-		pid = dax_spawn(drop_clone(&held));
+		pid = dax_spawn((dax_punch_hole(held.clone, 0, SZ_2M), 0));
 		/* It may wait for the page, or not. */
 		dax_stall_waits(pid);
 	} else {
@@ -836,23 +830,18 @@ TEST_F(dax, both_sides_at_once)
  */
 static struct {
 	volatile uint32_t *first, *last;
-	volatile bool stop;
 } moment;
 
-static void *store_in_turn(void *arg)
+static void store_in_turn(unsigned long nr)
 {
-	for (uint32_t n = 1; !moment.stop; n++) {
-		*moment.first = n;
-		*moment.last = n;
-	}
-	return NULL;
+	*moment.first = nr + 1;
+	*moment.last = nr + 1;
 }
 
 TEST_F(one_size, clone_is_atomic)
 {
 	unsigned int rounds = dax_scale(60), torn = 0;
 	off_t last = (PAGES_2M - 2) * SZ_4K;
-	pthread_t thread;
 	int fd, clone;
 	char *p;
 
@@ -865,7 +854,7 @@ TEST_F(one_size, clone_is_atomic)
 	p = dax_map_small(fd, SZ_2M);
 	moment.first = (uint32_t *)p;
 	moment.last = (uint32_t *)(p + last);
-	thread = dax_thread(store_in_turn, NULL);
+	dax_background(store_in_turn);
 	for (unsigned int i = 0; i < rounds; i++) {
 		uint32_t a, b, seen = *moment.last;
 
@@ -877,8 +866,7 @@ TEST_F(one_size, clone_is_atomic)
 		while (*moment.last == seen)
 			sched_yield();
 	}
-	moment.stop = true;
-	dax_join(thread);
+	dax_background_stop();
 	EXPECT_EQ(0, torn);
 }
 
@@ -1029,8 +1017,7 @@ TEST_F(dax, dedupe_other_layout)
 /* A hole and written zeros: shared or not, but both go on reading zeros. */
 TEST_F(one_size, dedupe_hole)
 {
-	int fd = dax_file(SZ_2M, HOLE), other = dax_create("other");
-	int status;
+	int fd = dax_file(SZ_2M, HOLE), other = dax_create("other"), status;
 
 	dax_fill(other, 0, 8 * SZ_4K, 0);
 	status = dax_dedupe(fd, 0, 8 * SZ_4K, other, 0);

@@ -77,16 +77,10 @@ DAX_FIXTURE(removal, mount_it(variant->below))
 FIXTURE_VARIANT_ADD(removal, direct) { .below = false };
 FIXTURE_VARIANT_ADD(removal, dm) { .below = true };
 
-static int do_unbind(void)
-{
-	dax_unbind(&driver);
-	return 0;
-}
-
 /* 0, or -1 if it does not end. */
 static int unbind(void)
 {
-	pid_t pid = dax_spawn(do_unbind());
+	pid_t pid = dax_spawn((dax_unbind(&driver), 0));
 
 	gone = true;
 	return dax_stall_ends(pid);

@@ -372,21 +372,16 @@ TEST_F(dax, collapse_and_insert)
 static struct {
 	int fd;
 	char *p;
-	volatile bool stop;
-	unsigned long stores;
 } reuse;
 
-static void *store_on(void *arg)
+static void store_on(unsigned long nr)
 {
-	for (; !reuse.stop; reuse.stores++)
-		dax_poke(reuse.p + reuse.stores * 1031 % SZ_2M, 's');
-	return NULL;
+	dax_poke(reuse.p + nr * 1031 % SZ_2M, 's');
 }
 
 static void release_and_watch(size_t shift, bool by_zero)
 {
 	unsigned int rounds = dax_scale(25);
-	pthread_t thread;
 	char *buf;
 	int other;
 
@@ -396,7 +391,7 @@ static void release_and_watch(size_t shift, bool by_zero)
 	reuse.p = dax_map_shift(reuse.fd, SZ_2M, shift);
 	other = dax_create("other");
 	dax_fill_up(5 * SZ_1M);
-	thread = dax_thread(store_on, NULL);
+	dax_background(store_on);
 	for (unsigned int i = 0; i < rounds; i++) {
 		dax_punch_hole(reuse.fd, 0, by_zero ? SZ_1M : SZ_2M);
 		if (by_zero)
@@ -412,10 +407,8 @@ static void release_and_watch(size_t shift, bool by_zero)
 			break;
 		dax_truncate(other, 0);
 	}
-	reuse.stop = true;
-	dax_join(thread);
+	EXPECT_LT(0, dax_background_stop());
 	EXPECT_BYTES('o', buf, SZ_2M);
-	EXPECT_LT(0, reuse.stores);
 	free(buf);
 }
 
@@ -509,23 +502,19 @@ TEST_F(unmapped, read_against_punch)
 }
 
 /* Truncate and faults beyond, round by round: SIGBUS or the file's bytes. */
-static void *truncate_on(void *arg)
+static void truncate_on(unsigned long nr)
 {
-	while (!reuse.stop) {
-		dax_truncate(reuse.fd, 4 * SZ_4K);
-		dax_truncate(reuse.fd, SZ_2M);
-	}
-	return NULL;
+	dax_truncate(reuse.fd, 4 * SZ_4K);
+	dax_truncate(reuse.fd, SZ_2M);
 }
 
 TEST_F(dax, truncate_against_faults)
 {
 	unsigned int rounds = dax_scale(300), other = 0;
-	pthread_t thread;
 
 	reuse.fd = dax_file(SZ_2M, WRITTEN);
 	reuse.p = dax_map_shift(reuse.fd, SZ_2M, variant->shift);
-	thread = dax_thread(truncate_on, NULL);
+	dax_background(truncate_on);
 	for (unsigned int i = 0; i < rounds; i++) {
 		int sig = dax_touch_signal(reuse.p + i % PAGES_2M * SZ_4K,
 					   i % 3 == 0, NULL);
@@ -533,8 +522,7 @@ TEST_F(dax, truncate_against_faults)
 		other += sig != 0 && sig != SIGBUS;
 		other += i % PAGES_2M < 4 && sig;
 	}
-	reuse.stop = true;
-	dax_join(thread);
+	dax_background_stop();
 	EXPECT_EQ(0, other);
 }
 

@@ -210,6 +210,11 @@ void dax_join(pthread_t thread);
 void dax_run_threads(unsigned int nr, void (*fn)(unsigned int id, void *arg),
 		     void *arg);
 
+/* A thread that does a lap after the other, one at least, until it is to stop. */
+void dax_background(void (*lap)(unsigned long nr));
+unsigned long dax_background_laps(void);	/* so far */
+unsigned long dax_background_stop(void);	/* in all */
+
 /* Processes. */
 pid_t dax_fork_process(void);
 /* Starts a process that exits with the value of @call. */

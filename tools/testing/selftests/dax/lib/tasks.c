@@ -65,6 +65,42 @@ void dax_run_threads(unsigned int nr, void (*fn)(unsigned int id, void *arg),
 	pthread_barrier_destroy(&gang.start);
 }
 
+static struct {
+	pthread_t thread;
+	void (*lap)(unsigned long nr);
+	volatile unsigned long laps;
+	volatile bool stop;
+} background;
+
+static void *background_run(void *arg)
+{
+	do {
+		background.lap(background.laps);
+		background.laps++;
+	} while (!background.stop);
+	return NULL;
+}
+
+void dax_background(void (*lap)(unsigned long nr))
+{
+	background.lap = lap;
+	background.laps = 0;
+	background.stop = false;
+	background.thread = dax_thread(background_run, NULL);
+}
+
+unsigned long dax_background_laps(void)
+{
+	return background.laps;
+}
+
+unsigned long dax_background_stop(void)
+{
+	background.stop = true;
+	dax_join(background.thread);
+	return background.laps;
+}
+
 pid_t dax_fork_process(void)
 {
 	pid_t pid;
