@@ -8,34 +8,24 @@
 
 #define FILE_LEN	(2 * SZ_2M)
 
-struct crowd {
-	int fd;
-	char *aligned, *shifted;
-	unsigned int round;
-	volatile unsigned int wrong;
-};
+/* The file, how all have it mapped, and what any has found wrong. */
+static int fd;
+static char *aligned, *shifted;
+static volatile unsigned int wrong;
 
-static struct crowd file_for_all(enum dax_layout layout)
+static void file_for_all(enum dax_layout layout)
 {
-	int fd = dax_file(FILE_LEN, layout);
-
-	return (struct crowd) {
-		.fd = fd,
-		.aligned = dax_map(fd, 0, FILE_LEN),
-		.shifted = dax_map_small(fd, FILE_LEN),
-	};
+	fd = dax_file(FILE_LEN, layout);
+	aligned = dax_map(fd, 0, FILE_LEN);
+	shifted = dax_map_small(fd, FILE_LEN);
+	wrong = 0;
 }
 
-static void forget(struct crowd *crowd)
+static void forget_file(void)
 {
-	dax_unmap(crowd->aligned, FILE_LEN);
-	dax_unmap(crowd->shifted, FILE_LEN);
-	dax_remove(crowd->fd);
-}
-
-static char *side(struct crowd *crowd, unsigned int id)
-{
-	return id % 2 ? crowd->shifted : crowd->aligned;
+	dax_unmap(aligned, FILE_LEN);
+	dax_unmap(shifted, FILE_LEN);
+	dax_remove(fd);
 }
 
 /* Where thread @id stores: a cache line of its own on a page that all share. */
@@ -48,8 +38,7 @@ static size_t place(unsigned int id, unsigned int i)
 
 static void first_touch(unsigned int id, void *arg)
 {
-	struct crowd *crowd = arg;
-	char *p = side(crowd, id);
+	char *p = id % 2 ? shifted : aligned;
 
 	for (unsigned int i = 0; i < PLACES; i++)
 		if ((id + i) % 3)
@@ -58,16 +47,14 @@ static void first_touch(unsigned int id, void *arg)
 			dax_peek(p + place(id, i));
 }
 
-static void check_first_touch(struct crowd *crowd, unsigned int nr)
+static void check_first_touch(unsigned int nr)
 {
 	for (unsigned int id = 0; id < nr; id++)
 		for (unsigned int i = 0; i < PLACES; i++) {
 			char want = (id + i) % 3 ? id + 1 : 0;
 
-			crowd->wrong +=
-				dax_peek(crowd->aligned + place(id, i)) != want;
-			crowd->wrong +=
-				dax_peek(crowd->shifted + place(id, i)) != want;
+			wrong += dax_peek(aligned + place(id, i)) != want;
+			wrong += dax_peek(shifted + place(id, i)) != want;
 		}
 }
 
@@ -77,12 +64,11 @@ static void crowd_on(enum dax_layout layout)
 	unsigned int rounds = dax_scale(12), nr = 16;
 
 	for (unsigned int i = 0; i < rounds; i++) {
-		struct crowd crowd = file_for_all(layout);
-
-		dax_run_threads(nr, first_touch, &crowd);
-		check_first_touch(&crowd, nr);
-		ASSERT_EQ(0, crowd.wrong);
-		forget(&crowd);
+		file_for_all(layout);
+		dax_run_threads(nr, first_touch, NULL);
+		check_first_touch(nr);
+		ASSERT_EQ(0, wrong);
+		forget_file();
 	}
 }
 
@@ -90,27 +76,21 @@ TEST_F(dax, first_touch_of_hole) DAX_CALL(crowd_on(HOLE))
 TEST_F(dax, first_touch_of_prealloc) DAX_CALL(crowd_on(PREALLOC))
 
 /* The same from processes, which share no mmap lock. */
-static int touch_in_process(unsigned int id, struct crowd *crowd)
-{
-	first_touch(id, crowd);
-	return 0;
-}
-
 TEST_F(dax, first_touch_by_processes)
 {
 	unsigned int rounds = dax_scale(6), nr = 8;
 
 	for (unsigned int i = 0; i < rounds; i++) {
-		struct crowd crowd = file_for_all(i % 2 ? HOLE : PREALLOC);
 		pid_t pid[8];
 
+		file_for_all(i % 2 ? HOLE : PREALLOC);
 		for (unsigned int id = 0; id < nr; id++)
-			pid[id] = dax_spawn(touch_in_process(id, &crowd));
+			pid[id] = dax_spawn((first_touch(id, NULL), 0));
 		for (unsigned int id = 0; id < nr; id++)
 			ASSERT_EQ(0, dax_wait(pid[id]));
-		check_first_touch(&crowd, nr);
-		ASSERT_EQ(0, crowd.wrong);
-		forget(&crowd);
+		check_first_touch(nr);
+		ASSERT_EQ(0, wrong);
+		forget_file();
 	}
 }
 
@@ -120,43 +100,38 @@ TEST_F(dax, first_touch_by_processes)
  */
 static void write_one_page(unsigned int id, void *arg)
 {
-	struct crowd *crowd = arg;
-
-	dax_poke(crowd->shifted + (id + 2) * SZ_4K, id + 1);
+	dax_poke(shifted + (id + 2) * SZ_4K, id + 1);
 }
 
 TEST_F(dax, demotion_wakes_all)
 {
 	unsigned int rounds = dax_scale(60), nr = 8;
-	struct crowd crowd = file_for_all(HOLE);
 
+	file_for_all(HOLE);
 	for (unsigned int i = 0; i < rounds; i++) {
-		dax_peek(crowd.aligned);
-		dax_run_threads(nr, write_one_page, &crowd);
+		dax_peek(aligned);
+		dax_run_threads(nr, write_one_page, NULL);
 		for (unsigned int id = 0; id < nr; id++)
-			ASSERT_EQ(id + 1,
-				  dax_peek(crowd.aligned + (id + 2) * SZ_4K));
-		dax_punch_hole(crowd.fd, 0, SZ_2M);
-		ASSERT_EQ(0, dax_peek(crowd.shifted + 2 * SZ_4K));
-		dax_punch_hole(crowd.fd, 0, SZ_2M);
+			ASSERT_EQ(id + 1, dax_peek(aligned + (id + 2) * SZ_4K));
+		dax_punch_hole(fd, 0, SZ_2M);
+		ASSERT_EQ(0, dax_peek(shifted + 2 * SZ_4K));
+		dax_punch_hole(fd, 0, SZ_2M);
 	}
 }
 
 /* Huge readers, small writers, and truncate under both. (W2) */
 static void with_truncate(unsigned int id, void *arg)
 {
-	struct crowd *crowd = arg;
-
 	for (unsigned int i = 0; i < 20; i++) {
 		size_t at = (i * 37 + id * 5) % PAGES_2M * SZ_4K;
 
 		if (id == 0) {
-			dax_punch_hole(crowd->fd, 0, SZ_2M);
+			dax_punch_hole(fd, 0, SZ_2M);
 		} else if (id % 2) {
-			dax_zap(crowd->aligned, SZ_2M);
-			dax_peek(crowd->aligned + at);
+			dax_zap(aligned, SZ_2M);
+			dax_peek(aligned + at);
 		} else {
-			dax_poke(crowd->shifted + at, id);
+			dax_poke(shifted + at, id);
 		}
 	}
 }
@@ -164,15 +139,14 @@ static void with_truncate(unsigned int id, void *arg)
 TEST_F(dax, faults_against_punch)
 {
 	unsigned int rounds = dax_scale(12);
-	struct crowd crowd = file_for_all(HOLE);
 
+	file_for_all(HOLE);
 	for (unsigned int i = 0; i < rounds; i++)
-		dax_run_threads(7, with_truncate, &crowd);
+		dax_run_threads(7, with_truncate, NULL);
 	for (size_t at = 0; at < SZ_2M; at += SZ_4K) {
-		ASSERT_EQ(dax_peek(crowd.shifted + at),
-			  dax_peek(crowd.aligned + at));
-		ASSERT_GE(6, dax_peek(crowd.aligned + at));
-		ASSERT_EQ(0, dax_peek(crowd.aligned + at + 1));
+		ASSERT_EQ(dax_peek(shifted + at), dax_peek(aligned + at));
+		ASSERT_GE(6, dax_peek(aligned + at));
+		ASSERT_EQ(0, dax_peek(aligned + at + 1));
 	}
 }
 
@@ -183,17 +157,16 @@ TEST_F(dax, faults_against_punch)
  */
 static void write_and_fault(unsigned int id, void *arg)
 {
-	struct crowd *crowd = arg;
 	char c = id + 1;
 
 	for (size_t page = 0; page < 64; page++) {
 		if (id % 2) {
 			off_t at = page * SZ_4K + id * 64;
 
-			if (pwrite(crowd->fd, &c, 1, at) != 1)
-				crowd->wrong++;
+			if (pwrite(fd, &c, 1, at) != 1)
+				wrong++;
 		} else {
-			dax_peek(crowd->shifted + page * SZ_4K);
+			dax_peek(shifted + page * SZ_4K);
 		}
 	}
 }
@@ -203,22 +176,20 @@ TEST_F(dax, writes_against_faults)
 	unsigned int rounds = dax_scale(20), nr = 8;
 
 	for (unsigned int i = 0; i < rounds; i++) {
-		struct crowd crowd = file_for_all(HOLE);
-
-		dax_run_threads(nr, write_and_fault, &crowd);
-		ASSERT_EQ(0, crowd.wrong);
+		file_for_all(HOLE);
+		dax_run_threads(nr, write_and_fault, NULL);
+		ASSERT_EQ(0, wrong);
 		for (size_t page = 0; page < 64; page++)
 			for (unsigned int id = 1; id < nr; id += 2)
-				ASSERT_EQ(id + 1, dax_peek(crowd.shifted +
+				ASSERT_EQ(id + 1, dax_peek(shifted +
 						page * SZ_4K + id * 64));
-		forget(&crowd);
+		forget_file();
 	}
 }
 
 /* fsync, faults of both sizes, write(2) and punch, all at once. */
 static void everything(unsigned int id, void *arg)
 {
-	struct crowd *crowd = arg;
 	char buf[256];
 
 	memset(buf, 'b', sizeof(buf));
@@ -227,24 +198,24 @@ static void everything(unsigned int id, void *arg)
 
 		switch (id % 6) {
 		case 0:
-			dax_fsync(crowd->fd);
+			dax_fsync(fd);
 			break;
 		case 1:
-			dax_poke(crowd->aligned + at, 'a');
+			dax_poke(aligned + at, 'a');
 			break;
 		case 2:
-			dax_poke(crowd->shifted + at, 'a');
+			dax_poke(shifted + at, 'a');
 			break;
 		case 3:
-			if (pwrite(crowd->fd, buf, sizeof(buf), at) < 0)
-				crowd->wrong++;
+			if (pwrite(fd, buf, sizeof(buf), at) < 0)
+				wrong++;
 			break;
 		case 4:
-			dax_punch_hole(crowd->fd, at & -SZ_2M, 64 * SZ_4K);
+			dax_punch_hole(fd, at & -SZ_2M, 64 * SZ_4K);
 			break;
 		case 5:
-			dax_zap(crowd->aligned, FILE_LEN);
-			dax_peek(crowd->aligned + at);
+			dax_zap(aligned, FILE_LEN);
+			dax_peek(aligned + at);
 			break;
 		}
 	}
@@ -253,15 +224,15 @@ static void everything(unsigned int id, void *arg)
 TEST_F(dax, everything_at_once)
 {
 	unsigned int rounds = dax_scale(10);
-	struct crowd crowd = file_for_all(HOLE);
 	char *buf = malloc(FILE_LEN);
 
+	file_for_all(HOLE);
 	for (unsigned int i = 0; i < rounds; i++) {
-		dax_run_threads(12, everything, &crowd);
-		ASSERT_EQ(0, crowd.wrong);
-		dax_read(crowd.fd, 0, buf, FILE_LEN);
-		ASSERT_EQ(0, memcmp(buf, crowd.aligned, FILE_LEN));
-		ASSERT_EQ(0, memcmp(buf, crowd.shifted, FILE_LEN));
+		dax_run_threads(12, everything, NULL);
+		ASSERT_EQ(0, wrong);
+		dax_read(fd, 0, buf, FILE_LEN);
+		ASSERT_EQ(0, memcmp(buf, aligned, FILE_LEN));
+		ASSERT_EQ(0, memcmp(buf, shifted, FILE_LEN));
 	}
 }
 
