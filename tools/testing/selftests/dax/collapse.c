@@ -94,8 +94,7 @@ TEST_F(dax, ranges)
 	EXPECT_EQ(0, wrong_bytes(p, len, 'w'));
 	EXPECT_EQ(0, SMALL_FAULTS());
 	EXPECT_EQ(0, HUGE_FAULTS());
-	for (size_t at = 0; at < len; at += SZ_4K)
-		dax_poke(p + at, 'x');
+	dax_poke_each(p, len, SZ_4K, 'x');
 	EXPECT_EQ(0, SMALL_FAULTS());
 	EXPECT_EQ(4, HUGE_FAULTS());
 	EXPECT_EQ(0, wrong_bytes(p, len, 'x'));
@@ -516,8 +515,7 @@ TEST_F(dax, another_mapping)
 	char *q = map_by_ptes(fd, SZ_2M, false);
 	char *small = dax_map_small(fd, SZ_2M);
 
-	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
-		dax_poke(small + at + 2, 's');
+	dax_poke_each(small + 2, SZ_2M, SZ_4K, 's');
 	COLLAPSE(p);
 	dax_peek(q);
 	EXPECT_MAPPED("2M", q);
@@ -538,8 +536,7 @@ TEST_F(dax, private_copies_of_others)
 	char *private = dax_map_private(fd, 0, SZ_2M), *p;
 
 	touch_by_ptes(fd, private, SZ_2M, false);
-	for (size_t at = 0; at < SZ_2M; at += 16 * SZ_4K)
-		dax_poke(private + at, 'P');
+	dax_poke_each(private, SZ_2M, 16 * SZ_4K, 'P');
 	p = map_by_ptes(fd, SZ_2M, true);
 	COLLAPSE(p);
 	for (size_t at = 0; at < SZ_2M; at += SZ_4K) {

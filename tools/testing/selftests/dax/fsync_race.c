@@ -82,8 +82,7 @@ static void fsync_in_step(struct race *race)
 static void one_round(struct race *race, char byte)
 {
 	dax_round_begins();
-	for (size_t at = 0; at < race->len; at += race->size)
-		dax_poke(race->writer + at, byte);
+	dax_poke_each(race->writer, race->len, race->size, byte);
 	race->stored++;
 	dax_msync(race->writer, race->len);
 	dax_round_ends(race->len / race->size);

@@ -229,8 +229,7 @@ static void make_dirty(struct scene *s)
 {
 	if (!s->map)
 		s->map = dax_map_shift(s->fd, s->len, s->shift);
-	for (size_t at = 0; at < s->len; at += SZ_4K)
-		dax_poke(s->map + at, 'd');
+	dax_poke_each(s->map, s->len, SZ_4K, 'd');
 }
 
 /* Another file each time: what is huge stays so. */

@@ -373,8 +373,7 @@ TEST_F(promoted, middle_of_collapsed)
 	fd = dax_file(SZ_2M, WRITTEN);
 	dax_peek(dax_map(fd, 9 * SZ_4K, SZ_4K));
 	p = dax_map(fd, 0, SZ_2M);
-	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
-		dax_poke(p + at + 1, 'w');
+	dax_touch_each(p + 1, SZ_2M, SZ_4K, true);
 	ASSERT_MAPPED("4K", p);
 	ASSERT_EQ(0, dax_collapse(p, SZ_2M));
 	poison_one(p, 300);

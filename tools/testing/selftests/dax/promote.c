@@ -173,8 +173,7 @@ TEST_F(dax, zero_page_of_another_process)
 	EXPECT_MAPPED("2M", huge);
 	EXPECT_EQ(1, PROMOTED(512, 0, 512, 0));
 	for (char c = '1'; c <= '3'; c++) {
-		for (size_t off = 0; off < SZ_2M; off += SZ_4K)
-			dax_poke(huge + off + 8, c);
+		dax_poke_each(huge + 8, SZ_2M, SZ_4K, c);
 		EXPECT_EQ(0, dax_helper_step(&peer, c));
 	}
 	dax_helper_stop(&peer);
@@ -190,8 +189,7 @@ TEST_F(dax, zero_pages_time_and_again)
 		ASSERT_EQ(0, others(small, 8, 0));
 		dax_poke(huge + i * SZ_4K + 8, 'x');
 		ASSERT_EQ(1, others(small, 8, 0));
-		for (size_t off = 0; off < SZ_2M; off += SZ_4K)
-			dax_poke(huge + off + 8, 'y');
+		dax_poke_each(huge + 8, SZ_2M, SZ_4K, 'y');
 		ASSERT_EQ(0, others(small, 8, 'y'));
 		dax_punch_hole(fd, 0, SZ_2M);
 		ASSERT_EQ(0, others(small, 8, 0));
@@ -294,8 +292,7 @@ TEST_F(dax, crowd)
 		int fd = dax_file(len, WRITTEN);
 		char *small = dax_map_small(fd, len);
 
-		for (size_t at = 0; at < len; at += 64 * SZ_4K)
-			dax_poke(small + at + SZ_4K, 's');
+		dax_poke_each(small + SZ_4K, len, 64 * SZ_4K, 's');
 		dax_trace(fd, EVENTS);
 		/* The file may have the inode number of the last one. */
 		dax_trace_clear();
@@ -372,8 +369,7 @@ TEST_F(dax, msync_of_one_of_two)
 	int fd = dax_file(2 * SZ_2M, WRITTEN);
 	char *small = dax_map_small(fd, 2 * SZ_2M), *huge;
 
-	for (size_t at = 0; at < 2 * SZ_2M; at += SZ_1M)
-		dax_poke(small + at, 'a');
+	dax_poke_each(small, 2 * SZ_2M, SZ_1M, 'a');
 	dax_trace(fd, EVENTS);
 	huge = dax_map(fd, 0, 2 * SZ_2M);
 	dax_peek(huge);
@@ -713,8 +709,7 @@ TEST_F(reflink, store_to_shared)
 
 	fd[0] = dax_file(SZ_2M, WRITTEN);
 	small[0] = dax_map_small(fd[0], SZ_2M);
-	for (size_t off = 0; off < SZ_2M; off += 3 * SZ_4K)
-		dax_poke(small[0] + off, 's');
+	dax_poke_each(small[0], SZ_2M, 3 * SZ_4K, 's');
 	fd[1] = dax_clone(fd[0], "clone");
 	ASSERT_EQ(dax_block(fd[0], 0), dax_block(fd[1], 0));
 	small[1] = dax_map_small(fd[1], SZ_2M);
@@ -769,8 +764,7 @@ TEST_F(dax, reflink_one_page)
 	fd = dax_file(SZ_2M, WRITTEN);
 	other = dax_create("one-page");
 	small = dax_map_small(fd, SZ_2M);
-	for (size_t off = 0; off < SZ_2M; off += SZ_4K)
-		dax_poke(small + off, 's');
+	dax_poke_each(small, SZ_2M, SZ_4K, 's');
 	dax_share_page(fd, 9 * SZ_4K, other);
 	copy = dax_map(other, 0, SZ_4K);
 	EXPECT_EQ('s', dax_peek(copy));

@@ -461,8 +461,7 @@ static int copy_all(struct in_pipe *held)
 	if (held->by_write)
 		dax_fill(held->fd, 0, SZ_2M, 'a');
 	else
-		for (size_t at = 0; at < SZ_2M - SZ_4K; at += SZ_4K)
-			dax_poke(held->p + at, 'a');
+		dax_poke_each(held->p, SZ_2M - SZ_4K, SZ_4K, 'a');
 	return 0;
 }
 

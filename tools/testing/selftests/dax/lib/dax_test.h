@@ -140,15 +140,19 @@ static inline void dax_poke(volatile char *p, char c)
 	*p = c;
 }
 
-/* Loads from, or stores 'w' to, the first byte of each @step bytes. */
+/* Stores @c to, or loads from, or stores 'w' to, the first of each @step bytes. */
+static inline void dax_poke_each(char *p, size_t len, size_t step, char c)
+{
+	for (size_t at = 0; at < len; at += step)
+		dax_poke(p + at, c);
+}
+
 static inline void dax_touch_each(char *p, size_t len, size_t step, bool write)
 {
-	for (size_t at = 0; at < len; at += step) {
-		if (write)
-			dax_poke(p + at, 'w');
-		else
-			dax_peek(p + at);
-	}
+	if (write)
+		dax_poke_each(p, len, step, 'w');
+	for (size_t at = 0; !write && at < len; at += step)
+		dax_peek(p + at);
 }
 
 /* The signal that a touch of @addr raises, 0 for none; @info may be NULL. */
