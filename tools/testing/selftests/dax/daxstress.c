@@ -87,7 +87,7 @@ static void print_replay(const struct target *target, struct shrunk *shrunk)
 	dax_print_msg("%u operations are left after %u tries:", shrunk->ops.nr,
 		      shrunk->tries);
 	fflush(stderr);
-	round_describe(target, &shrunk->ops, report);
+	round_run(target, &shrunk->ops, report, true);
 	dax_print_msg("%s", report->text);
 	dax_print_msg("the lines above are for --profile %s --replay",
 		      target->profile->name);
@@ -124,10 +124,8 @@ static bool one_round(const struct target *target, uint64_t seed,
 		round_choose(&ops, target, seed, round, steps);
 	if (!alone)
 		verdict = load_run(target, seed, round, steps, report);
-	else if (describe)
-		verdict = round_describe(target, &ops, report);
 	else
-		verdict = round_run(target, &ops, report);
+		verdict = round_run(target, &ops, report, describe);
 	tally_add(tally, report);
 	tally->passed += verdict == ROUND_CLEAN;
 	tally->failed += verdict != ROUND_CLEAN;
@@ -287,7 +285,7 @@ static void notices(enum stress_break broken, unsigned int enough)
 	target.profile = profile_named("stream");
 	target_probe(&target, false);
 	round_choose(&ops, &target, 6, 0, 5000);
-	ASSERT_EQ(ROUND_DIVERGED, round_run(&target, &ops, report));
+	ASSERT_EQ(ROUND_DIVERGED, round_run(&target, &ops, report, false));
 	dax_print_msg("step %u: %s", report->step, report->text);
 	round_shrink(&target, &ops, ROUND_DIVERGED, &shrunk);
 	EXPECT_EQ(ROUND_DIVERGED, shrunk.verdict);
@@ -302,10 +300,10 @@ static void notices(enum stress_break broken, unsigned int enough)
 	ASSERT_EQ(NULL, round_parse(&ops, text));
 	fclose(text);
 	EXPECT_EQ(shrunk.ops.nr, ops.nr);
-	EXPECT_EQ(ROUND_DIVERGED, round_run(&target, &ops, report));
+	EXPECT_EQ(ROUND_DIVERGED, round_run(&target, &ops, report, false));
 	/* Nothing is wrong with these operations by themselves. */
 	target.broken = BREAK_NOTHING;
-	EXPECT_EQ(ROUND_CLEAN, round_run(&target, &ops, report));
+	EXPECT_EQ(ROUND_CLEAN, round_run(&target, &ops, report, false));
 }
 
 TEST_F(dax, detects_lost_store) DAX_CALL(notices(BREAK_STORE, 4))
@@ -545,7 +543,7 @@ static void run_replay(const struct options *o, struct tally *tally)
 	if (error)
 		dax_exit_fail("%s: %s", o->replay, error);
 	fclose(from);
-	verdict = round_describe(&o->target, &ops, report);
+	verdict = round_run(&o->target, &ops, report, true);
 	dax_print_msg("%s: %s %s", o->replay, verdict_name(verdict),
 		      report->text);
 	tally_add(tally, report);

@@ -218,42 +218,18 @@ TEST_F(evict, shared_and_own_in_use)
 /* --- calls that do not wait ----------------------------------------------- */
 
 /* A child that makes one call. */
-static pid_t begin(int (*call)(void))
-{
-	return dax_spawn(call() ? errno : 0);
-}
+#define BEGIN(call)	dax_spawn((call) ? errno : 0)
+#define SYNC()		BEGIN((sync(), 0))
+#define UNMOUNT()	BEGIN(umount2(dax_dir(), 0))
 
-static int do_unmount(void)
+static int open_dir(void)
 {
-	return umount2(dax_dir(), 0);
-}
-
-static int do_sync(void)
-{
-	sync();
-	return 0;
-}
-
-static int on_dir(int (*call)(int fd))
-{
-	int fd = open(dax_dir(), O_RDONLY | O_DIRECTORY);
-
-	return fd < 0 ? -1 : call(fd);
+	return open(dax_dir(), O_RDONLY | O_DIRECTORY);
 }
 
 static int freeze_and_thaw(int fd)
 {
 	return ioctl(fd, FIFREEZE, 0) | ioctl(fd, FITHAW, 0);
-}
-
-static int do_syncfs(void)
-{
-	return on_dir(syncfs);
-}
-
-static int do_freeze(void)
-{
-	return on_dir(freeze_and_thaw);
 }
 
 /* As long as it is mounted, only the file itself waits. */
@@ -262,9 +238,9 @@ TEST_F(evict, sync_beside_deleted)
 	struct held held;
 
 	delete_held(&held, "held", 'h');
-	EXPECT_EQ(0, dax_stall_ends(begin(do_sync)));
-	EXPECT_EQ(0, dax_stall_ends(begin(do_syncfs)));
-	EXPECT_EQ(0, dax_stall_ends(begin(do_freeze)));
+	EXPECT_EQ(0, dax_stall_ends(SYNC()));
+	EXPECT_EQ(0, dax_stall_ends(BEGIN(syncfs(open_dir()))));
+	EXPECT_EQ(0, dax_stall_ends(BEGIN(freeze_and_thaw(open_dir()))));
 	expect_held(&held, 'h');
 }
 
@@ -299,7 +275,7 @@ TEST_F(evict, unmount_named)
 	hold(&held, "named", 'n');
 	unmap_and_close(&held);
 	clear_log();
-	EXPECT_EQ(0, dax_stall_ends(begin(do_unmount)));
+	EXPECT_EQ(0, dax_stall_ends(UNMOUNT()));
 	EXPECT_FALSE(mounted());
 	EXPECT_FALSE(log_tells());
 	expect_held(&held, 'n');
@@ -335,8 +311,8 @@ TEST_F(evict, unmount_deleted)
 
 	delete_held(&held, "held", 'h');
 	clear_log();
-	unmount = begin(do_unmount);
-	EXPECT_EQ(0, dax_stall_ends(begin(do_sync)));
+	unmount = UNMOUNT();
+	EXPECT_EQ(0, dax_stall_ends(SYNC()));
 	EXPECT_EQ(0, dax_stall_ends(unmount));
 	ASSERT_FALSE(mounted());
 	EXPECT_TRUE(log_tells());
@@ -351,7 +327,7 @@ TEST_F(evict, unmount_page_released)
 	pid_t unmount;
 
 	delete_held(&held, "held", 'h');
-	unmount = begin(do_unmount);
+	unmount = UNMOUNT();
 	while (!dax_ended(unmount) && !dax_stall_asleep(unmount))
 		sched_yield();
 	let_go(&held);
@@ -368,7 +344,7 @@ TEST_F(evict, unmount_idle)
 	delete_held(&held, "held", 'h');
 	let_go(&held);
 	clear_log();
-	EXPECT_EQ(0, dax_stall_ends(begin(do_unmount)));
+	EXPECT_EQ(0, dax_stall_ends(UNMOUNT()));
 	EXPECT_FALSE(log_tells());
 	EXPECT_EQ(0, check());
 }

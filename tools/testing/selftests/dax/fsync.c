@@ -287,13 +287,6 @@ TEST_F(dax, dirty_then_zap)
 }
 
 /* While a filesystem is frozen, a store that would dirty a page waits. */
-static int store_and_tell(char *p, volatile char *stored)
-{
-	dax_poke(p, 'w');
-	*stored = 1;
-	return 0;
-}
-
 TEST_F(dax, store_while_frozen)
 {
 	volatile char *stored = dax_shared(SZ_4K);
@@ -307,7 +300,7 @@ TEST_F(dax, store_while_frozen)
 	dax_peek(p);
 	ASSERT_MAPPED(variant->mapped, p);
 	ASSERT_EQ(0, ioctl(fd, FIFREEZE, 0));
-	pid = dax_spawn(store_and_tell(p, stored));
+	pid = dax_spawn((dax_poke(p, 'w'), *stored = 1, 0));
 	while (!*stored && dax_state(pid) != 'D')
 		sched_yield();
 	EXPECT_EQ(0, *stored);

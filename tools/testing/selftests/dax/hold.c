@@ -370,63 +370,43 @@ TEST_F(calls, faults_go_on)
  * Calls that have to lock faults out for all of their time. They rest, so that
  * others of the same CPU, and interrupts, have their turn.
  */
-static void rests_of(size_t shift, void (*call)(const struct scene *s))
-{
-	size_t len = shift ? LONG / 4 : LONG;
-	struct scene s = { .fd = dax_file(len, WRITTEN), .len = len };
-	char *p = dax_mmap(s.fd, 0, s.len, PROT_READ, MAP_SHARED, shift);
-
-	ASSERT_EQ(0, madvise(p, s.len, MADV_POPULATE_READ));
-	dax_trace(s.fd, "dax_walk");
-	dax_trace_clear();
-	call(&s);
-	in_pieces("busy", s.len / SZ_4K);
-	dax_unmap(p, s.len);
-	close(s.fd);
-}
-
-static void punch_all(const struct scene *s)
-{
-	dax_punch_hole(s->fd, 0, s->len);
-}
-
-static void zero_all(const struct scene *s)
-{
-	dax_falloc(s->fd, FALLOC_FL_ZERO_RANGE, 0, s->len);
-}
-
-static void cut_all(const struct scene *s)
-{
-	dax_truncate(s->fd, 0);
-}
-
-static void collapse_start(const struct scene *s)
-{
-	dax_falloc(s->fd, FALLOC_FL_COLLAPSE_RANGE, 0, SZ_4K);
-}
-
-static void insert_start(const struct scene *s)
-{
-	dax_falloc(s->fd, FALLOC_FL_INSERT_RANGE, 0, SZ_4K);
-}
+#define CUT	-1	/* no mode of fallocate(), but ftruncate() */
 
 DAX_FIXTURE(rests, dax_needs())
 
 FIXTURE_VARIANT(rests) {
-	void (*call)(const struct scene *s);
+	int mode;
+	off_t len;	/* 0: all of it */
 };
 
-FIXTURE_VARIANT_ADD(rests, punch) { .call = punch_all };
-FIXTURE_VARIANT_ADD(rests, zero_range) { .call = zero_all };
-FIXTURE_VARIANT_ADD(rests, truncate_to_nothing) { .call = cut_all };
-FIXTURE_VARIANT_ADD(rests, collapse_range) { .call = collapse_start };
-FIXTURE_VARIANT_ADD(rests, insert_range) { .call = insert_start };
+FIXTURE_VARIANT_ADD(rests, punch) { PUNCH_HOLE };
+FIXTURE_VARIANT_ADD(rests, zero_range) { FALLOC_FL_ZERO_RANGE };
+FIXTURE_VARIANT_ADD(rests, truncate_to_nothing) { CUT };
+FIXTURE_VARIANT_ADD(rests, collapse_range) { FALLOC_FL_COLLAPSE_RANGE, SZ_4K };
+FIXTURE_VARIANT_ADD(rests, insert_range) { FALLOC_FL_INSERT_RANGE, SZ_4K };
+
+static void rests_of(size_t len, size_t shift, int mode, off_t range)
+{
+	int fd = dax_file(len, WRITTEN);
+	char *p = dax_mmap(fd, 0, len, PROT_READ, MAP_SHARED, shift);
+
+	ASSERT_EQ(0, madvise(p, len, MADV_POPULATE_READ));
+	dax_trace(fd, "dax_walk");
+	dax_trace_clear();
+	if (mode == CUT)
+		dax_truncate(fd, 0);
+	else
+		dax_falloc(fd, mode, 0, range ?: (off_t)len);
+	in_pieces("busy", len / SZ_4K);
+	dax_unmap(p, len);
+	close(fd);
+}
 
 TEST_F(rests, call_rests)
 {
 	NEED_WALKS();
-	rests_of(0, variant->call);
-	rests_of(SZ_4K, variant->call);
+	rests_of(LONG, 0, variant->mode, variant->len);
+	rests_of(LONG / 4, SZ_4K, variant->mode, variant->len);
 }
 
 TEST_HARNESS_MAIN

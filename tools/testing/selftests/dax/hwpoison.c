@@ -214,19 +214,15 @@ static int one_of_two(int fd, bool touched)
 	return dax_poison(b + (touched ? 5 : 6) * SZ_4K, NULL);
 }
 
-TEST_F(dax, one_mapping_gone)
+static void expect_sigbus(bool touched)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
 
-	EXPECT_EQ(SIGBUS, dax_wait(dax_spawn(one_of_two(fd, true))));
+	EXPECT_EQ(SIGBUS, dax_wait(dax_spawn(one_of_two(fd, touched))));
 }
 
-TEST_F(dax, one_mapping_untouched)
-{
-	int fd = dax_file(SZ_2M, WRITTEN);
-
-	EXPECT_EQ(SIGBUS, dax_wait(dax_spawn(one_of_two(fd, false))));
-}
+TEST_F(dax, one_mapping_gone) DAX_CALL(expect_sigbus(true))
+TEST_F(dax, one_mapping_untouched) DAX_CALL(expect_sigbus(false))
 
 /*
  * A page that belongs to no file any more: no signal, no mapping to follow.

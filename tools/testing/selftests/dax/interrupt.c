@@ -72,20 +72,17 @@ static void expect_untouched(struct pinned *pinned)
 	dax_fsync(pinned->fd);
 }
 
-static int cut_by_truncate(int fd)
+/* By the system call @nr. */
+static int cut(long nr, int fd)
 {
-	return ftruncate(fd, 0);
+	return nr == __NR_ftruncate ? ftruncate(fd, 0) :
+				      fallocate(fd, PUNCH_HOLE, 0, SZ_2M);
 }
 
-static int cut_by_punch(int fd)
-{
-	return fallocate(fd, PUNCH_HOLE, 0, SZ_2M);
-}
-
-static int do_cut(int (*cut)(int fd), int fd, int sa_flags)
+static int do_cut(long nr, int fd, int sa_flags)
 {
 	dax_take_sigusr1(sa_flags);
-	return cut(fd) ? errno : 0;
+	return cut(nr, fd) ? errno : 0;
 }
 
 /* In a system call, and asleep so that a signal can wake it. */
@@ -102,20 +99,15 @@ static bool wait_for_wait(pid_t pid, long nr)
 DAX_FIXTURE(signalled, dax_needs())
 
 FIXTURE_VARIANT(signalled) {
-	int (*cut)(int fd);
-	long nr;		/* of the system call */
+	long nr;		/* of the system call that cuts */
 	int sig;
 	int want;
 };
 
-FIXTURE_VARIANT_ADD(signalled, truncate)
-	{ cut_by_truncate, __NR_ftruncate, SIGUSR1, EINTR };
-FIXTURE_VARIANT_ADD(signalled, truncate_killed)
-	{ cut_by_truncate, __NR_ftruncate, SIGKILL, 128 + SIGKILL };
-FIXTURE_VARIANT_ADD(signalled, punch)
-	{ cut_by_punch, __NR_fallocate, SIGUSR1, EINTR };
-FIXTURE_VARIANT_ADD(signalled, punch_killed)
-	{ cut_by_punch, __NR_fallocate, SIGKILL, 128 + SIGKILL };
+FIXTURE_VARIANT_ADD(signalled, truncate) { __NR_ftruncate, SIGUSR1, EINTR };
+FIXTURE_VARIANT_ADD(signalled, truncate_killed) { __NR_ftruncate, SIGKILL, 128 + SIGKILL };
+FIXTURE_VARIANT_ADD(signalled, punch) { __NR_fallocate, SIGUSR1, EINTR };
+FIXTURE_VARIANT_ADD(signalled, punch_killed) { __NR_fallocate, SIGKILL, 128 + SIGKILL };
 
 /* The signal comes while the device has the page. */
 TEST_F(signalled, signal_ends_cut)
@@ -124,7 +116,7 @@ TEST_F(signalled, signal_ends_cut)
 	pid_t pid;
 
 	NEED(pin_page(&pinned));
-	pid = dax_spawn(do_cut(variant->cut, pinned.fd, 0));
+	pid = dax_spawn(do_cut(variant->nr, pinned.fd, 0));
 	EXPECT_TRUE(wait_for_wait(pid, variant->nr));
 	kill(pid, variant->sig);
 	EXPECT_EQ(variant->want, dax_wait(pid));
@@ -132,7 +124,7 @@ TEST_F(signalled, signal_ends_cut)
 	let_go();
 	expect_untouched(&pinned);
 	/* With the page free, it is done. */
-	EXPECT_EQ(0, variant->cut(pinned.fd));
+	EXPECT_EQ(0, cut(variant->nr, pinned.fd));
 }
 
 /* A handler with SA_RESTART: the cut waits again, and succeeds in the end. */
@@ -143,7 +135,7 @@ TEST_F(interrupt, truncate_restarts)
 	pid_t pid;
 
 	NEED(pin_page(&pinned));
-	pid = dax_spawn(do_cut(cut_by_truncate, pinned.fd, SA_RESTART));
+	pid = dax_spawn(do_cut(__NR_ftruncate, pinned.fd, SA_RESTART));
 	EXPECT_TRUE(wait_for_wait(pid, __NR_ftruncate));
 	kill(pid, SIGUSR1);
 	usleep(100000);

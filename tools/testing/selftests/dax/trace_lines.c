@@ -233,21 +233,11 @@ static void expect_place(const char *event, unsigned int i, int fd, char *p)
 	EXPECT_EQ(BLOCKS * PAGES_2M, get_hex(text, PMD_MAX_PGOFF));
 }
 
-static void touch_all(char *p, bool write)
-{
-	for (unsigned int i = 0; i < BLOCKS; i++) {
-		if (write)
-			dax_poke(p + i * SZ_2M, 'w');
-		else
-			dax_peek(p + i * SZ_2M);
-	}
-}
-
 /* The figure that such a script prints: huge faults, and all of them. */
 static void expect_all_huge(int fd, char *p, bool write)
 {
 	take_lines();
-	touch_all(p, write);
+	dax_touch_each(p, BLOCKS * SZ_2M, SZ_2M, write);
 	take_lines();
 	expect_form();
 	EXPECT_EQ(BLOCKS, count_last("dax_pmd_fault", NULL));
@@ -310,10 +300,10 @@ TEST_F(trace_lines, off_colour)
 	char *p = dax_map_small(fd, BLOCKS * SZ_2M);
 
 	take_lines();
-	touch_all(p, false);
+	dax_touch_each(p, BLOCKS * SZ_2M, SZ_2M, false);
 	expect_all_small(p, BLOCKS);
 	p = dax_map_small(fd, BLOCKS * SZ_2M);
-	touch_all(p, true);
+	dax_touch_each(p, BLOCKS * SZ_2M, SZ_2M, true);
 	expect_all_small(p, BLOCKS);
 	EXPECT_EQ(BLOCKS, count_text("dax_pte_fault_done", " WRITE|"));
 }

@@ -134,9 +134,8 @@ enum verdict round_wait(pid_t pid, struct report *report)
 	return ROUND_CRASHED;
 }
 
-static enum verdict run_child(const struct target *target,
-			      const struct ops *ops, struct report *report,
-			      bool describe)
+enum verdict round_run(const struct target *target, const struct ops *ops,
+		       struct report *report, bool describe)
 {
 	pid_t pid;
 
@@ -145,18 +144,6 @@ static enum verdict run_child(const struct target *target,
 	if (!pid)
 		run_here(target, ops, report, describe);
 	return round_wait(pid, report);
-}
-
-enum verdict round_run(const struct target *target, const struct ops *ops,
-		       struct report *report)
-{
-	return run_child(target, ops, report, false);
-}
-
-enum verdict round_describe(const struct target *target, const struct ops *ops,
-			    struct report *report)
-{
-	return run_child(target, ops, report, true);
 }
 
 /* Cutting down. */
@@ -183,7 +170,7 @@ static bool still_ends(const struct target *target, struct shrunk *shrunk,
 	bool same;
 
 	shrunk->tries++;
-	same = round_run(target, candidate, report) == shrunk->verdict;
+	same = round_run(target, candidate, report, false) == shrunk->verdict;
 	if (same) {
 		free(shrunk->ops.op);
 		shrunk->ops = *candidate;

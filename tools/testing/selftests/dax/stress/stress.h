@@ -318,11 +318,9 @@ void round_choose(struct ops *ops, const struct target *target, uint64_t seed,
 /* The end of the process that runs a round, and what it says. */
 enum verdict round_wait(pid_t pid, struct report *report);
 void report_add(struct report *sum, const struct report *report);
+/* @describe: prints what each operation does, in the form that a replay has. */
 enum verdict round_run(const struct target *target, const struct ops *ops,
-		       struct report *report);
-/* Prints what each operation of @ops does, in the form that a replay has. */
-enum verdict round_describe(const struct target *target, const struct ops *ops,
-			    struct report *report);
+		       struct report *report, bool describe);
 void round_shrink(const struct target *target, const struct ops *ops,
 		  enum verdict verdict, struct shrunk *shrunk);
 const char *round_parse(struct ops *ops, FILE *from);	/* NULL or an error */

@@ -91,7 +91,7 @@ static unsigned int try_ranges(int fd)
 	return can;
 }
 
-static unsigned int try_file(const struct target *target)
+static unsigned int try_file(struct target *target)
 {
 	int fd = target_open(target, "probe", O_TRUNC);
 	int clone = target_open(target, "probe-clone", O_TRUNC), direct;
@@ -99,6 +99,7 @@ static unsigned int try_file(const struct target *target)
 	unsigned int can;
 	void *p;
 
+	target->is_dax = dax_file_is_dax(fd);
 	dax_fill(fd, 0, 4 * SZ_4K, 'p');
 	can = try_ranges(fd);
 	if (!ioctl(clone, FICLONE, fd))
@@ -121,15 +122,6 @@ static unsigned int try_file(const struct target *target)
 	return can;
 }
 
-static bool file_is_dax(const struct target *target)
-{
-	int fd = target_open(target, "probe", O_TRUNC);
-	bool is_dax = dax_file_is_dax(fd);
-
-	dax_remove(fd);
-	return is_dax;
-}
-
 static void say_what_cannot(unsigned int can)
 {
 	char text[400] = "";
@@ -146,7 +138,6 @@ static void say_what_cannot(unsigned int can)
 
 void target_probe(struct target *target, bool say)
 {
-	target->is_dax = file_is_dax(target);
 	target->can = try_file(target);
 	if (target->is_dax)
 		target->can |= NEED_DAX;
