@@ -393,7 +393,7 @@ static void swap_with_plain(int (*swap)(int fd, int other), bool dax_first)
 	ASSERT_EQ(0, pipe(pipe_fd));
 	ASSERT_EQ((ssize_t)SZ_4K, vmsplice(pipe_fd[1], &iov, 1, 0));
 
-	pid = dax_spawn(swap(*dax, *plain) ? errno : 0);
+	pid = dax_spawn_call(swap(*dax, *plain));
 	while (!dax_ended(pid) && !dax_sleeps_in(pid, "dax_"))
 		sched_yield();
 	early = dax_ended(pid);

@@ -108,67 +108,40 @@ FIXTURE_VARIANT_ADD(dos, 2m) { .shift = 0 };
 
 /* --- the calls ----------------------------------------------------------------- */
 
-enum call {
-	SYNC,
-	SYNCFS,
-	FSYNC,
-	UNMOUNT,
-	CUT_OTHER,
-	REMOVE_OTHER,
-	WRITE,
-	PUNCH_ELSEWHERE,	/* not in what may be one entry with the page */
-	PUNCH_BESIDE,		/* an entry that loses a block goes as a whole */
-	PUNCH,
-	TRUNCATE,
-};
-
 static int punch(int fd, off_t off)
 {
 	return fallocate(fd, PUNCH_HOLE, off, SZ_4K);
 }
 
-static int run(enum call call)
+static int punch_held(void)
 {
-	switch (call) {
-	case SYNC:
-		sync();
-		return 0;
-	case SYNCFS:
-		return syncfs(other_fd);
-	case FSYNC:
-		return fsync(held_fd);
-	case UNMOUNT:
-		return umount2(dax_dir(), 0);
-	case CUT_OTHER:
-		return pwrite(other_fd, "w", 1, 0) < 0 ||
-			punch(other_fd, 0) || ftruncate(other_fd, SZ_1M);
-	case REMOVE_OTHER:
-		dax_remove(other_fd);
-		return 0;
-	case WRITE:
-		return pwrite(held_fd, "w", 1, AT_HELD) < 0;
-	case PUNCH_ELSEWHERE:
-		return punch(held_fd, ELSEWHERE);
-	case PUNCH_BESIDE:
-		return punch(held_fd, AT_HELD - SZ_4K) ||
-			punch(held_fd, AT_HELD + SZ_4K);
-	case PUNCH:
-		return punch(held_fd, AT_HELD);
-	case TRUNCATE:
-		return ftruncate(held_fd, 0);
-	}
-	return -1;
+	return punch(held_fd, AT_HELD);
 }
 
-static pid_t start(enum call call)
+/* An entry that loses a block goes as a whole. */
+static int punch_beside(void)
 {
-	return dax_spawn(run(call) ? errno : 0);
+	return punch(held_fd, AT_HELD - SZ_4K) ||
+		punch(held_fd, AT_HELD + SZ_4K);
 }
+
+static int cut_held(void)
+{
+	return ftruncate(held_fd, 0);
+}
+
+static int cut_other(void)
+{
+	return pwrite(other_fd, "w", 1, 0) < 0 || punch(other_fd, 0) ||
+		ftruncate(other_fd, SZ_1M);
+}
+
+#define SYNC	(sync(), 0)
 
 #define EXPECT_STILL_HELD()	EXPECT_FALSE(dax_ended(user))
 
 #define EXPECT_ENDS(call)	do {					\
-	EXPECT_EQ(0, dax_stall_ends(start(call)));			\
+	EXPECT_EQ(0, dax_stall_ends(dax_spawn_call(call)));		\
 	EXPECT_STILL_HELD();						\
 } while (0)
 
@@ -176,8 +149,8 @@ static pid_t start(enum call call)
 
 TEST_F(dos, sync)
 {
-	EXPECT_ENDS(FSYNC);
-	EXPECT_ENDS(SYNCFS);
+	EXPECT_ENDS(fsync(held_fd));
+	EXPECT_ENDS(syncfs(other_fd));
 	EXPECT_ENDS(SYNC);
 }
 
@@ -187,7 +160,7 @@ TEST_F(dos, unmount)
 
 	close(held_fd);
 	close(other_fd);
-	unmount = start(UNMOUNT);
+	unmount = dax_spawn_call(umount2(dax_dir(), 0));
 	EXPECT_ENDS(SYNC);
 	EXPECT_EQ(0, dax_stall_ends(unmount));
 	EXPECT_STILL_HELD();
@@ -197,32 +170,32 @@ TEST_F(dos, same_and_other_files)
 {
 	unsigned long before = dax_free_blocks();
 
-	EXPECT_ENDS(CUT_OTHER);
-	EXPECT_ENDS(REMOVE_OTHER);
+	EXPECT_ENDS(cut_other());
+	EXPECT_ENDS((dax_remove(other_fd), 0));
 	close(other_fd);
 	/* Their space comes back, too. */
 	EXPECT_TRUE(dax_space_is_back(before + PAGES_2M - 64));
 	EXPECT_STILL_HELD();
 
-	EXPECT_ENDS(WRITE);
-	EXPECT_ENDS(PUNCH_ELSEWHERE);
+	EXPECT_ENDS(pwrite(held_fd, "w", 1, AT_HELD) < 0);
+	EXPECT_ENDS(punch(held_fd, ELSEWHERE));
 	EXPECT_FILE(FILL, held_fd, AT_HELD + 1, SZ_4K - 1);
 	EXPECT_FILE(0, held_fd, ELSEWHERE, SZ_4K);
 	if (variant->shift)
-		EXPECT_ENDS(PUNCH_BESIDE);
+		EXPECT_ENDS(punch_beside());
 }
 
 /* --- calls that wait, and signals that end them --------------------------- */
 
-static pid_t start_waiting(enum call call)
+static pid_t start_waiting(int (*call)(void))
 {
-	pid_t pid = start(call);
+	pid_t pid = dax_spawn_call(call());
 
 	EXPECT_TRUE(dax_stall_waits(pid));
 	return pid;
 }
 
-static void waits_for_page(enum call call)
+static void waits_for_page(int (*call)(void))
 {
 	pid_t pid;
 
@@ -234,7 +207,7 @@ static void waits_for_page(enum call call)
 
 	pid = start_waiting(call);
 	EXPECT_ENDS(SYNC);
-	EXPECT_ENDS(CUT_OTHER);
+	EXPECT_ENDS(cut_other());
 	kill(pid, SIGKILL);
 	EXPECT_EQ(128 + SIGKILL, dax_stall_ends(pid));
 
@@ -245,12 +218,12 @@ static void waits_for_page(enum call call)
 	EXPECT_EQ(0, dax_stall_ends(pid));
 }
 
-TEST_F(dos, punch) DAX_CALL(waits_for_page(PUNCH))
+TEST_F(dos, punch) DAX_CALL(waits_for_page(punch_held))
 
 /* Of small pages, each has an entry of its own. */
 DAX_FIXTURE(huge, begin(0))
 
-TEST_F(huge, punch_beside_in_one_entry) DAX_CALL(waits_for_page(PUNCH_BESIDE))
-TEST_F(dos, truncate) DAX_CALL(waits_for_page(TRUNCATE))
+TEST_F(huge, punch_beside_in_one_entry) DAX_CALL(waits_for_page(punch_beside))
+TEST_F(dos, truncate) DAX_CALL(waits_for_page(cut_held))
 
 TEST_HARNESS_MAIN

@@ -36,10 +36,7 @@ static char *take_fault(int fd, enum fault fault)
 		p = dax_map(fd, 0, SZ_2M) + PAGE * SZ_4K;
 	else
 		p = dax_map(fd, PAGE * SZ_4K, SZ_4K);
-	if (is_write(fault))
-		dax_poke(p, 'w');
-	else
-		dax_peek(p);
+	dax_touch(p, is_write(fault));
 	return p;
 }
 

@@ -217,10 +217,8 @@ TEST_F(evict, shared_and_own_in_use)
 
 /* --- calls that do not wait ----------------------------------------------- */
 
-/* A child that makes one call. */
-#define BEGIN(call)	dax_spawn((call) ? errno : 0)
-#define SYNC()		BEGIN((sync(), 0))
-#define UNMOUNT()	BEGIN(umount2(dax_dir(), 0))
+#define SYNC()		dax_spawn_call((sync(), 0))
+#define UNMOUNT()	dax_spawn_call(umount2(dax_dir(), 0))
 
 static int open_dir(void)
 {
@@ -239,8 +237,8 @@ TEST_F(evict, sync_beside_deleted)
 
 	delete_held(&held, "held", 'h');
 	EXPECT_EQ(0, dax_stall_ends(SYNC()));
-	EXPECT_EQ(0, dax_stall_ends(BEGIN(syncfs(open_dir()))));
-	EXPECT_EQ(0, dax_stall_ends(BEGIN(freeze_and_thaw(open_dir()))));
+	EXPECT_EQ(0, dax_stall_ends(dax_spawn_call(syncfs(open_dir()))));
+	EXPECT_EQ(0, dax_stall_ends(dax_spawn_call(freeze_and_thaw(open_dir()))));
 	expect_held(&held, 'h');
 }
 

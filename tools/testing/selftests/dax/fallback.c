@@ -149,7 +149,7 @@ static char *extent_short(int fd, unsigned int page, bool write)
 	char *p = dax_map(fd, 0, SZ_2M);
 
 	dax_trace(fd, NULL);
-	dax_touch_each(p + page * SZ_4K, SZ_4K, SZ_4K, write);
+	dax_touch(p + page * SZ_4K, write);
 	EXPECT_FALLBACKS(1, "extent-short");
 	EXPECT_MAPPED("4K", p + page * SZ_4K);
 	return p;

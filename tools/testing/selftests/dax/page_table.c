@@ -32,14 +32,6 @@ static off_t wrong_page(const char *p, off_t off, size_t len)
 	return -1;
 }
 
-static void touch(char *p, bool write)
-{
-	if (write)
-		dax_poke(p, 'w');
-	else
-		dax_peek(p);
-}
-
 /* Two threads that take each step together. */
 static unsigned int arrived;
 
@@ -222,7 +214,7 @@ static struct {
 
 static void read_and_write(unsigned int id, void *arg)
 {
-	touch(id ? private.read_at : private.write_at, !id);
+	dax_touch(id ? private.read_at : private.write_at, !id);
 }
 
 static void collide_private(int fd, int byte)
@@ -262,7 +254,7 @@ static void write_or_read_late(unsigned int id, void *p)
 		meet(i);
 		for (volatile unsigned int d = i * 997 % 16384; id && d; d--)
 			;
-		touch(p + i * SZ_2M + (id ? SZ_4K : 0), !id);
+		dax_touch(p + i * SZ_2M + (id ? SZ_4K : 0), !id);
 	}
 }
 
@@ -299,7 +291,7 @@ static void read_or_write_each(unsigned int id, void *p)
 {
 	for (unsigned int i = 0; i < PAGES_2M; i++) {
 		meet(i);
-		touch(p + i * SZ_4K + (id ? 1 : 0), !id);
+		dax_touch(p + i * SZ_4K + (id ? 1 : 0), !id);
 	}
 }
 
@@ -319,7 +311,7 @@ static struct {
 
 static void read_and_write_shared(unsigned int id, void *arg)
 {
-	touch(shared.map[id] + shared.at, !id);
+	dax_touch(shared.map[id] + shared.at, !id);
 }
 
 static void collide_shared(bool two)
@@ -512,7 +504,7 @@ TEST_F(one_table, one_page_table)
 	p = dax_mmap(fd, 0, 2 * SZ_2M, PROT_READ | PROT_WRITE, variant->flags, SZ_4K);
 	dax_peek(p);
 	dax_trace_thread("kmem/mm_page_alloc", NULL);
-	touch(p + SZ_2M, variant->write);
+	dax_touch(p + SZ_2M, variant->write);
 	dax_trace_stop("kmem/mm_page_alloc");
 	EXPECT_EQ(1, zeroed_pages());
 	EXPECT_MAPPED("4K", p + SZ_2M);
@@ -541,7 +533,7 @@ TEST_F(fallback, falls_back_once)
 
 	p = dax_mmap(fd, 0, SZ_2M, PROT_READ | PROT_WRITE, variant->flags, SZ_4K);
 	dax_trace(fd, "dax_fault_fallback");
-	touch(p + SZ_4K, variant->write);
+	dax_touch(p + SZ_4K, variant->write);
 	EXPECT_EQ(1, dax_count_all("dax_fault_fallback"));
 	EXPECT_MAPPED("4K", p + SZ_4K);
 }

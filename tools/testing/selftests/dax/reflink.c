@@ -431,7 +431,7 @@ TEST_F(dax, used_while_the_other_is_truncated)
 	ASSERT_EQ(0, pipe(pipe_fd));
 
 	dax_suspend();
-	pid = dax_spawn(ftruncate(fd[0], 100) ? errno : 0);
+	pid = dax_spawn_call(ftruncate(fd[0], 100));
 	while (!dax_ended(pid) && !dax_sleeps_in(pid, "xfs_buf"))
 		sched_yield();
 	EXPECT_FALSE(dax_ended(pid));
@@ -721,7 +721,7 @@ static void shared_after_lookup(size_t shift, bool first_goes_first)
 	held = dax_held(hold, victim);
 	if (held) {
 		/* The mapping is not in the fault's way; nor is the remap. */
-		pid = dax_spawn(ioctl(clone, FICLONE, fd) ? errno : 0);
+		pid = dax_spawn_call(ioctl(clone, FICLONE, fd));
 		while (!dax_ended(pid) && !dax_stall_waits(pid))
 			usleep(1000);
 		if (dax_ended(pid)) {

@@ -280,7 +280,7 @@ static bool waits(struct dax_helper *peer)
 
 static int unmount(void)
 {
-	return dax_stall_ends(dax_spawn(umount2(dax_dir(), 0) ? errno : 0));
+	return dax_stall_ends(dax_spawn_call(umount2(dax_dir(), 0)));
 }
 
 /* Starts a process that has prepared its file, and done the steps of @before. */
@@ -591,7 +591,7 @@ TEST_F(stalled_log, stalled_unmount)
 	start(&peer, STEPS(APPEND));
 	dax_helper_stop(&peer);
 	dax_suspend();
-	pid = dax_spawn(umount2(dax_dir(), 0) ? errno : 0);
+	pid = dax_spawn_call(umount2(dax_dir(), 0));
 	EXPECT_TRUE(dax_stall_waits(pid));
 	EXPECT_EQ(0, unbind());
 	dax_resume();

@@ -140,6 +140,14 @@ static inline void dax_poke(volatile char *p, char c)
 	*p = c;
 }
 
+static inline void dax_touch(char *p, bool write)
+{
+	if (write)
+		dax_poke(p, 'w');
+	else
+		dax_peek(p);
+}
+
 /* Stores @c to, or loads from, or stores 'w' to, the first of each @step bytes. */
 static inline void dax_poke_each(char *p, size_t len, size_t step, char c)
 {
@@ -229,6 +237,8 @@ pid_t dax_fork_process(void);
 		_exit(call);			\
 	__pid;					\
 })
+/* The same for a call that sets errno, which is then the exit status. */
+#define dax_spawn_call(call)	dax_spawn((call) ? errno : 0)
 int dax_wait(pid_t pid);	/* the exit status, or 128 + the signal */
 bool dax_ended(pid_t pid);	/* without waiting for it */
 int dax_child(int (*fn)(void *arg), void *arg);	/* both in one */
