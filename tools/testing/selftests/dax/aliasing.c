@@ -11,7 +11,6 @@
  */
 #include <linux/fs.h>
 #include <sched.h>
-#include <stdarg.h>
 #include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
@@ -141,18 +140,12 @@ static bool to_map(enum call call)
 
 static char pattern[LEN];
 
-static const char *complain(const char *fmt, ...)
-	__attribute__((format(printf, 1, 2)));
-static const char *complain(const char *fmt, ...)
-{
-	static char text[200];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	return text;
-}
+#define complain(...) ({				\
+	static char __text[200];			\
+							\
+	snprintf(__text, sizeof(__text), __VA_ARGS__);	\
+	(const char *)__text;				\
+})
 
 /* The calls. */
 

@@ -11,13 +11,7 @@
 
 #include "dax_harness.h"
 
-FIXTURE_VARIANT(dax) {
-	size_t shift;		/* off colour gives 4 KiB entries */
-	unsigned long entry;	/* pages of one */
-};
-
-FIXTURE_VARIANT_ADD(dax, 4k) { .shift = SZ_4K, .entry = 1 };
-FIXTURE_VARIANT_ADD(dax, 2m) { .shift = 0, .entry = PAGES_2M };
+DAX_SIZES(dax);
 
 /*
  * From one to the next a cost that grows is many times as much. Where not all

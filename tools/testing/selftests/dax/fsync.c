@@ -9,14 +9,7 @@
 
 #include "dax_harness.h"
 
-/* Each test runs with entries of either size: no fault exceeds its mapping. */
-FIXTURE_VARIANT(dax) {
-	size_t size;
-	const char *mapped;
-};
-
-FIXTURE_VARIANT_ADD(dax, 4k) { .size = SZ_4K, .mapped = "4K" };
-FIXTURE_VARIANT_ADD(dax, 2m) { .size = SZ_2M, .mapped = "2M" };
+DAX_SIZES(dax);
 
 #define FLUSHED(off, len) \
 	dax_count("dax_writeback_one", "pgoff 0x%lx, pglen 0x%lx", \

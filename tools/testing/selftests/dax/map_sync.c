@@ -8,16 +8,10 @@
 
 #include "dax_harness.h"
 
-FIXTURE_VARIANT(dax) {
-	size_t size;
-	const char *mapped;
-	const char *done;	/* the event that tells a fault's result */
-};
+DAX_SIZES(dax);
 
-FIXTURE_VARIANT_ADD(dax, 4k)
-	{ .size = SZ_4K, .mapped = "4K", .done = "dax_pte_fault_done" };
-FIXTURE_VARIANT_ADD(dax, 2m)
-	{ .size = SZ_2M, .mapped = "2M", .done = "dax_pmd_fault_done" };
+/* The event that tells the result of a fault. */
+#define DONE	(variant->shift ? "dax_pte_fault_done" : "dax_pmd_fault_done")
 
 static char *map_sync(int fd, size_t size)
 {
@@ -40,7 +34,7 @@ TEST_F(dax, first_write_syncs)
 
 	dax_trace(fd, NULL);
 	dax_poke(p, 'w');
-	EXPECT_EQ(1, need_sync(variant->done));
+	EXPECT_EQ(1, need_sync(DONE));
 	EXPECT_EQ(1, dax_count_all("dax_insert_pfn_mkwrite"));
 	EXPECT_MAPPED(variant->mapped, p);
 	EXPECT_EQ('w', dax_peek(p));
@@ -48,7 +42,7 @@ TEST_F(dax, first_write_syncs)
 	/* The rest of it needs no fault any more. */
 	dax_trace_clear();
 	dax_poke(p + variant->size - 1, 'w');
-	EXPECT_EQ(0, dax_count_all(variant->done));
+	EXPECT_EQ(0, dax_count_all(DONE));
 }
 
 /* The blocks are known to the media now: nothing to sync a second time. */
@@ -71,11 +65,11 @@ static void store_again(size_t size, const char *mapped, const char *done,
 }
 
 TEST_F(dax, second_write_not_synced)
-	DAX_CALL(store_again(variant->size, variant->mapped, variant->done, true))
+	DAX_CALL(store_again(variant->size, variant->mapped, DONE, true))
 
 /* The same if only the fault has synced. */
 TEST_F(dax, synced_by_fault)
-	DAX_CALL(store_again(variant->size, variant->mapped, variant->done, false))
+	DAX_CALL(store_again(variant->size, variant->mapped, DONE, false))
 
 /*
  * What a mapping without MAP_SYNC has made dirty has blocks, which the media do
@@ -90,7 +84,7 @@ TEST_F(dax, dirty_page_syncs)
 	dax_poke(plain, 'd');
 	dax_trace(fd, NULL);
 	dax_poke(p + 1, 'w');
-	EXPECT_EQ(1, need_sync(variant->done));
+	EXPECT_EQ(1, need_sync(DONE));
 	EXPECT_MAPPED(variant->mapped, p);
 	EXPECT_EQ('d', dax_peek(p));
 	EXPECT_EQ('w', dax_peek(plain + 1));
@@ -119,10 +113,10 @@ TEST_F(dax, read_not_synced)
 
 	dax_trace(fd, NULL);
 	dax_peek(p);
-	EXPECT_EQ(0, need_sync(variant->done));
-	EXPECT_EQ(1, dax_count_all(variant->done));
+	EXPECT_EQ(0, need_sync(DONE));
+	EXPECT_EQ(1, dax_count_all(DONE));
 	dax_poke(p, 'w');
-	EXPECT_EQ(1, need_sync(variant->done));
+	EXPECT_EQ(1, need_sync(DONE));
 	EXPECT_EQ('w', dax_peek(p));
 }
 

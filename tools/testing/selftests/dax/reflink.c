@@ -14,13 +14,7 @@
 
 DAX_NEEDS(dax_no_reflink())
 
-FIXTURE_VARIANT(dax) {
-	size_t shift;	/* off colour gives 4 KiB faults */
-	const char *mapped;
-};
-
-FIXTURE_VARIANT_ADD(dax, 4k) { .shift = SZ_4K, .mapped = "4K" };
-FIXTURE_VARIANT_ADD(dax, 2m) { .shift = 0, .mapped = "2M" };
+DAX_SIZES(dax);
 
 /* Where the other size makes no difference, or has nothing to test. */
 DAX_FIXTURE(one_size, dax_needs())

@@ -11,12 +11,7 @@
 #include "dax_harness.h"
 #include "dax_stall.h"
 
-FIXTURE_VARIANT(dax) {
-	size_t shift;	/* of the mapping: off colour gives 4 KiB entries */
-};
-
-FIXTURE_VARIANT_ADD(dax, 4k) { .shift = SZ_4K };
-FIXTURE_VARIANT_ADD(dax, 2m) { .shift = 0 };
+DAX_SIZES(dax);
 
 TEST_F(dax, beyond_the_end)
 {

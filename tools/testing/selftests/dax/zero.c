@@ -158,31 +158,30 @@ TEST_F(dax, fallocate_under_zero)
  * Reads fault zero pages in while write(2) allocates; at the end no zero page
  * may be left where there are bytes. (P6)
  */
-struct race {
+static struct {
 	int fd;
 	size_t size, len;
 	char *map;
 	volatile off_t at;	/* the writer has come so far */
-	unsigned int faults;
-};
+} race;
 
 static void writer_and_reader(unsigned int id, void *arg)
 {
-	struct race *race = arg;
+	unsigned int faults = 0;
 
 	if (id == 0) {
-		for (off_t off = 0; off < race->len; off += race->size) {
-			race->at = off;
-			dax_fill(race->fd, off + race->size / 2, 64, 'w');
+		for (off_t off = 0; off < race.len; off += race.size) {
+			race.at = off;
+			dax_fill(race.fd, off + race.size / 2, 64, 'w');
 		}
-		race->at = race->len;
+		race.at = race.len;
 		return;
 	}
 	/* Each time by another bit later, so that some are in the middle of it. */
-	for (off_t off; (off = race->at) < race->len; race->faults++) {
-		for (volatile unsigned int d = race->faults * 997 % 8192; d; d--)
+	for (off_t off; (off = race.at) < race.len; faults++) {
+		for (volatile unsigned int d = faults * 997 % 8192; d; d--)
 			;
-		dax_peek(race->map + off);
+		dax_peek(race.map + off);
 	}
 }
 
@@ -190,16 +189,14 @@ TEST_F(dax, pwrite_against_read_faults)
 {
 	unsigned int rounds = dax_scale(12);
 
+	race.size = variant->size;
+	race.len = variant->size == SZ_2M ? 16 * SZ_2M : 2 * SZ_2M;
 	for (unsigned int i = 0; i < rounds; i++) {
-		struct race race = {
-			.size = variant->size,
-			.len = variant->size == SZ_2M ? 16 * SZ_2M : 2 * SZ_2M,
-		};
-
+		race.at = 0;
 		race.fd = dax_file(race.len, HOLE);
 		race.map = dax_mmap(race.fd, 0, race.len, PROT_READ, MAP_SHARED,
 				    race.size == SZ_2M ? 0 : SZ_4K);
-		dax_run_threads(2, writer_and_reader, &race);
+		dax_run_threads(2, writer_and_reader, NULL);
 		for (off_t off = 0; off < race.len; off += race.size) {
 			off_t at = off + race.size / 2;
 

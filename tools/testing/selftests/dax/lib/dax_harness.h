@@ -85,6 +85,18 @@ FIXTURE_TEARDOWN(dax)
 	DAX_TEARDOWN();
 }
 
+/*
+ * Tests of this fixture run with entries of either size: as their mapping is off
+ * colour or not, or has only room for one of 4 KiB.
+ */
+#define DAX_SIZES(name)						\
+	FIXTURE_VARIANT(name) {					\
+		size_t shift, size;				\
+		const char *mapped;				\
+	};							\
+	FIXTURE_VARIANT_ADD(name, 4k) { SZ_4K, SZ_4K, "4K" };	\
+	FIXTURE_VARIANT_ADD(name, 2m) { 0, SZ_2M, "2M" }
+
 /* Skips the test if the expression gives a reason to. */
 #define NEED(reason_expr) do {						\
 	const char *__why = (reason_expr);				\
