@@ -228,8 +228,7 @@ static void huge_fault(bool write)
 	dax_trace_clear();
 	p = dax_map(fd, 0, SZ_2M);
 	EXPECT_EQ(0, dax_touch_signal(p + AT_BAD + SZ_4K, write, NULL));
-	ONCE_OR_TWICE(dax_count("dax_fault_fallback",
-				"order 9, reason device-error"));
+	ONCE_OR_TWICE(FALLBACKS("device-error"));
 	EXPECT_MAPPED("4K", p + AT_BAD + SZ_4K);
 	expect_poison(p, false);
 	expect_poison(p, true);
@@ -323,7 +322,7 @@ TEST_F(badblocks, promotion)
 	dax_trace(fd, NULL);
 	dax_trace_clear();
 	dax_peek(p);
-	nr = dax_count("dax_fault_fallback", "order 9, reason device-error");
+	nr = FALLBACKS("device-error");
 	ONCE_OR_TWICE(nr);
 	EXPECT_EQ(nr, PROMOTE("rollback"));
 	EXPECT_EQ(0, PROMOTE("done"));

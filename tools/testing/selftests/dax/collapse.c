@@ -153,9 +153,8 @@ TEST_F(dax, huge_already)
 	dax_poke(p, 'w');
 	ASSERT_MAPPED("2M", p);
 	dax_trace(fd, NULL);
-	EXPECT_EQ(0, dax_collapse(p, SZ_2M));
+	COLLAPSE(p);
 	EXPECT_EQ(0, PROMOTE("try"));
-	EXPECT_MAPPED("2M", p);
 	dax_poke(p, 'x');
 	EXPECT_FLUSHES(1, fd);
 	COLLAPSE(p);
@@ -193,9 +192,8 @@ TEST_F(dax, sparse)
 	ASSERT_MAPPED("4K", p + 100 * SZ_4K);
 	ASSERT_MAPPED("none", p);
 	dax_trace(fd, NULL);
-	EXPECT_EQ(0, dax_collapse(p, SZ_2M));
+	COLLAPSE(p);
 	EXPECT_EQ(1, PROMOTED(3, 3, 0, 1));
-	EXPECT_MAPPED("2M", p);
 	EXPECT_EQ('w', dax_peek(p + 100 * SZ_4K));
 	EXPECT_BYTES(FILL, p, 100 * SZ_4K);
 }
@@ -212,10 +210,9 @@ TEST_F(dax, ptes_of_a_huge_entry)
 	ASSERT_MAPPED("2M", later);
 	ASSERT_MAPPED("4K", p);
 	dax_trace(fd, NULL);
-	EXPECT_EQ(0, dax_collapse(p, SZ_2M));
+	COLLAPSE(p);
 	EXPECT_EQ(0, PROMOTE("try"));
 	EXPECT_EQ(1, COLLAPSED(0UL));
-	EXPECT_MAPPED("2M", p);
 	EXPECT_EQ('w', dax_peek(later));
 	EXPECT_EQ(dax_pfn(later), dax_pfn(p));
 	EXPECT_EQ('w', dax_peek(p));

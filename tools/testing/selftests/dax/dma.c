@@ -369,8 +369,7 @@ static void allow_exchange(void)
 
 static void swap_with_plain(int (*swap)(int fd, int other), bool dax_first)
 {
-	struct iovec iov = { NULL, SZ_4K };
-	char *p, *buf = malloc(SZ_2M);
+	char *p;
 	int fd[2], *dax = fd, *plain = fd + 1, pipe_fd[2];
 	struct stat st[2];
 	char name[16];
@@ -389,9 +388,7 @@ static void swap_with_plain(int (*swap)(int fd, int other), bool dax_first)
 	}
 	ASSERT_EQ(dax_first, st[0].st_ino < st[1].st_ino);
 	p = dax_map(*dax, 0, SZ_2M);
-	iov.iov_base = p;
-	ASSERT_EQ(0, pipe(pipe_fd));
-	ASSERT_EQ((ssize_t)SZ_4K, vmsplice(pipe_fd[1], &iov, 1, 0));
+	dax_into_pipe(pipe_fd, p);
 
 	pid = dax_spawn_call(swap(*dax, *plain));
 	while (!dax_ended(pid) && !dax_sleeps_in(pid, "dax_"))
@@ -402,8 +399,7 @@ static void swap_with_plain(int (*swap)(int fd, int other), bool dax_first)
 		dax_fill(*plain, 0, SZ_2M, 'x');
 		dax_fsync(*plain);
 	}
-	ASSERT_EQ((ssize_t)SZ_4K, read(pipe_fd[0], buf, SZ_4K));
-	EXPECT_BYTES('d', buf, SZ_4K);
+	EXPECT_PIPED('d', pipe_fd);
 	EXPECT_EQ(0, dax_wait(pid));
 	EXPECT_BYTES('p', p, SZ_2M);
 	EXPECT_FILE(early ? 'x' : 'd', *plain, 0, SZ_2M);
@@ -413,7 +409,6 @@ static void swap_with_plain(int (*swap)(int fd, int other), bool dax_first)
 		close(fd[i]);
 		close(pipe_fd[i]);
 	}
-	free(buf);
 }
 
 DAX_FIXTURE(swap, dax_is_xfs() ? dax_scratch(600, "", "dax=inode") :

@@ -21,23 +21,13 @@ struct held {
 	char *p;
 };
 
-static void put_into_pipe(struct held *held, size_t at)
-{
-	struct iovec iov = { held->p + at, SZ_4K };
-
-	if (pipe(held->pipe))
-		dax_exit_fail("pipe: %m");
-	if (vmsplice(held->pipe[1], &iov, 1, 0) != (ssize_t)SZ_4K)
-		dax_exit_fail("vmsplice: %m");
-}
-
 static void hold(struct held *held, const char *name, int byte)
 {
 	held->fd = dax_create(name);
 	dax_falloc(held->fd, 0, 0, SZ_2M);
 	held->p = dax_map(held->fd, 0, SZ_2M);
 	memset(held->p, byte, SZ_2M);
-	put_into_pipe(held, 0);
+	dax_into_pipe(held->pipe, held->p);
 }
 
 static void unmap_and_close(struct held *held)
@@ -55,11 +45,7 @@ static void let_go(struct held *held)
 /* What the page holds by now; the pipe is gone afterwards. */
 static void expect_held(struct held *held, int byte)
 {
-	char page[SZ_4K];
-
-	if (read(held->pipe[0], page, SZ_4K) != (ssize_t)SZ_4K)
-		dax_exit_fail("read of a pipe: %m");
-	EXPECT_BYTES(byte, page, SZ_4K);
+	EXPECT_PIPED(byte, held->pipe);
 	let_go(held);
 }
 
@@ -115,7 +101,7 @@ TEST_F(evict, deferred_eviction)
 
 	hold(&held, "held", 'h');
 	later = held;
-	put_into_pipe(&later, SZ_2M - SZ_4K);
+	dax_into_pipe(later.pipe, later.p + SZ_2M - SZ_4K);
 	dax_unlink(held.fd);
 	unmap_and_close(&held);
 	let_go(&held);
@@ -180,7 +166,7 @@ static void shared_in_use(size_t shift)
 	dax_touch_each(a, SZ_2M, SZ_4K, false);
 	dax_peek(other.p);
 	ASSERT_EQ(dax_pfn(a), dax_pfn(other.p));
-	put_into_pipe(&other, 0);
+	dax_into_pipe(other.pipe, other.p);
 	dax_unlink(fd);
 	dax_unmap(a, BIG);
 	close(fd);
@@ -205,8 +191,8 @@ TEST_F(evict, shared_and_own_in_use)
 	other.p = dax_map(other.fd, 0, SZ_4K);
 	dax_peek(own.p);
 	dax_peek(other.p);
-	put_into_pipe(&own, SZ_1M);
-	put_into_pipe(&other, 0);
+	dax_into_pipe(own.pipe, own.p + SZ_1M);
+	dax_into_pipe(other.pipe, other.p);
 	dax_unlink(own.fd);
 	unmap_and_close(&own);
 	EXPECT_GT(before - PAGES_2M + 64, dax_free_blocks());

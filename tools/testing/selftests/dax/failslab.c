@@ -268,11 +268,11 @@ static void refuse_faults(char *p)
 	for (unsigned int i = 0; i < BLOCKS; i++)
 		signals += !!touch_failing(p + i * SZ_2M, false);
 	EXPECT_EQ(0, signals);
-	nr = dax_count("dax_fault_fallback", "order 9, reason no-memory");
+	nr = FALLBACKS("no-memory");
 	EXPECT_LE(BLOCKS, nr);
 	EXPECT_GE(2 * BLOCKS, nr);
 	EXPECT_EQ(nr, PROMOTE("try"));
-	EXPECT_EQ(nr, dax_count("dax_fault_fallback", "order %s", "9"));
+	EXPECT_EQ(nr, ALL_FALLBACKS());
 	for (unsigned int i = 0; i < BLOCKS; i++)
 		EXPECT_MAPPED("4K", p + i * SZ_2M);
 }

@@ -19,13 +19,7 @@ static char *map_sync(int fd, size_t size)
 			MAP_SHARED_VALIDATE | MAP_SYNC, 0);
 }
 
-/* Results may be joined by '|' in any order. */
-static unsigned int need_sync(const char *event)
-{
-	return dax_count(event, "NEEDDSYNC") +
-	       dax_count(event, "MAJOR|NEEDDSYNC") +
-	       dax_count(event, "NEEDDSYNC|MAJOR");
-}
+#define NEED_SYNC()	dax_count_ends(DONE, "NEEDDSYNC")
 
 TEST_F(dax, first_write_syncs)
 {
@@ -34,7 +28,7 @@ TEST_F(dax, first_write_syncs)
 
 	dax_trace(fd, NULL);
 	dax_poke(p, 'w');
-	EXPECT_EQ(1, need_sync(DONE));
+	EXPECT_EQ(1, NEED_SYNC());
 	EXPECT_EQ(1, dax_count_all("dax_insert_pfn_mkwrite"));
 	EXPECT_MAPPED(variant->mapped, p);
 	EXPECT_EQ('w', dax_peek(p));
@@ -58,7 +52,7 @@ static void store_again(size_t size, const char *mapped, const char *done,
 	dax_zap(p, size);
 	dax_trace(fd, NULL);
 	dax_poke(p, 'x');
-	EXPECT_EQ(0, need_sync(done));
+	EXPECT_EQ(0, dax_count_ends(done, "NEEDDSYNC"));
 	EXPECT_EQ(1, dax_count_all(done));
 	EXPECT_MAPPED(mapped, p);
 	EXPECT_EQ('x', dax_peek(p));
@@ -84,7 +78,7 @@ TEST_F(dax, dirty_page_syncs)
 	dax_poke(plain, 'd');
 	dax_trace(fd, NULL);
 	dax_poke(p + 1, 'w');
-	EXPECT_EQ(1, need_sync(DONE));
+	EXPECT_EQ(1, NEED_SYNC());
 	EXPECT_MAPPED(variant->mapped, p);
 	EXPECT_EQ('d', dax_peek(p));
 	EXPECT_EQ('w', dax_peek(plain + 1));
@@ -113,10 +107,10 @@ TEST_F(dax, read_not_synced)
 
 	dax_trace(fd, NULL);
 	dax_peek(p);
-	EXPECT_EQ(0, need_sync(DONE));
+	EXPECT_EQ(0, NEED_SYNC());
 	EXPECT_EQ(1, dax_count_all(DONE));
 	dax_poke(p, 'w');
-	EXPECT_EQ(1, need_sync(DONE));
+	EXPECT_EQ(1, NEED_SYNC());
 	EXPECT_EQ('w', dax_peek(p));
 }
 

@@ -16,20 +16,12 @@ DAX_NEEDS(dax_no_promotion())
 		"dax_pmd_fault_done dax_promote_entry dax_pte_fault " \
 		"dax_pte_fault_done dax_writeback_one"
 
-#define FALLBACK(why)	dax_count("dax_fault_fallback", "order 9, reason %s", why)
-#define ALL_FALLBACKS()	dax_count("dax_fault_fallback", "order %s", "9")
 #define FLUSHED(page, nr) \
 	dax_count("dax_writeback_one", "pgoff 0x%x, pglen 0x%lx", page, nr)
 
-/* Faults that mapped something; results may be joined by '|' in any order. */
-static unsigned int mapping_faults(const char *done)
-{
-	return dax_count(done, "NOPAGE") + dax_count(done, "MAJOR|NOPAGE") +
-	       dax_count(done, "NOPAGE|MAJOR");
-}
-
-#define HUGE_FAULTS()	mapping_faults("dax_pmd_fault_done")
-#define SMALL_FAULTS()	mapping_faults("dax_pte_fault_done")
+/* Faults that mapped something. */
+#define HUGE_FAULTS()	dax_count_ends("dax_pmd_fault_done", "NOPAGE")
+#define SMALL_FAULTS()	dax_count_ends("dax_pte_fault_done", "NOPAGE")
 
 /* A file is what pread() says, and what each of its mappings shows. */
 static void expect_file(int fd, const char *model, const char *a, const char *b)
@@ -263,17 +255,12 @@ TEST_F(dax, fork)
 #define CROWD		8
 #define CROWD_RANGES	8
 
-struct crowd {
-	char *map[CROWD];
-	unsigned int wrong;
-};
+static char *crowd[CROWD];
 
 static void touch_ranges(unsigned int id, void *arg)
 {
-	struct crowd *crowd = arg;
-
 	for (unsigned int i = 0; i < CROWD_RANGES; i++) {
-		char *p = crowd->map[id] + i * SZ_2M + id * 64;
+		char *p = crowd[id] + i * SZ_2M + id * 64;
 
 		if ((id + i) % 3)
 			dax_poke(p, 'a' + id);
@@ -288,7 +275,6 @@ TEST_F(dax, crowd)
 	size_t len = CROWD_RANGES * SZ_2M;
 
 	for (unsigned int i = 0; i < rounds; i++) {
-		struct crowd crowd = {};
 		int fd = dax_file(len, WRITTEN);
 		char *small = dax_map_small(fd, len);
 
@@ -297,8 +283,8 @@ TEST_F(dax, crowd)
 		/* The file may have the inode number of the last one. */
 		dax_trace_clear();
 		for (unsigned int id = 0; id < CROWD; id++)
-			crowd.map[id] = dax_map(fd, 0, len);
-		dax_run_threads(CROWD, touch_ranges, &crowd);
+			crowd[id] = dax_map(fd, 0, len);
+		dax_run_threads(CROWD, touch_ranges, NULL);
 		EXPECT_EQ(CROWD_RANGES, PROMOTE("done"));
 		EXPECT_EQ(0, PROMOTE("rollback"));
 		EXPECT_EQ(0, ALL_FALLBACKS());
@@ -308,10 +294,10 @@ TEST_F(dax, crowd)
 
 				ASSERT_EQ((id + j) % 3 ? 'a' + id : FILL,
 					  dax_peek(small + at));
-				ASSERT_MAPPED("2M", crowd.map[id] + at);
+				ASSERT_MAPPED("2M", crowd[id] + at);
 			}
 		for (unsigned int id = 0; id < CROWD; id++)
-			dax_unmap(crowd.map[id], len);
+			dax_unmap(crowd[id], len);
 		dax_unmap(small, len);
 		dax_remove(fd);
 		dax_trace_clear();
@@ -458,7 +444,7 @@ static void expect_fragmented(int fd, const int page[], unsigned int nr)
 	ONCE_OR_TWICE(PROMOTE("try"));
 	EXPECT_EQ(PROMOTE("try"), PROMOTE("refuse-fragmented"));
 	EXPECT_EQ(0, PROMOTE("replace"));
-	EXPECT_EQ(PROMOTE("try"), FALLBACK("fragmented"));
+	EXPECT_EQ(PROMOTE("try"), FALLBACKS("fragmented"));
 	EXPECT_EQ(PROMOTE("try"), ALL_FALLBACKS());
 	EXPECT_MAPPED("4K", huge + 300 * SZ_4K);
 	EXPECT_EQ(0, dax_count_all("dax_delete_entry"));
@@ -531,8 +517,8 @@ TEST_F(dax, switched_off)
 	ASSERT_EQ(NULL, dax_policy("off"));
 	huge = dax_map(fd, 0, SZ_2M);
 	dax_poke(huge + SZ_4K, 'h');
-	ONCE_OR_TWICE(FALLBACK("small-entries"));
-	EXPECT_EQ(FALLBACK("small-entries"), ALL_FALLBACKS());
+	ONCE_OR_TWICE(FALLBACKS("small-entries"));
+	EXPECT_EQ(FALLBACKS("small-entries"), ALL_FALLBACKS());
 	EXPECT_EQ(0, dax_count_all("dax_promote_entry"));
 	EXPECT_MAPPED("4K", huge + SZ_4K);
 
@@ -560,7 +546,7 @@ TEST_F(dax, eof_then_growth)
 	dax_trace(fd, EVENTS);
 	huge = dax_map(fd, 0, 2 * SZ_2M);
 	dax_poke(huge + SZ_2M + 1, 'h');
-	ONCE_OR_TWICE(FALLBACK("eof"));
+	ONCE_OR_TWICE(FALLBACKS("eof"));
 	EXPECT_EQ(0, PROMOTE("try"));
 	EXPECT_MAPPED("4K", huge + SZ_2M);
 

@@ -12,10 +12,6 @@ DAX_NEEDS(dax_no_promotion())
 #define EVENTS	"dax_fault_fallback dax_grab_entry dax_pmd_fault " \
 		"dax_promote_entry dax_pte_fault dax_writeback_one"
 
-#define FALLBACK(why)	dax_count("dax_fault_fallback", "order 9, reason %s", why)
-/* mm also tries 1 GiB, where a mapping is the first one in it. */
-#define ALL_FALLBACKS()	dax_count("dax_fault_fallback", "order %s", "9")
-
 /* The page that the huge fault is about, no part of any mix. */
 #define SPOT	(203 * SZ_4K + 9)
 
@@ -166,7 +162,7 @@ static void expect_rolled_back(void)
 	EXPECT_EQ(nr, PROMOTE("try"));
 	EXPECT_EQ(nr, PROMOTE("replace"));
 	EXPECT_EQ(0, PROMOTE("done"));
-	EXPECT_EQ(nr, FALLBACK("extent-short"));
+	EXPECT_EQ(nr, FALLBACKS("extent-short"));
 	EXPECT_EQ(nr, ALL_FALLBACKS());
 }
 

@@ -230,19 +230,14 @@ TEST_F(dax, dirty_then_pwrite)
  * the entry: it has to go all the same, or mappings go on to show the block
  * that was shared. (F9)
  */
-struct flush_race {
-	int fd;
-	off_t at;
-};
+#define FAR_PAGE	(300 * SZ_4K)
 
-static void fsync_and_pwrite(unsigned int id, void *arg)
+static void fsync_and_pwrite(unsigned int id, void *fd)
 {
-	struct flush_race *race = arg;
-
 	if (id)
-		dax_fsync(race->fd);
+		dax_fsync(*(int *)fd);
 	else
-		dax_fill(race->fd, race->at, 8, 'w');
+		dax_fill(*(int *)fd, FAR_PAGE, 8, 'w');
 }
 
 TEST_F(one_size, pwrite_beside_fsync)
@@ -251,20 +246,18 @@ TEST_F(one_size, pwrite_beside_fsync)
 	int other = dax_create("other");
 
 	for (unsigned int i = 0; i < rounds; i++) {
-		struct flush_race race = {
-			.fd = dax_file(SZ_2M, WRITTEN), .at = 300 * SZ_4K,
-		};
-		char *p = dax_map(race.fd, 0, SZ_2M);
+		int fd = dax_file(SZ_2M, WRITTEN);
+		char *p = dax_map(fd, 0, SZ_2M);
 
 		dax_poke(p, '1');
 		ASSERT_MAPPED("2M", p);
-		dax_share_page(race.fd, race.at, other);
+		dax_share_page(fd, FAR_PAGE, other);
 		dax_poke(p, '2');
-		dax_run_threads(2, fsync_and_pwrite, &race);
-		stale += dax_peek(p + race.at) != 'w';
+		dax_run_threads(2, fsync_and_pwrite, &fd);
+		stale += dax_peek(p + FAR_PAGE) != 'w';
 		stale += dax_peek(p) != '2';
 		dax_unmap(p, SZ_2M);
-		dax_remove(race.fd);
+		dax_remove(fd);
 	}
 	EXPECT_EQ(0, stale);
 }
@@ -402,7 +395,7 @@ TEST_F(dax, pinned_for_reading)
 TEST_F(dax, used_while_the_other_is_truncated)
 {
 	struct iovec iov = { NULL, SZ_4K };
-	char path[2][PATH_MAX], buf[SZ_4K];
+	char path[2][PATH_MAX];
 	int fd[2], pipe_fd[2];
 	char *p[2];
 	pid_t pid;
@@ -433,8 +426,7 @@ TEST_F(dax, used_while_the_other_is_truncated)
 	EXPECT_EQ((ssize_t)SZ_4K, vmsplice(pipe_fd[1], &iov, 1, 0));
 	dax_resume();
 	EXPECT_EQ(0, dax_wait(pid));
-	EXPECT_EQ((ssize_t)SZ_4K, read(pipe_fd[0], buf, SZ_4K));
-	EXPECT_BYTES(FILL, buf, SZ_4K);
+	EXPECT_PIPED(FILL, pipe_fd);
 	EXPECT_BYTES(FILL, p[1], SZ_2M);
 }
 
@@ -517,8 +509,6 @@ static void part(struct in_pipe *held, enum parting how)
 static void clone_goes(enum parting how, size_t shift, bool punch)
 {
 	struct in_pipe held = {};
-	struct iovec iov = { NULL, SZ_4K };
-	char page[SZ_4K];
 	pid_t pid = 0;
 
 	NEED(dax_small_scratch());
@@ -527,9 +517,7 @@ static void clone_goes(enum parting how, size_t shift, bool punch)
 	held.p = dax_map_shift(held.fd, SZ_2M, shift);
 	dax_peek(held.p + SZ_1M);
 	ASSERT_EQ(dax_block(held.fd, SZ_1M), dax_block(held.clone, SZ_1M));
-	ASSERT_EQ(0, pipe(held.pipe));
-	iov.iov_base = held.p + SZ_1M;
-	ASSERT_EQ((ssize_t)SZ_4K, vmsplice(held.pipe[1], &iov, 1, 0));
+	dax_into_pipe(held.pipe, held.p + SZ_1M);
 	/* No reserved blocks. */
 	ASSERT_EQ(0, dax_sh("xfs_io -x -c 'resblks 0' %s", dax_dir()));
 	dax_fill_up(4 * SZ_2M);
@@ -544,8 +532,7 @@ static void clone_goes(enum parting how, size_t shift, bool punch)
 	}
 	close(held.clone);
 	take_space();
-	ASSERT_EQ((ssize_t)SZ_4K, read(held.pipe[0], page, SZ_4K));
-	EXPECT_BYTES(FILL, page, SZ_4K);
+	EXPECT_PIPED(FILL, held.pipe);
 	close(held.pipe[0]);
 	close(held.pipe[1]);
 	if (punch)
@@ -777,16 +764,12 @@ TEST_F(dax, clone_of_holes)
 }
 
 /* Threads store to both sides of a fresh clone at once. */
-struct pair {
-	char *side[2];
-};
+static char *sides[2];
 
 static void store_all_pages(unsigned int id, void *arg)
 {
-	struct pair *pair = arg;
-
 	for (unsigned int i = 0; i < 16; i++)
-		dax_poke(pair->side[id % 2] + i * SZ_4K + id * 64, 'a' + id);
+		dax_poke(sides[id % 2] + i * SZ_4K + id * 64, 'a' + id);
 }
 
 TEST_F(dax, both_sides_at_once)
@@ -795,22 +778,20 @@ TEST_F(dax, both_sides_at_once)
 
 	for (unsigned int i = 0; i < rounds; i++) {
 		int fd = dax_file(SZ_2M, WRITTEN);
-		struct pair pair = {};
-		int clone = map_clone(fd, SZ_2M, variant->shift,
-				      &pair.side[0], &pair.side[1]);
+		int clone = map_clone(fd, SZ_2M, variant->shift, &sides[0], &sides[1]);
 
-		dax_run_threads(4, store_all_pages, &pair);
+		dax_run_threads(4, store_all_pages, NULL);
 		for (unsigned int page = 0; page < 16; page++)
 			for (unsigned int id = 0; id < 4; id++) {
 				size_t at = page * SZ_4K + id * 64;
 
 				ASSERT_EQ('a' + id,
-					  dax_peek(pair.side[id % 2] + at));
+					  dax_peek(sides[id % 2] + at));
 				ASSERT_EQ(FILL,
-					  dax_peek(pair.side[1 - id % 2] + at));
+					  dax_peek(sides[1 - id % 2] + at));
 			}
-		dax_unmap(pair.side[0], SZ_2M);
-		dax_unmap(pair.side[1], SZ_2M);
+		dax_unmap(sides[0], SZ_2M);
+		dax_unmap(sides[1], SZ_2M);
 		close(fd);
 		close(clone);
 	}

@@ -132,40 +132,41 @@ TEST_F(dax, mapped_later)
 /* Another process, which is not tracked: it was forked before. */
 enum { COLLAPSE, FIRST, OTHERS };
 
-struct other {
+static struct {
 	int fd;
 	char *map;
-};
+} other;
 
 static int other_process(int step, void *arg)
 {
-	struct other *other = arg;
-
 	switch (step) {
 	case COLLAPSE:
-		fill_by_ptes(other->fd, other->map);
-		return dax_collapse(other->map, SZ_2M);
+		fill_by_ptes(other.fd, other.map);
+		return dax_collapse(other.map, SZ_2M);
 	case FIRST:
-		dax_peek(other->map);
+		dax_peek(other.map);
 		break;
 	case OTHERS:
 		for (size_t at = SZ_4K; at < SZ_2M; at += SZ_4K)
-			dax_peek(other->map + at);
+			dax_peek(other.map + at);
 		break;
 	}
-	return dax_mapped(other->map)[0];
+	return dax_mapped(other.map)[0];
+}
+
+static char *tracked_beside(struct dax_helper *peer)
+{
+	other.fd = dax_file(SZ_2M, WRITTEN);
+	other.map = dax_map(other.fd, 0, SZ_2M);
+	dax_helper_start(peer, other_process, NULL);
+	return tracked(other.fd);
 }
 
 TEST_F(dax, collapse_by_another_process)
 {
-	struct other other = {};
 	struct dax_helper peer;
-	char *p;
+	char *p = tracked_beside(&peer);
 
-	other.fd = dax_file(SZ_2M, WRITTEN);
-	other.map = dax_map(other.fd, 0, SZ_2M);
-	dax_helper_start(&peer, other_process, &other);
-	p = tracked(other.fd);
 	EXPECT_EQ(0, dax_helper_step(&peer, COLLAPSE));
 	EXPECT_EQ(0, told_wrong(p));
 	next_checkpoint(p);
@@ -196,14 +197,9 @@ TEST_F(dax, eager)
 
 TEST_F(dax, eager_in_another_process)
 {
-	struct other other = {};
 	struct dax_helper peer;
-	char *p;
+	char *p = tracked_beside(&peer);
 
-	other.fd = dax_file(SZ_2M, WRITTEN);
-	other.map = dax_map(other.fd, 0, SZ_2M);
-	dax_helper_start(&peer, other_process, &other);
-	p = tracked(other.fd);
 	ASSERT_EQ('4', dax_helper_step(&peer, FIRST));
 	NEED(dax_policy("eager"));
 	dax_trace(other.fd, "dax_collapse");

@@ -133,6 +133,19 @@ static inline const char *dax_no_reflink(void)
 	EXPECT_GE(2, __count);		\
 } while (0)
 
+/* 2 MiB faults that fell back; mm also tries 1 GiB, where a mapping is the first. */
+#define FALLBACKS(why) \
+	dax_count("dax_fault_fallback", "order 9, reason %s", why)
+#define ALL_FALLBACKS()	dax_count("dax_fault_fallback", "order %s", "9")
+
+/* Faults that ended so, or so and with MAJOR, in any order. */
+static inline unsigned int dax_count_ends(const char *event, const char *result)
+{
+	return dax_count(event, "%s", result) +
+	       dax_count(event, "MAJOR|%s", result) +
+	       dax_count(event, "%s|MAJOR", result);
+}
+
 /* Small entries become huge when a fault of 2 MiB meets them. */
 static inline const char *dax_no_promotion(void)
 {
@@ -170,6 +183,13 @@ static inline void expect_balance(void)
 /* What read(2) sees. */
 #define EXPECT_FILE(byte, fd, off, len)	\
 	EXPECT_TRUE(dax_file_has(fd, off, len, byte))
+/* The page that dax_into_pipe() has put there. */
+#define EXPECT_PIPED(byte, pipe_fd) do {				\
+	char __page[SZ_4K];						\
+									\
+	ASSERT_EQ((ssize_t)SZ_4K, read((pipe_fd)[0], __page, SZ_4K));	\
+	EXPECT_BYTES(byte, __page, SZ_4K);				\
+} while (0)
 /* From the last dax_trace_clear() on, and all of the next fsync(). */
 #define FLUSHES()	dax_count_all("dax_writeback_one")
 #define EXPECT_FLUSHES(nr, fd) do {	\

@@ -118,6 +118,7 @@ void dax_unmap(void *addr, size_t len);
 void dax_zap(void *addr, size_t len);			/* MADV_DONTNEED */
 void dax_msync(void *addr, size_t len);
 void dax_fsync(int fd);
+void dax_into_pipe(int pipe_fd[2], char *page);	/* makes the pipe, too */
 /* "none", "4K", "4K zero", "2M" or "2M zero" */
 const char *dax_mapped(const void *addr);
 uint64_t dax_pfn(const void *addr);

@@ -4,6 +4,7 @@
  */
 #include <setjmp.h>
 #include <sys/ioctl.h>
+#include <sys/uio.h>
 #include <linux/fs.h>
 
 #include "internal.h"
@@ -94,6 +95,16 @@ void dax_fsync(int fd)
 {
 	if (fsync(fd))
 		dax_exit_fail("fsync: %m");
+}
+
+void dax_into_pipe(int pipe_fd[2], char *page)
+{
+	struct iovec iov = { page, SZ_4K };
+
+	if (pipe(pipe_fd))
+		dax_exit_fail("pipe: %m");
+	if (vmsplice(pipe_fd[1], &iov, 1, 0) != (ssize_t)SZ_4K)
+		dax_exit_fail("vmsplice: %m");
 }
 
 static int open_pagemap(void)
