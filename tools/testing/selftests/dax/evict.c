@@ -21,13 +21,15 @@ struct held {
 	char *p;
 };
 
-static void hold(struct held *held, const char *name, int byte)
+static struct held hold(const char *name, int byte)
 {
-	held->fd = dax_create(name);
-	dax_falloc(held->fd, 0, 0, SZ_2M);
-	held->p = dax_map(held->fd, 0, SZ_2M);
-	memset(held->p, byte, SZ_2M);
-	dax_into_pipe(held->pipe, held->p);
+	struct held held = { .fd = dax_create(name) };
+
+	dax_falloc(held.fd, 0, 0, SZ_2M);
+	held.p = dax_map(held.fd, 0, SZ_2M);
+	memset(held.p, byte, SZ_2M);
+	dax_into_pipe(held.pipe, held.p);
+	return held;
 }
 
 static void unmap_and_close(struct held *held)
@@ -65,11 +67,13 @@ DAX_FIXTURE(evict, small_fs())
 #define EXPECT_SPACE_BACK()	EXPECT_TRUE(dax_space_is_back(before - 64))
 
 /* A file that is deleted, and of which a page is in use. */
-static void delete_held(struct held *held, const char *name, int byte)
+static struct held delete_held(const char *name, int byte)
 {
-	hold(held, name, byte);
-	dax_unlink(held->fd);
-	unmap_and_close(held);
+	struct held held = hold(name, byte);
+
+	dax_unlink(held.fd);
+	unmap_and_close(&held);
+	return held;
 }
 
 /*
@@ -78,10 +82,9 @@ static void delete_held(struct held *held, const char *name, int byte)
  */
 TEST_F(evict, deleted)
 {
-	struct held held;
+	struct held held = hold("held", 'h');
 	int fd;
 
-	hold(&held, "held", 'h');
 	EXPECT_MAPPED("2M", held.p);
 	dax_unlink(held.fd);
 	unmap_and_close(&held);
@@ -97,10 +100,8 @@ TEST_F(evict, deleted)
 /* One page after the other comes free: the last one counts. */
 TEST_F(evict, deferred_eviction)
 {
-	struct held held, later;
+	struct held held = hold("held", 'h'), later = held;
 
-	hold(&held, "held", 'h');
-	later = held;
 	dax_into_pipe(later.pipe, later.p + SZ_2M - SZ_4K);
 	dax_unlink(held.fd);
 	unmap_and_close(&held);
@@ -118,7 +119,7 @@ TEST_F(evict, deleted_many)
 
 	for (unsigned int i = 0; i < ARRAY_LEN(held); i++) {
 		snprintf(name, sizeof(name), "held%u", i);
-		delete_held(&held[i], name, 'a' + i);
+		held[i] = delete_held(name, 'a' + i);
 	}
 	EXPECT_GT(before, dax_free_blocks() + ARRAY_LEN(held) * PAGES_2M - 64);
 	for (unsigned int i = 0; i < ARRAY_LEN(held); i++)
@@ -132,9 +133,8 @@ TEST_F(evict, deleted_many)
  */
 static int exit_with_pipe(void *arg)
 {
-	struct held held;
+	struct held held = hold("held", 'h');
 
-	hold(&held, "held", 'h');
 	dax_unlink(held.fd);
 	return 0;
 }
@@ -219,9 +219,8 @@ static int freeze_and_thaw(int fd)
 /* As long as it is mounted, only the file itself waits. */
 TEST_F(evict, sync_beside_deleted)
 {
-	struct held held;
+	struct held held = delete_held("held", 'h');
 
-	delete_held(&held, "held", 'h');
 	EXPECT_EQ(0, dax_stall_ends(SYNC()));
 	EXPECT_EQ(0, dax_stall_ends(dax_spawn_call(syncfs(open_dir()))));
 	EXPECT_EQ(0, dax_stall_ends(dax_spawn_call(freeze_and_thaw(open_dir()))));
@@ -254,9 +253,8 @@ static bool mounted(void)
 /* A file that has a name keeps its blocks while a page is in use. */
 TEST_F(evict, unmount_named)
 {
-	struct held held;
+	struct held held = hold("named", 'n');
 
-	hold(&held, "named", 'n');
 	unmap_and_close(&held);
 	clear_log();
 	EXPECT_EQ(0, dax_stall_ends(UNMOUNT()));
@@ -290,10 +288,9 @@ static void expect_freed_by_mount(void)
 /* A deleted file delays the unmount only for a while, and the log says so. */
 TEST_F(evict, unmount_deleted)
 {
-	struct held held;
+	struct held held = delete_held("held", 'h');
 	pid_t unmount;
 
-	delete_held(&held, "held", 'h');
 	clear_log();
 	unmount = UNMOUNT();
 	EXPECT_EQ(0, dax_stall_ends(SYNC()));
@@ -307,10 +304,9 @@ TEST_F(evict, unmount_deleted)
 /* The page comes free while the unmount waits for it, or a little later. */
 TEST_F(evict, unmount_page_released)
 {
-	struct held held;
+	struct held held = delete_held("held", 'h');
 	pid_t unmount;
 
-	delete_held(&held, "held", 'h');
 	unmount = UNMOUNT();
 	while (!dax_ended(unmount) && !dax_stall_asleep(unmount))
 		sched_yield();
@@ -323,9 +319,8 @@ TEST_F(evict, unmount_page_released)
 /* Nothing is in use any more when it is unmounted: there is nothing to tell. */
 TEST_F(evict, unmount_idle)
 {
-	struct held held;
+	struct held held = delete_held("held", 'h');
 
-	delete_held(&held, "held", 'h');
 	let_go(&held);
 	clear_log();
 	EXPECT_EQ(0, dax_stall_ends(UNMOUNT()));
@@ -347,7 +342,7 @@ static int exit_unmounts(void *arg)
 		dax_exit_fail("a mount namespace: %m");
 	if (dax_small_scratch())
 		return 1;
-	hold(&held, "held", 'h');
+	held = hold("held", 'h');
 	if (*delete)
 		dax_unlink(held.fd);
 	/* A file that is open would have the mount go with it, after the pipe. */
@@ -417,9 +412,8 @@ static void close_in_queue(int fd)
  */
 static void unmounted_by_kworker(bool delete)
 {
-	struct held held;
+	struct held held = hold("held", 'h');
 
-	hold(&held, "held", 'h');
 	if (delete)
 		dax_unlink(held.fd);
 	dax_unmap(held.p, SZ_2M);

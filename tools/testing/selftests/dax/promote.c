@@ -763,33 +763,20 @@ TEST_F(dax, reflink_one_page)
 	EXPECT_EQ('s', dax_peek(copy));
 }
 
-/* The counters are global: no other program may run. */
-enum { TRY, FRAGMENTED, LOCKED, NO_MEMORY, GONE, REPLACE, ROLLBACK, DONE, NR_ACTIONS };
-
-static const char *const actions[NR_ACTIONS] = {
-	"try", "refuse-fragmented", "refuse-locked", "refuse-no-memory", "gone",
-	"replace", "rollback", "done",
-};
-
-static void read_counters(unsigned long count[NR_ACTIONS])
+/*
+ * How often an aligned read tries; all of that has to end in @action. The
+ * counters are global: no other program may run.
+ */
+static unsigned int tries(int fd, const char *action)
 {
-	for (int i = 0; i < NR_ACTIONS; i++)
-		count[i] = dax_promotions(actions[i]);
-	EXPECT_EQ(count[TRY], count[FRAGMENTED] + count[LOCKED] +
-			      count[NO_MEMORY] + count[GONE] + count[REPLACE]);
-	EXPECT_EQ(count[REPLACE], count[ROLLBACK] + count[DONE]);
-}
+	unsigned long nr = dax_promotions("try"), ended = dax_promotions(action);
 
-/* How often an aligned read tries; all of that has to end in @action. */
-static unsigned int tries(int fd, int action)
-{
-	unsigned long before[NR_ACTIONS], after[NR_ACTIONS];
-
-	read_counters(before);
+	expect_balance();
 	dax_peek(dax_map(fd, 0, SZ_2M));
-	read_counters(after);
-	EXPECT_EQ(after[TRY] - before[TRY], after[action] - before[action]);
-	return after[TRY] - before[TRY];
+	expect_balance();
+	nr = dax_promotions("try") - nr;
+	EXPECT_EQ(nr, dax_promotions(action) - ended);
+	return nr;
 }
 
 TEST_F(dax, counters)
@@ -797,15 +784,15 @@ TEST_F(dax, counters)
 	int fd = dax_file(SZ_2M, WRITTEN);
 
 	dax_peek(dax_map_small(fd, SZ_2M));
-	EXPECT_EQ(1, tries(fd, DONE));
+	EXPECT_EQ(1, tries(fd, "done"));
 
 	fd = dax_file_fragmented();
 	dax_peek(dax_map_small(fd, SZ_2M) + SZ_2M - SZ_4K);
-	ONCE_OR_TWICE(tries(fd, FRAGMENTED));
+	ONCE_OR_TWICE(tries(fd, "refuse-fragmented"));
 
 	fd = dax_file(SZ_2M, PREALLOC);
 	dax_poke(dax_map_small(fd, SZ_2M), 's');
-	ONCE_OR_TWICE(tries(fd, ROLLBACK));
+	ONCE_OR_TWICE(tries(fd, "rollback"));
 }
 
 TEST_HARNESS_MAIN
