@@ -24,11 +24,9 @@ static void store_until_full(size_t shift)
 {
 	size_t len = 4 * SZ_2M;
 	unsigned int stored = 0, refused = 0, odd = 0;
-	int full, fd;
-	char *p;
+	int fd = dax_file(len, HOLE), full;
+	char *p = dax_map_shift(fd, len, shift);
 
-	fd = dax_file(len, HOLE);
-	p = dax_map_shift(fd, len, shift);
 	dax_peek(p);
 	dax_peek(p + SZ_2M);
 	full = dax_fill_up(SZ_1M);

@@ -305,9 +305,8 @@ TEST_F(evict, unmount_deleted)
 TEST_F(evict, unmount_page_released)
 {
 	struct held held = delete_held("held", 'h');
-	pid_t unmount;
+	pid_t unmount = UNMOUNT();
 
-	unmount = UNMOUNT();
 	while (!dax_ended(unmount) && !dax_stall_asleep(unmount))
 		sched_yield();
 	let_go(&held);

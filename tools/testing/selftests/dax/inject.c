@@ -736,10 +736,8 @@ static void expect_both(int fd, int clone)
 
 TEST_F(shared, unshare)
 {
-	int fd, clone;
+	int fd = dax_file(SZ_2M, WRITTEN), clone = dax_clone(fd, "clone");
 
-	fd = dax_file(SZ_2M, WRITTEN);
-	clone = dax_clone(fd, "clone");
 	EXPECT_EQ(-ENOSPC, FAIL_ONCE(BEGIN_WRITE, ENOSPC, 0,
 				     fallocate(clone, FALLOC_FL_UNSHARE_RANGE, 0,
 					       SZ_2M)));
@@ -759,13 +757,10 @@ TEST_F(shared, unshare)
 TEST_F(shared, write_to_shared)
 {
 	size_t border = SZ_2M;
-	char *p, *q, data[200];
-	int fd, clone;
+	char data[200];
+	int fd = dax_file(2 * SZ_2M, WRITTEN), clone = dax_clone(fd, "clone");
+	char *p = dax_map(clone, 0, 2 * SZ_2M), *q = dax_map(fd, 0, 2 * SZ_2M);
 
-	fd = dax_file(2 * SZ_2M, WRITTEN);
-	clone = dax_clone(fd, "clone");
-	p = dax_map(clone, 0, 2 * SZ_2M);
-	q = dax_map(fd, 0, 2 * SZ_2M);
 	dax_peek(p);
 	dax_peek(p + border);
 	memset(data, 'x', sizeof(data));
@@ -790,13 +785,9 @@ TEST_F(shared, write_to_shared)
 
 TEST_F(shared, store_to_shared)
 {
-	char *p, *q;
-	int fd, clone;
+	int fd = dax_file(SZ_2M, WRITTEN), clone = dax_clone(fd, "clone");
+	char *p = dax_map(clone, 0, SZ_2M), *q = dax_map(fd, 0, SZ_2M);
 
-	fd = dax_file(SZ_2M, WRITTEN);
-	clone = dax_clone(fd, "clone");
-	p = dax_map(clone, 0, SZ_2M);
-	q = dax_map(fd, 0, SZ_2M);
 	dax_peek(p);
 	dax_peek(q);
 	inject(BEGIN_WRITE, ENOSPC, 0, ALWAYS);
@@ -813,10 +804,8 @@ TEST_F(shared, store_to_shared)
 /* Either of two files that are compared. */
 TEST_F(shared, dedupe)
 {
-	int fd, other;
+	int fd = dax_file(SZ_2M, WRITTEN), other = dax_file(SZ_2M, WRITTEN);
 
-	fd = dax_file(SZ_2M, WRITTEN);
-	other = dax_file(SZ_2M, WRITTEN);
 	for (int skip = 0; skip < 2; skip++) {
 		EXPECT_EQ(-EIO, FAIL_ONCE(BEGIN_READ, EIO, skip,
 					  dax_dedupe(fd, 0, SZ_2M, other, 0)));
@@ -864,11 +853,9 @@ TEST_F(inject, end_of_faults)
 
 TEST_F(promoted, end_of_promotion)
 {
-	char *small, *p;
 	int fd = dax_file(SZ_2M, PREALLOC);
+	char *small = small_entries(fd), *p = dax_map(fd, 0, SZ_2M);
 
-	small = small_entries(fd);
-	p = dax_map(fd, 0, SZ_2M);
 	dax_trace(fd, NULL);
 	inject(END, EIO, 0, ALWAYS);
 	EXPECT_EQ(0, dax_touch_signal(p + 1, true, NULL));
@@ -1019,13 +1006,10 @@ TEST_F(pages, no_page_table_beside_another)
 TEST_F(promoted, no_leak)
 {
 	unsigned int tries = 100, failed = 0;
-	unsigned long before, after;
-	char *small, *p;
 	int fd = dax_file(SZ_2M, PREALLOC);
+	char *small = small_entries(fd), *p = dax_map(fd, 0, SZ_2M);
+	unsigned long before = dax_slab_objects("radix_tree_node"), after;
 
-	small = small_entries(fd);
-	p = dax_map(fd, 0, SZ_2M);
-	before = dax_slab_objects("radix_tree_node");
 	/* Each try promotes, which takes nine nodes, and comes back. */
 	inject(BEGIN_READ, EIO, 0, ALWAYS);
 	for (unsigned int i = 0; i < tries; i++)

@@ -816,10 +816,9 @@ TEST_F(one_size, clone_is_atomic)
 {
 	unsigned int rounds = dax_scale(60), torn = 0;
 	off_t last = (PAGES_2M - 2) * SZ_4K;
-	int fd, clone;
 	char *p;
+	int fd = dax_file(SZ_2M, WRITTEN), clone;
 
-	fd = dax_file(SZ_2M, WRITTEN);
 	for (off_t off = SZ_4K; off < SZ_2M; off += 2 * SZ_4K)
 		dax_punch_hole(fd, off, SZ_4K);
 	dax_fill(fd, 0, sizeof(uint32_t), 0);

@@ -217,9 +217,8 @@ static int scan_and_touch(void *arg)
 TEST_F(dax, pagemap_scan)
 {
 	int uffd = open_async();
-	char *p, *anonymous;
+	char *p = dax_map(dax_file(SZ_2M, WRITTEN), 0, SZ_2M), *anonymous;
 
-	p = dax_map(dax_file(SZ_2M, WRITTEN), 0, SZ_2M);
 	EXPECT_EQ(0, dax_child(scan_and_touch, p));
 	dax_poke(p, 'x');
 	try_register(uffd, p, SZ_2M, UFFDIO_REGISTER_MODE_WP);

@@ -60,9 +60,8 @@ int dax_create(const char *name)
 int dax_create_as(const char *name, bool dax)
 {
 	struct fsxattr attr;
-	int dir, fd;
+	int dir = open(work_dir, O_RDONLY | O_DIRECTORY), fd;
 
-	dir = open(work_dir, O_RDONLY | O_DIRECTORY);
 	if (dir < 0 || ioctl(dir, FS_IOC_FSGETXATTR, &attr))
 		dax_exit_fail("%s: %m", work_dir);
 	attr.fsx_xflags &= ~FS_XFLAG_DAX;

@@ -293,9 +293,8 @@ static char policy_before[16];
 
 const char *dax_policy(const char *policy)
 {
-	int err, fd;
+	int fd = open(POLICY, O_RDONLY), err;
 
-	fd = open(POLICY, O_RDONLY);
 	if (fd < 0)
 		return "this kernel does not promote";
 	if (!policy_before[0] &&
