@@ -151,15 +151,14 @@ TEST_F(evict, exit_with_own_pipe)
  */
 #define BIG	(8 * SZ_2M)
 
+DAX_FIXTURE(shared, dax_no_reflink() ?: small_fs())
+
 static void shared_in_use(size_t shift)
 {
-	struct held other;
+	struct held other = { .fd = dax_create("other") };
+	int fd = dax_file(BIG, WRITTEN);
 	char *a;
-	int fd;
 
-	NEED_XFS();
-	fd = dax_file(BIG, WRITTEN);
-	other.fd = dax_create("other");
 	dax_share_page(fd, 0, other.fd);
 	a = dax_mmap(fd, 0, BIG, PROT_READ, MAP_SHARED, shift);
 	other.p = dax_map(other.fd, 0, SZ_4K);
@@ -175,17 +174,15 @@ static void shared_in_use(size_t shift)
 	expect_held(&other, FILL);
 }
 
-TEST_F(evict, shared_in_use_small) DAX_CALL(shared_in_use(SZ_4K))
-TEST_F(evict, shared_in_use_huge) DAX_CALL(shared_in_use(0))
+TEST_F(shared, shared_in_use_small) DAX_CALL(shared_in_use(SZ_4K))
+TEST_F(shared, shared_in_use_huge) DAX_CALL(shared_in_use(0))
 
 /* The other page that is in use is its own: that one it waits for. */
-TEST_F(evict, shared_and_own_in_use)
+TEST_F(shared, shared_and_own_in_use)
 {
-	struct held own, other;
+	struct held own = { .fd = dax_file(SZ_2M, WRITTEN) };
+	struct held other = { .fd = dax_create("other") };
 
-	NEED_XFS();
-	own.fd = dax_file(SZ_2M, WRITTEN);
-	other.fd = dax_create("other");
 	dax_share_page(own.fd, 0, other.fd);
 	own.p = dax_map(own.fd, 0, SZ_2M);
 	other.p = dax_map(other.fd, 0, SZ_4K);

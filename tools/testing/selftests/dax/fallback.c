@@ -232,17 +232,17 @@ TEST_F(told, device_short)
 #define HOLDERS	24
 #define WAITS	16
 
-TEST_F(dax, entry_locked)
+static int stall_fd;
+
+DAX_FIXTURE(locked, dax_no_promotion() ?: dax_stall_file(&stall_fd))
+
+TEST_F(locked, entry_locked)
 {
 	pid_t holders[HOLDERS], huge;
 	unsigned int nr;
-	char *small, *p;
-	int fd;
+	int fd = stall_fd;
+	char *small = dax_map_small(fd, SZ_2M), *p = dax_map(fd, 0, SZ_2M);
 
-	NEED_PROMOTION();
-	NEED(dax_stall_file(&fd));
-	small = dax_map_small(fd, SZ_2M);
-	p = dax_map(fd, 0, SZ_2M);
 	dax_trace(fd, NULL);
 	dax_trace_clear();
 	dax_suspend();

@@ -25,17 +25,15 @@ void dax_cleanup(void)
 		dax_resume();
 }
 
-DAX_FIXTURE(interrupt, dax_needs())
-
 /* --- waits for a device ------------------------------------------------------ */
 
 /* A device reads into a page of the file, and does not get on with it. */
-struct pinned {
+static struct {
 	int fd, source;
 	char *p;
-};
+} pinned;
 
-static const char *pin_page(struct pinned *pinned)
+static const char *pin_page(void)
 {
 	const char *why = access("/proc/self/syscall", R_OK) ?
 		"needs CONFIG_HAVE_ARCH_TRACEHOOK, /proc/self/syscall" :
@@ -43,14 +41,14 @@ static const char *pin_page(struct pinned *pinned)
 
 	if (why)
 		return why;
-	pinned->source = open("/dev/mapper/" DAX_SCRATCH_DM, O_RDONLY | O_DIRECT);
-	if (pinned->source < 0)
+	pinned.source = open("/dev/mapper/" DAX_SCRATCH_DM, O_RDONLY | O_DIRECT);
+	if (pinned.source < 0)
 		dax_exit_fail("the source device: %m");
-	pinned->fd = dax_file(SZ_2M, WRITTEN);
-	pinned->p = dax_map(pinned->fd, 0, SZ_2M);
-	dax_poke(pinned->p, FILL);
+	pinned.fd = dax_file(SZ_2M, WRITTEN);
+	pinned.p = dax_map(pinned.fd, 0, SZ_2M);
+	dax_poke(pinned.p, FILL);
 	dax_suspend();
-	dax_aio_read(pinned->source, pinned->p + 7 * SZ_4K);
+	dax_aio_read(pinned.source, pinned.p + 7 * SZ_4K);
 	return NULL;
 }
 
@@ -63,13 +61,13 @@ static void let_go(void)
 }
 
 /* Its page is the device's; the others are what they were. */
-static void expect_untouched(struct pinned *pinned)
+static void expect_untouched(void)
 {
-	EXPECT_EQ(SZ_2M, lseek(pinned->fd, 0, SEEK_END));
-	EXPECT_BYTES(FILL, pinned->p, 7 * SZ_4K);
-	EXPECT_BYTES(FILL, pinned->p + 8 * SZ_4K, SZ_2M - 8 * SZ_4K);
-	dax_poke(pinned->p + SZ_1M, FILL);
-	dax_fsync(pinned->fd);
+	EXPECT_EQ(SZ_2M, lseek(pinned.fd, 0, SEEK_END));
+	EXPECT_BYTES(FILL, pinned.p, 7 * SZ_4K);
+	EXPECT_BYTES(FILL, pinned.p + 8 * SZ_4K, SZ_2M - 8 * SZ_4K);
+	dax_poke(pinned.p + SZ_1M, FILL);
+	dax_fsync(pinned.fd);
 }
 
 /* By the system call @nr. */
@@ -96,7 +94,8 @@ static bool wait_for_wait(pid_t pid, long nr)
 	return false;
 }
 
-DAX_FIXTURE(signalled, dax_needs())
+DAX_FIXTURE(interrupt, pin_page())
+DAX_FIXTURE(signalled, pin_page())
 
 FIXTURE_VARIANT(signalled) {
 	long nr;		/* of the system call that cuts */
@@ -112,17 +111,15 @@ FIXTURE_VARIANT_ADD(signalled, punch_killed) { __NR_fallocate, SIGKILL, 128 + SI
 /* The signal comes while the device has the page. */
 TEST_F(signalled, signal_ends_cut)
 {
-	struct pinned pinned = {};
 	pid_t pid;
 
-	NEED(pin_page(&pinned));
 	pid = dax_spawn(do_cut(variant->nr, pinned.fd, 0));
 	EXPECT_TRUE(wait_for_wait(pid, variant->nr));
 	kill(pid, variant->sig);
 	EXPECT_EQ(variant->want, dax_wait(pid));
-	expect_untouched(&pinned);
+	expect_untouched();
 	let_go();
-	expect_untouched(&pinned);
+	expect_untouched();
 	/* With the page free, it is done. */
 	EXPECT_EQ(0, cut(variant->nr, pinned.fd));
 }
@@ -130,11 +127,9 @@ TEST_F(signalled, signal_ends_cut)
 /* A handler with SA_RESTART: the cut waits again, and succeeds in the end. */
 TEST_F(interrupt, truncate_restarts)
 {
-	struct pinned pinned = {};
 	struct stat st;
 	pid_t pid;
 
-	NEED(pin_page(&pinned));
 	pid = dax_spawn(do_cut(__NR_ftruncate, pinned.fd, SA_RESTART));
 	EXPECT_TRUE(wait_for_wait(pid, __NR_ftruncate));
 	kill(pid, SIGUSR1);
@@ -155,7 +150,10 @@ TEST_F(interrupt, truncate_restarts)
  * Three processes want the page that a fourth has locked. One is killed in the
  * queue: the two others are served.
  */
-DAX_FIXTURE(killed, dax_needs())
+static int fd;
+
+DAX_FIXTURE(killed, dax_no_event("dax_wait_entry") ?: dax_stall_file(&fd))
+DAX_FIXTURE(promotion, dax_no_promotion() ?: dax_stall_file(&fd))
 
 FIXTURE_VARIANT(killed) {
 	size_t shift;
@@ -168,12 +166,8 @@ FIXTURE_VARIANT_ADD(killed, at_huge_entry) { 0, "2M" };
 TEST_F(killed, killed_in_queue)
 {
 	pid_t holder, killed, others[2];
-	char *p;
-	int fd;
+	char *p = dax_map_shift(fd, SZ_2M, variant->shift);
 
-	NEED_EVENT("dax_wait_entry");
-	NEED(dax_stall_file(&fd));
-	p = dax_map_shift(fd, SZ_2M, variant->shift);
 	dax_trace(fd, NULL);
 	dax_suspend();
 	holder = dax_stall_touch(p + SZ_4K, false, 0);
@@ -203,16 +197,11 @@ TEST_F(killed, killed_in_queue)
 }
 
 /* A promotion waits for a small entry, and is killed: nothing is half done. */
-TEST_F(interrupt, killed_in_promotion)
+TEST_F(promotion, killed_in_promotion)
 {
+	char *small = dax_map_small(fd, SZ_2M), *p = dax_map(fd, 0, SZ_2M);
 	pid_t holder, killed;
-	char *small, *p;
-	int fd;
 
-	NEED_PROMOTION();
-	NEED(dax_stall_file(&fd));
-	small = dax_map_small(fd, SZ_2M);
-	p = dax_map(fd, 0, SZ_2M);
 	dax_trace(fd, NULL);
 	dax_suspend();
 	holder = dax_stall_touch(small + 5 * SZ_4K, false, 0);
