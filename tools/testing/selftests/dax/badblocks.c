@@ -380,7 +380,8 @@ TEST_F(badblocks, shared)
 	fd = dax_file(SZ_2M, WRITTEN);
 	clone = dax_clone(fd, "clone");
 	make_bad(fd);
-	EXPECT_ERRNO(EIO, dax_dedupe(fd, 0, SZ_2M, dax_file(SZ_2M, WRITTEN), 0));
+	EXPECT_ERRNO(EIO, dax_dedupe(fd, 0, SZ_2M,
+				     dax_file(SZ_2M, WRITTEN), 0));
 
 	p = dax_map(clone, 0, SZ_2M);
 	expect_poison(p, true);

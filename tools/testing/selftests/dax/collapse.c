@@ -759,7 +759,8 @@ TEST_F(dax, rivals)
 	EXPECT_EQ(0, rivals.odd)
 		TH_LOG("%s", dax_trace_text());
 	EXPECT_LT(0, rivals.done);
-	dax_print_msg("%u times done, %u times EAGAIN", rivals.done, rivals.again);
+	dax_print_msg("%u times done, %u times EAGAIN", rivals.done,
+		      rivals.again);
 	COLLAPSE(rivals.p);
 	EXPECT_EQ(0, memcmp(rivals.p, rivals.small, SZ_2M));
 }

@@ -214,7 +214,8 @@ FIXTURE_VARIANT_ADD(profile, file_in_huge_pages) { "file-huge" };
 FIXTURE_VARIANT_ADD(profile, promote_threads) { "promote" };
 FIXTURE_VARIANT_ADD(profile, promote_threads_eager) { "promote-eager" };
 FIXTURE_VARIANT_ADD(profile, promote_processes) { "promote-processes" };
-FIXTURE_VARIANT_ADD(profile, promote_processes_eager) { "promote-processes-eager" };
+FIXTURE_VARIANT_ADD(profile, promote_processes_eager)
+	{ "promote-processes-eager" };
 FIXTURE_VARIANT_ADD(profile, promote_clones) { "promote-clones" };
 
 TEST_F(profile, agrees_with_model)

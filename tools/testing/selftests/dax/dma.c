@@ -242,7 +242,8 @@ static void expect_woken(void)
 	EXPECT_EQ(0, dax_count("dax_idle_page", "polled"));
 }
 
-static void cut_once(void (*cut)(int fd), void (*busy)(unsigned long nr), bool promote)
+static void cut_once(void (*cut)(int fd), void (*busy)(unsigned long nr),
+		     bool promote)
 {
 	/* A store meanwhile may hold the page for a moment. */
 	bool alone = !busy && (cut == cut_by_truncate || cut == cut_by_punch);

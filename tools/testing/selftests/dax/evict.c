@@ -208,8 +208,10 @@ static int open_dir(void)
 	return open(dax_dir(), O_RDONLY | O_DIRECTORY);
 }
 
-static int freeze_and_thaw(int fd)
+static int freeze_and_thaw(void)
 {
+	int fd = open_dir();
+
 	return ioctl(fd, FIFREEZE, 0) | ioctl(fd, FITHAW, 0);
 }
 
@@ -220,7 +222,7 @@ TEST_F(evict, sync_beside_deleted)
 
 	EXPECT_EQ(0, dax_stall_ends(SYNC()));
 	EXPECT_EQ(0, dax_stall_ends(dax_spawn_call(syncfs(open_dir()))));
-	EXPECT_EQ(0, dax_stall_ends(dax_spawn_call(freeze_and_thaw(open_dir()))));
+	EXPECT_EQ(0, dax_stall_ends(dax_spawn_call(freeze_and_thaw())));
 	expect_held(&held, 'h');
 }
 

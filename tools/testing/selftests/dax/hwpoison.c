@@ -430,13 +430,13 @@ TEST_F(own_fs, shared_without_reverse_map)
  */
 static const char *failure_events(void)
 {
-	const char *why = dax_no_hold();
-
-	if (!why && dax_write_file(EVENTS,
-				   "p:dax_test/failure_has_page unmap_mapping_range\n"
-				   "p:dax_test/failure_is_done dax_unlock_folio\n"))
-		why = "needs CONFIG_KPROBE_EVENTS, and both functions in it";
-	return why;
+	if (dax_no_hold())
+		return dax_no_hold();
+	if (dax_write_file(EVENTS,
+			   "p:dax_test/failure_has_page unmap_mapping_range\n"
+			   "p:dax_test/failure_is_done dax_unlock_folio\n"))
+		return "needs CONFIG_KPROBE_EVENTS, and both functions in it";
+	return NULL;
 }
 
 static int held_failure(struct dax_hold *hold, char *at)

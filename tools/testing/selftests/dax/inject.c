@@ -273,7 +273,8 @@ TEST_F(small_faults, small_fault_fails)
 			EXPECT_MAPPED("none", p + off);
 		}
 		/* The first try ends without an error or a mapping. */
-		EXPECT_EQ(again, dax_count_ends("dax_pte_fault_done", "NOPAGE"));
+		EXPECT_EQ(again,
+			  dax_count_ends("dax_pte_fault_done", "NOPAGE"));
 
 		EXPECT_EQ(sig || !variant->write ? byte : 'w',
 			  dax_peek(other + off));

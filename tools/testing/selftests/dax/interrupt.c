@@ -41,7 +41,8 @@ static const char *pin_page(void)
 
 	if (why)
 		return why;
-	pinned.source = open("/dev/mapper/" DAX_SCRATCH_DM, O_RDONLY | O_DIRECT);
+	pinned.source = open("/dev/mapper/" DAX_SCRATCH_DM,
+			     O_RDONLY | O_DIRECT);
 	if (pinned.source < 0)
 		dax_exit_fail("the source device: %m");
 	pinned.fd = dax_file(SZ_2M, WRITTEN);
@@ -104,9 +105,11 @@ FIXTURE_VARIANT(signalled) {
 };
 
 FIXTURE_VARIANT_ADD(signalled, truncate) { __NR_ftruncate, SIGUSR1, EINTR };
-FIXTURE_VARIANT_ADD(signalled, truncate_killed) { __NR_ftruncate, SIGKILL, 128 + SIGKILL };
+FIXTURE_VARIANT_ADD(signalled, truncate_killed)
+	{ __NR_ftruncate, SIGKILL, 128 + SIGKILL };
 FIXTURE_VARIANT_ADD(signalled, punch) { __NR_fallocate, SIGUSR1, EINTR };
-FIXTURE_VARIANT_ADD(signalled, punch_killed) { __NR_fallocate, SIGKILL, 128 + SIGKILL };
+FIXTURE_VARIANT_ADD(signalled, punch_killed)
+	{ __NR_fallocate, SIGKILL, 128 + SIGKILL };
 
 /* The signal comes while the device has the page. */
 TEST_F(signalled, signal_ends_cut)

@@ -224,7 +224,8 @@ static void collide_private(int fd, int byte)
 	private.p = dax_map_private(fd, 0, SZ_2M);
 	for (unsigned int i = 0; i < rounds; i++) {
 		private.write_at = private.p + i % PAGES_2M * SZ_4K + 8;
-		private.read_at = private.p + (i * 7 + 1) % PAGES_2M * SZ_4K + 8;
+		private.read_at = private.p +
+				  (i * 7 + 1) % PAGES_2M * SZ_4K + 8;
 		dax_run_threads(2, read_and_write, NULL);
 		ASSERT_EQ('w', dax_peek(private.write_at));
 		ASSERT_EQ(byte, dax_peek(private.write_at + 1));

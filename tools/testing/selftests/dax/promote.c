@@ -769,7 +769,8 @@ TEST_F(dax, reflink_one_page)
  */
 static unsigned int tries(int fd, const char *action)
 {
-	unsigned long nr = dax_promotions("try"), ended = dax_promotions(action);
+	unsigned long ended = dax_promotions(action);
+	unsigned long nr = dax_promotions("try");
 
 	expect_balance();
 	dax_peek(dax_map(fd, 0, SZ_2M));

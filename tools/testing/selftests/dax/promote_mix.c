@@ -23,8 +23,8 @@ enum doing {
 
 /*
  * How 2 MiB come about, which entries there are then (mapped, zero, dirty), and
- * what an aligned mapping is made of after a read or a write; NULL: the allocator
- * decides.
+ * what an aligned mapping is made of after a read or a write; NULL: the
+ * allocator decides.
  */
 FIXTURE_VARIANT(dax) {
 	enum dax_layout layout;
@@ -84,10 +84,10 @@ FIXTURE_VARIANT_ADD(dax, mapped_and_zero)
 FIXTURE_VARIANT_ADD(dax, hole_inside)
 	{ WRITTEN, { { HOLE_OUT, 7, 8, 1 }, { LOAD, 10, 512, 64 } },
 	  8, 0, 0, "4K" };
-FIXTURE_VARIANT_ADD(dax, zero_page_over_hole_inside) {
-	WRITTEN, { { HOLE_OUT, 7, 8, 1 }, { LOAD, 0, 16, 1 }, { STORE, 500, 510, 1 } },
-	25, 1, 10, "4K",
-};
+FIXTURE_VARIANT_ADD(dax, zero_page_over_hole_inside)
+	{ WRITTEN,
+	  { { HOLE_OUT, 7, 8, 1 }, { LOAD, 0, 16, 1 }, { STORE, 500, 510, 1 } },
+	  25, 1, 10, "4K" };
 
 static void make(const MIX *mix, int fd, char *small)
 {

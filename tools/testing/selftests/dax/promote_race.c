@@ -215,7 +215,8 @@ TEST_F(dax, every_store_is_flushed)
 	const LOAD *load = variant;
 	unsigned int rounds = dax_scale(load->rounds), resets = 0;
 	struct outcome out = {
-		.of = { .first = STORE_PAGE(0), .step = STORE_PAGE(1) - STORE_PAGE(0) },
+		.of = { .first = STORE_PAGE(0),
+			.step = STORE_PAGE(1) - STORE_PAGE(0) },
 	};
 	bool more = true;
 	struct race *race = start_race(load);

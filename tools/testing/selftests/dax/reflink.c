@@ -778,7 +778,8 @@ TEST_F(dax, both_sides_at_once)
 
 	for (unsigned int i = 0; i < rounds; i++) {
 		int fd = dax_file(SZ_2M, WRITTEN);
-		int clone = map_clone(fd, SZ_2M, variant->shift, &sides[0], &sides[1]);
+		int clone = map_clone(fd, SZ_2M, variant->shift, &sides[0],
+				      &sides[1]);
 
 		dax_run_threads(4, store_all_pages, NULL);
 		for (unsigned int page = 0; page < 16; page++)

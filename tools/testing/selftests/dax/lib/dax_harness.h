@@ -86,8 +86,8 @@ FIXTURE_TEARDOWN(dax)
 }
 
 /*
- * Tests of this fixture run with entries of either size: as their mapping is off
- * colour or not, or has only room for one of 4 KiB.
+ * Tests of this fixture run with entries of either size: as their mapping is
+ * off colour or not, or has only room for one of 4 KiB.
  */
 #define DAX_SIZES(name)						\
 	FIXTURE_VARIANT(name) {					\
@@ -133,7 +133,7 @@ static inline const char *dax_no_reflink(void)
 	EXPECT_GE(2, __count);		\
 } while (0)
 
-/* 2 MiB faults that fell back; mm also tries 1 GiB, where a mapping is the first. */
+/* mm also tries 1 GiB, where a mapping is the first one in it. */
 #define FALLBACKS(why) \
 	dax_count("dax_fault_fallback", "order 9, reason %s", why)
 #define ALL_FALLBACKS()	dax_count("dax_fault_fallback", "order %s", "9")

@@ -3,8 +3,8 @@
  * A task that an event stops where it is, for as long as a test likes.
  *
  * The task shares a CPU with a holder, a process of higher priority. The event
- * wakes the holder, and it keeps the CPU until the test lets it go on. Where the
- * task is then it must be possible to preempt it.
+ * wakes the holder, and it keeps the CPU until the test lets it go on. Where
+ * the task is then it must be possible to preempt it.
  */
 #ifndef DAX_HOLD_H
 #define DAX_HOLD_H
@@ -20,7 +20,7 @@
 
 struct dax_hold {
 	const char *event;	/* or a folder of them */
-	const char *too_late;	/* an event of these that comes when it is, or NULL */
+	const char *too_late;	/* one that comes when it is, or NULL */
 	int pipe;
 	pid_t holder;
 	volatile bool ready, held, go_on;

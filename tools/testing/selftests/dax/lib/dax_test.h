@@ -60,8 +60,8 @@ unsigned int dax_scale(unsigned int rounds);
 
 /*
  * A program may define dax_needs(), a reason to skip all of its tests or NULL,
- * and dax_cleanup() and dax_restore(), which each test calls first and last when
- * it ends, before and after its files and mounts have gone.
+ * and dax_cleanup() and dax_restore(), which each test calls first and last
+ * when it ends, before and after its files and mounts have gone.
  */
 const char *dax_needs(void);
 void dax_cleanup(void);
@@ -149,7 +149,7 @@ static inline void dax_touch(char *p, bool write)
 		dax_peek(p);
 }
 
-/* Stores @c to, or loads from, or stores 'w' to, the first of each @step bytes. */
+/* Stores @c to, or loads from, or stores 'w' to each @step bytes. */
 static inline void dax_poke_each(char *p, size_t len, size_t step, char c)
 {
 	for (size_t at = 0; at < len; at += step)
@@ -223,7 +223,7 @@ void dax_join(pthread_t thread);
 void dax_run_threads(unsigned int nr, void (*fn)(unsigned int id, void *arg),
 		     void *arg);
 
-/* A thread that does a lap after the other, one at least, until it is to stop. */
+/* A thread that does one lap after the other, at least one. */
 void dax_background(void (*lap)(unsigned long nr));
 unsigned long dax_background_laps(void);	/* so far */
 unsigned long dax_background_stop(void);	/* in all */

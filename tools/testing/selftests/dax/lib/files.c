@@ -100,7 +100,8 @@ int dax_dedupe(int fd, off_t at, size_t len, int with, off_t to)
 		struct file_dedupe_range range;
 		struct file_dedupe_range_info info;
 	} arg = {
-		.range = { .src_offset = at, .src_length = len, .dest_count = 1 },
+		.range = { .src_offset = at, .src_length = len,
+			   .dest_count = 1 },
 		.info = { .dest_fd = with, .dest_offset = to },
 	};
 

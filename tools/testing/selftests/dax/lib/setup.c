@@ -65,7 +65,8 @@ void dax_fail_me(bool on)
 	char path[64];
 	int err;
 
-	snprintf(path, sizeof(path), "/proc/self/task/%d/make-it-fail", gettid());
+	snprintf(path, sizeof(path), "/proc/self/task/%d/make-it-fail",
+		 gettid());
 	err = dax_write_file(path, "%d", on);
 	if (err)
 		dax_exit_fail("%s: %s", path, strerror(-err));

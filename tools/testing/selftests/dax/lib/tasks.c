@@ -142,7 +142,9 @@ static void nothing(int sig)
 
 void dax_take_sigusr1(int sa_flags)
 {
-	struct sigaction action = { .sa_handler = nothing, .sa_flags = sa_flags };
+	struct sigaction action = {
+		.sa_handler = nothing, .sa_flags = sa_flags,
+	};
 
 	sigaction(SIGUSR1, &action, NULL);
 }

@@ -466,7 +466,8 @@ static bool op_alloc(struct model *md, const struct op *op, struct work *w)
 	return true;
 }
 
-static bool op_collapse_range(struct model *md, const struct op *op, struct work *w)
+static bool op_collapse_range(struct model *md, const struct op *op,
+			      struct work *w)
 {
 	struct file *f = w->f;
 	size_t off, len = some_pages(f->size, op->arg[1], op->arg[2], &off);
@@ -484,7 +485,8 @@ static bool op_collapse_range(struct model *md, const struct op *op, struct work
 	return true;
 }
 
-static bool op_insert_range(struct model *md, const struct op *op, struct work *w)
+static bool op_insert_range(struct model *md, const struct op *op,
+			    struct work *w)
 {
 	struct file *f = w->f;
 	size_t off, len = some_pages(f->size, op->arg[1], op->arg[2], &off);
@@ -578,7 +580,8 @@ static bool pair_done(struct model *md, const struct op *op, struct work *w)
 	return true;
 }
 
-static bool op_clone_range(struct model *md, const struct op *op, struct work *w)
+static bool op_clone_range(struct model *md, const struct op *op,
+			   struct work *w)
 {
 	struct file_clone_range arg = {
 		.src_fd = w->f->fd, .src_offset = w->off, .src_length = w->len,
@@ -751,7 +754,8 @@ static bool pick_pages(struct model *md, const struct op *op, struct work *w)
 	return pick_map(md, op, w) && some_mapped(md, op, w);
 }
 
-static bool pick_own_pages(struct model *md, const struct op *op, struct work *w)
+static bool pick_own_pages(struct model *md, const struct op *op,
+			   struct work *w)
 {
 	return pick_own_map(md, op, w) && some_mapped(md, op, w);
 }
@@ -860,7 +864,8 @@ static size_t buffer_pages(struct model *md, const struct op *op, struct map *m,
 }
 
 /* read() and write() of another file, with and without O_DIRECT. */
-static bool op_read_to_map(struct model *md, const struct op *op, struct work *w)
+static bool op_read_to_map(struct model *md, const struct op *op,
+			   struct work *w)
 {
 	struct file *f = some_file(md, op->arg[0] / md->profile->maps);
 	struct map *m = some_map(md, op->arg[0]);
@@ -882,7 +887,8 @@ static bool op_read_to_map(struct model *md, const struct op *op, struct work *w
 	return true;
 }
 
-static bool op_write_from_map(struct model *md, const struct op *op, struct work *w)
+static bool op_write_from_map(struct model *md, const struct op *op,
+			      struct work *w)
 {
 	struct file *f = some_file(md, op->arg[0] / md->profile->maps);
 	struct map *m = some_map(md, op->arg[0]);
@@ -969,9 +975,9 @@ static bool op_outside(struct model *md, const struct op *op, struct work *w)
 /* The file that a mapping is of, as the other side of a copy. */
 
 /*
- * A place of a mapping, and one of its file which is of the same length: the same
- * one, its neighbour, in the same page or entry, or anywhere. No other one overlaps
- * it: which byte is then copied first is open.
+ * A place of a mapping, and one of its file which is of the same length: the
+ * same one, its neighbour, in the same page or entry, or anywhere. No other one
+ * overlaps it: which byte is then copied first is open.
  */
 static bool pick_alias(struct model *md, const struct op *op, struct work *w)
 {
@@ -1012,7 +1018,8 @@ static bool pick_alias(struct model *md, const struct op *op, struct work *w)
 		len = min_size(len, apart);
 	w->m = m;
 	w->len = len;
-	return len && hold_two(md, HOLD_LINES, m->file, here, m->file, *off, len);
+	return len && hold_two(md, HOLD_LINES, m->file, here, m->file, *off,
+			       len);
 }
 
 static void map_gather(const struct map *m, size_t at, size_t len, char *to)
@@ -1065,7 +1072,8 @@ static bool alias_written(struct model *md, const struct op *op, struct work *w)
 	return true;
 }
 
-static bool op_alias_write(struct model *md, const struct op *op, struct work *w)
+static bool op_alias_write(struct model *md, const struct op *op,
+			   struct work *w)
 {
 	if (!map_allows(w->m, w->at, w->len, false))
 		return false;
@@ -1096,7 +1104,8 @@ static bool op_alias_read(struct model *md, const struct op *op, struct work *w)
  * a truncation elsewhere in the same entry waits for the pages, with the lock
  * of the inode that the write then waits for.
  */
-static bool op_alias_splice(struct model *md, const struct op *op, struct work *w)
+static bool op_alias_splice(struct model *md, const struct op *op,
+			    struct work *w)
 {
 	loff_t to = w->off;
 	int ends[2];
@@ -1194,7 +1203,8 @@ static bool op_evict(struct model *md, const struct op *op, struct work *w)
 	return true;
 }
 
-static bool op_drop_caches(struct model *md, const struct op *op, struct work *w)
+static bool op_drop_caches(struct model *md, const struct op *op,
+			   struct work *w)
 {
 	target_drop_caches(3);
 	return true;
