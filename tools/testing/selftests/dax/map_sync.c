@@ -97,7 +97,7 @@ TEST_F(dax, synced_without_fast_commit)
 	dax_trace(fd, NULL);
 	ASSERT_EQ(0, fsetxattr(fd, "user.dax", "x", 1, 0));
 	dax_poke(p, 'w');
-	EXPECT_EQ(1, need_sync(variant->done));
+	EXPECT_EQ(1, NEED_SYNC());
 }
 
 TEST_F(dax, read_not_synced)
