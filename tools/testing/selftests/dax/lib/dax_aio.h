@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/*
- * One read of a page from a device, under way until the test asks for its end.
- */
+/* One asynchronous read of a page from a device. */
 #ifndef DAX_AIO_H
 #define DAX_AIO_H
 
@@ -28,7 +26,7 @@ static inline void dax_aio_read(int fd, void *page)
 		dax_exit_fail("aio: %m");
 }
 
-/* How many have completed: waits for @at_least so many, 0 or 1. */
+/* The number of completed reads, 0 or 1. Waits for @at_least that many. */
 static inline long dax_aio_completed(long at_least)
 {
 	struct timespec now = {};
@@ -38,7 +36,7 @@ static inline long dax_aio_completed(long at_least)
 		       at_least ? NULL : &now);
 }
 
-/* @done is what dax_aio_completed() has told already. */
+/* @done is what dax_aio_completed() has returned so far. */
 static inline void dax_aio_end(long done)
 {
 	if (!done)

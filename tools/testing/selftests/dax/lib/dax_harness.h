@@ -17,8 +17,8 @@
 #define TEST_TIMEOUT_DEFAULT (DAX_HANG_SECONDS + 30)
 
 /*
- * The test that runs, for what its helpers expect. In the body of a test the
- * harness has a parameter of the same name.
+ * The running test, so that helpers can use EXPECT_*() and ASSERT_*(). In the
+ * body of a test, a parameter of the harness hides it.
  */
 static struct __test_metadata *_metadata;
 
@@ -50,7 +50,7 @@ static inline void dax_this_test(struct __test_metadata *test)
 	const char *dax_needs(void) { return reason_expr; }
 #define DAX_SETUP()	DAX_SETUP_IF(dax_needs())
 
-/* The body of a test that is one call: a rule with other arguments. */
+/* A test whose body is one call. */
 #define DAX_CALL(call)	{ call; }
 
 #define DAX_TEARDOWN() do {	\
@@ -86,8 +86,8 @@ FIXTURE_TEARDOWN(dax)
 }
 
 /*
- * Tests of this fixture run with entries of either size: as their mapping is
- * off colour or not, or has only room for one of 4 KiB.
+ * Run the tests of a fixture with entries of both sizes. A mapping that is off
+ * colour, or shorter than 2 MiB, gets 4 KiB entries.
  */
 #define DAX_SIZES(name)						\
 	FIXTURE_VARIANT(name) {					\
@@ -133,12 +133,12 @@ static inline const char *dax_no_reflink(void)
 	EXPECT_GE(2, __count);		\
 } while (0)
 
-/* mm also tries 1 GiB, where a mapping is the first one in it. */
+/* mm also tries 1 GiB, for the first mapping in a range of 1 GiB. */
 #define FALLBACKS(why) \
 	dax_count("dax_fault_fallback", "order 9, reason %s", why)
 #define ALL_FALLBACKS()	dax_count("dax_fault_fallback", "order %s", "9")
 
-/* Faults that ended so, or so and with MAJOR, in any order. */
+/* Faults with @result, also with MAJOR, which may come first or last. */
 static inline unsigned int dax_count_ends(const char *event, const char *result)
 {
 	return dax_count(event, "%s", result) +
@@ -180,17 +180,17 @@ static inline void expect_balance(void)
 	EXPECT_EQ(-1, call);		\
 	EXPECT_EQ(err, errno);		\
 } while (0)
-/* What read(2) sees. */
+/* read(2) must return these bytes. */
 #define EXPECT_FILE(byte, fd, off, len)	\
 	EXPECT_TRUE(dax_file_has(fd, off, len, byte))
-/* The page that dax_into_pipe() has put there. */
+/* The pipe must hold the page that dax_into_pipe() has put there. */
 #define EXPECT_PIPED(byte, pipe_fd) do {				\
 	char __page[SZ_4K];						\
 									\
 	ASSERT_EQ((ssize_t)SZ_4K, read((pipe_fd)[0], __page, SZ_4K));	\
 	EXPECT_BYTES(byte, __page, SZ_4K);				\
 } while (0)
-/* From the last dax_trace_clear() on, and all of the next fsync(). */
+/* Flushes since the last dax_trace_clear(); with an fsync first. */
 #define FLUSHES()	dax_count_all("dax_writeback_one")
 #define EXPECT_FLUSHES(nr, fd) do {	\
 	dax_fsync(fd);			\

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A task that an event stops where it is, for as long as a test likes.
+ * Stop a task at a trace event, until the test lets it continue.
  *
  * The task shares a CPU with a holder, a process of higher priority. The event
- * wakes the holder, and it keeps the CPU until the test lets it go on. Where
- * the task is then it must be possible to preempt it.
+ * wakes the holder, which keeps the CPU until the test releases it. The task
+ * must be preemptible where it emits the event.
  */
 #ifndef DAX_HOLD_H
 #define DAX_HOLD_H
@@ -20,7 +20,7 @@
 
 struct dax_hold {
 	const char *event;	/* or a folder of them */
-	const char *too_late;	/* one that comes when it is, or NULL */
+	const char *too_late;	/* an event that means: not stopped; or NULL */
 	int pipe;
 	pid_t holder;
 	volatile bool ready, held, go_on;
@@ -52,7 +52,7 @@ static inline int dax_hold_run(struct dax_hold *hold)
 	return 0;
 }
 
-/* The test and its other processes run on another CPU from then on. */
+/* From here on, the test and its other processes run on another CPU. */
 static inline struct dax_hold *dax_hold_start(const char *event,
 					      const char *too_late)
 {
@@ -85,7 +85,7 @@ static inline int dax_hold_write(const char *event, const char *file,
 	return dax_write_file(path, "%s", text);
 }
 
-/* In the task: its next event stops it, as the holder waits for that. */
+/* The task calls this. Its next event stops it. */
 static inline bool dax_hold_me(const struct dax_hold *hold)
 {
 	char filter[64];
@@ -96,7 +96,7 @@ static inline bool dax_hold_me(const struct dax_hold *hold)
 	       !dax_hold_write(hold->event, "enable", "1");
 }
 
-/* Is it stopped, or did it end? */
+/* Wait until the task is stopped, or has ended. Returns true if stopped. */
 static inline bool dax_held(const struct dax_hold *hold, pid_t pid)
 {
 	while (!hold->held && !dax_ended(pid))
@@ -104,10 +104,10 @@ static inline bool dax_held(const struct dax_hold *hold, pid_t pid)
 	return hold->held && !dax_ended(pid);
 }
 
-/* When the task has ended. */
+/* Call this when the task has ended. */
 static inline void dax_hold_end(struct dax_hold *hold)
 {
-	/* If no event came, it still waits for one. */
+	/* Without an event, the holder still waits. */
 	kill(hold->holder, SIGKILL);
 	dax_wait(hold->holder);
 	close(hold->pipe);

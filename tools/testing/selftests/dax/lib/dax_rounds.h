@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Rounds of stores and a flush of them, between marks in the trace, whose clock
- * orders the events of all CPUs. A store whose page no flush between the marks
- * covers was missed.
+ * Rounds of stores that a flush follows. Marks in the trace surround a round, and
+ * the trace clock orders the events of all CPUs. A store is missed if no flush
+ * between the marks covers its page.
  */
 #ifndef DAX_ROUNDS_H
 #define DAX_ROUNDS_H
@@ -52,7 +52,7 @@ static inline void dax_round_show(const char *line, const char *end)
 		dax_print_msg("  %.*s", (int)strcspn(line, "\n"), line);
 }
 
-/* Reads the trace so far, and counts what was not flushed in its round. */
+/* Read the trace so far, and count the stores that were not flushed. */
 static inline void dax_rounds_count(struct dax_rounds *r)
 {
 	const char *begin = dax_trace_text();

@@ -60,8 +60,8 @@ unsigned int dax_scale(unsigned int rounds);
 
 /*
  * A program may define dax_needs(), a reason to skip all of its tests or NULL,
- * and dax_cleanup() and dax_restore(), which each test calls first and last
- * when it ends, before and after its files and mounts have gone.
+ * dax_cleanup(), which runs when a test ends, before its files and mounts are
+ * removed, and dax_restore(), which runs after that.
  */
 const char *dax_needs(void);
 void dax_cleanup(void);
@@ -82,9 +82,9 @@ int dax_create(const char *name);
 int dax_create_as(const char *name, bool dax);	/* needs dax=inode */
 bool dax_file_is_dax(int fd);
 int dax_clone(int fd, const char *name);	/* a reflink copy */
-/* The page at @at is the first one of @with, too. */
+/* Make page 0 of @with share the block of the page at @at. */
 void dax_share_page(int fd, off_t at, int with);
-/* FILE_DEDUPE_RANGE_SAME or _DIFFERS, or -1 and errno. */
+/* Returns FILE_DEDUPE_RANGE_SAME or _DIFFERS, or -1 and sets errno. */
 int dax_dedupe(int fd, off_t at, size_t len, int with, off_t to);
 int dax_file(size_t len, enum dax_layout layout);
 int dax_file_growing(size_t len);	/* PREALLOC, but the size is still 0 */
@@ -149,7 +149,7 @@ static inline void dax_touch(char *p, bool write)
 		dax_peek(p);
 }
 
-/* Stores @c to, or loads from, or stores 'w' to each @step bytes. */
+/* Store @c, or store 'w' or load, once in each @step bytes. */
 static inline void dax_poke_each(char *p, size_t len, size_t step, char c)
 {
 	for (size_t at = 0; at < len; at += step)
@@ -181,7 +181,7 @@ void dax_trace_stop(const char *event);
 void dax_trace_mark(const char *text);
 void dax_trace_clear(void);
 const char *dax_trace_text(void);
-/* The line after that of @line, or the end of the text. */
+/* The next line, or the end of the text. */
 static inline const char *dax_next_line(const char *line)
 {
 	line = strchrnul(line, '\n');
@@ -212,7 +212,7 @@ const char *dax_policy(const char *policy);
 unsigned long dax_promotions(const char *action);
 int dax_collapse(void *addr, size_t len);	/* 0 or an errno */
 
-/* Fault injection: what fails only in threads that say so; objects in use. */
+/* Fault injection hits this thread or not; objects of a slab cache in use. */
 void dax_fail_me(bool on);
 unsigned long dax_slab_objects(const char *cache);
 
@@ -223,7 +223,7 @@ void dax_join(pthread_t thread);
 void dax_run_threads(unsigned int nr, void (*fn)(unsigned int id, void *arg),
 		     void *arg);
 
-/* A thread that does one lap after the other, at least one. */
+/* Start a thread that calls @lap again and again, at least once. */
 void dax_background(void (*lap)(unsigned long nr));
 unsigned long dax_background_laps(void);	/* so far */
 unsigned long dax_background_stop(void);	/* in all */
@@ -238,12 +238,12 @@ pid_t dax_fork_process(void);
 		_exit(call);			\
 	__pid;					\
 })
-/* The same for a call that sets errno, which is then the exit status. */
+/* The same for a call that sets errno, which becomes the exit status. */
 #define dax_spawn_call(call)	dax_spawn((call) ? errno : 0)
 int dax_wait(pid_t pid);	/* the exit status, or 128 + the signal */
 bool dax_ended(pid_t pid);	/* without waiting for it */
 int dax_child(int (*fn)(void *arg), void *arg);	/* both in one */
-/* From then on SIGUSR1 ends a wait of this process, and does nothing else. */
+/* SIGUSR1 only ends a wait of this process from here on. */
 void dax_take_sigusr1(int sa_flags);
 /* The state of a task as in ps(1), or 0 if there is no such task. */
 char dax_state(pid_t pid);
