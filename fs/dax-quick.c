@@ -2,10 +2,10 @@
 /*
  * Page faults for which a DAX entry says all that is needed.
  *
- * If the range of a fault has a mapped entry, its memory is known.  A fault that
- * changes no blocks has nothing to ask the filesystem then: it locks the entry,
- * maps the page and unlocks the entry.  ->iomap_begin is not called, and a
- * filesystem that needs a transaction around it starts none.
+ * If the range of a fault has a mapped entry, its memory is known.  A fault
+ * that changes no blocks has nothing to ask the filesystem then: it locks the
+ * entry, maps the page and unlocks the entry.  ->iomap_begin is not called, and
+ * a filesystem that needs a transaction around it starts none.
  *
  *	read		any mapped entry of the order of the fault or larger
  *	write		the same, if no other file can share blocks of the file;
@@ -20,8 +20,8 @@
  * the fault asks the driver, and holds the pgmap until the page is mapped.
  *
  * A fault that is not served here takes the path of dax-fault.c, which also
- * reports all errors.  At most it has left the entry marked dirty, and that costs
- * a flush.
+ * reports all errors.  At most it has left the entry marked dirty, and that
+ * costs a flush.
  *
  * LOCKS	as in dax-fault.c
  */

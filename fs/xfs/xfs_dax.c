@@ -180,11 +180,14 @@ static bool xfs_dax_durable(struct vm_fault *vmf, unsigned int order)
 {
 	struct xfs_inode *ip = XFS_I(file_inode(vmf->vma->vm_file));
 	pgoff_t end = round_down(vmf->pgoff, 1UL << order) + (1UL << order);
+	unsigned int fields;
 
 	if (end > i_size_read(VFS_I(ip)) >> PAGE_SHIFT)
 		return false;
-	return !xfs_ipincount(ip) ||
-	       !(READ_ONCE(ip->i_itemp->ili_fsync_fields) & ~XFS_ILOG_TIMESTAMP);
+	if (!xfs_ipincount(ip))
+		return true;
+	fields = READ_ONCE(ip->i_itemp->ili_fsync_fields);
+	return !(fields & ~XFS_ILOG_TIMESTAMP);
 }
 
 static vm_fault_t xfs_dax_write_fault(struct vm_fault *vmf, unsigned int order)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Rounds of stores that a flush follows. Marks in the trace surround a round, and
- * the trace clock orders the events of all CPUs. A store is missed if no flush
- * between the marks covers its page.
+ * Rounds of stores that a flush follows. Marks in the trace surround a round,
+ * and the trace clock orders the events of all CPUs. A store is missed if no
+ * flush between the marks covers its page.
  */
 #ifndef DAX_ROUNDS_H
 #define DAX_ROUNDS_H
