@@ -676,9 +676,9 @@ static const char *no_answer(void)
 		"needs the events of XFS" : NULL);
 }
 
-static int held_fault(struct dax_hold *hold, char *p)
+static int held_fault(struct dax_hold *hold, char *p, bool write)
 {
-	return dax_hold_me(hold) ? dax_touch_signal(p, false, NULL) : 1;
+	return dax_hold_me(hold) ? dax_touch_signal(p, write, NULL) : 1;
 }
 
 /* Has the log a warning of the kernel's? */
@@ -698,7 +698,7 @@ static void shared_after_lookup(size_t shift, bool first_goes_first)
 	NEED(no_answer());
 	ASSERT_EQ(0, system("dmesg -C"));
 	hold = dax_hold_start(ANSWER, NULL);
-	victim = dax_spawn(held_fault(hold, a));
+	victim = dax_spawn(held_fault(hold, a, false));
 	held = dax_held(hold, victim);
 	if (held) {
 		/* The mapping is not in the fault's way; nor is the remap. */
@@ -735,6 +735,91 @@ TEST_F(dax, shared_after_lookup)
 	DAX_CALL(shared_after_lookup(variant->shift, true))
 TEST_F(dax, shared_after_lookup_clone_first)
 	DAX_CALL(shared_after_lookup(variant->shift, false))
+
+/* Tests that need no variants. */
+DAX_FIXTURE(pair, dax_no_reflink())
+
+/*
+ * A remap waits for a page of the file that loses blocks. XFS locks the file with
+ * the lower inode number first. The remap must wait whether that is the file with
+ * the page or the other one. A signal ends the wait.
+ */
+static void remap_waits(bool second)
+{
+	int fd[2], pipe_fd[2], to;
+	struct stat st[2];
+	bool asleep;
+	char *p;
+	pid_t pid;
+
+	for (int i = 0; i < 2; i++) {
+		fd[i] = dax_file(SZ_2M, WRITTEN);
+		ASSERT_EQ(0, fstat(fd[i], &st[i]));
+	}
+	to = (st[0].st_ino < st[1].st_ino) == second;
+	p = dax_map(fd[to], 0, SZ_2M);
+	dax_peek(p);
+	dax_into_pipe(pipe_fd, p);
+
+	pid = dax_spawn_call(ioctl(fd[to], FICLONE, fd[!to]));
+	asleep = dax_stall_waits(pid);
+	EXPECT_TRUE(asleep);
+	if (asleep) {
+		kill(pid, SIGKILL);
+		EXPECT_EQ(128 + SIGKILL, dax_stall_ends(pid));
+	}
+	EXPECT_PIPED(FILL, pipe_fd);
+	/* With the page released, a remap that was not killed ends. */
+	if (!asleep)
+		EXPECT_EQ(0, dax_stall_ends(pid));
+}
+
+TEST_F(pair, remap_waits_for_first)
+	DAX_CALL(remap_waits(false))
+TEST_F(pair, remap_waits_for_second)
+	DAX_CALL(remap_waits(true))
+
+/*
+ * A dirty page is copied while fsync waits for its entry: the copy has the data
+ * that fsync must flush. The page is not shared, but XFS allocates blocks for
+ * the neighbours of a page that it copies, and copies them at the next fault.
+ *
+ * Our core does not ask the filesystem again whether it may write to the page,
+ * so there the fault ends before fsync begins.
+ */
+TEST_F(pair, copied_while_fsync_waits)
+{
+	int fd = dax_file(SZ_2M, WRITTEN), other = dax_create("other");
+	char *p = dax_map_small(fd, SZ_2M), *q = dax_map_small(fd, SZ_2M);
+	off_t at = 5 * SZ_4K;
+	struct dax_hold *hold;
+	pid_t victim, sync;
+	uint64_t pfn;
+	bool held;
+
+	NEED(no_answer());
+	dax_share_page(fd, 0, other);
+	dax_poke(p + at + 100, 'd');
+	dax_poke(p, 'c');
+	pfn = dax_pfn(p + at);
+	dax_trace(fd, "dax_writeback_one");
+
+	hold = dax_hold_start(ANSWER, NULL);
+	victim = dax_spawn(held_fault(hold, q + at, true));
+	held = dax_held(hold, victim);
+	sync = dax_spawn_call(fsync(fd));
+	/* fsync waits for the fault, or has ended and flushed. */
+	dax_stall_waits(sync);
+	hold->go_on = true;
+	EXPECT_EQ(0, dax_stall_ends(victim));
+	EXPECT_EQ(0, dax_stall_ends(sync));
+	dax_hold_end(hold);
+
+	EXPECT_EQ('d', dax_peek(p + at + 100));
+	if (!held || dax_pfn(p + at) == pfn)
+		dax_print_msg("the dirty page is not copied while fsync waits");
+	EXPECT_LE(1, dax_count("dax_writeback_one", "pgoff 0x5"));
+}
 
 /* The source of the copy is a hole or unwritten: zeros, not old bytes. (D5) */
 TEST_F(dax, clone_of_holes)
