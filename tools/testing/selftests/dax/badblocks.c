@@ -397,4 +397,40 @@ TEST_F(badblocks, shared)
 	EXPECT_ERRNO(EIO, pread(fd, buf, 1, AT_BAD));
 }
 
+/* A store that cannot copy leaves the block where it is, also in 2 MiB. */
+TEST_F(badblocks, shared_store)
+{
+	int fd, clone;
+	char *p;
+
+	NEED_XFS();
+	fd = dax_file(SZ_2M, WRITTEN);
+	clone = dax_clone(fd, "clone");
+	make_bad(fd);
+	p = dax_map(clone, 0, SZ_2M);
+	EXPECT_EQ(SIGBUS, dax_touch_signal(p + AT_BAD + 8, true, NULL));
+	EXPECT_EQ(dax_block(fd, AT_BAD), dax_block(clone, AT_BAD));
+	EXPECT_EQ(SIGBUS, dax_touch_signal(p + AT_BAD + 8, false, NULL));
+	expect_rest_well(_metadata, clone, p);
+}
+
+/* What cannot be read is not the same. */
+TEST_F(badblocks, compared)
+{
+	char space[sizeof(struct file_dedupe_range) +
+		   sizeof(struct file_dedupe_range_info)] = {};
+	struct file_dedupe_range *range = (void *)space;
+	int fd, other;
+
+	NEED_XFS();
+	fd = bad_file();
+	other = dax_file(SZ_2M, WRITTEN);
+	range->src_length = SZ_2M;
+	range->dest_count = 1;
+	range->info[0].dest_fd = other;
+	ASSERT_EQ(0, ioctl(fd, FIDEDUPERANGE, range));
+	EXPECT_EQ(-EIO, range->info[0].status);
+	EXPECT_NE(dax_block(fd, 0), dax_block(other, 0));
+}
+
 TEST_HARNESS_MAIN
