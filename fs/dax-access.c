@@ -7,9 +7,9 @@
  * memory.  Each function that returns an address also returns how many bytes
  * are valid there, and copies proceed piece by piece.
  *
- * An address is valid only inside dax_read_lock().  A caller that gets an address
- * or a pfn holds it, because the caller uses them.  The functions that copy take
- * it themselves; it nests.
+ * An address is valid only inside dax_read_lock().  A caller that gets an
+ * address or a pfn holds it, because the caller uses them.  The functions that
+ * copy take it themselves; it nests.
  *
  * New blocks that replace shared ones are filled before the filesystem maps
  * them into the file.  The source may have been durable long before, so the

@@ -8,9 +8,9 @@
  * of i_pages.  It is held while the filesystem allocates blocks and while page
  * tables are walked, so a task that finds it set sleeps:
  *
- *	mapping->i_pages.xa_lock	irqs off, must not sleep
  *	entry lock			may sleep; the holder knows the unlocked
  *					value, and stores it to unlock
+ *	  mapping->i_pages.xa_lock	irqs off, must not sleep
  *
  * A waiter sleeps in one of a table of wait queues.  The key is the tree and
  * the first page offset of the entry that was found, whatever order was
@@ -20,16 +20,19 @@
  *
  * There are two kinds of waiters, and three rules that prevent lost wakeups:
  *
- *  - A waiter that is going to lock the entry waits exclusively.  An unlock
- *    wakes one exclusive waiter.  If it does not take the lock, it must wake
- *    the next one: dax_put_unlocked_entry().
- *  - A waiter that only needs to see the entry unlocked is not exclusive.  So
- *    is memory failure, as the inode may have been freed when it wakes up.
- *    They are woken by each unlock, and need not wake others.
+ *  - A fault, and the deletion of a single entry, wait exclusively:
+ *    dax_get_unlocked_entry().  An unlock wakes one exclusive waiter.  If that
+ *    waiter does not lock the entry, it must wake the next one:
+ *    dax_put_unlocked_entry().
+ *  - A walk over many entries, promotion and memory failure wait
+ *    non-exclusively, even if they lock the entry afterwards: dax_wait_entry(),
+ *    dax_wait_entry_unlock().  Each unlock wakes all of them, and they need not
+ *    wake others.  Memory failure could not, because the inode may have been
+ *    freed during the wait.
  *  - When an entry is deleted or its order changes, all waiters are woken.
  *    Nothing else would wake them, because their key is not used any more.
  *
- * This file knows neither struct page nor fault codes.  It also builds in user
+ * This file uses neither struct page nor fault codes.  It also builds in user
  * space, see tools/testing/dax/.
  */
 

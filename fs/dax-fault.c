@@ -2,28 +2,30 @@
 /*
  * Page faults on DAX files.
  *
- * Most faults on known memory are served by dax-quick.c.  The others, which need
- * blocks from the filesystem, come here.
+ * dax-quick.c serves faults on known memory first.  This file serves all
+ * others, which need blocks from the filesystem.
  *
- * There is one path for all orders.  The order decides the alignment, which
- * faults are eligible, and which page table function maps the result, and
- * nothing else:
+ * There is one path for all orders.  In addition to these steps, only a huge
+ * fault promotes entries, joins extents and falls back:
  *
  *	eligible?	address, VMA, file size: can this order be mapped here?
  *	grab		Lock the entry.  No other fault, writeback or truncate
  *			works on this part of the file until it is unlocked.
- *	raced?		mm checked the page table before it called us.  Check it
- *			again.
+ *	raced?		mm checked the page table before it called the fault
+ *			handler.  Check it again.
  *	iomap_begin	Get the blocks; may allocate.  Called again for the next
  *			extent if the range and its blocks continue in it.
  *	  store		Store the new entry, and mark it dirty.
- *	  map		Map the page, as the last step.
- *	iomap_end	Always called; with 0 bytes if nothing was stored.
+ *	  map		Map the page, after the entry is stored.
+ *	iomap_end	Called after each iomap_begin that succeeded; with 0
+ *			bytes if the fault did not use the extent.  Extents that
+ *			are joined end before the next one begins.
  *	unlock		Or delete the entry, if it cannot be replaced.
  *
- * If the grab has promoted smaller entries, they are restored in place of the
- * unlock unless an entry was stored.  Pages that they had mapped stay mapped if
- * the memory is the same.  Only their zero pages are unmapped.
+ * The grab may have promoted small entries.  If the fault does not store an
+ * entry, the small entries are restored, which also replaces the unlock.  If it
+ * does, pages of the small entries stay mapped if they have the same memory.
+ * Zero pages are unmapped if the range has blocks now.
  *
  * A huge fault that cannot be served falls back.  It leaves the page table in a
  * state in which the next smaller order can be mapped, and reports the reason
@@ -34,7 +36,8 @@
  *	  entry lock
  *	    iomap_begin .. iomap_end, i_mmap_rwsem, page table locks
  *
- * Only this file, dax-quick.c and dax-collapse.c know vm_fault_t and page tables.
+ * Only this file, dax-quick.c, dax-collapse.c and dax-fault.h use vm_fault_t
+ * and page table entries.
  */
 
 #include <linux/dax.h>

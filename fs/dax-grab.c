@@ -13,10 +13,10 @@
  *		(dax-promote.c).
  *	refuse	Smaller entries are in the range and cannot be promoted.
  *
- * Most faults find an entry that says all they need, and lock it without any of
- * this: dax_grab_mapped().
+ * dax_grab_mapped() is for the common case: it locks a mapped entry that can
+ * serve the fault, and takes none of these steps.
  *
- * This file knows neither struct page nor fault codes.  It also builds in user
+ * This file uses neither struct page nor fault codes.  It also builds in user
  * space, see tools/testing/dax/.
  */
 

@@ -2,11 +2,12 @@
 /*
  * The pages that a DAX entry points to, and their association with the file.
  *
- * Memory failure starts from a page and must find the file.  While a mapped
- * entry exists, each of its pages has an owner: page->mapping and page->index,
- * as in the page cache.  Files that share blocks (reflink) share pages.  The
- * first entry that is stored becomes the owner, and page->private counts the
- * other entries, of the same file or of others:
+ * Memory failure starts from a page and must find the file.  Each page of a
+ * mapped entry normally has an owner: one entry that points to it.
+ * page->mapping and page->index name the file and the offset of the owner, as
+ * in the page cache.  Files that share blocks (reflink) share pages.  The first
+ * entry that is stored becomes the owner, and page->private counts the other
+ * entries, of the same file or of others:
  *
  *	page->mapping	page->private
  *	NULL		0		no entry points to the page
@@ -28,13 +29,14 @@
  *		decides which entry becomes the owner, and the count is atomic.
  *
  * LIFETIME	The page structures are freed with the device, and a file may
- *		outlive its device.  A fault has called dax_direct_access(), and
- *		stays in that dax_read_lock() section until the pages are
- *		mapped.  All others hold the pgmap while they use the page
- *		structures, or find that there is none.
+ *		outlive its device.  A user of the page structures holds the
+ *		pgmap, or stays in the dax_read_lock() section in which
+ *		dax_direct_access() has returned the pages.  A fault in
+ *		dax-fault.c does the second, until the pages are mapped.  A
+ *		fault in dax-quick.c does the first.
  *
- * Zero and empty entries have no page of the device.  When the kernel changes
- * how it keeps track of DAX pages, this is the file to change.
+ * Zero and empty entries have no page of the device.  Only this file depends on
+ * how the kernel keeps track of DAX pages.
  */
 
 #include <linux/atomic.h>

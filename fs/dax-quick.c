@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Page faults for which a DAX entry says all that is needed.
+ * Page faults that need nothing but a DAX entry.
  *
  * If the range of a fault has a mapped entry, its memory is known.  A fault
  * that changes no blocks has nothing to ask the filesystem then: it locks the
@@ -8,12 +8,14 @@
  * a filesystem that needs a transaction around it starts none.
  *
  *	read		any mapped entry of the order of the fault or larger
- *	write		the same, if no other file can share blocks of the file;
- *			otherwise, a small entry that is dirty already
- *	MAP_SYNC write	the same, if no block is shared and the metadata of the
- *			file are durable.  The filesystem is asked for that with
- *			the entry locked: then the metadata of its blocks were
- *			changed before, and the answer includes them.
+ *	write		a mapped entry as above, if no other file can share
+ *			blocks of the file; otherwise a dirty 4 KiB entry
+ *	MAP_SYNC write	a mapped entry as above, if no other file can share
+ *			blocks of the file and their metadata are durable
+ *
+ * The core asks the filesystem for durable metadata with the entry locked.  A
+ * fault that has changed the metadata of these blocks has released the lock
+ * before, so the answer covers its change.
  *
  * The entry does not tell whether its memory can be accessed now.  The device
  * may have been removed and a page may be bad since the entry was stored.  So
@@ -23,7 +25,11 @@
  * reports all errors.  At most it has left the entry marked dirty, and that
  * costs a flush.
  *
- * LOCKS	as in dax-fault.c
+ * LOCKS	freeze protection and invalidate_lock (shared), both taken by the
+ *	caller, then
+ *	  entry lock
+ *	    page table locks
+ *	No transaction is open.
  */
 
 #include <linux/dax.h>
@@ -73,8 +79,8 @@ enum dax_fallback __dax_fault_eligible(const struct vm_fault *vmf,
 }
 
 /*
- * The functions below are compiled once for each order, as most of what they do
- * is arithmetic with it.
+ * dax_map_entry() and dax_fault_known() are compiled once for each order,
+ * because they are mostly arithmetic with it.
  */
 
 /*
@@ -107,7 +113,10 @@ dax_map_entry(struct vm_fault *vmf, unsigned int order, struct xa_state *xas,
 	return ret;
 }
 
-/* Serve a fault of a range that has a mapped entry.  Returns 0 if not. */
+/*
+ * Serve a fault of a range that has a mapped entry.  Returns 0 if the fault was
+ * not served.
+ */
 static __always_inline vm_fault_t
 dax_fault_known(struct vm_fault *vmf, unsigned int order, dax_durable_t durable)
 {
@@ -154,13 +163,13 @@ static noinline vm_fault_t dax_fault_known_pmd(struct vm_fault *vmf,
 }
 
 /**
- * dax_fault_quick() - Serve a fault without the filesystem, if that is possible
+ * dax_fault_quick() - Serve a fault without a block lookup, if that is possible
  * @vmf: The fault.
  * @order: The order that mm requests.
- * @durable: For a write, if the file cannot share blocks with another file:
- *	returns true if the metadata of the range are durable.  It is called for
- *	MAP_SYNC, with the entry locked, and must not start a transaction.  NULL
- *	for a read, or if blocks may be shared.
+ * @durable: NULL for a read, and for a file that may share blocks with another
+ *	file.  Otherwise a function that returns true if the metadata of the
+ *	range are durable.  It is called only for MAP_SYNC, with the entry
+ *	locked, and must not start a transaction.
  *
  * For a filesystem to call before it starts a transaction.
  *
@@ -176,7 +185,7 @@ vm_fault_t dax_fault_quick(struct vm_fault *vmf, unsigned int order,
 	/* No lock is held, so this may be outdated. */
 	if (!dax_is_known(entry, order))
 		return 0;
-	/* Most writes to what may be shared need the filesystem. */
+	/* If blocks may be shared, only a dirty 4 KiB entry can be written. */
 	if (!durable && dax_vmf_writes(vmf) && dax_entry_order(entry))
 		return 0;
 	if (order == 0)

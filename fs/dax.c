@@ -38,17 +38,20 @@
  *		dax_read_lock() keeps a device alive while one of its addresses
  *		is in use.  It is an SRCU read lock, and nests in any of these.
  *
- * LIFETIME	A mapped entry is deleted when one of its blocks is freed or
- *		replaced.  Memory pressure does not evict it.  Promotion
- *		replaces small entries by one large entry, which inherits their
- *		marks.  Zero and empty entries are replaced or deleted at any
- *		time, under the entry lock.
+ * LIFETIME	A mapped entry is deleted when one of its blocks is freed, when
+ *		its inode is evicted, and, if it is clean, by invalidation.
+ *		Copy on write deletes it or gives it the new blocks.  Memory
+ *		pressure does not evict it.  Promotion replaces small entries by
+ *		one large entry, which inherits their marks.  The holder of the
+ *		lock of a zero or empty entry can replace or delete the entry at
+ *		any time.  Without a holder, that needs the xa_lock only.
  *
  * MARKS	PAGECACHE_TAG_DIRTY is set on a mapped entry, or on a locked
  *		entry that has replaced it, while its pages may be mapped
  *		writable, or if they have been since the last flush.  When fsync
- *		returns, every entry that was dirty when fsync was called has
- *		been flushed, even if another task held its lock meanwhile.
+ *		returns 0, each entry of its range that was dirty when fsync was
+ *		called has been flushed.  It does not matter which task held the
+ *		entry lock in between.
  *
  * FILES	each file calls only those above it:
  *
@@ -67,8 +70,11 @@
  *		dax-writeback.c	flushing of dirty entries
  *		dax-defer.c	deleted files whose pages are in use
  *
- *		dax-trace.[ch] has the trace events that are not in
- *		trace/events/fs_dax.h, and dax-stat.c has counters.
+ *		All files may call dax-stat.c, which has the counters and the
+ *		pauses of walks, and dax-trace.[ch], which has the trace events
+ *		that are not in trace/events/fs_dax.h.  dax-internal.h declares
+ *		what the files share, and dax-fault.h what the three files of
+ *		page faults share.
  */
 
 #include <linux/dax.h>

@@ -17,11 +17,10 @@
  *	iterator.  Its order need not be set.
  * @entry: The new entry.
  *
- * xas_store() has to be ready for all that a store can change.  This function
- * is for a user who changes bits of a value entry, and does so often.  The
- * caller ensures that both entries are values and have the same order.  Then
- * nodes, counts and marks do not change.  The siblings of an entry point to its
- * first slot, so this is the only slot to write.
+ * xas_store() also handles changes of the order, the counts and the marks.
+ * This function only replaces a value entry by another one of the same order.
+ * The caller ensures that both entries are values of one order.  The siblings
+ * of an entry point to its first slot, so the function writes only that slot.
  *
  * Context: Any context.  The caller must hold the xa_lock since @xas was
  * walked.
@@ -49,12 +48,13 @@ static inline void *xas_replace(struct xa_state *xas, void *entry)
  * @xa: XArray.
  * @index: Index of the entry.
  *
- * As xa_load(), for a user whose next step finds out if the answer is wrong.
- * It is inline, and does not look again if the XArray changes meanwhile.
+ * Like xa_load(), but inline and without a retry.  The caller must be able to
+ * detect an outdated result.
  *
  * Context: Any context.  Takes and releases the RCU lock.
- * Return: The entry at @index, or what was there; NULL or an internal entry if
- * there is none, or if one is moving.
+ * Return: The entry at @index, or an earlier one if the XArray changes during
+ * the call.  NULL or an internal entry if there is no entry, or if the tree is
+ * being changed there.
  */
 static inline void *xa_peek(const struct xarray *xa, unsigned long index)
 {
