@@ -14,7 +14,7 @@
 #include "dax_harness.h"
 
 #define LONG	(16 * SZ_2M)
-#define TRIES	4
+#define TRIES	50
 
 /*
  * A thread that faults one page over and over, and puts a line into the trace
