@@ -22,8 +22,9 @@
 
 #define KEEP	FALLOC_FL_KEEP_SIZE
 
-/* What an operation works on, as its pick function has chosen it. */
+/* What an operation works on, as its words and its pick function choose it. */
 struct work {
+	const uint32_t *arg;
 	struct file *f, *to;
 	struct map *m;
 	size_t at, len;		/* in the mapping */
@@ -37,9 +38,9 @@ static struct file *some_file(struct model *md, uint32_t word)
 	return &md->file[word % md->profile->files];
 }
 
-static bool pick_file(struct model *md, const struct op *op, struct work *w)
+static bool pick_file(struct model *md, struct work *w)
 {
-	w->f = some_file(md, op->arg[0]);
+	w->f = some_file(md, w->arg[0]);
 	return true;
 }
 
@@ -56,16 +57,16 @@ static struct map *some_map(struct model *md, uint32_t word)
 	return NULL;
 }
 
-static bool pick_map(struct model *md, const struct op *op, struct work *w)
+static bool pick_map(struct model *md, struct work *w)
 {
-	w->m = some_map(md, op->arg[0]);
+	w->m = some_map(md, w->arg[0]);
 	return w->m;
 }
 
 /* One that no other thread has. */
-static bool pick_own_map(struct model *md, const struct op *op, struct work *w)
+static bool pick_own_map(struct model *md, struct work *w)
 {
-	return pick_map(md, op, w) && map_nr(md, w->m) >= md->common;
+	return pick_map(md, w) && map_nr(md, w->m) >= md->common;
 }
 
 /*
@@ -109,22 +110,24 @@ static size_t some_length(struct model *md, size_t limit, uint32_t word)
 }
 
 /* For what works on ranges: half of them are whole pages, few are large. */
-static size_t some_range(size_t limit, uint32_t where, uint32_t how, size_t *off)
+static bool some_range(struct work *w, size_t limit)
 {
-	size_t n = how >> 4, len = 1 + n % (4 * SZ_4K);
+	size_t how = w->arg[2], n = how >> 4;
 
-	*off = some_offset(limit, where);
-	if (how % 32 == 0)
-		len = 1 + n % SZ_2M;
+	if (!limit)
+		return false;
+	w->len = 1 + n % (how % 32 ? 4 * SZ_4K : SZ_2M);
+	w->off = some_offset(limit, w->arg[1]);
 	if (how % 64 == 9) {
-		*off = *off / SZ_2M * SZ_2M;
-		len = SZ_2M;
+		w->off = w->off / SZ_2M * SZ_2M;
+		w->len = SZ_2M;
 	}
 	if (how % 2) {
-		*off = page_down(*off);
-		len = page_up(len);
+		w->off = page_down(w->off);
+		w->len = page_up(w->len);
 	}
-	return min_size(len, limit - *off);
+	w->len = min_size(w->len, limit - w->off);
+	return true;
 }
 
 /* Whole pages below @limit; 0 if there is none. */
@@ -162,11 +165,11 @@ static void fill_pattern(void)
 static __thread char bytes[SZ_2M / 8];
 
 /* One in so many, and the same ones in a replay. */
-static bool is_broken(struct model *md, const struct op *op,
+static bool is_broken(struct model *md, const struct work *w,
 		      enum stress_break broken, unsigned int one_in)
 {
 	return md->target->broken == broken &&
-	       stress_random(op->arg[0], op->arg[1]) % one_in == 0;
+	       stress_random(w->arg[0], w->arg[1]) % one_in == 0;
 }
 
 static bool overlap(const struct file *f, size_t off, const struct file *g,
@@ -206,6 +209,13 @@ static void look_at(struct model *md, struct file *f, size_t off, size_t len,
 		map_compare(md, m, end - 128 - m->off, 128);
 }
 
+/* What has changed. */
+static bool look(struct model *md, const struct work *w)
+{
+	look_at(md, w->f, w->off, w->len, w->arg[3]);
+	return true;
+}
+
 /* Loads and stores. */
 
 /* Where to touch a mapping, within the file; 0 if there is no such place. */
@@ -226,10 +236,10 @@ static bool hold_place(struct model *md, const struct map *m, size_t at, size_t 
 	return hold(md, HOLD_LINES, m->file, m->off + at, len);
 }
 
-static bool pick_place(struct model *md, const struct op *op, struct work *w)
+static bool pick_place(struct model *md, struct work *w)
 {
-	w->m = some_map(md, op->arg[0]);
-	w->len = some_place(md, w->m, op->arg[1], op->arg[2], &w->at);
+	w->m = some_map(md, w->arg[0]);
+	w->len = some_place(md, w->m, w->arg[1], w->arg[2], &w->at);
 	if (!w->len || !hold_place(md, w->m, w->at, w->len))
 		return false;
 	describe(md, "%zu bytes at %#zx of map %u", w->len, w->at,
@@ -273,17 +283,17 @@ static void store(struct model *md, struct map *m, size_t at, const char *data,
 	}
 }
 
-static bool op_store(struct model *md, const struct op *op, struct work *w)
+static bool op_store(struct model *md, struct work *w)
 {
-	store(md, w->m, w->at, some_bytes(op->arg[3]), w->len,
-	      is_broken(md, op, BREAK_STORE, 16));
+	store(md, w->m, w->at, some_bytes(w->arg[3]), w->len,
+	      is_broken(md, w, BREAK_STORE, 16));
 	map_compare(md, w->m, w->at, min_size(w->len, 64));
-	if (op->arg[3] >> 30 == 0)
-		look_at(md, w->m->file, w->m->off + w->at, w->len, op->arg[3]);
+	if (w->arg[3] >> 30 == 0)
+		look_at(md, w->m->file, w->m->off + w->at, w->len, w->arg[3]);
 	return true;
 }
 
-static bool op_load(struct model *md, const struct op *op, struct work *w)
+static bool op_load(struct model *md, struct work *w)
 {
 	map_compare(md, w->m, w->at, w->len);
 	return true;
@@ -302,15 +312,15 @@ static void load_unlocked(struct model *md, struct map *m, size_t at)
 }
 
 /* Anywhere, behind the end of the file, too: for the signal. */
-static bool op_touch(struct model *md, const struct op *op, struct work *w)
+static bool op_touch(struct model *md, struct work *w)
 {
 	struct map *m = w->m;
-	bool write = op->arg[2] % 2;
-	size_t at = some_offset(m->len, op->arg[1]);
+	bool write = w->arg[2] % 2;
+	size_t at = some_offset(m->len, w->arg[1]);
 
 	describe(md, "%s at %#zx of map %u", write ? "store" : "load", at,
 		 map_nr(md, m));
-	if (!alone(md) && op->arg[2] >> 30) {
+	if (!alone(md) && w->arg[2] >> 30) {
 		load_unlocked(md, m, at);
 		return true;
 	}
@@ -336,62 +346,62 @@ static void write_file(struct model *md, struct file *f, size_t off,
 	file_written(f, off, data, len);
 }
 
-static bool op_write(struct model *md, const struct op *op, struct work *w)
+/* From @off on; the result is false if they are not all within the file. */
+static bool some_lines(struct model *md, struct work *w, size_t off)
 {
-	struct file *f = w->f;
-	size_t off = some_offset(op->arg[0] & 0x700 ? f->size + 1 : md->len,
-				 op->arg[1]);
-	size_t len;
+	w->off = off;
+	w->len = own_line(md, &w->off,
+			  some_length(md, md->len - off, w->arg[2]));
+	describe(md, "%zu bytes at %#zx of file %u", w->len, w->off,
+		 file_nr(md, w->f));
+	return hold(md, HOLD_LINES, w->f, w->off, w->len);
+}
 
-	off = min_size(off, md->len - 1);
-	len = own_line(md, &off, some_length(md, md->len - off, op->arg[2]));
-	if (!hold(md, HOLD_LINES, f, off, len))
+static bool op_write(struct model *md, struct work *w)
+{
+	size_t limit = w->arg[0] & 0x700 ? w->f->size + 1 : md->len;
+
+	if (!some_lines(md, w, min_size(some_offset(limit, w->arg[1]),
+					md->len - 1)))
 		return false;
-	describe(md, "%zu bytes at %#zx of file %u", len, off, file_nr(md, f));
-	write_file(md, f, off, some_bytes(op->arg[3]), len);
-	if (is_broken(md, op, BREAK_WRITE, 16))
-		dax_fill(f->fd, off, 1, 0);
-	look_at(md, f, off, len, op->arg[3]);
-	return true;
+	write_file(md, w->f, w->off, some_bytes(w->arg[3]), w->len);
+	if (is_broken(md, w, BREAK_WRITE, 16))
+		dax_fill(w->f->fd, w->off, 1, 0);
+	return look(md, w);
 }
 
 /* 2 MiB of a file. */
-static bool pick_2m(struct model *md, const struct op *op, struct work *w)
+static bool pick_2m(struct model *md, struct work *w)
 {
-	w->off = op->arg[1] % (md->len / SZ_2M) * SZ_2M;
-	return pick_file(md, op, w);
+	w->off = w->arg[1] % (md->len / SZ_2M) * SZ_2M;
+	w->len = SZ_2M;
+	return pick_file(md, w);
 }
 
-static bool op_fill(struct model *md, const struct op *op, struct work *w)
+static bool op_fill(struct model *md, struct work *w)
 {
 	if (!hold(md, HOLD_ALL, w->f, w->off, SZ_2M))
 		return false;
 	describe(md, "2 MiB at %#zx of file %u", w->off, file_nr(md, w->f));
-	write_file(md, w->f, w->off, some_bytes(op->arg[3]), SZ_2M);
+	write_file(md, w->f, w->off, some_bytes(w->arg[3]), SZ_2M);
 	return true;
 }
 
-static bool op_read(struct model *md, const struct op *op, struct work *w)
+static bool op_read(struct model *md, struct work *w)
 {
-	struct file *f = w->f;
-	size_t off = some_offset(md->len, op->arg[1]);
-	size_t len = some_length(md, md->len - off, op->arg[2]);
-
-	len = own_line(md, &off, len);
-	hold(md, HOLD_LINES, f, off, len);
-	describe(md, "%zu bytes at %#zx of file %u", len, off, file_nr(md, f));
-	file_compare(md, f, off, len);
+	some_lines(md, w, some_offset(md->len, w->arg[1]));
+	file_compare(md, w->f, w->off, w->len);
 	return true;
 }
 
-static bool op_truncate(struct model *md, const struct op *op, struct work *w)
+static bool op_truncate(struct model *md, struct work *w)
 {
+	size_t size = some_offset(md->len + 1, w->arg[1]), from;
 	struct file *f = w->f;
-	size_t size = some_offset(md->len + 1, op->arg[1]), from;
 
-	if (op->arg[2] % 4 == 0)
+	if (w->arg[2] % 4 == 0)
 		size = page_down(size);
-	if (op->arg[2] % 16 < 6)
+	if (w->arg[2] % 16 < 6)
 		size = md->len;
 	if (size < md->min_size)
 		size = min_size(size + md->min_size, md->len);
@@ -407,115 +417,110 @@ static bool op_truncate(struct model *md, const struct op *op, struct work *w)
 	if (size < f->size)
 		file_shrinks(md, f, size);
 	file_grows(f, size);
-	look_at(md, f, size, 1, op->arg[3]);
-	return true;
+	w->off = size;
+	w->len = 1;
+	return look(md, w);
 }
 
-static void falloc(struct model *md, struct file *f, int mode, size_t off,
-		   size_t len)
+static void falloc(struct model *md, const struct work *w, int mode)
 {
-	describe(md, "%#zx+%#zx of file %u, size %#zx, mode %#x", off, len,
-		 file_nr(md, f), f->size, mode);
-	if (fallocate(f->fd, mode, off, len))
-		refused(md, "fallocate mode %#x at %#zx+%#zx: %m", mode, off,
-			len);
+	describe(md, "%#zx+%#zx of file %u, size %#zx, mode %#x", w->off,
+		 w->len, file_nr(md, w->f), w->f->size, mode);
+	if (fallocate(w->f->fd, mode, w->off, w->len))
+		refused(md, "fallocate mode %#x at %#zx+%#zx: %m", mode, w->off,
+			w->len);
 }
 
-static bool op_punch(struct model *md, const struct op *op, struct work *w)
+/* They read zeroes now. */
+static bool zeroed(struct model *md, const struct work *w)
 {
-	size_t off, len;
+	memset(w->f->data + w->off, 0, w->len);
+	return look(md, w);
+}
 
-	if (!w->f->size)
+static bool op_punch(struct model *md, struct work *w)
+{
+	if (!some_range(w, w->f->size))
 		return false;
-	len = some_range(w->f->size, op->arg[1], op->arg[2], &off);
-	hold(md, HOLD_ALL, w->f, off, len);
-	if (!is_broken(md, op, BREAK_PUNCH, 1))
-		falloc(md, w->f, FALLOC_FL_PUNCH_HOLE | KEEP, off, len);
-	memset(w->f->data + off, 0, len);
-	look_at(md, w->f, off, len, op->arg[3]);
-	return true;
+	hold(md, HOLD_ALL, w->f, w->off, w->len);
+	if (!is_broken(md, w, BREAK_PUNCH, 1))
+		falloc(md, w, PUNCH_HOLE);
+	return zeroed(md, w);
 }
 
-static bool op_zero(struct model *md, const struct op *op, struct work *w)
+static bool op_zero(struct model *md, struct work *w)
 {
-	struct file *f = w->f;
-	bool grow = alone(md) && op->arg[3] >> 29 == 0;
-	size_t off, len;
+	bool grow = alone(md) && w->arg[3] >> 29 == 0;
 
-	if (!f->size && !grow)
+	if (!some_range(w, grow ? md->len : w->f->size))
 		return false;
-	len = some_range(grow ? md->len : f->size, op->arg[1], op->arg[2],
-			 &off);
-	hold(md, HOLD_ALL, f, off, len);
-	falloc(md, f, FALLOC_FL_ZERO_RANGE | (grow ? 0 : KEEP), off, len);
-	memset(f->data + off, 0, len);
-	file_grows(f, grow ? off + len : 0);
-	look_at(md, f, off, len, op->arg[3]);
-	return true;
+	hold(md, HOLD_ALL, w->f, w->off, w->len);
+	falloc(md, w, FALLOC_FL_ZERO_RANGE | (grow ? 0 : KEEP));
+	file_grows(w->f, grow ? w->off + w->len : 0);
+	return zeroed(md, w);
 }
 
-static bool op_alloc(struct model *md, const struct op *op, struct work *w)
+static bool op_alloc(struct model *md, struct work *w)
 {
-	struct file *f = w->f;
-	bool grow = alone(md) && op->arg[3] >> 30 == 0;
-	size_t off, len = some_range(md->len, op->arg[1], op->arg[2], &off);
+	bool grow = alone(md) && w->arg[3] >> 30 == 0;
 
-	falloc(md, f, grow ? 0 : KEEP, off, len);
-	file_grows(f, grow ? off + len : 0);
-	look_at(md, f, off, len, op->arg[3]);
-	return true;
+	some_range(w, md->len);
+	falloc(md, w, grow ? 0 : KEEP);
+	file_grows(w->f, grow ? w->off + w->len : 0);
+	return look(md, w);
 }
 
-static bool op_collapse_range(struct model *md, const struct op *op,
-			      struct work *w)
+static bool pick_file_pages(struct model *md, struct work *w)
 {
+	pick_file(md, w);
+	w->len = some_pages(w->f->size, w->arg[1], w->arg[2], &w->off);
+	return w->len;
+}
+
+static bool op_collapse_range(struct model *md, struct work *w)
+{
+	char *begin = w->f->data + w->off;
 	struct file *f = w->f;
-	size_t off, len = some_pages(f->size, op->arg[1], op->arg[2], &off);
 	size_t size;
 
 	hold(md, HOLD_ALL, f, 0, STRESS_LEN);
-	if (!len || off + len >= f->size || f->size - len < md->min_size)
+	if (w->off + w->len >= f->size || f->size - w->len < md->min_size)
 		return false;
-	size = f->size - len;
-	falloc(md, f, FALLOC_FL_COLLAPSE_RANGE, off, len);
-	memmove(f->data + off, f->data + off + len, size - off);
+	size = f->size - w->len;
+	falloc(md, w, FALLOC_FL_COLLAPSE_RANGE);
+	memmove(begin, begin + w->len, size - w->off);
 	file_shrinks(md, f, size);
-	maps_forget(md, f, off);
-	look_at(md, f, off, len, op->arg[3]);
-	return true;
+	maps_forget(md, f, w->off);
+	return look(md, w);
 }
 
-static bool op_insert_range(struct model *md, const struct op *op,
-			    struct work *w)
+static bool op_insert_range(struct model *md, struct work *w)
 {
+	char *begin = w->f->data + w->off;
 	struct file *f = w->f;
-	size_t off, len = some_pages(f->size, op->arg[1], op->arg[2], &off);
 
 	hold(md, HOLD_ALL, f, 0, STRESS_LEN);
-	if (!len || off >= f->size || f->size + len > md->len)
+	if (w->off >= f->size || f->size + w->len > md->len)
 		return false;
-	falloc(md, f, FALLOC_FL_INSERT_RANGE, off, len);
-	memmove(f->data + off + len, f->data + off, f->size - off);
-	memset(f->data + off, 0, len);
-	file_grows(f, f->size + len);
-	maps_forget(md, f, off);
-	look_at(md, f, off, len, op->arg[3]);
-	return true;
+	falloc(md, w, FALLOC_FL_INSERT_RANGE);
+	memmove(begin + w->len, begin, f->size - w->off);
+	memset(begin, 0, w->len);
+	file_grows(f, f->size + w->len);
+	maps_forget(md, f, w->off);
+	return look(md, w);
 }
 
 /* New blocks for 2 MiB, contiguous if possible. */
-static bool op_renew(struct model *md, const struct op *op, struct work *w)
+static bool op_renew(struct model *md, struct work *w)
 {
 	hold(md, HOLD_ALL, w->f, w->off, SZ_2M);
-	falloc(md, w->f, FALLOC_FL_PUNCH_HOLE | KEEP, w->off, SZ_2M);
-	if (op->arg[2] % 4)
-		falloc(md, w->f, KEEP, w->off, SZ_2M);
-	memset(w->f->data + w->off, 0, SZ_2M);
-	look_at(md, w->f, w->off, SZ_2M, op->arg[3]);
-	return true;
+	falloc(md, w, PUNCH_HOLE);
+	if (w->arg[2] % 4)
+		falloc(md, w, KEEP);
+	return zeroed(md, w);
 }
 
-static bool op_advise(struct model *md, const struct op *op, struct work *w)
+static bool op_advise(struct model *md, struct work *w)
 {
 	int err = posix_fadvise(w->f->fd, 0, 0, POSIX_FADV_DONTNEED);
 
@@ -525,10 +530,10 @@ static bool op_advise(struct model *md, const struct op *op, struct work *w)
 	return true;
 }
 
-static bool op_sync(struct model *md, const struct op *op, struct work *w)
+static bool op_sync(struct model *md, struct work *w)
 {
 	describe(md, "file %u", file_nr(md, w->f));
-	if (op->arg[1] % 2 ? fsync(w->f->fd) : fdatasync(w->f->fd))
+	if (w->arg[1] % 2 ? fsync(w->f->fd) : fdatasync(w->f->fd))
 		refused(md, "fsync: %m");
 	return true;
 }
@@ -536,16 +541,16 @@ static bool op_sync(struct model *md, const struct op *op, struct work *w)
 /* Files that share blocks. */
 
 /* Replaces all of another file. Without a truncation its copies stay. */
-static bool op_clone(struct model *md, const struct op *op, struct work *w)
+static bool op_clone(struct model *md, struct work *w)
 {
-	struct file *from = some_file(md, op->arg[0]);
-	struct file *to = some_file(md, op->arg[0] + 1 + op->arg[1] % 2);
+	struct file *from = some_file(md, w->arg[0]);
+	struct file *to = some_file(md, w->arg[0] + 1 + w->arg[1] % 2);
 
 	hold_two(md, HOLD_ALL, from, 0, to, 0, STRESS_LEN);
 	if (!from->size || to == from)
 		return false;
 	describe(md, "file %u to file %u", file_nr(md, from), file_nr(md, to));
-	if (op->arg[2] % 2 || to->size > from->size) {
+	if (w->arg[2] % 2 || to->size > from->size) {
 		if (ftruncate(to->fd, 0))
 			refused(md, "ftruncate: %m");
 		file_shrinks(md, to, 0);
@@ -553,19 +558,17 @@ static bool op_clone(struct model *md, const struct op *op, struct work *w)
 	if (ioctl(to->fd, FICLONE, from->fd))
 		refused(md, "FICLONE: %m");
 	file_written(to, 0, from->data, from->size);
-	look_at(md, to, some_offset(to->size, op->arg[2]), 64, op->arg[3]);
+	look_at(md, to, some_offset(to->size, w->arg[2]), 64, w->arg[3]);
 	return true;
 }
 
 /* A range of pages, and where in the same or another file it may go to. */
-static bool pick_pair(struct model *md, const struct op *op, struct work *w)
+static bool pick_pair(struct model *md, struct work *w)
 {
-	w->f = some_file(md, op->arg[0]);
-	w->to = some_file(md, op->arg[0] / md->profile->files);
-	w->len = some_pages(w->f->size, op->arg[1], op->arg[2], &w->off);
-	if (!w->len)
+	if (!pick_file_pages(md, w))
 		return false;
-	w->dest = page_down(some_offset(md->len - w->len + 1, op->arg[3]));
+	w->to = some_file(md, w->arg[0] / md->profile->files);
+	w->dest = page_down(some_offset(md->len - w->len + 1, w->arg[3]));
 	describe(md, "%#zx+%#zx of file %u to %#zx of file %u", w->off, w->len,
 		 file_nr(md, w->f), w->dest, file_nr(md, w->to));
 	return !overlap(w->f, w->off, w->to, w->dest, w->len) &&
@@ -573,15 +576,14 @@ static bool pick_pair(struct model *md, const struct op *op, struct work *w)
 }
 
 /* What the kernel has copied or shared. */
-static bool pair_done(struct model *md, const struct op *op, struct work *w)
+static bool pair_done(struct model *md, struct work *w)
 {
 	file_written(w->to, w->dest, w->f->data + w->off, w->len);
-	look_at(md, w->to, w->dest, w->len, op->arg[3]);
+	look_at(md, w->to, w->dest, w->len, w->arg[3]);
 	return true;
 }
 
-static bool op_clone_range(struct model *md, const struct op *op,
-			   struct work *w)
+static bool op_clone_range(struct model *md, struct work *w)
 {
 	struct file_clone_range arg = {
 		.src_fd = w->f->fd, .src_offset = w->off, .src_length = w->len,
@@ -590,7 +592,7 @@ static bool op_clone_range(struct model *md, const struct op *op,
 
 	if (ioctl(w->to->fd, FICLONERANGE, &arg))
 		refused(md, "FICLONERANGE: %m");
-	return pair_done(md, op, w);
+	return pair_done(md, w);
 }
 
 static void copy_range(struct model *md, const struct file *f, loff_t off,
@@ -605,13 +607,13 @@ static void copy_range(struct model *md, const struct file *f, loff_t off,
 	}
 }
 
-static bool op_copy(struct model *md, const struct op *op, struct work *w)
+static bool op_copy(struct model *md, struct work *w)
 {
 	copy_range(md, w->f, w->off, w->to, w->dest, w->len);
-	return pair_done(md, op, w);
+	return pair_done(md, w);
 }
 
-static bool op_dedupe(struct model *md, const struct op *op, struct work *w)
+static bool op_dedupe(struct model *md, struct work *w)
 {
 	const char *from = w->f->data + w->off;
 	struct {
@@ -626,7 +628,7 @@ static bool op_dedupe(struct model *md, const struct op *op, struct work *w)
 
 	if (w->dest + w->len > w->to->size)
 		return false;
-	if (op->arg[2] >> 30)
+	if (w->arg[2] >> 30)
 		write_file(md, w->to, w->dest, from, w->len);
 	same = !memcmp(from, w->to->data + w->dest, w->len);
 	if (ioctl(w->f->fd, FIDEDUPERANGE, &arg) || arg.info.status < 0)
@@ -639,21 +641,16 @@ static bool op_dedupe(struct model *md, const struct op *op, struct work *w)
 			 (unsigned long long)arg.info.bytes_deduped,
 			 arg.info.status ? "different" : "equal",
 			 same ? "equal" : "different");
-	look_at(md, w->to, w->dest, w->len, op->arg[3]);
+	look_at(md, w->to, w->dest, w->len, w->arg[3]);
 	return true;
 }
 
-static bool op_unshare(struct model *md, const struct op *op, struct work *w)
+static bool op_unshare(struct model *md, struct work *w)
 {
-	struct file *f = w->f;
-	size_t off, len, limit = alone(md) ? f->size : md->min_size;
-
-	if (!limit)
+	if (!some_range(w, alone(md) ? w->f->size : md->min_size))
 		return false;
-	len = some_range(limit, op->arg[1], op->arg[2], &off);
-	falloc(md, f, FALLOC_FL_UNSHARE_RANGE | KEEP, off, len);
-	look_at(md, f, off, len, op->arg[3]);
-	return true;
+	falloc(md, w, FALLOC_FL_UNSHARE_RANGE | KEEP);
+	return look(md, w);
 }
 
 /* Mappings. */
@@ -684,22 +681,22 @@ static enum map_kind some_kind(const struct model *md, uint32_t word)
 	}
 }
 
-static bool op_map(struct model *md, const struct op *op, struct work *w)
+static bool op_map(struct model *md, struct work *w)
 {
 	unsigned int own = md->profile->maps - md->common;
-	struct map *m = &md->map[md->common + op->arg[0] % own];
-	bool writable = op->arg[1] >> 8 & 7;
+	struct map *m = &md->map[md->common + w->arg[0] % own];
+	bool writable = w->arg[1] >> 8 & 7;
 
 	if (m->used)
 		map_gone(md, m);
-	m->file = some_file(md, op->arg[0] / own);
-	m->kind = some_kind(md, op->arg[1]);
+	m->file = some_file(md, w->arg[0] / own);
+	m->kind = some_kind(md, w->arg[1]);
 	m->off = 0;
 	m->len = md->len;
-	if (op->arg[2] % 2 && !md->profile->whole)
-		m->len = some_pages(md->len, op->arg[2] >> 1, op->arg[3],
+	if (w->arg[2] % 2 && !md->profile->whole)
+		m->len = some_pages(md->len, w->arg[2] >> 1, w->arg[3],
 				    &m->off);
-	m->shift = some_shift(md, op->arg[3]);
+	m->shift = some_shift(md, w->arg[3]);
 	describe(md, "map %u: %#zx+%#zx of file %u, %s%s, colour %#zx",
 		 map_nr(md, m), m->off, m->len, file_nr(md, m->file),
 		 m->kind == MAP_KIND_PRIVATE ? "private" :
@@ -709,10 +706,10 @@ static bool op_map(struct model *md, const struct op *op, struct work *w)
 	return true;
 }
 
-static bool op_unmap(struct model *md, const struct op *op, struct work *w)
+static bool op_unmap(struct model *md, struct work *w)
 {
 	struct map *m = w->m;
-	size_t at, len = some_pages(m->len, op->arg[1], op->arg[2], &at);
+	size_t at, len = some_pages(m->len, w->arg[1], w->arg[2], &at);
 
 	describe(md, "%#zx+%#zx of map %u", at, len, map_nr(md, m));
 	map_cut(md, m, at, len);
@@ -721,24 +718,24 @@ static bool op_unmap(struct model *md, const struct op *op, struct work *w)
 	return true;
 }
 
-static bool op_remap(struct model *md, const struct op *op, struct work *w)
+static bool op_remap(struct model *md, struct work *w)
 {
 	struct map *m = w->m;
 	size_t len = m->len;
 
-	if (op->arg[1] % 4 == 0)
-		len = (1 + (op->arg[1] >> 2) % ((md->len - m->off) / SZ_4K)) *
+	if (w->arg[1] % 4 == 0)
+		len = (1 + (w->arg[1] >> 2) % ((md->len - m->off) / SZ_4K)) *
 		      SZ_4K;
 	describe(md, "map %u to %#zx bytes, colour %#zx", map_nr(md, m), len,
-		 some_shift(md, op->arg[2]));
-	return map_move(md, m, len, some_shift(md, op->arg[2]));
+		 some_shift(md, w->arg[2]));
+	return map_move(md, m, len, some_shift(md, w->arg[2]));
 }
 
 /* Some pages of a mapping; none of them may be unmapped. */
-static bool some_mapped(struct model *md, const struct op *op, struct work *w)
+static bool some_mapped(struct model *md, struct work *w)
 {
-	w->len = some_pages(w->m->len, op->arg[1], op->arg[2], &w->at);
-	if (op->arg[2] >> 27 == 0) {
+	w->len = some_pages(w->m->len, w->arg[1], w->arg[2], &w->at);
+	if (w->arg[2] >> 27 == 0) {
 		w->at = 0;
 		w->len = w->m->len;
 	}
@@ -749,15 +746,14 @@ static bool some_mapped(struct model *md, const struct op *op, struct work *w)
 	return w->len;
 }
 
-static bool pick_pages(struct model *md, const struct op *op, struct work *w)
+static bool pick_pages(struct model *md, struct work *w)
 {
-	return pick_map(md, op, w) && some_mapped(md, op, w);
+	return pick_map(md, w) && some_mapped(md, w);
 }
 
-static bool pick_own_pages(struct model *md, const struct op *op,
-			   struct work *w)
+static bool pick_own_pages(struct model *md, struct work *w)
 {
-	return pick_own_map(md, op, w) && some_mapped(md, op, w);
+	return pick_own_map(md, w) && some_mapped(md, w);
 }
 
 /* Changes flags of all of them. */
@@ -767,9 +763,9 @@ static void flag_pages(struct work *w, unsigned int clear, unsigned int set)
 		w->m->page[i] = (w->m->page[i] & ~clear) | set;
 }
 
-static bool op_protect(struct model *md, const struct op *op, struct work *w)
+static bool op_protect(struct model *md, struct work *w)
 {
-	bool writable = op->arg[3] % 4;
+	bool writable = w->arg[3] % 4;
 
 	if (mprotect(w->m->addr + w->at, w->len,
 		     writable ? PROT_READ | PROT_WRITE : PROT_READ))
@@ -780,10 +776,10 @@ static bool op_protect(struct model *md, const struct op *op, struct work *w)
 }
 
 /* One VMA, two, and one again: ptes of whatever entry there is. */
-static bool op_split(struct model *md, const struct op *op, struct work *w)
+static bool op_split(struct model *md, struct work *w)
 {
 	struct map *m = w->m;
-	size_t at = op->arg[1] % (md->len / SZ_2M) * SZ_2M;
+	size_t at = w->arg[1] % (md->len / SZ_2M) * SZ_2M;
 
 	if (at + SZ_2M > m->len)
 		return false;
@@ -794,14 +790,14 @@ static bool op_split(struct model *md, const struct op *op, struct work *w)
 	if (mprotect(m->addr + at, SZ_1M, PROT_READ | PROT_WRITE | PROT_EXEC))
 		refused(md, "mprotect: %m");
 	for (unsigned int i = 0; i < 8; i++)
-		load_unlocked(md, m, at + (op->arg[2] >> 3 * i) % PAGES_2M * SZ_4K);
+		load_unlocked(md, m, at + (w->arg[2] >> 3 * i) % PAGES_2M * SZ_4K);
 	if (mprotect(m->addr + at, SZ_1M, PROT_READ | PROT_WRITE))
 		refused(md, "mprotect: %m");
 	m->whole = false;
 	return true;
 }
 
-static bool op_zap(struct model *md, const struct op *op, struct work *w)
+static bool op_zap(struct model *md, struct work *w)
 {
 	if (madvise(w->m->addr + w->at, w->len, MADV_DONTNEED))
 		refused(md, "MADV_DONTNEED: %m");
@@ -811,9 +807,9 @@ static bool op_zap(struct model *md, const struct op *op, struct work *w)
 	return true;
 }
 
-static bool op_populate(struct model *md, const struct op *op, struct work *w)
+static bool op_populate(struct model *md, struct work *w)
 {
-	bool write = op->arg[3] % 2 && w->m->kind != MAP_KIND_PRIVATE;
+	bool write = w->arg[3] % 2 && w->m->kind != MAP_KIND_PRIVATE;
 
 	if (!map_allows(w->m, w->at, w->len, write))
 		return false;
@@ -825,9 +821,9 @@ static bool op_populate(struct model *md, const struct op *op, struct work *w)
 }
 
 /* Mostly 2 MiB of the mapping, which are 2 MiB of memory if it is huge. */
-static bool op_collapse(struct model *md, const struct op *op, struct work *w)
+static bool op_collapse(struct model *md, struct work *w)
 {
-	if (op->arg[3] % 8 && w->len < SZ_2M) {
+	if (w->arg[3] % 8 && w->len < SZ_2M) {
 		w->at = w->at / SZ_2M * SZ_2M;
 		w->len = min_size(SZ_2M, w->m->len - w->at);
 	}
@@ -839,7 +835,7 @@ static bool op_collapse(struct model *md, const struct op *op, struct work *w)
 	return true;
 }
 
-static bool op_msync(struct model *md, const struct op *op, struct work *w)
+static bool op_msync(struct model *md, struct work *w)
 {
 	if (msync(w->m->addr + w->at, w->len, MS_SYNC))
 		refused(md, "msync: %m");
@@ -849,73 +845,79 @@ static bool op_msync(struct model *md, const struct op *op, struct work *w)
 /* A mapping as the buffer of I/O. */
 
 /* Pages within the file, whole, that may be read, or written. */
-static size_t buffer_pages(struct model *md, const struct op *op, struct map *m,
-			   bool write, size_t *at)
+static bool some_buffer(struct model *md, struct work *w, bool write)
 {
-	size_t len, limit;
+	struct map *m = some_map(md, w->arg[0]);
 
-	if (!m || m->off >= m->file->size)
-		return 0;
-	if (!alone(md) && m->kind == MAP_KIND_PRIVATE)
-		return 0;
-	limit = min_size(m->len, m->file->size - m->off);
-	len = some_pages(limit, op->arg[1], op->arg[2], at);
-	return len && map_allows(m, *at, len, write) ? len : 0;
+	if (!m || m->off >= m->file->size ||
+	    (!alone(md) && m->kind == MAP_KIND_PRIVATE))
+		return false;
+	w->m = m;
+	w->len = some_pages(min_size(m->len, m->file->size - m->off), w->arg[1],
+			    w->arg[2], &w->at);
+	return w->len && map_allows(m, w->at, w->len, write);
+}
+
+static void map_gather(const struct map *m, size_t at, size_t len, char *to)
+{
+	while (len) {
+		size_t n = min_size(len, SZ_4K - at % SZ_4K);
+
+		memcpy(to, map_bytes(m, at), n);
+		at += n;
+		to += n;
+		len -= n;
+	}
 }
 
 /* read() and write() of another file, with and without O_DIRECT. */
-static bool op_read_to_map(struct model *md, const struct op *op,
-			   struct work *w)
+static bool map_io(struct model *md, struct work *w, bool write)
 {
-	struct file *f = some_file(md, op->arg[0] / md->profile->maps);
-	struct map *m = some_map(md, op->arg[0]);
-	size_t at, off, len = buffer_pages(md, op, m, true, &at);
-	int fd = op->arg[2] >> 31 ? f->fd : f->direct;
+	struct file *f = some_file(md, w->arg[0] / md->profile->maps);
+	int fd = w->arg[2] >> 31 ? f->fd : f->direct;
+	size_t limit = write ? md->len : f->size;
+	struct map *m;
+	ssize_t n;
 
-	if (!len || f->size < len)
+	if (!some_buffer(md, w, !write) || limit < w->len)
 		return false;
-	off = page_down(some_offset(f->size - len + 1, op->arg[3]));
-	if (overlap(f, off, m->file, m->off + at, len) ||
-	    !hold_two(md, HOLD_ALL, f, off, m->file, m->off + at, len))
+	m = w->m;
+	w->f = f;
+	w->off = page_down(some_offset(limit - w->len + 1, w->arg[3]));
+	if (overlap(f, w->off, m->file, m->off + w->at, w->len) ||
+	    !hold_two(md, HOLD_ALL, f, w->off, m->file, m->off + w->at, w->len))
 		return false;
-	describe(md, "%#zx+%#zx of file %u to %#zx of map %u", off, len,
-		 file_nr(md, f), at, map_nr(md, m));
-	if (pread(fd, m->addr + at, len, off) != (ssize_t)len)
-		refused(md, "pread to a mapping: %m");
-	map_written(m, at, f->data + off, len);
-	map_compare(md, m, at, 64);
+	describe(md, "%#zx+%#zx of map %u %s %#zx of file %u", w->at, w->len,
+		 map_nr(md, m), write ? "to" : "from", w->off, file_nr(md, f));
+	n = write ? pwrite(fd, m->addr + w->at, w->len, w->off) :
+		    pread(fd, m->addr + w->at, w->len, w->off);
+	if (n != (ssize_t)w->len)
+		refused(md, "%s a mapping: %m", write ? "pwrite from" : "pread to");
+	if (write) {
+		map_gather(m, w->at, w->len, f->data + w->off);
+		file_grows(f, w->off + w->len);
+		return look(md, w);
+	}
+	map_written(m, w->at, f->data + w->off, w->len);
+	map_compare(md, m, w->at, 64);
 	return true;
 }
 
-static bool op_write_from_map(struct model *md, const struct op *op,
-			      struct work *w)
+static bool op_read_to_map(struct model *md, struct work *w)
 {
-	struct file *f = some_file(md, op->arg[0] / md->profile->maps);
-	struct map *m = some_map(md, op->arg[0]);
-	size_t at, off, len = buffer_pages(md, op, m, false, &at);
-	int fd = op->arg[2] >> 31 ? f->fd : f->direct;
+	return map_io(md, w, false);
+}
 
-	if (!len)
-		return false;
-	off = page_down(some_offset(md->len - len + 1, op->arg[3]));
-	if (overlap(f, off, m->file, m->off + at, len) ||
-	    !hold_two(md, HOLD_ALL, f, off, m->file, m->off + at, len))
-		return false;
-	describe(md, "%#zx+%#zx of map %u to %#zx of file %u", at, len,
-		 map_nr(md, m), off, file_nr(md, f));
-	if (pwrite(fd, m->addr + at, len, off) != (ssize_t)len)
-		refused(md, "pwrite from a mapping: %m");
-	for (size_t i = 0; i < len; i += SZ_4K)
-		file_written(f, off + i, map_bytes(m, at + i), SZ_4K);
-	look_at(md, f, off, len, op->arg[3]);
-	return true;
+static bool op_write_from_map(struct model *md, struct work *w)
+{
+	return map_io(md, w, true);
 }
 
 /* The pages are pinned, by the kernel's copy between processes. */
-static bool op_pinned(struct model *md, const struct op *op, struct work *w)
+static bool op_pinned(struct model *md, struct work *w)
 {
 	struct map *m = w->m;
-	bool write = op->arg[3] % 2;
+	bool write = w->arg[3] % 2;
 	size_t at = w->at, len = w->len;
 	struct iovec here, there;
 	ssize_t n;
@@ -924,7 +926,7 @@ static bool op_pinned(struct model *md, const struct op *op, struct work *w)
 		return false;
 	describe(md, "%s %#zx+%#zx of map %u", write ? "write" : "read", at,
 		 len, map_nr(md, m));
-	here = (struct iovec){ write ? (void *)some_bytes(op->arg[3]) : bytes,
+	here = (struct iovec){ write ? (void *)some_bytes(w->arg[3]) : bytes,
 			       len };
 	there = (struct iovec){ m->addr + at, len };
 	n = write ? process_vm_writev(getpid(), &here, 1, &there, 1, 0) :
@@ -945,30 +947,31 @@ static bool op_pinned(struct model *md, const struct op *op, struct work *w)
 }
 
 /* A device reads or writes the pages. */
-static bool op_outside(struct model *md, const struct op *op, struct work *w)
+static bool op_outside(struct model *md, struct work *w)
 {
-	struct map *m = some_map(md, op->arg[0]);
-	bool in = op->arg[3] % 2;
-	size_t at, off, len = buffer_pages(md, op, m, in, &at);
+	bool in = w->arg[3] % 2;
+	size_t len, off;
+	char *p;
 	ssize_t n;
 
-	if (!len)
+	if (!some_buffer(md, w, in))
 		return false;
-	len = min_size(len, STRESS_OUTSIDE);
-	off = (op->arg[3] >> 1) % ((STRESS_OUTSIDE - len) / SZ_4K + 1) * SZ_4K;
+	len = min_size(w->len, STRESS_OUTSIDE);
+	off = (w->arg[3] >> 1) % ((STRESS_OUTSIDE - len) / SZ_4K + 1) * SZ_4K;
 	describe(md, "%s the device at %#zx: %#zx+%#zx of map %u",
-		 in ? "from" : "to", off, at, len, map_nr(md, m));
-	n = in ? pread(md->outside, m->addr + at, len, off) :
-		 pwrite(md->outside, m->addr + at, len, off);
+		 in ? "from" : "to", off, w->at, len, map_nr(md, w->m));
+	p = w->m->addr + w->at;
+	n = in ? pread(md->outside, p, len, off) :
+		 pwrite(md->outside, p, len, off);
 	if (n != (ssize_t)len)
 		refused(md,
 			"I/O between a mapping and a device: %zd of %zu, %m", n,
 			len);
 	if (in)
-		map_written(m, at, md->outside_data + off, len);
-	for (size_t i = 0; !in && i < len; i += SZ_4K)
-		memcpy(md->outside_data + off + i, map_bytes(m, at + i), SZ_4K);
-	map_compare(md, m, at, 64);
+		map_written(w->m, w->at, md->outside_data + off, len);
+	else
+		map_gather(w->m, w->at, len, md->outside_data + off);
+	map_compare(md, w->m, w->at, 64);
 	return true;
 }
 
@@ -979,16 +982,16 @@ static bool op_outside(struct model *md, const struct op *op, struct work *w)
  * same one, its neighbour, in the same page or entry, or anywhere. No other one
  * overlaps it: which byte is then copied first is open.
  */
-static bool pick_alias(struct model *md, const struct op *op, struct work *w)
+static bool pick_alias(struct model *md, struct work *w)
 {
-	struct map *m = some_map(md, op->arg[0]);
-	size_t len = some_place(md, m, op->arg[1], op->arg[2], &w->at);
+	struct map *m = some_map(md, w->arg[0]);
+	size_t len = some_place(md, m, w->arg[1], w->arg[2], &w->at);
 	size_t here, apart, *off = &w->off;
 
 	if (!len)
 		return false;
 	here = m->off + w->at;
-	switch (op->arg[3] % 8) {
+	switch (w->arg[3] % 8) {
 	case 0:
 		*off = here;
 		break;
@@ -1008,7 +1011,7 @@ static bool pick_alias(struct model *md, const struct op *op, struct work *w)
 		*off = here ^ SZ_1M;
 		break;
 	default:
-		*off = some_offset(md->len, op->arg[3] >> 3);
+		*off = some_offset(md->len, w->arg[3] >> 3);
 	}
 	if (*off >= md->len)
 		return false;
@@ -1022,23 +1025,10 @@ static bool pick_alias(struct model *md, const struct op *op, struct work *w)
 			       len);
 }
 
-static void map_gather(const struct map *m, size_t at, size_t len, char *to)
-{
-	while (len) {
-		size_t n = min_size(len, SZ_4K - at % SZ_4K);
-
-		memcpy(to, map_bytes(m, at), n);
-		at += n;
-		to += n;
-		len -= n;
-	}
-}
-
 /* By O_DIRECT, by two buffers, or plainly. */
-static void alias_io(struct model *md, const struct op *op, struct work *w,
-		     bool write)
+static void alias_io(struct model *md, struct work *w, bool write)
 {
-	unsigned int how = op->arg[0] >> 16 & 3;
+	unsigned int how = w->arg[0] >> 16 & 3;
 	struct file *f = w->m->file;
 	int fd = how == 1 && f->direct >= 0 ? f->direct : f->fd;
 	char *p = w->m->addr + w->at;
@@ -1065,25 +1055,24 @@ static void describe_alias(struct model *md, struct work *w, const char *how)
 }
 
 /* What is in bytes[] is in the file now. */
-static bool alias_written(struct model *md, const struct op *op, struct work *w)
+static bool alias_written(struct model *md, struct work *w)
 {
 	file_written(w->m->file, w->off, bytes, w->len);
-	look_at(md, w->m->file, w->off, w->len, op->arg[3] >> 3);
+	look_at(md, w->m->file, w->off, w->len, w->arg[3] >> 3);
 	return true;
 }
 
-static bool op_alias_write(struct model *md, const struct op *op,
-			   struct work *w)
+static bool op_alias_write(struct model *md, struct work *w)
 {
 	if (!map_allows(w->m, w->at, w->len, false))
 		return false;
 	describe_alias(md, w, "to");
 	map_gather(w->m, w->at, w->len, bytes);
-	alias_io(md, op, w, true);
-	return alias_written(md, op, w);
+	alias_io(md, w, true);
+	return alias_written(md, w);
 }
 
-static bool op_alias_read(struct model *md, const struct op *op, struct work *w)
+static bool op_alias_read(struct model *md, struct work *w)
 {
 	struct map *m = w->m;
 
@@ -1092,10 +1081,10 @@ static bool op_alias_read(struct model *md, const struct op *op, struct work *w)
 		return false;
 	describe_alias(md, w, "from");
 	memcpy(bytes, m->file->data + w->off, w->len);
-	alias_io(md, op, w, false);
+	alias_io(md, w, false);
 	map_written(m, w->at, bytes, w->len);
 	map_compare(md, m, w->at, min_size(w->len, 64));
-	look_at(md, m->file, m->off + w->at, w->len, op->arg[3] >> 3);
+	look_at(md, m->file, m->off + w->at, w->len, w->arg[3] >> 3);
 	return true;
 }
 
@@ -1104,8 +1093,7 @@ static bool op_alias_read(struct model *md, const struct op *op, struct work *w)
  * a truncation elsewhere in the same entry waits for the pages, with the lock
  * of the inode that the write then waits for.
  */
-static bool op_alias_splice(struct model *md, const struct op *op,
-			    struct work *w)
+static bool op_alias_splice(struct model *md, struct work *w)
 {
 	loff_t to = w->off;
 	int ends[2];
@@ -1129,11 +1117,11 @@ static bool op_alias_splice(struct model *md, const struct op *op,
 	}
 	close(ends[0]);
 	close(ends[1]);
-	return alias_written(md, op, w);
+	return alias_written(md, w);
 }
 
 /* One range of a file to another one of it, while it is mapped. */
-static bool op_alias_copy(struct model *md, const struct op *op, struct work *w)
+static bool op_alias_copy(struct model *md, struct work *w)
 {
 	struct file *f = w->m->file;
 	size_t from = w->m->off + w->at;
@@ -1145,7 +1133,7 @@ static bool op_alias_copy(struct model *md, const struct op *op, struct work *w)
 	copy_range(md, f, from, f, w->off, w->len);
 	file_written(f, w->off, bytes, w->len);
 	map_compare(md, w->m, w->at, min_size(w->len, 64));
-	look_at(md, f, w->off, w->len, op->arg[3] >> 3);
+	look_at(md, f, w->off, w->len, w->arg[3] >> 3);
 	return true;
 }
 
@@ -1155,7 +1143,7 @@ static bool op_alias_copy(struct model *md, const struct op *op, struct work *w)
  * A child loads and stores. What it stores to a shared mapping is in the file;
  * a private one of its own it has changed without us.
  */
-static bool op_fork(struct model *md, const struct op *op, struct work *w)
+static bool op_fork(struct model *md, struct work *w)
 {
 	struct map *m = w->m, *other = m;
 	size_t at = w->at, at2 = 0, len = w->len, len2 = 0;
@@ -1163,14 +1151,14 @@ static bool op_fork(struct model *md, const struct op *op, struct work *w)
 	pid_t pid;
 
 	if (alone(md)) {
-		other = some_map(md, op->arg[3]);
-		len2 = some_place(md, other, op->arg[2], op->arg[1], &at2);
+		other = some_map(md, w->arg[3]);
+		len2 = some_place(md, other, w->arg[2], w->arg[1], &at2);
 	}
 	describe(md, "stores %zu bytes at %#zx of map %u, looks at map %u", len,
 		 at, map_nr(md, m), map_nr(md, other));
 	pid = dax_fork_process();
 	if (!pid) {
-		store(md, m, at, some_bytes(op->arg[3]), len, false);
+		store(md, m, at, some_bytes(w->arg[3]), len, false);
 		map_compare(md, m, at, len);
 		map_compare(md, other, at2, len2);
 		_exit(0);
@@ -1182,13 +1170,13 @@ static bool op_fork(struct model *md, const struct op *op, struct work *w)
 		_exit(WEXITSTATUS(status));
 	for (size_t i = 0; m->kind != MAP_KIND_PRIVATE && i < len; i++)
 		if (!map_signal(m, at + i, true))
-			map_written(m, at + i, some_bytes(op->arg[3]) + i, 1);
+			map_written(m, at + i, some_bytes(w->arg[3]) + i, 1);
 	map_compare(md, m, at, len);
 	return true;
 }
 
 /* The inode leaves memory, and with it all of its entries. */
-static bool op_evict(struct model *md, const struct op *op, struct work *w)
+static bool op_evict(struct model *md, struct work *w)
 {
 	struct file *f = w->f;
 
@@ -1203,14 +1191,13 @@ static bool op_evict(struct model *md, const struct op *op, struct work *w)
 	return true;
 }
 
-static bool op_drop_caches(struct model *md, const struct op *op,
-			   struct work *w)
+static bool op_drop_caches(struct model *md, struct work *w)
 {
 	target_drop_caches(3);
 	return true;
 }
 
-static bool op_remount(struct model *md, const struct op *op, struct work *w)
+static bool op_remount(struct model *md, struct work *w)
 {
 	for (unsigned int i = 0; i < md->profile->maps; i++)
 		if (md->map[i].used)
@@ -1240,40 +1227,40 @@ static bool same_page_at(struct model *md, const struct map *m, size_t at,
  * Memory fails under a shared mapping: the access raises a signal with one of
  * the addresses at which the page is mapped.
  */
-static bool op_poison(struct model *md, const struct op *op, struct work *w)
+static bool op_poison(struct model *md, struct work *w)
 {
-	struct map *m = some_map(md, op->arg[0]);
-	size_t at, len = buffer_pages(md, op, m, false, &at);
 	siginfo_t info = {};
 	const char *mapped;
+	char *addr;
 	int sig;
 
-	if (!len || m->kind == MAP_KIND_PRIVATE)
+	if (!some_buffer(md, w, false) || w->m->kind == MAP_KIND_PRIVATE)
 		return false;
 	/* Not the zero page of a hole: it is everybody's. */
-	mapped = dax_mapped(m->addr + at);
+	addr = w->m->addr + w->at;
+	mapped = dax_mapped(addr);
 	if (strcmp(mapped, "4K") && strcmp(mapped, "2M"))
 		return false;
-	describe(md, "page %#zx of map %u", at, map_nr(md, m));
-	sig = sigbus_guard_poison(m->addr + at, &info);
+	describe(md, "page %#zx of map %u", w->at, map_nr(md, w->m));
+	sig = sigbus_guard_poison(addr, &info);
 	if (sig == SIGBUS) {
-		if (!same_page_at(md, m, at, info.si_addr))
+		if (!same_page_at(md, w->m, w->at, info.si_addr))
 			diverged(md,
 				 "memory failed at %p, and the signal says %p",
-				 m->addr + at, info.si_addr);
+				 addr, info.si_addr);
 	} else if (sig != 0 && sig != -EBUSY && sig != -EHWPOISON) {
 		refused(md, "MADV_HWPOISON: %d", sig);
 	}
 	return true;
 }
 
-static bool op_compare(struct model *md, const struct op *op, struct work *w)
+static bool op_compare(struct model *md, struct work *w)
 {
 	struct file *f = w->f;
-	struct map *m = some_map(md, op->arg[1]);
+	struct map *m = some_map(md, w->arg[1]);
 
 	describe(md, "all of file %u, and a mapping", file_nr(md, f));
-	if (!m || op->arg[3] % 4 == 0)
+	if (!m || w->arg[3] % 4 == 0)
 		file_compare(md, f, 0, STRESS_LEN);
 	if (m)
 		map_compare(md, m, 0, m->len);
@@ -1284,8 +1271,8 @@ static bool op_compare(struct model *md, const struct op *op, struct work *w)
 
 static const struct kind {
 	const char *name;
-	bool (*pick)(struct model *md, const struct op *op, struct work *w);
-	bool (*run)(struct model *md, const struct op *op, struct work *w);
+	bool (*pick)(struct model *md, struct work *w);
+	bool (*run)(struct model *md, struct work *w);
 	unsigned int weight[STRESS_MIXES];
 	unsigned int needs;
 } kinds[] = {
@@ -1299,9 +1286,9 @@ static const struct kind {
 	{ "punch", pick_file, op_punch, { 300, 200, 2, 20 }, NEED_PUNCH },
 	{ "zero", pick_file, op_zero, { 200, 200, 2, 10 }, NEED_ZERO_RANGE },
 	{ "alloc", pick_file, op_alloc, { 300, 200, 2, 10 } },
-	{ "collapse-range", pick_file, op_collapse_range,
+	{ "collapse-range", pick_file_pages, op_collapse_range,
 	  { 40, 10, 0, 10 }, NEED_COLLAPSE_RANGE },
-	{ "insert-range", pick_file, op_insert_range,
+	{ "insert-range", pick_file_pages, op_insert_range,
 	  { 40, 10, 0, 10 }, NEED_INSERT_RANGE },
 	{ "renew", pick_2m, op_renew, { 10, 20, 5, 0 }, NEED_PUNCH },
 	{ "sync", pick_file, op_sync, { 100, 60, 6, 10 } },
@@ -1388,14 +1375,14 @@ void ops_choose(struct op *op, const struct ops_weights *weights, uint64_t seed,
 void ops_run(struct model *md, const struct op *op)
 {
 	const struct kind *kind = &kinds[op->kind];
-	struct work w = {};
+	struct work w = { .arg = op->arg };
 	bool done;
 
 	md->report->kind = op->kind;
 	done = md->weights.kind[op->kind] &&
-	       (!kind->pick || kind->pick(md, op, &w)) && kind->run(md, op, &w);
-	if (done && md->profile->compare && pick_file(md, op, &w))
-		op_compare(md, op, &w);
+	       (!kind->pick || kind->pick(md, &w)) && kind->run(md, &w);
+	if (done && md->profile->compare && pick_file(md, &w))
+		op_compare(md, &w);
 	let_go(md);
 	if (done)
 		md->report->done[op->kind]++;
