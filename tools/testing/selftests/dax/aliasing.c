@@ -38,18 +38,16 @@ FIXTURE_VARIANT(dax) {
 	struct setting setting;
 };
 
-FIXTURE_VARIANT_ADD(dax, written_4k) { { ALL_WRITTEN, SZ_4K } };
-FIXTURE_VARIANT_ADD(dax, written_2m) { { ALL_WRITTEN, 0 } };
-FIXTURE_VARIANT_ADD(dax, shared_4k) { { ALL_SHARED, SZ_4K } };
-FIXTURE_VARIANT_ADD(dax, shared_2m) { { ALL_SHARED, 0 } };
-FIXTURE_VARIANT_ADD(dax, to_hole_4k) { { TO_HOLE, SZ_4K } };
-FIXTURE_VARIANT_ADD(dax, to_hole_2m) { { TO_HOLE, 0 } };
-FIXTURE_VARIANT_ADD(dax, from_hole_4k) { { FROM_HOLE, SZ_4K } };
-FIXTURE_VARIANT_ADD(dax, from_hole_2m) { { FROM_HOLE, 0 } };
-FIXTURE_VARIANT_ADD(dax, to_unwritten_4k) { { TO_UNWRITTEN, SZ_4K } };
-FIXTURE_VARIANT_ADD(dax, to_unwritten_2m) { { TO_UNWRITTEN, 0 } };
-FIXTURE_VARIANT_ADD(dax, from_unwritten_4k) { { FROM_UNWRITTEN, SZ_4K } };
-FIXTURE_VARIANT_ADD(dax, from_unwritten_2m) { { FROM_UNWRITTEN, 0 } };
+#define BOTH_SIZES(name, scenery)					\
+	FIXTURE_VARIANT_ADD(dax, name##_4k) { { scenery, SZ_4K } };	\
+	FIXTURE_VARIANT_ADD(dax, name##_2m) { { scenery, 0 } }
+
+BOTH_SIZES(written, ALL_WRITTEN);
+BOTH_SIZES(shared, ALL_SHARED);
+BOTH_SIZES(to_hole, TO_HOLE);
+BOTH_SIZES(from_hole, FROM_HOLE);
+BOTH_SIZES(to_unwritten, TO_UNWRITTEN);
+BOTH_SIZES(from_unwritten, FROM_UNWRITTEN);
 
 static const struct geometry {
 	const char *name;

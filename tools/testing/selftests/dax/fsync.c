@@ -23,6 +23,9 @@ static int start(size_t len)
 	return fd;
 }
 
+/* Of the file, 2 MiB, the start is mapped by one entry. */
+DAX_SIZES_FILE(whole, start(SZ_2M), dax_map(self->fd, 0, variant->size));
+
 static unsigned int faults(void)
 {
 	return dax_count_all("dax_pte_fault") +
@@ -42,48 +45,39 @@ TEST_F(dax, second_fsync_flushes_nothing)
 }
 
 /* Dirty once, and no longer mapped: the store faults again. */
-TEST_F(dax, store_after_fsync_and_zap)
+TEST_F(whole, store_after_fsync_and_zap)
 {
-	int fd = start(SZ_2M);
-	char *p = dax_map(fd, 0, variant->size);
-
 	for (int i = 0; i < 3; i++) {
 		dax_trace_clear();
-		dax_poke(p, 'a' + i);
-		dax_zap(p, variant->size);
-		dax_poke(p + 1, 'a' + i);
-		EXPECT_FLUSHES(1, fd);
-		dax_zap(p, variant->size);
+		dax_poke(self->p, 'a' + i);
+		dax_zap(self->p, variant->size);
+		dax_poke(self->p + 1, 'a' + i);
+		EXPECT_FLUSHES(1, self->fd);
+		dax_zap(self->p, variant->size);
 	}
 }
 
 /* Reading makes nothing dirty. */
-TEST_F(dax, reads_are_clean)
+TEST_F(whole, reads_are_clean)
 {
-	int fd = start(SZ_2M);
-	char *p = dax_map(fd, 0, variant->size);
-
-	dax_peek(p);
-	ASSERT_MAPPED(variant->mapped, p);
-	EXPECT_FLUSHES(0, fd);
+	dax_peek(self->p);
+	ASSERT_MAPPED(variant->mapped, self->p);
+	EXPECT_FLUSHES(0, self->fd);
 }
 
 /* A store after fsync faults, and the next fsync flushes it. (F2) */
-TEST_F(dax, store_fsync_store_fsync)
+TEST_F(whole, store_fsync_store_fsync)
 {
-	int fd = start(SZ_2M);
-	char *p = dax_map(fd, 0, variant->size);
-
-	dax_poke(p, '1');
-	ASSERT_MAPPED(variant->mapped, p);
+	dax_poke(self->p, '1');
+	ASSERT_MAPPED(variant->mapped, self->p);
 	for (int i = 0; i < 8; i++) {
-		dax_fsync(fd);
+		dax_fsync(self->fd);
 		EXPECT_EQ(1, FLUSHED(0, variant->size));
 		EXPECT_EQ(1, FLUSHES());
 		dax_trace_clear();
-		dax_poke(p + i * 64, '2');
+		dax_poke(self->p + i * 64, '2');
 		EXPECT_EQ(1, faults());
-		dax_poke(p + i * 64 + 1, '3');
+		dax_poke(self->p + i * 64 + 1, '3');
 		EXPECT_EQ(1, faults());
 	}
 }
@@ -243,40 +237,31 @@ TEST_F(dax, two_mappings_in_turn)
 }
 
 /* A mapping that is taken apart leaves its dirt behind. (F15) */
-TEST_F(dax, dirty_then_mprotect)
+TEST_F(whole, dirty_then_mprotect)
 {
-	int fd = start(SZ_2M);
-	char *p = dax_map(fd, 0, variant->size);
-
-	dax_poke(p, 'w');
-	ASSERT_MAPPED(variant->mapped, p);
-	ASSERT_EQ(0, mprotect(p, SZ_4K, PROT_READ));
-	dax_fsync(fd);
+	dax_poke(self->p, 'w');
+	ASSERT_MAPPED(variant->mapped, self->p);
+	ASSERT_EQ(0, mprotect(self->p, SZ_4K, PROT_READ));
+	dax_fsync(self->fd);
 	EXPECT_EQ(1, FLUSHED(0, variant->size));
 }
 
-TEST_F(dax, dirty_then_munmap)
+TEST_F(whole, dirty_then_munmap)
 {
-	int fd = start(SZ_2M);
-	char *p = dax_map(fd, 0, variant->size);
-
-	dax_poke(p, 'w');
-	dax_unmap(p, SZ_4K);
-	dax_fsync(fd);
+	dax_poke(self->p, 'w');
+	dax_unmap(self->p, SZ_4K);
+	dax_fsync(self->fd);
 	EXPECT_EQ(1, FLUSHED(0, variant->size));
 }
 
-TEST_F(dax, dirty_then_zap)
+TEST_F(whole, dirty_then_zap)
 {
-	int fd = start(SZ_2M);
-	char *p = dax_map(fd, 0, variant->size);
-
-	dax_poke(p, 'w');
-	dax_zap(p, variant->size);
-	EXPECT_MAPPED("none", p);
-	dax_fsync(fd);
+	dax_poke(self->p, 'w');
+	dax_zap(self->p, variant->size);
+	EXPECT_MAPPED("none", self->p);
+	dax_fsync(self->fd);
 	EXPECT_EQ(1, FLUSHED(0, variant->size));
-	EXPECT_EQ('w', dax_peek(p));
+	EXPECT_EQ('w', dax_peek(self->p));
 }
 
 /* While a filesystem is frozen, a store that would dirty a page waits. */
@@ -304,26 +289,21 @@ TEST_F(dax, store_while_frozen)
 }
 
 /* sync_file_range and fdatasync are no different. */
-TEST_F(dax, fdatasync_flushes)
+TEST_F(whole, fdatasync_flushes)
 {
-	int fd = start(SZ_2M);
-	char *p = dax_map(fd, 0, variant->size);
-
-	dax_poke(p, 'w');
-	ASSERT_EQ(0, fdatasync(fd));
+	dax_poke(self->p, 'w');
+	ASSERT_EQ(0, fdatasync(self->fd));
 	EXPECT_EQ(1, FLUSHED(0, variant->size));
-	dax_poke(p, 'x');
-	ASSERT_EQ(0, sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE_AND_WAIT));
+	dax_poke(self->p, 'x');
+	ASSERT_EQ(0, sync_file_range(self->fd, 0, 0,
+				     SYNC_FILE_RANGE_WRITE_AND_WAIT));
 	EXPECT_EQ(2, FLUSHED(0, variant->size));
 }
 
-TEST_F(dax, syncfs_flushes)
+TEST_F(whole, syncfs_flushes)
 {
-	int fd = start(SZ_2M);
-	char *p = dax_map(fd, 0, variant->size);
-
-	dax_poke(p, 'w');
-	ASSERT_EQ(0, syncfs(fd));
+	dax_poke(self->p, 'w');
+	ASSERT_EQ(0, syncfs(self->fd));
 	EXPECT_EQ(1, FLUSHED(0, variant->size));
 }
 

@@ -19,23 +19,23 @@ static char *map_sync(int fd, size_t size)
 			MAP_SHARED_VALIDATE | MAP_SYNC, 0);
 }
 
+DAX_SIZES_FILE(synced, dax_file(SZ_2M, PREALLOC),
+	       map_sync(self->fd, variant->size));
+
 #define NEED_SYNC()	dax_count_ends(DONE, "NEEDDSYNC")
 
-TEST_F(dax, first_write_syncs)
+TEST_F(synced, first_write_syncs)
 {
-	int fd = dax_file(SZ_2M, PREALLOC);
-	char *p = map_sync(fd, variant->size);
-
-	dax_trace(fd, NULL);
-	dax_poke(p, 'w');
+	dax_trace(self->fd, NULL);
+	dax_poke(self->p, 'w');
 	EXPECT_EQ(1, NEED_SYNC());
 	EXPECT_EQ(1, dax_count_all("dax_insert_pfn_mkwrite"));
-	EXPECT_MAPPED(variant->mapped, p);
-	EXPECT_EQ('w', dax_peek(p));
+	EXPECT_MAPPED(variant->mapped, self->p);
+	EXPECT_EQ('w', dax_peek(self->p));
 
 	/* The rest of it needs no fault any more. */
 	dax_trace_clear();
-	dax_poke(p + variant->size - 1, 'w');
+	dax_poke(self->p + variant->size - 1, 'w');
 	EXPECT_EQ(0, dax_count_all(DONE));
 }
 
@@ -69,18 +69,16 @@ TEST_F(dax, synced_by_fault)
  * What a mapping without MAP_SYNC has made dirty has blocks, which the media do
  * not know of: a page that is dirty is no reason not to sync.
  */
-TEST_F(dax, dirty_page_syncs)
+TEST_F(synced, dirty_page_syncs)
 {
-	int fd = dax_file(SZ_2M, PREALLOC);
-	char *plain = dax_map(fd, 0, variant->size);
-	char *p = map_sync(fd, variant->size);
+	char *plain = dax_map(self->fd, 0, variant->size);
 
 	dax_poke(plain, 'd');
-	dax_trace(fd, NULL);
-	dax_poke(p + 1, 'w');
+	dax_trace(self->fd, NULL);
+	dax_poke(self->p + 1, 'w');
 	EXPECT_EQ(1, NEED_SYNC());
-	EXPECT_MAPPED(variant->mapped, p);
-	EXPECT_EQ('d', dax_peek(p));
+	EXPECT_MAPPED(variant->mapped, self->p);
+	EXPECT_EQ('d', dax_peek(self->p));
 	EXPECT_EQ('w', dax_peek(plain + 1));
 }
 
@@ -100,62 +98,39 @@ TEST_F(dax, synced_without_fast_commit)
 	EXPECT_EQ(1, NEED_SYNC());
 }
 
-TEST_F(dax, read_not_synced)
+TEST_F(synced, read_not_synced)
 {
-	int fd = dax_file(SZ_2M, PREALLOC);
-	char *p = map_sync(fd, variant->size);
-
-	dax_trace(fd, NULL);
-	dax_peek(p);
+	dax_trace(self->fd, NULL);
+	dax_peek(self->p);
 	EXPECT_EQ(0, NEED_SYNC());
 	EXPECT_EQ(1, dax_count_all(DONE));
-	dax_poke(p, 'w');
+	dax_poke(self->p, 'w');
 	EXPECT_EQ(1, NEED_SYNC());
-	EXPECT_EQ('w', dax_peek(p));
+	EXPECT_EQ('w', dax_peek(self->p));
 }
 
 /* Zeros that another mapping sees are replaced as by any write. */
-TEST_F(dax, zero_page_replaced)
+TEST_F(synced, zero_page_replaced)
 {
-	int fd = dax_file(SZ_2M, PREALLOC);
-	char *p = map_sync(fd, variant->size);
-	char *other = dax_map(fd, 0, variant->size);
+	char *other = dax_map(self->fd, 0, variant->size);
 
 	dax_peek(other);
-	dax_peek(p);
-	dax_poke(p, 'w');
+	dax_peek(self->p);
+	dax_poke(self->p, 'w');
 	EXPECT_EQ('w', dax_peek(other));
-	EXPECT_EQ(dax_pfn(p), dax_pfn(other));
-}
-
-/* The store itself is flushed by fsync as ever. (F12) */
-TEST_F(dax, fsync_flushes)
-{
-	int fd = dax_file(SZ_2M, PREALLOC);
-	char *p = map_sync(fd, variant->size);
-
-	dax_poke(p, 'w');
-	dax_trace(fd, "dax_writeback_one");
-	dax_fsync(fd);
-	EXPECT_EQ(1, dax_count("dax_writeback_one", "pgoff 0x0, pglen 0x%lx",
-			       variant->size / SZ_4K));
-	dax_trace_clear();
-	dax_poke(p, 'x');
-	ASSERT_EQ(0, syncfs(fd));
-	EXPECT_EQ(1, dax_count_all("dax_writeback_one"));
+	EXPECT_EQ(dax_pfn(self->p), dax_pfn(other));
 }
 
 /* Store right after the fault's own sync, then syncfs. (F12) */
-TEST_F(dax, syncfs_flushes)
+TEST_F(synced, syncfs_flushes)
 {
-	int fd = dax_file(SZ_2M, PREALLOC);
-	char *p = map_sync(fd, variant->size);
-
-	dax_trace(fd, "dax_writeback_one");
-	dax_poke(p, 'w');
+	dax_trace(self->fd, "dax_writeback_one");
+	dax_poke(self->p, 'w');
 	dax_trace_clear();
-	ASSERT_EQ(0, syncfs(fd));
-	EXPECT_EQ(1, dax_count_all("dax_writeback_one"));
+	ASSERT_EQ(0, syncfs(self->fd));
+	EXPECT_EQ(1, FLUSHES());
+	EXPECT_EQ(1, dax_count("dax_writeback_one", "pgoff 0x0, pglen 0x%lx",
+			       variant->size / SZ_4K));
 }
 
 TEST_F(dax, private_mapping_not_synced)

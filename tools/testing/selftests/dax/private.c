@@ -5,22 +5,24 @@
  */
 #include "dax_harness.h"
 
-TEST_F(dax, write_over_huge_read)
+DAX_FILE_FIXTURE(private, NULL, dax_file(2 * SZ_2M, WRITTEN),
+		 dax_map_private(self->fd, 0, 2 * SZ_2M))
+
+TEST_F(private, write_over_huge_read)
 {
-	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = dax_map_private(fd, 0, SZ_2M), *file = dax_map(fd, 0, SZ_2M);
+	char *file = dax_map(self->fd, 0, SZ_2M);
 	size_t at = 77 * SZ_4K;
 
-	dax_peek(p);
-	EXPECT_MAPPED("2M", p);
-	dax_poke(p + at, 'w');
-	EXPECT_MAPPED("4K", p + at);
-	EXPECT_EQ('w', dax_peek(p + at));
-	EXPECT_BYTES(FILL, p + at + 1, SZ_4K - 1);
-	EXPECT_BYTES(FILL, p, at);
-	EXPECT_BYTES(FILL, p + at + SZ_4K, SZ_2M - at - SZ_4K);
+	dax_peek(self->p);
+	EXPECT_MAPPED("2M", self->p);
+	dax_poke(self->p + at, 'w');
+	EXPECT_MAPPED("4K", self->p + at);
+	EXPECT_EQ('w', dax_peek(self->p + at));
+	EXPECT_BYTES(FILL, self->p + at + 1, SZ_4K - 1);
+	EXPECT_BYTES(FILL, self->p, at);
+	EXPECT_BYTES(FILL, self->p + at + SZ_4K, SZ_2M - at - SZ_4K);
 	EXPECT_BYTES(FILL, file, SZ_2M);
-	EXPECT_NE(dax_pfn(file + at), dax_pfn(p + at));
+	EXPECT_NE(dax_pfn(file + at), dax_pfn(self->p + at));
 }
 
 TEST_F(dax, write_over_huge_zero)
@@ -39,41 +41,34 @@ TEST_F(dax, write_over_huge_zero)
 	EXPECT_EQ(0, dax_block(fd, SZ_4K));
 }
 
-TEST_F(dax, write_first)
+TEST_F(private, write_first)
 {
-	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = dax_map_private(fd, 0, SZ_2M);
-
-	dax_poke(p + 5, 'w');
-	EXPECT_EQ('w', dax_peek(p + 5));
-	EXPECT_BYTES(FILL, p + 6, SZ_2M - 6);
-	EXPECT_FILE(FILL, fd, 0, SZ_4K);
+	dax_poke(self->p + 5, 'w');
+	EXPECT_EQ('w', dax_peek(self->p + 5));
+	EXPECT_BYTES(FILL, self->p + 6, SZ_2M - 6);
+	EXPECT_FILE(FILL, self->fd, 0, SZ_4K);
 }
 
 /* A private page is not the file's: nothing to write back. */
-TEST_F(dax, nothing_dirty)
+TEST_F(private, nothing_dirty)
 {
-	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = dax_map_private(fd, 0, SZ_2M);
-
-	dax_trace(fd, "dax_writeback_one");
-	dax_peek(p);
-	dax_poke(p, 'w');
-	EXPECT_FLUSHES(0, fd);
+	dax_trace(self->fd, "dax_writeback_one");
+	dax_peek(self->p);
+	dax_poke(self->p, 'w');
+	EXPECT_FLUSHES(0, self->fd);
 }
 
 /* Stores to the file are seen until the page is private. */
-TEST_F(dax, sees_the_file_until_written)
+TEST_F(private, sees_the_file_until_written)
 {
-	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = dax_map_private(fd, 0, SZ_2M), *file = dax_map(fd, 0, SZ_2M);
+	char *file = dax_map(self->fd, 0, SZ_2M);
 
-	dax_peek(p);
+	dax_peek(self->p);
 	dax_poke(file, '1');
-	EXPECT_EQ('1', dax_peek(p));
-	dax_poke(p + 1, 'p');
+	EXPECT_EQ('1', dax_peek(self->p));
+	dax_poke(self->p + 1, 'p');
 	dax_poke(file, '2');
-	EXPECT_EQ('1', dax_peek(p));
+	EXPECT_EQ('1', dax_peek(self->p));
 	EXPECT_EQ(FILL, dax_peek(file + 1));
 }
 
@@ -88,18 +83,15 @@ static int child_writes(void *arg)
 	return dax_peek(p) == 'c' && dax_peek(p + SZ_4K) == 'c' ? 0 : 2;
 }
 
-TEST_F(dax, fork)
+TEST_F(private, fork)
 {
-	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = dax_map_private(fd, 0, SZ_2M);
-
-	dax_peek(p);
-	dax_poke(p, 'p');
-	EXPECT_EQ(0, dax_child(child_writes, p));
-	EXPECT_EQ('p', dax_peek(p));
-	EXPECT_EQ(FILL, dax_peek(p + SZ_4K));
-	dax_poke(p + SZ_4K, 'P');
-	EXPECT_EQ('P', dax_peek(p + SZ_4K));
+	dax_peek(self->p);
+	dax_poke(self->p, 'p');
+	EXPECT_EQ(0, dax_child(child_writes, self->p));
+	EXPECT_EQ('p', dax_peek(self->p));
+	EXPECT_EQ(FILL, dax_peek(self->p + SZ_4K));
+	dax_poke(self->p + SZ_4K, 'P');
+	EXPECT_EQ('P', dax_peek(self->p + SZ_4K));
 }
 
 /*
@@ -115,51 +107,43 @@ static int child_reads(void *arg)
 	       dax_peek(p + SZ_2M + SZ_4K) == FILL ? 0 : 1;
 }
 
-TEST_F(dax, fork_beside_huge)
+TEST_F(private, fork_beside_huge)
 {
-	int fd = dax_file(2 * SZ_2M, WRITTEN);
-	char *p = dax_map_private(fd, 0, 2 * SZ_2M);
-
-	dax_peek(p);
-	dax_poke(p + SZ_2M, 'p');
-	ASSERT_MAPPED("2M", p);
-	EXPECT_EQ(0, dax_child(child_reads, p));
-	EXPECT_BYTES(FILL, p, SZ_2M);
-	EXPECT_EQ('p', dax_peek(p + SZ_2M));
-	dax_truncate(fd, 0);
-	EXPECT_EQ(SIGBUS, dax_touch_signal(p, false, NULL));
+	dax_peek(self->p);
+	dax_poke(self->p + SZ_2M, 'p');
+	ASSERT_MAPPED("2M", self->p);
+	EXPECT_EQ(0, dax_child(child_reads, self->p));
+	EXPECT_BYTES(FILL, self->p, SZ_2M);
+	EXPECT_EQ('p', dax_peek(self->p + SZ_2M));
+	dax_truncate(self->fd, 0);
+	EXPECT_EQ(SIGBUS, dax_touch_signal(self->p, false, NULL));
 }
 
 /* Punching elsewhere, or here, does not take a private page away. (P9) */
-TEST_F(dax, survives_punch)
+TEST_F(private, survives_punch)
 {
-	int fd = dax_file(2 * SZ_2M, WRITTEN);
-	char *p = dax_map_private(fd, 0, 2 * SZ_2M);
-
-	dax_poke(p + SZ_4K, 'w');
-	dax_poke(p + SZ_2M, 'x');
-	dax_punch_hole(fd, 8 * SZ_4K, 8 * SZ_4K);
-	EXPECT_EQ('w', dax_peek(p + SZ_4K));
-	EXPECT_EQ('x', dax_peek(p + SZ_2M));
-	EXPECT_EQ(0, dax_peek(p + 8 * SZ_4K));
-	dax_falloc(fd, FALLOC_FL_ZERO_RANGE, SZ_2M + 8 * SZ_4K, 8 * SZ_4K);
-	EXPECT_EQ('w', dax_peek(p + SZ_4K));
-	EXPECT_EQ('x', dax_peek(p + SZ_2M));
-	dax_punch_hole(fd, 0, SZ_2M);
-	EXPECT_EQ('w', dax_peek(p + SZ_4K));
-	EXPECT_EQ(0, dax_peek(p));
+	dax_poke(self->p + SZ_4K, 'w');
+	dax_poke(self->p + SZ_2M, 'x');
+	dax_punch_hole(self->fd, 8 * SZ_4K, 8 * SZ_4K);
+	EXPECT_EQ('w', dax_peek(self->p + SZ_4K));
+	EXPECT_EQ('x', dax_peek(self->p + SZ_2M));
+	EXPECT_EQ(0, dax_peek(self->p + 8 * SZ_4K));
+	dax_falloc(self->fd, FALLOC_FL_ZERO_RANGE, SZ_2M + 8 * SZ_4K,
+		   8 * SZ_4K);
+	EXPECT_EQ('w', dax_peek(self->p + SZ_4K));
+	EXPECT_EQ('x', dax_peek(self->p + SZ_2M));
+	dax_punch_hole(self->fd, 0, SZ_2M);
+	EXPECT_EQ('w', dax_peek(self->p + SZ_4K));
+	EXPECT_EQ(0, dax_peek(self->p));
 }
 
-TEST_F(dax, gone_with_truncate)
+TEST_F(private, gone_with_truncate)
 {
-	int fd = dax_file(2 * SZ_2M, WRITTEN);
-	char *p = dax_map_private(fd, 0, 2 * SZ_2M);
-
-	dax_poke(p, 'w');
-	dax_poke(p + SZ_2M, 'x');
-	dax_truncate(fd, SZ_2M);
-	EXPECT_EQ('w', dax_peek(p));
-	EXPECT_EQ(SIGBUS, dax_touch_signal(p + SZ_2M, false, NULL));
+	dax_poke(self->p, 'w');
+	dax_poke(self->p + SZ_2M, 'x');
+	dax_truncate(self->fd, SZ_2M);
+	EXPECT_EQ('w', dax_peek(self->p));
+	EXPECT_EQ(SIGBUS, dax_touch_signal(self->p + SZ_2M, false, NULL));
 }
 
 /*

@@ -12,6 +12,8 @@
 #include "dax_stall.h"
 
 DAX_SIZES(dax);
+DAX_SIZES_FILE(mapped, dax_file(SZ_2M, WRITTEN),
+	       dax_map_shift(self->fd, SZ_2M, variant->shift));
 
 TEST_F(dax, beyond_the_end)
 {
@@ -33,19 +35,17 @@ TEST_F(dax, beyond_the_end)
 }
 
 /* The rest of the last page is zeroed, and stays so when the file grows. */
-TEST_F(dax, rest_of_the_page)
+TEST_F(mapped, rest_of_the_page)
 {
-	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = dax_map_shift(fd, SZ_2M, variant->shift);
 	size_t end = 5 * SZ_4K + 1001;
 
-	dax_poke(p, 'w');
-	dax_truncate(fd, end);
-	EXPECT_EQ(FILL, dax_peek(p + end - 1));
-	EXPECT_BYTES(0, p + end, 6 * SZ_4K - end);
-	dax_truncate(fd, SZ_2M);
-	EXPECT_EQ(FILL, dax_peek(p + end - 1));
-	EXPECT_BYTES(0, p + end, SZ_2M - end);
+	dax_poke(self->p, 'w');
+	dax_truncate(self->fd, end);
+	EXPECT_EQ(FILL, dax_peek(self->p + end - 1));
+	EXPECT_BYTES(0, self->p + end, 6 * SZ_4K - end);
+	dax_truncate(self->fd, SZ_2M);
+	EXPECT_EQ(FILL, dax_peek(self->p + end - 1));
+	EXPECT_BYTES(0, self->p + end, SZ_2M - end);
 }
 
 /*
@@ -235,84 +235,72 @@ TEST_F(dax, hole_behind_the_end)
 }
 
 /* A file that has one entry only, truncated from inside of it. (W8) */
-TEST_F(dax, inside_the_only_entry)
+TEST_F(mapped, inside_the_only_entry)
 {
-	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = dax_map_shift(fd, SZ_2M, variant->shift);
-
-	dax_poke(p + 100 * SZ_4K, 'w');
-	dax_truncate(fd, 99 * SZ_4K);
-	EXPECT_EQ(SIGBUS, dax_touch_signal(p + 100 * SZ_4K, false, NULL));
-	EXPECT_BYTES(FILL, p, 99 * SZ_4K);
-	dax_truncate(fd, 0);
-	EXPECT_EQ(SIGBUS, dax_touch_signal(p, false, NULL));
+	dax_poke(self->p + 100 * SZ_4K, 'w');
+	dax_truncate(self->fd, 99 * SZ_4K);
+	EXPECT_EQ(SIGBUS, dax_touch_signal(self->p + 100 * SZ_4K, false, NULL));
+	EXPECT_BYTES(FILL, self->p, 99 * SZ_4K);
+	dax_truncate(self->fd, 0);
+	EXPECT_EQ(SIGBUS, dax_touch_signal(self->p, false, NULL));
 }
 
 /* Truncated and extended again, the old bytes are gone. */
-TEST_F(dax, down_and_up)
+TEST_F(mapped, down_and_up)
 {
-	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = dax_map_shift(fd, SZ_2M, variant->shift);
-
 	for (int i = 0; i < 5; i++) {
-		dax_poke(p + i * SZ_4K, 'w');
-		dax_truncate(fd, 0);
-		dax_truncate(fd, SZ_2M);
-		EXPECT_EQ(0, dax_peek(p + i * SZ_4K));
-		dax_poke(p + i * SZ_4K, 'x');
-		EXPECT_EQ('x', dax_peek(p + i * SZ_4K));
+		dax_poke(self->p + i * SZ_4K, 'w');
+		dax_truncate(self->fd, 0);
+		dax_truncate(self->fd, SZ_2M);
+		EXPECT_EQ(0, dax_peek(self->p + i * SZ_4K));
+		dax_poke(self->p + i * SZ_4K, 'x');
+		EXPECT_EQ('x', dax_peek(self->p + i * SZ_4K));
 	}
 }
 
 /* A punched page reads zero, in mappings of every kind, and its neighbours not. */
-TEST_F(dax, punch_inside)
+TEST_F(mapped, punch_inside)
 {
-	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = dax_map_shift(fd, SZ_2M, variant->shift), *page;
+	char *page;
 	size_t at = 40 * SZ_4K;
 
-	page = dax_map(fd, at, SZ_4K);
-	dax_poke(p + at, 'w');
+	page = dax_map(self->fd, at, SZ_4K);
+	dax_poke(self->p + at, 'w');
 	EXPECT_EQ('w', dax_peek(page));
-	dax_punch_hole(fd, at, SZ_4K);
+	dax_punch_hole(self->fd, at, SZ_4K);
 	EXPECT_BYTES(0, page, SZ_4K);
-	EXPECT_BYTES(0, p + at, SZ_4K);
-	EXPECT_BYTES(FILL, p, at);
-	EXPECT_BYTES(FILL, p + at + SZ_4K, SZ_2M - at - SZ_4K);
+	EXPECT_BYTES(0, self->p + at, SZ_4K);
+	EXPECT_BYTES(FILL, self->p, at);
+	EXPECT_BYTES(FILL, self->p + at + SZ_4K, SZ_2M - at - SZ_4K);
 	dax_poke(page, 'x');
-	EXPECT_EQ('x', dax_peek(p + at));
+	EXPECT_EQ('x', dax_peek(self->p + at));
 }
 
 /* Parts of pages are zeroed in place, and the mapping sees it. */
-TEST_F(dax, punch_odd_bytes)
+TEST_F(mapped, punch_odd_bytes)
 {
-	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = dax_map_shift(fd, SZ_2M, variant->shift);
 	size_t from = 3 * SZ_4K + 77, to = 9 * SZ_4K + 5;
 
-	dax_peek(p);
-	dax_punch_hole(fd, from, to - from);
-	EXPECT_BYTES(FILL, p, from);
-	EXPECT_BYTES(0, p + from, to - from);
-	EXPECT_BYTES(FILL, p + to, SZ_2M - to);
+	dax_peek(self->p);
+	dax_punch_hole(self->fd, from, to - from);
+	EXPECT_BYTES(FILL, self->p, from);
+	EXPECT_BYTES(0, self->p + from, to - from);
+	EXPECT_BYTES(FILL, self->p + to, SZ_2M - to);
 
-	dax_falloc(fd, FALLOC_FL_ZERO_RANGE, 20 * SZ_4K + 1, SZ_4K);
-	EXPECT_EQ(FILL, dax_peek(p + 20 * SZ_4K));
-	EXPECT_BYTES(0, p + 20 * SZ_4K + 1, SZ_4K);
-	EXPECT_EQ(FILL, dax_peek(p + 21 * SZ_4K + 1));
+	dax_falloc(self->fd, FALLOC_FL_ZERO_RANGE, 20 * SZ_4K + 1, SZ_4K);
+	EXPECT_EQ(FILL, dax_peek(self->p + 20 * SZ_4K));
+	EXPECT_BYTES(0, self->p + 20 * SZ_4K + 1, SZ_4K);
+	EXPECT_EQ(FILL, dax_peek(self->p + 21 * SZ_4K + 1));
 }
 
 /* What was dirty and is punched out is not written back. */
-TEST_F(dax, punched_is_not_dirty)
+TEST_F(mapped, punched_is_not_dirty)
 {
-	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = dax_map_shift(fd, SZ_2M, variant->shift);
-
-	dax_trace(fd, "dax_writeback_one");
-	dax_poke(p, 'w');
-	dax_punch_hole(fd, 0, SZ_2M);
+	dax_trace(self->fd, "dax_writeback_one");
+	dax_poke(self->p, 'w');
+	dax_punch_hole(self->fd, 0, SZ_2M);
 	dax_trace_clear();
-	EXPECT_FLUSHES(0, fd);
+	EXPECT_FLUSHES(0, self->fd);
 }
 
 /*

@@ -69,6 +69,19 @@ static inline void dax_this_test(struct __test_metadata *test)
 	FIXTURE_TEARDOWN(name) { DAX_TEARDOWN(); }
 
 /*
+ * The same for tests that all begin with a file, self->fd, and a mapping of it,
+ * self->p.
+ */
+#define DAX_FILE_FIXTURE(name, reason_expr, file, mapping)	\
+	FIXTURE(name) { int fd; char *p; };	\
+	FIXTURE_SETUP(name) {			\
+		DAX_SETUP_IF(reason_expr);	\
+		self->fd = file;		\
+		self->p = mapping;		\
+	}					\
+	FIXTURE_TEARDOWN(name) { DAX_TEARDOWN(); }
+
+/*
  * The fixture of most tests. dax_test_teardown() removes the files, mappings
  * and mounts that a test leaves behind.
  */
@@ -94,6 +107,15 @@ FIXTURE_TEARDOWN(dax)
 		size_t shift, size;				\
 		const char *mapped;				\
 	};							\
+	FIXTURE_VARIANT_ADD(name, 4k) { SZ_4K, SZ_4K, "4K" };	\
+	FIXTURE_VARIANT_ADD(name, 2m) { 0, SZ_2M, "2M" }
+/* Each with a file and a mapping, which may depend on the size. */
+#define DAX_SIZES_FILE(name, file, mapping)			\
+	FIXTURE_VARIANT(name) {					\
+		size_t shift, size;				\
+		const char *mapped;				\
+	};							\
+	DAX_FILE_FIXTURE(name, dax_needs(), file, mapping)	\
 	FIXTURE_VARIANT_ADD(name, 4k) { SZ_4K, SZ_4K, "4K" };	\
 	FIXTURE_VARIANT_ADD(name, 2m) { 0, SZ_2M, "2M" }
 
