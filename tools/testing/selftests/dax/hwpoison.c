@@ -159,17 +159,6 @@ TEST_F(dax, middle_of_2m)
 	rest_is_well(fd, p, 100);
 }
 
-TEST_F(dax, start_of_2m)
-{
-	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = dax_map(fd, 0, SZ_2M);
-
-	dax_peek(p);
-	ASSERT_MAPPED("2M", p);
-	EXPECT_EQ(SIGBUS, dax_poison(p, NULL));
-	rest_is_well(fd, p, 0);
-}
-
 TEST_F(dax, small_entry)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);

@@ -42,16 +42,6 @@ static void meet(unsigned int step)
 		;
 }
 
-TEST_F(dax, first_touch_in_the_middle)
-{
-	int fd = numbered_file(SZ_2M);
-	char *p = dax_map(fd, 0, SZ_2M);
-
-	dax_peek(p + 300 * SZ_4K + 7);
-	EXPECT_MAPPED("2M", p);
-	EXPECT_EQ(-1, wrong_page(p, 0, SZ_2M));
-}
-
 /* A mapping of two times 2 MiB moves: it has the same bytes there. */
 static void move_all(size_t shift, const char *mapped)
 {
@@ -180,26 +170,6 @@ TEST_F(dax, fork_shared)
 	EXPECT_EQ('C', dax_peek(p + SZ_2M - 1));
 	EXPECT_MAPPED("2M", p);
 	EXPECT_EQ(-1, wrong_page(p, 0, SZ_2M));
-}
-
-static int chain_of_children(void *arg)
-{
-	char *p = arg;
-
-	dax_poke(p + 16, dax_peek(p + 16) + 1);
-	if (dax_peek(p + 16) == 6)
-		return 0;
-	return dax_child(chain_of_children, p);
-}
-
-TEST_F(dax, fork_of_forks)
-{
-	int fd = numbered_file(SZ_2M);
-	char *p = dax_map(fd, 0, SZ_2M);
-
-	dax_poke(p + 16, 0);
-	EXPECT_EQ(0, dax_child(chain_of_children, p));
-	EXPECT_EQ(6, dax_peek(p + 16));
 }
 
 /*

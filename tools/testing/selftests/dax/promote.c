@@ -349,27 +349,6 @@ TEST_F(dax, dirty_by_old_ptes)
 	EXPECT_EQ(1, FLUSHED(0, PAGES_2M));
 }
 
-/* Of two ranges, the one that was promoted and the one that was not. */
-TEST_F(dax, msync_of_one_of_two)
-{
-	int fd = dax_file(2 * SZ_2M, WRITTEN);
-	char *small = dax_map_small(fd, 2 * SZ_2M), *huge;
-
-	dax_poke_each(small, 2 * SZ_2M, SZ_1M, 'a');
-	dax_trace(fd, EVENTS);
-	huge = dax_map(fd, 0, 2 * SZ_2M);
-	dax_peek(huge);
-	ASSERT_MAPPED("2M", huge);
-	dax_msync(huge, SZ_4K);
-	EXPECT_EQ(1, FLUSHED(0, PAGES_2M));
-	EXPECT_EQ(1, FLUSHES());
-	dax_trace_clear();
-	dax_fsync(fd);
-	EXPECT_EQ(1, FLUSHED(0x200, 1UL));
-	EXPECT_EQ(1, FLUSHED(0x300, 1UL));
-	EXPECT_EQ(2, FLUSHES());
-}
-
 /* What was promoted is dropped as a whole, with what was dirty flushed. */
 TEST_F(dax, punch_of_promoted)
 {
@@ -507,32 +486,6 @@ TEST_F(dax, write_fault_on_fragmented)
 
 /* When it may not be. */
 
-TEST_F(dax, switched_off)
-{
-	int fd = dax_file(SZ_2M, WRITTEN);
-	char *small = dax_map_small(fd, SZ_2M), *huge, *later;
-
-	dax_poke(small + 5 * SZ_4K, 's');
-	dax_trace(fd, EVENTS);
-	ASSERT_EQ(NULL, dax_policy("off"));
-	huge = dax_map(fd, 0, SZ_2M);
-	dax_poke(huge + SZ_4K, 'h');
-	ONCE_OR_TWICE(FALLBACKS("small-entries"));
-	EXPECT_EQ(FALLBACKS("small-entries"), ALL_FALLBACKS());
-	EXPECT_EQ(0, dax_count_all("dax_promote_entry"));
-	EXPECT_MAPPED("4K", huge + SZ_4K);
-
-	ASSERT_EQ(NULL, dax_policy("fault"));
-	later = dax_map(fd, 0, SZ_2M);
-	dax_poke(later + 2 * SZ_4K, 'l');
-	EXPECT_EQ(1, PROMOTED(2, 2, 0, 2));
-	EXPECT_MAPPED("2M", later);
-	EXPECT_MAPPED("4K", huge + SZ_4K);
-	EXPECT_EQ('s', dax_peek(later + 5 * SZ_4K));
-	EXPECT_EQ('h', dax_peek(later + SZ_4K));
-	EXPECT_EQ('l', dax_peek(huge + 2 * SZ_4K));
-}
-
 /* The end of the file is inside, and then it is not. */
 TEST_F(dax, eof_then_growth)
 {
@@ -561,25 +514,6 @@ TEST_F(dax, eof_then_growth)
 	EXPECT_EQ('h', dax_peek(later + SZ_2M + 1));
 	EXPECT_EQ('l', dax_peek(huge + SZ_2M + 2));
 	EXPECT_BYTES(0, later + SZ_2M + SZ_1M, SZ_1M);
-}
-
-/* Neither colour, nor VMA, nor a private copy may come so far as to try. */
-TEST_F(dax, ineligible_not_tried)
-{
-	int fd = dax_file(2 * SZ_2M, WRITTEN);
-	char *small = dax_map_small(fd, 2 * SZ_2M), *p;
-
-	dax_poke(small + SZ_2M, 's');
-	dax_trace(fd, EVENTS);
-	p = dax_map_shift(fd, 2 * SZ_2M, 8 * SZ_4K);
-	dax_poke(p + SZ_2M, 'x');
-	p = dax_map(fd, SZ_4K, 2 * SZ_2M - 2 * SZ_4K);
-	dax_poke(p, 'x');
-	dax_poke(p + SZ_2M, 'x');
-	p = dax_map_private(fd, 0, 2 * SZ_2M);
-	dax_poke(p + SZ_2M + 100 * SZ_4K, 'x');
-	EXPECT_EQ(FILL, dax_peek(small + SZ_2M + 100 * SZ_4K));
-	EXPECT_EQ(0, dax_count_all("dax_promote_entry"));
 }
 
 /* A private mapping may be huge as long as it is only read. */

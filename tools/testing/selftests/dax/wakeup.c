@@ -119,37 +119,6 @@ TEST_F(dax, demotion_wakes_all)
 	}
 }
 
-/* Huge readers, small writers, and truncate under both. (W2) */
-static void with_truncate(unsigned int id, void *arg)
-{
-	for (unsigned int i = 0; i < 20; i++) {
-		size_t at = (i * 37 + id * 5) % PAGES_2M * SZ_4K;
-
-		if (id == 0) {
-			dax_punch_hole(fd, 0, SZ_2M);
-		} else if (id % 2) {
-			dax_zap(aligned, SZ_2M);
-			dax_peek(aligned + at);
-		} else {
-			dax_poke(shifted + at, id);
-		}
-	}
-}
-
-TEST_F(dax, faults_against_punch)
-{
-	unsigned int rounds = dax_scale(12);
-
-	file_for_all(HOLE);
-	for (unsigned int i = 0; i < rounds; i++)
-		dax_run_threads(7, with_truncate, NULL);
-	for (size_t at = 0; at < SZ_2M; at += SZ_4K) {
-		ASSERT_EQ(dax_peek(shifted + at), dax_peek(aligned + at));
-		ASSERT_GE(6, dax_peek(aligned + at));
-		ASSERT_EQ(0, dax_peek(aligned + at + 1));
-	}
-}
-
 /*
  * write(2) into fresh holes invalidates the entries that faults have just made:
  * a waiter for an invalidation wakes the next one, even if there is nothing
