@@ -93,6 +93,9 @@ void dax_restore(void)
 }
 
 DAX_FIXTURE(badblocks, dax_needs())
+DAX_FIXTURE(told, dax_no_event("dax_fault_fallback") ?: dax_needs())
+DAX_FIXTURE(promoted, dax_no_promotion() ?: dax_needs())
+DAX_FIXTURE(shared, dax_no_reflink() ?: dax_needs())
 
 static int bad_file(void)
 {
@@ -219,11 +222,9 @@ TEST_F(badblocks, private_write)
 /* 2 MiB with a bad page are mapped by the pages that are good. */
 static void huge_fault(bool write)
 {
+	int fd = bad_file();
 	char *p;
-	int fd;
 
-	NEED_EVENT("dax_fault_fallback");
-	fd = bad_file();
 	dax_trace(fd, NULL);
 	dax_trace_clear();
 	p = dax_map(fd, 0, SZ_2M);
@@ -236,8 +237,8 @@ static void huge_fault(bool write)
 	expect_recovers(fd);
 }
 
-TEST_F(badblocks, huge_read_fault) DAX_CALL(huge_fault(false))
-TEST_F(badblocks, huge_write_fault) DAX_CALL(huge_fault(true))
+TEST_F(told, huge_read_fault) DAX_CALL(huge_fault(false))
+TEST_F(told, huge_write_fault) DAX_CALL(huge_fault(true))
 
 /*
  * The entry is there, clean or dirty, when the block turns bad. What is mapped
@@ -299,16 +300,13 @@ TEST_F(badblocks, below_entry_of_others)
 }
 
 /* Entries were small when the block turned bad: so they stay. */
-TEST_F(badblocks, promotion)
+TEST_F(promoted, promotion)
 {
 	struct dax_ptes *view = malloc(sizeof(*view));
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *small = dax_map_small(fd, SZ_2M), *p;
 	unsigned int nr, dirty = 0;
-	char *small, *p;
-	int fd;
 
-	NEED_PROMOTION();
-	fd = dax_file(SZ_2M, WRITTEN);
-	small = dax_map_small(fd, SZ_2M);
 	for (unsigned int i = 0; i < PAGES_2M; i += 7) {
 		if (i % 2)
 			dax_poke(small + i * SZ_4K, FILL);
@@ -371,14 +369,11 @@ TEST_F(badblocks, zero)
  * Two files share the bad page. A store to one of them would have to copy it;
  * a write of all of it would not.
  */
-TEST_F(badblocks, shared)
+TEST_F(shared, shared)
 {
+	int fd = dax_file(SZ_2M, WRITTEN), clone = dax_clone(fd, "clone");
 	char buf[SZ_4K], *p;
-	int fd, clone;
 
-	NEED_XFS();
-	fd = dax_file(SZ_2M, WRITTEN);
-	clone = dax_clone(fd, "clone");
 	make_bad(fd);
 	EXPECT_ERRNO(EIO, dax_dedupe(fd, 0, SZ_2M,
 				     dax_file(SZ_2M, WRITTEN), 0));
@@ -398,16 +393,12 @@ TEST_F(badblocks, shared)
 }
 
 /* A store that cannot copy leaves the block where it is, also in 2 MiB. */
-TEST_F(badblocks, shared_store)
+TEST_F(shared, shared_store)
 {
-	int fd, clone;
-	char *p;
+	int fd = dax_file(SZ_2M, WRITTEN), clone = dax_clone(fd, "clone");
+	char *p = dax_map(clone, 0, SZ_2M);
 
-	NEED_XFS();
-	fd = dax_file(SZ_2M, WRITTEN);
-	clone = dax_clone(fd, "clone");
 	make_bad(fd);
-	p = dax_map(clone, 0, SZ_2M);
 	EXPECT_EQ(SIGBUS, dax_touch_signal(p + AT_BAD + 8, true, NULL));
 	EXPECT_EQ(dax_block(fd, AT_BAD), dax_block(clone, AT_BAD));
 	EXPECT_EQ(SIGBUS, dax_touch_signal(p + AT_BAD + 8, false, NULL));
@@ -415,13 +406,10 @@ TEST_F(badblocks, shared_store)
 }
 
 /* What cannot be read is not the same. */
-TEST_F(badblocks, compared)
+TEST_F(shared, compared)
 {
-	int fd, other;
+	int fd = bad_file(), other = dax_file(SZ_2M, WRITTEN);
 
-	NEED_XFS();
-	fd = bad_file();
-	other = dax_file(SZ_2M, WRITTEN);
 	EXPECT_ERRNO(EIO, dax_dedupe(fd, 0, SZ_2M, other, 0));
 	EXPECT_NE(dax_block(fd, 0), dax_block(other, 0));
 }

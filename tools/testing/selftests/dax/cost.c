@@ -12,6 +12,10 @@
 #include "dax_harness.h"
 
 DAX_SIZES(dax);
+DAX_FIXTURE(walks, dax_no_walks())
+DAX_SIZES(walks);
+DAX_FIXTURE(unmounted, dax_no_walks() ?: dax_scratch(600, "", "dax=always"))
+DAX_SIZES(unmounted);
 
 /*
  * From one to the next a cost that grows is many times as much. Where not all
@@ -166,19 +170,14 @@ static void all_calls(size_t len, size_t shift, bool mapped, bool told)
 	scene_close(&s);
 }
 
-TEST_F(dax, of_mapped)
+static void all_sizes(size_t shift, bool mapped)
 {
-	NEED_WALKS();
 	for (unsigned int i = 0; i < nr_sizes(); i++)
-		all_calls(sizes[i], variant->shift, true, true);
+		all_calls(sizes[i], shift, mapped, true);
 }
 
-TEST_F(dax, of_unmapped)
-{
-	NEED_WALKS();
-	for (unsigned int i = 0; i < nr_sizes(); i++)
-		all_calls(sizes[i], variant->shift, false, true);
-}
+TEST_F(walks, of_mapped) DAX_CALL(all_sizes(variant->shift, true))
+TEST_F(walks, of_unmapped) DAX_CALL(all_sizes(variant->shift, false))
 
 /* Without the events, only what is gone from the mapping tells. */
 TEST_F(dax, rest_stays_mapped)
@@ -203,12 +202,10 @@ static struct scene scene_traced(size_t shift, bool mapped)
 	return s;
 }
 
-TEST_F(dax, delete_once)
+TEST_F(walks, delete_once)
 {
-	struct scene s;
+	struct scene s = scene_traced(variant->shift, false);
 
-	NEED_WALKS();
-	s = scene_traced(variant->shift, false);
 	dax_remove(s.fd);
 	/* XFS does it in the background. */
 	for (int i = 0; i < 500 && dax_walks("drop").pages < LEN / SZ_4K; i++)
@@ -216,25 +213,20 @@ TEST_F(dax, delete_once)
 	once();
 }
 
-TEST_F(dax, truncate_once)
+TEST_F(walks, truncate_once)
 {
-	struct scene s;
+	struct scene s = scene_traced(variant->shift, true);
 
-	NEED_WALKS();
-	s = scene_traced(variant->shift, true);
 	dax_truncate(s.fd, 0);
 	once();
 	scene_close(&s);
 }
 
 /* No pin can be left at unmount: no page is looked at. */
-TEST_F(dax, unmount_once)
+TEST_F(unmounted, unmount_once)
 {
-	struct scene s;
+	struct scene s = scene_traced(variant->shift, false);
 
-	NEED_WALKS();
-	NEED(dax_scratch(600, "", "dax=always"));
-	s = scene_traced(variant->shift, false);
 	close(s.fd);
 	dax_scratch_remount("dax=always");
 	once();

@@ -549,7 +549,6 @@ static void read_into_promoted(bool collapse)
 	uint64_t pfn;
 	int fd;
 
-	NEED_PROMOTION();
 	if (posix_memalign((void **)&want, SZ_4K, SZ_4K))
 		dax_exit_fail("no memory");
 	ASSERT_EQ(SZ_4K, pread(source, want, SZ_4K, 0));
@@ -585,8 +584,10 @@ static void read_into_promoted(bool collapse)
 	free(want);
 }
 
-TEST_F(slow, into_promoted) DAX_CALL(read_into_promoted(false))
-TEST_F(slow, into_collapsed) DAX_CALL(read_into_promoted(true))
+DAX_FIXTURE(slow_promoted, dax_no_promotion() ?: slow_source())
+
+TEST_F(slow_promoted, into_promoted) DAX_CALL(read_into_promoted(false))
+TEST_F(slow_promoted, into_collapsed) DAX_CALL(read_into_promoted(true))
 
 /* I/O without end, while its pages become part of 2 MiB and small again. */
 static struct {
@@ -609,15 +610,15 @@ static void io_through(unsigned long nr)
 	transit.wrong += dax_differs(p, len, byte) >= 0;
 }
 
-TEST_F(loop, promotion_against_io)
+DAX_FIXTURE(loop_promoted, dax_no_promotion() ?: open_source())
+
+TEST_F(loop_promoted, promotion_against_io)
 {
 	unsigned int rounds = dax_scale(60), promoted = 0;
+	int fd = dax_file(SZ_2M, WRITTEN);
 	off_t spare = SZ_2M - SZ_4K;
 	char *huge;
-	int fd;
 
-	NEED_PROMOTION();
-	fd = dax_file(SZ_2M, WRITTEN);
 	transit.small = dax_map_small(fd, SZ_2M);
 	dax_background(io_through);
 	for (unsigned int i = 0; i < rounds; i++) {

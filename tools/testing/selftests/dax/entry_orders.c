@@ -152,7 +152,7 @@ TEST_F(orders, fault_meets_entry)
 	int fd;
 
 	if (promotes)
-		NEED_PROMOTION();
+		NEED(dax_no_promotion());
 	fd = start(SZ_2M, variant->layout);
 	if (before) {
 		first = take_fault(fd, before);

@@ -386,24 +386,21 @@ TEST_F(failures, promotion)
 	EXPECT_LT(0, small_ones);
 }
 
+DAX_FIXTURE(collapsed, dax_needs() ?: dax_no_promotion() ?: dax_policy("off"))
+
 /*
  * Allocations before the one that failed are freed. A leak of one node is a
  * thousand of them here; a few nodes come and go for other reasons.
  */
-TEST_F(dax, no_leak)
+TEST_F(collapsed, no_leak)
 {
 	static const unsigned int tries = 1000;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *small = dax_map_small(fd, SZ_2M), *p = dax_map(fd, 0, SZ_2M);
 	unsigned long nodes, records;
 	unsigned int refused = 0;
-	char *small, *p;
-	int fd;
 
-	NEED_PROMOTION();
-	ASSERT_EQ(NULL, dax_policy("off"));
-	fd = dax_file(SZ_2M, WRITTEN);
-	small = dax_map_small(fd, SZ_2M);
 	dax_poke(small + 5 * SZ_4K, 's');
-	p = dax_map(fd, 0, SZ_2M);
 	dax_peek(p);
 	nodes = dax_slab_objects("radix_tree_node");
 	records = dax_slab_objects("kmalloc-512");

@@ -130,10 +130,11 @@ TEST_F(told, small_entries)
 	EXPECT_EQ(0, dax_count_all("dax_promote_entry"));
 }
 
+DAX_FIXTURE(promoted, dax_no_promotion())
+
 /* The first few entries tell: no transaction is opened to learn more. */
-TEST_F(told, fragmented)
+TEST_F(promoted, fragmented)
 {
-	NEED_PROMOTION();
 	stopped_by_entry(dax_file_fragmented(), 500, "fragmented");
 	EXPECT_EQ(FALLBACKS("fragmented"), PROMOTE("refuse-fragmented"));
 	EXPECT_EQ(0, PROMOTE("replace"));

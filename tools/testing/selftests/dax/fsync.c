@@ -265,16 +265,16 @@ TEST_F(whole, dirty_then_zap)
 }
 
 /* While a filesystem is frozen, a store that would dirty a page waits. */
-TEST_F(dax, store_while_frozen)
+DAX_FIXTURE(frozen, dax_scratch(400, "", "dax=always"))
+DAX_SIZES(frozen);
+
+TEST_F(frozen, store_while_frozen)
 {
 	volatile char *stored = dax_shared(SZ_4K);
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = dax_map(fd, 0, variant->size);
 	pid_t pid;
-	char *p;
-	int fd;
 
-	NEED(dax_scratch(400, "", "dax=always"));
-	fd = dax_file(SZ_2M, WRITTEN);
-	p = dax_map(fd, 0, variant->size);
 	dax_peek(p);
 	ASSERT_MAPPED(variant->mapped, p);
 	ASSERT_EQ(0, ioctl(fd, FIFREEZE, 0));

@@ -347,7 +347,7 @@ TEST_F(calls, faults_go_on)
 
 	if (variant->on_shared) {
 		NEED_XFS();
-		NEED_WALKS();
+		NEED(dax_no_walks());
 	}
 	if (variant->collapses) {
 		NEED(dax_policy("off"));
@@ -404,7 +404,7 @@ static void rests_of(size_t len, size_t shift, int mode, off_t range)
 
 TEST_F(rests, call_rests)
 {
-	NEED_WALKS();
+	NEED(dax_no_walks());
 	rests_of(LONG, 0, variant->mode, variant->len);
 	rests_of(LONG / 4, SZ_4K, variant->mode, variant->len);
 }

@@ -387,20 +387,17 @@ static const char *no_shared_poison(void)
 	return why ?: poison_fs(no_reverse_map);
 }
 
+DAX_FIXTURE(shared, no_shared_poison())
+
 /*
  * A page of two files on XFS without a reverse map: the files cannot be found,
  * and the mark of a shared page must not be taken for a pointer. (M9)
  */
-TEST_F(own_fs, shared_without_reverse_map)
+TEST_F(shared, shared_without_reverse_map)
 {
-	int fd, clone;
-	char *a, *b;
+	int fd = dax_file(SZ_2M, WRITTEN), clone = dax_clone(fd, "clone");
+	char *a = dax_map(fd, 0, SZ_2M), *b = dax_map(clone, 0, SZ_2M);
 
-	NEED(no_shared_poison());
-	fd = dax_file(SZ_2M, WRITTEN);
-	clone = dax_clone(fd, "clone");
-	a = dax_map(fd, 0, SZ_2M);
-	b = dax_map(clone, 0, SZ_2M);
 	dax_peek(a);
 	dax_peek(b);
 	ASSERT_EQ(dax_pfn(a), dax_pfn(b));
@@ -433,7 +430,7 @@ static int held_failure(struct dax_hold *hold, char *at)
 	return dax_hold_me(hold) ? dax_poison(at, NULL) : 1;
 }
 
-TEST_F(own_fs, not_shared_during_failure)
+TEST_F(shared, not_shared_during_failure)
 {
 	struct dax_hold *hold;
 	pid_t victim, sharer;
@@ -441,7 +438,6 @@ TEST_F(own_fs, not_shared_during_failure)
 	char *a, *b;
 	bool held;
 
-	NEED(no_shared_poison());
 	NEED(failure_events());
 	fd = dax_file(SZ_2M, WRITTEN);
 	a = dax_map(fd, 0, SZ_2M);
@@ -490,11 +486,12 @@ static int poison_clone(const int *fd)
 	return dax_poison(b + 4 * SZ_4K, NULL);
 }
 
-TEST_F(dax, shared_with_reverse_map)
+DAX_FIXTURE(found, dax_no_reflink() ?: dax_needs())
+
+TEST_F(found, shared_with_reverse_map)
 {
 	int fd[2];
 
-	NEED_XFS();
 	fd[0] = dax_file(SZ_2M, WRITTEN);
 	fd[1] = dax_clone(fd[0], "clone");
 	EXPECT_EQ(SIGBUS, dax_wait(dax_spawn(poison_clone(fd))));

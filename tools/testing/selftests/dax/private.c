@@ -163,12 +163,13 @@ static void punch_and_reuse(unsigned long nr)
 	dax_fill(race.fd, 0, 4 * SZ_4K, FILL);
 }
 
-TEST_F(dax, copy_against_punch)
+DAX_FIXTURE(small, dax_small_scratch())
+
+TEST_F(small, copy_against_punch)
 {
 	unsigned int rounds = dax_scale(400), foreign = 0;
 	char *p;
 
-	NEED(dax_small_scratch());
 	race.fd = dax_file(SZ_2M, WRITTEN);
 	race.other = dax_create("other");
 	dax_fill_up(16 * SZ_4K);

@@ -674,16 +674,15 @@ TEST_F(reflink, store_to_shared)
 	expect_file(fd[w], model, small[w], huge[w]);
 }
 
-/* One page of the range is shared, by a clone of that page only. */
-TEST_F(dax, reflink_one_page)
-{
-	char *small, *huge, *copy, *model = malloc(SZ_2M);
-	int fd, other;
+DAX_FIXTURE(shared, dax_no_reflink() ?: dax_no_promotion())
 
-	NEED_XFS();
-	fd = dax_file(SZ_2M, WRITTEN);
-	other = dax_create("one-page");
-	small = dax_map_small(fd, SZ_2M);
+/* One page of the range is shared, by a clone of that page only. */
+TEST_F(shared, reflink_one_page)
+{
+	int fd = dax_file(SZ_2M, WRITTEN), other = dax_create("one-page");
+	char *small = dax_map_small(fd, SZ_2M), *huge, *copy;
+	char *model = malloc(SZ_2M);
+
 	dax_poke_each(small, SZ_2M, SZ_4K, 's');
 	dax_share_page(fd, 9 * SZ_4K, other);
 	copy = dax_map(other, 0, SZ_4K);

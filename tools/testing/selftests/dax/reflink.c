@@ -477,7 +477,7 @@ enum parting {
 	GOES,
 };
 
-DAX_FIXTURE(in_use, dax_no_reflink())
+DAX_FIXTURE(in_use, dax_no_reflink() ?: dax_small_scratch())
 
 FIXTURE_VARIANT(in_use) {
 	enum parting how;
@@ -511,7 +511,6 @@ static void clone_goes(enum parting how, size_t shift, bool punch)
 	struct in_pipe held = {};
 	pid_t pid = 0;
 
-	NEED(dax_small_scratch());
 	held.fd = dax_file(SZ_2M, WRITTEN);
 	held.clone = dax_clone(held.fd, "clone");
 	held.p = dax_map_shift(held.fd, SZ_2M, shift);
