@@ -22,39 +22,32 @@
 #include "dax_harness.h"
 #include "stress.h"
 
+/*
+ * Name and mix; files, their size, and mappings; threads, processes, and steps;
+ * when to promote.
+ */
 static const struct profile profiles[] = {
 	/* Every operation. */
-	{ .name = "stream", .mix = MIX_STREAM, .files = 3, .maps = 10,
-	  .len = STRESS_LEN, .threads = 1, .processes = 1, .steps = 10000 },
+	{ "stream", MIX_STREAM, 3, STRESS_LEN, 10, 1, 1, 10000 },
 	/* Operations that race with each other. */
-	{ .name = "threads", .mix = MIX_CROWD, .files = 2, .maps = 10,
-	  .len = STRESS_LEN, .threads = 4, .processes = 1, .steps = 10000 },
-	{ .name = "processes", .mix = MIX_CROWD, .files = 2, .maps = 10,
-	  .len = STRESS_LEN, .threads = 1, .processes = 4, .steps = 10000 },
-	{ .name = "both", .mix = MIX_CROWD, .files = 2, .maps = 10,
-	  .len = STRESS_LEN, .threads = 2, .processes = 2, .steps = 10000 },
+	{ "threads", MIX_CROWD, 2, STRESS_LEN, 10, 4, 1, 10000 },
+	{ "processes", MIX_CROWD, 2, STRESS_LEN, 10, 1, 4, 10000 },
+	{ "both", MIX_CROWD, 2, STRESS_LEN, 10, 2, 2, 10000 },
 	/* Promotions, while other workers use what is promoted. */
-	{ .name = "promote", .mix = MIX_PROMOTION, .files = 1, .maps = 4,
-	  .len = 2 * SZ_2M, .threads = 6, .processes = 1, .steps = 5000,
-	  .policy = "fault", .whole = true },
-	{ .name = "promote-eager", .mix = MIX_PROMOTION, .files = 1, .maps = 4,
-	  .len = 2 * SZ_2M, .threads = 6, .processes = 1, .steps = 5000,
-	  .policy = "eager", .whole = true },
-	{ .name = "promote-processes", .mix = MIX_PROMOTION, .files = 1,
-	  .maps = 4, .len = 2 * SZ_2M, .threads = 1, .processes = 6,
-	  .steps = 5000, .policy = "fault", .whole = true },
-	{ .name = "promote-processes-eager", .mix = MIX_PROMOTION, .files = 1,
-	  .maps = 4, .len = 2 * SZ_2M, .threads = 1, .processes = 6,
-	  .steps = 5000, .policy = "eager", .whole = true },
-	{ .name = "promote-clones", .mix = MIX_PROMOTION, .files = 2, .maps = 6,
-	  .len = 2 * SZ_2M, .threads = 6, .processes = 1, .steps = 5000,
-	  .policy = "fault", .whole = true },
+	{ "promote", MIX_PROMOTION, 1, 2 * SZ_2M, 4, 6, 1, 5000,
+	  "fault", .whole = true },
+	{ "promote-eager", MIX_PROMOTION, 1, 2 * SZ_2M, 4, 6, 1, 5000,
+	  "eager", .whole = true },
+	{ "promote-processes", MIX_PROMOTION, 1, 2 * SZ_2M, 4, 1, 6, 5000,
+	  "fault", .whole = true },
+	{ "promote-processes-eager", MIX_PROMOTION, 1, 2 * SZ_2M, 4, 1, 6, 5000,
+	  "eager", .whole = true },
+	{ "promote-clones", MIX_PROMOTION, 2, 2 * SZ_2M, 6, 6, 1, 5000,
+	  "fault", .whole = true },
 	/* Each operation on a file, with a look at all of it. */
-	{ .name = "file", .mix = MIX_FILE, .files = 2, .maps = 3,
-	  .len = STRESS_LEN, .threads = 1, .processes = 1, .steps = 150,
+	{ "file", MIX_FILE, 2, STRESS_LEN, 3, 1, 1, 150,
 	  .whole = true, .large = true, .compare = true },
-	{ .name = "file-huge", .mix = MIX_FILE, .files = 2, .maps = 3,
-	  .len = STRESS_LEN, .threads = 1, .processes = 1, .steps = 150,
+	{ "file-huge", MIX_FILE, 2, STRESS_LEN, 3, 1, 1, 150,
 	  .whole = true, .huge = true, .large = true, .compare = true },
 };
 
@@ -120,15 +113,13 @@ static bool one_round(const struct target *target, uint64_t seed,
 	enum verdict verdict;
 	struct ops ops = {};
 
-	if (alone)
+	if (alone) {
 		round_choose(&ops, target, seed, round, steps);
-	if (!alone)
-		verdict = load_run(target, seed, round, steps, report);
-	else
 		verdict = round_run(target, &ops, report, describe);
-	tally_add(tally, report);
-	tally->passed += verdict == ROUND_CLEAN;
-	tally->failed += verdict != ROUND_CLEAN;
+	} else {
+		verdict = load_run(target, seed, round, steps, report);
+	}
+	tally_add(tally, report, verdict);
 	if (verdict != ROUND_CLEAN) {
 		dax_print_msg("seed %llu round %u step %u: %s: %s",
 			      (unsigned long long)seed, round, report->step,
@@ -364,13 +355,36 @@ static const char usage[] =
 struct options {
 	struct target target;
 	struct profile profile;
-	uint64_t seed;
-	unsigned long steps;
-	double seconds;
-	const char *profile_name;
-	unsigned int threads, processes, from_round;
-	const char *replay;
-	bool describe;
+	unsigned long seed, steps, seconds, threads, processes, from_round;
+	const char *profile_name, *replay, *mode, *broken;
+	bool describe, help;
+};
+
+static struct options given = { .seed = 1, .steps = ROUND_STEPS };
+
+/* Where the argument goes; a flag has none. */
+static const struct choice {
+	const char *name, **text;
+	unsigned long *number;
+	bool *flag;
+} choices[] = {
+	{ "dir", .text = &given.target.dir },
+	{ "profile", .text = &given.profile_name },
+	{ "seed", .number = &given.seed },
+	{ "steps", .number = &given.steps },
+	{ "seconds", .number = &given.seconds },
+	{ "threads", .number = &given.threads },
+	{ "processes", .number = &given.processes },
+	{ "from-round", .number = &given.from_round },
+	{ "replay", .text = &given.replay },
+	{ "device", .text = &given.target.device },
+	{ "outside", .text = &given.target.outside },
+	{ "mode", .text = &given.mode },
+	{ "break", .text = &given.broken },
+	{ "without", .text = &given.target.without },
+	{ "no-drop-caches", .flag = &given.target.no_drop_caches },
+	{ "tell", .flag = &given.describe },
+	{ "help", .flag = &given.help },
 };
 
 static void __attribute__((noreturn)) bad_option(const char *what)
@@ -392,42 +406,14 @@ static unsigned long number(const char *name, const char *text)
 	return n;
 }
 
-static void one_option(struct options *o, const char *name, const char *arg)
+static void take_option(const struct choice *choice, const char *arg)
 {
-	if (!strcmp(name, "dir"))
-		o->target.dir = arg;
-	else if (!strcmp(name, "seed"))
-		o->seed = number(name, arg);
-	else if (!strcmp(name, "steps"))
-		o->steps = number(name, arg);
-	else if (!strcmp(name, "seconds"))
-		o->seconds = number(name, arg);
-	else if (!strcmp(name, "profile"))
-		o->profile_name = arg;
-	else if (!strcmp(name, "threads"))
-		o->threads = number(name, arg);
-	else if (!strcmp(name, "processes"))
-		o->processes = number(name, arg);
-	else if (!strcmp(name, "from-round"))
-		o->from_round = number(name, arg);
-	else if (!strcmp(name, "replay"))
-		o->replay = arg;
-	else if (!strcmp(name, "device"))
-		o->target.device = arg;
-	else if (!strcmp(name, "without"))
-		o->target.without = arg;
-	else if (!strcmp(name, "outside"))
-		o->target.outside = arg;
-	else if (!strcmp(name, "tell"))
-		o->describe = true;
-	else if (!strcmp(name, "no-drop-caches"))
-		o->target.no_drop_caches = true;
-	else if (!strcmp(name, "mode") && !strcmp(arg, "hwpoison"))
-		o->target.hwpoison = true;
-	else if (!strcmp(name, "break") && target_break(arg) >= 0)
-		o->target.broken = target_break(arg);
+	if (choice->text)
+		*choice->text = arg;
+	else if (choice->number)
+		*choice->number = number(choice->name, arg);
 	else
-		bad_option("--mode is hwpoison, --break is store, write or punch");
+		*choice->flag = true;
 }
 
 static void choose_profile(struct options *o)
@@ -453,32 +439,32 @@ static void choose_profile(struct options *o)
 		bad_option("--mode hwpoison is for one worker");
 }
 
-static struct options parse_options(int argc, char **argv)
+static void parse_options(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "dir", 1 }, { "profile", 1 }, { "seed", 1 }, { "steps", 1 },
-		{ "seconds", 1 }, { "threads", 1 }, { "processes", 1 },
-		{ "from-round", 1 }, { "replay", 1 }, { "device", 1 },
-		{ "outside", 1 }, { "mode", 1 }, { "break", 1 },
-		{ "without", 1 }, { "no-drop-caches", 0 }, { "tell", 0 },
-		{ "help", 0 }, {},
-	};
-	struct options o = { .seed = 1, .steps = ROUND_STEPS };
-	int which = 0, c;
+	struct option options[ARRAY_LEN(choices) + 1] = {};
+	int which = 0, broken, c;
 
+	for (unsigned int i = 0; i < ARRAY_LEN(choices); i++) {
+		options[i].name = choices[i].name;
+		options[i].has_arg = !choices[i].flag;
+	}
 	while ((c = getopt_long(argc, argv, "", options, &which)) != -1) {
 		if (c)
 			bad_option("that is no option, or its argument is missing");
-		if (!strcmp(options[which].name, "help")) {
-			fputs(usage, stdout);
-			exit(0);
-		}
-		one_option(&o, options[which].name, optarg);
+		take_option(&choices[which], optarg);
 	}
-	if (!o.target.dir || optind < argc)
+	if (given.help) {
+		fputs(usage, stdout);
+		exit(0);
+	}
+	broken = given.broken ? target_break(given.broken) : BREAK_NOTHING;
+	if (broken < 0 || (given.mode && strcmp(given.mode, "hwpoison")))
+		bad_option("--mode is hwpoison, --break is store, write or punch");
+	given.target.broken = broken;
+	given.target.hwpoison = given.mode;
+	if (!given.target.dir || optind < argc)
 		bad_option("--dir DIR says where, and there are only options");
-	choose_profile(&o);
-	return o;
+	choose_profile(&given);
 }
 
 /* A folder of its own; the mount is where it is. */
@@ -500,9 +486,8 @@ static void progress(const struct options *o, unsigned long operations,
 	if (!always && t - last < 10)
 		return;
 	last = t;
-	dax_print_msg("seed %llu: %lu operations in %.0f seconds, %.0f per second",
-		      (unsigned long long)o->seed, operations, t - start,
-		      operations / (t - start));
+	dax_print_msg("seed %lu: %lu operations in %.0f seconds, %.0f per second",
+		      o->seed, operations, t - start, operations / (t - start));
 }
 
 /* More to do? @done steps are behind us. */
@@ -547,28 +532,24 @@ static void run_replay(const struct options *o, struct tally *tally)
 	verdict = round_run(&o->target, &ops, report, true);
 	dax_print_msg("%s: %s %s", o->replay, verdict_name(verdict),
 		      report->text);
-	tally_add(tally, report);
-	if (verdict == ROUND_CLEAN)
-		tally->passed++;
-	else
-		tally->failed++;
+	tally_add(tally, report, verdict);
 	free(ops.op);
 }
 
 static int by_itself(int argc, char **argv)
 {
-	struct options o = parse_options(argc, argv);
 	struct tally tally = {};
 	char folder[PATH_MAX];
 
-	o.target.profile = &o.profile;
+	parse_options(argc, argv);
+	given.target.profile = &given.profile;
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	enter_folder(&o.target, folder, sizeof(folder));
-	target_probe(&o.target, true);
-	if (o.replay)
-		run_replay(&o, &tally);
+	enter_folder(&given.target, folder, sizeof(folder));
+	target_probe(&given.target, true);
+	if (given.replay)
+		run_replay(&given, &tally);
 	else
-		run_rounds(&o, &tally);
+		run_rounds(&given, &tally);
 	printf("%lu passed, %lu failed, 0 skipped\n", tally.passed,
 	       tally.failed);
 	return tally.failed != 0;

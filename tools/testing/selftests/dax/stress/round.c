@@ -284,11 +284,14 @@ void report_add(struct report *sum, const struct report *report)
 	sum->poisoned += report->poisoned;
 }
 
-void tally_add(struct tally *tally, const struct report *report)
+void tally_add(struct tally *tally, const struct report *report,
+	       enum verdict verdict)
 {
 	for (unsigned int i = 0; i < STRESS_KINDS; i++)
 		tally->operations += report->done[i];
 	report_add(&tally->sum, report);
+	tally->passed += verdict == ROUND_CLEAN;
+	tally->failed += verdict != ROUND_CLEAN;
 }
 
 void tally_print(const struct tally *tally)

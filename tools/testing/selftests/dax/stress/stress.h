@@ -58,8 +58,9 @@ enum stress_mix {
 struct profile {
 	const char *name;
 	enum stress_mix mix;
-	unsigned int files, maps;
+	unsigned int files;
 	size_t len;		/* the largest size of a file */
+	unsigned int maps;
 	unsigned int threads, processes;
 	unsigned int steps;	/* of all workers, in a test */
 	const char *policy;	/* of promotion, in a test */
@@ -325,7 +326,8 @@ void round_shrink(const struct target *target, const struct ops *ops,
 		  enum verdict verdict, struct shrunk *shrunk);
 const char *round_parse(struct ops *ops, FILE *from);	/* NULL or an error */
 void round_print(const struct ops *ops, FILE *to);
-void tally_add(struct tally *tally, const struct report *report);
+void tally_add(struct tally *tally, const struct report *report,
+	       enum verdict verdict);
 void tally_print(const struct tally *tally);
 const char *verdict_name(enum verdict verdict);
 
