@@ -901,7 +901,7 @@ TEST_F(inject, end_of_io)
 	EXPECT_BYTES('n', buf, SZ_2M);
 
 	/* The caller gets the error of its own mistake. */
-	bad = mmap(NULL, SZ_4K, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	bad = dax_anonymous(SZ_4K, PROT_NONE);
 	inject(END, EIO, 0, ALWAYS);
 	EXPECT_ERRNO(EFAULT, pwrite(fd, bad, SZ_4K, 0));
 	EXPECT_EQ(1, inject_off());

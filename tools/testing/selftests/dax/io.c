@@ -205,18 +205,15 @@ TEST_F(dax, move_extents_refused)
 	EXPECT_EQ(block[3], dax_block(fd[2], 0));
 }
 
-/* The second buffer is bad: what came before it is written, no more. (D20) */
-static char *bad_buffer(void)
-{
-	return mmap(NULL, SZ_1M, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-}
-
-/* A page of 'g', then @len bytes that cannot be read. */
+/*
+ * The second buffer is bad, a page of 'g' comes before it: that is written, no
+ * more. (D20)
+ */
 static ssize_t write_good_and_bad(int fd, size_t len)
 {
 	char good[SZ_4K];
 	struct iovec iov[2] = {
-		{ good, sizeof(good) }, { bad_buffer(), len },
+		{ good, sizeof(good) }, { dax_anonymous(len, PROT_NONE), len },
 	};
 
 	memset(good, 'g', sizeof(good));
@@ -231,7 +228,7 @@ TEST_F(dax, short_copy)
 	EXPECT_FILE('g', fd, 0, SZ_4K);
 	EXPECT_FILE(0, fd, SZ_4K, SZ_4K);
 
-	EXPECT_ERRNO(EFAULT, pwrite(fd, bad_buffer(), 8, 0));
+	EXPECT_ERRNO(EFAULT, pwrite(fd, dax_anonymous(SZ_4K, PROT_NONE), 8, 0));
 	EXPECT_FILE('g', fd, 0, SZ_4K);
 }
 

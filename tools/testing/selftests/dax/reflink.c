@@ -141,7 +141,7 @@ static void by_write(int fd, off_t at, off_t len)
 /* The second buffer is bad: what it was to cover is copied. */
 static void by_short_write(int fd, off_t at, off_t len)
 {
-	char *bad = mmap(NULL, SZ_1M, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *bad = dax_anonymous(SZ_1M, PROT_NONE);
 	char good[] = { [0 ... 9] = 'w' };
 	struct iovec iov[2] = { { good, sizeof(good) }, { bad, SZ_1M } };
 

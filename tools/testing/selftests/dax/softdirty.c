@@ -20,20 +20,15 @@ static void track(void)
 
 static bool told(const char *p)
 {
-	off_t at = (uintptr_t)p / SZ_4K * sizeof(uint64_t);
-	int fd = open("/proc/self/pagemap", O_RDONLY);
 	uint64_t entry;
 
-	if (fd < 0 || pread(fd, &entry, sizeof(entry), at) != sizeof(entry))
-		dax_exit_fail("/proc/self/pagemap: %m");
-	close(fd);
+	dax_pagemap(p, &entry, 1);
 	return entry >> 55 & 1;
 }
 
 static const char *cannot_track(void)
 {
-	char *p = mmap(NULL, 2 * SZ_4K, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *p = dax_anonymous(2 * SZ_4K, PROT_READ | PROT_WRITE);
 
 	dax_poke(p, 'a');
 	dax_poke(p + SZ_4K, 'a');

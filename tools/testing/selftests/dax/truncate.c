@@ -98,8 +98,7 @@ static void by_splice(int fd, off_t at)
 /* Nothing can be copied: a size that stays is right, and a clean end, too. */
 static void by_bad_write(int fd, off_t at)
 {
-	char *bad = mmap(NULL, SZ_4K, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
-			 -1, 0);
+	char *bad = dax_anonymous(SZ_4K, PROT_NONE);
 
 	if (pwrite(fd, bad, GROWN, at) >= 0 || errno != EFAULT)
 		dax_exit_fail("a write of what cannot be read did not fail");
@@ -460,8 +459,7 @@ TEST_F(unmapped, read_against_punch)
 	slow.fd = dax_file(READ_LEN, WRITTEN);
 	other = dax_create("other");
 	dax_fill_up(0);
-	slow.buf = mmap(NULL, READ_LEN, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	slow.buf = dax_anonymous(READ_LEN, PROT_READ | PROT_WRITE);
 	uffd = hold_back(slow.buf);
 	NEED(uffd < 0 ? "needs userfaultfd, CONFIG_USERFAULTFD" : NULL);
 

@@ -18,6 +18,8 @@
 /* Ends a fault that repeats for ever. */
 #define FAULT_SECONDS	15
 
+#define READ_WRITE	(PROT_READ | PROT_WRITE)
+
 /* Any user may open it, without a privilege. */
 static int open_uffd(uint64_t features)
 {
@@ -57,16 +59,6 @@ static int write_protect(int uffd, char *p, size_t len)
 	return ioctl(uffd, UFFDIO_WRITEPROTECT, &wp) ? errno : 0;
 }
 
-static char *map_anonymous(size_t len)
-{
-	char *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (p == MAP_FAILED)
-		dax_exit_fail("mmap: %m");
-	return p;
-}
-
 static const char *no_async(void)
 {
 	int uffd = open_async();
@@ -100,7 +92,7 @@ static void refused(int flags)
 	EXPECT_NE(0, write_protect(async, p, SZ_2M));
 
 	/* It is the file that is refused: other memory is not. */
-	anonymous = map_anonymous(SZ_2M);
+	anonymous = dax_anonymous(SZ_2M, READ_WRITE);
 	EXPECT_EQ(0, try_register(async, anonymous, SZ_2M,
 				  UFFDIO_REGISTER_MODE_WP));
 	EXPECT_EQ(0, write_protect(async, anonymous, SZ_2M));
@@ -114,7 +106,7 @@ TEST_F(dax, refused_private) DAX_CALL(refused(MAP_PRIVATE))
 /* One DAX mapping in the range is enough, and then nothing is registered. */
 TEST_F(dax, refused_beside_others)
 {
-	char *p = map_anonymous(3 * SZ_2M);
+	char *p = dax_anonymous(3 * SZ_2M, READ_WRITE);
 	int uffd = open_async();
 
 	if (mmap(p + SZ_2M, SZ_2M, PROT_READ | PROT_WRITE,
@@ -225,7 +217,7 @@ TEST_F(dax, pagemap_scan)
 	EXPECT_EQ(-EPERM, scan(p, SZ_2M,
 			       PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC));
 
-	anonymous = map_anonymous(SZ_4K);
+	anonymous = dax_anonymous(SZ_4K, READ_WRITE);
 	dax_poke(anonymous, 'w');
 	ASSERT_EQ(0, try_register(uffd, anonymous, SZ_4K,
 				  UFFDIO_REGISTER_MODE_WP));

@@ -114,6 +114,7 @@ char *dax_map_private(int fd, off_t off, size_t len);
 char *dax_map_shift(int fd, size_t len, size_t shift);
 char *dax_map_small(int fd, size_t len);		/* faults are small */
 void *dax_shared(size_t len);				/* with children, zeros */
+char *dax_anonymous(size_t len, int prot);		/* private, zeros */
 void dax_unmap(void *addr, size_t len);
 void dax_zap(void *addr, size_t len);			/* MADV_DONTNEED */
 void dax_msync(void *addr, size_t len);
@@ -122,6 +123,8 @@ void dax_into_pipe(int pipe_fd[2], char *page);	/* makes the pipe, too */
 /* "none", "4K", "4K zero", "2M" or "2M zero" */
 const char *dax_mapped(const void *addr);
 uint64_t dax_pfn(const void *addr);
+/* What /proc/self/pagemap says of @nr pages. */
+void dax_pagemap(const void *addr, uint64_t *words, unsigned int nr);
 /* The same for each page of 2 MiB, and how many pages it is no more so for. */
 struct dax_ptes {
 	const char *mapped[PAGES_2M];

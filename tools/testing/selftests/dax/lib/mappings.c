@@ -28,9 +28,7 @@ char *dax_mmap(int fd, off_t off, size_t len, int prot, int flags, size_t shift)
 	size_t room = len + 2 * SZ_2M;
 	char *addr, *p;
 
-	addr = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (addr == MAP_FAILED)
-		dax_exit_fail("no address space for %zu bytes", room);
+	addr = dax_anonymous(room, PROT_NONE);
 	if (nr_reserved < ARRAY_LEN(reserved)) {
 		reserved[nr_reserved].addr = addr;
 		reserved[nr_reserved++].len = room;
@@ -70,6 +68,16 @@ void *dax_shared(size_t len)
 
 	if (p == MAP_FAILED)
 		dax_exit_fail("mmap: %m");
+	return p;
+}
+
+char *dax_anonymous(size_t len, int prot)
+{
+	char *p = mmap(NULL, len, prot,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		dax_exit_fail("no address space for %zu bytes: %m", len);
 	return p;
 }
 
@@ -156,25 +164,29 @@ const char *dax_mapped(const void *addr)
 	return nr ? region_name(&region) : "none";
 }
 
-static void pagemap_pfns(int fd, const void *addr, uint64_t *pfns,
-			 unsigned int nr)
+void dax_pagemap(const void *addr, uint64_t *words, unsigned int nr)
 {
-	off_t off = (uintptr_t)addr / SZ_4K * sizeof(*pfns);
-	ssize_t len = nr * sizeof(*pfns);
+	off_t off = (uintptr_t)addr / SZ_4K * sizeof(*words);
+	ssize_t len = nr * sizeof(*words);
+	int fd = open_pagemap();
 
-	if (pread(fd, pfns, len, off) != len)
+	if (pread(fd, words, len, off) != len)
 		dax_exit_fail("/proc/self/pagemap: %m");
+	close(fd);
+}
+
+static void pagemap_pfns(const void *addr, uint64_t *pfns, unsigned int nr)
+{
+	dax_pagemap(addr, pfns, nr);
 	for (unsigned int i = 0; i < nr; i++)
 		pfns[i] = pfns[i] >> 63 ? pfns[i] & ((1ULL << 55) - 1) : 0;
 }
 
 uint64_t dax_pfn(const void *addr)
 {
-	int fd = open_pagemap();
 	uint64_t pfn;
 
-	pagemap_pfns(fd, addr, &pfn, 1);
-	close(fd);
+	pagemap_pfns(addr, &pfn, 1);
 	return pfn;
 }
 
@@ -192,8 +204,8 @@ void dax_snapshot_ptes(struct dax_ptes *view, const char *addr)
 		for (uint64_t at = regions[i].start; at < regions[i].end; at += SZ_4K)
 			view->mapped[(at - start) / SZ_4K] =
 				region_name(&regions[i]);
-	pagemap_pfns(fd, addr, view->pfn, PAGES_2M);
 	close(fd);
+	pagemap_pfns(addr, view->pfn, PAGES_2M);
 }
 
 unsigned int dax_ptes_changed(const struct dax_ptes *view, const char *addr)

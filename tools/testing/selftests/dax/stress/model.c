@@ -93,21 +93,25 @@ void file_grows(struct file *f, size_t size)
 		f->size = size;
 }
 
-static void forget_copies(struct model *md, struct file *f, size_t from)
+static void drop_copies(struct map *m, size_t at)
+{
+	for (; at < m->len; at += SZ_4K)
+		m->page[at / SZ_4K] &= ~PAGE_COPIED;
+}
+
+/* From the page at @from on; here only, or in the kernel, too. */
+static void forget_copies(struct model *md, struct file *f, size_t from, bool zap)
 {
 	for (unsigned int i = 0; i < STRESS_MAPS; i++) {
 		struct map *m = &md->map[i];
+		size_t at = from > m->off ? from - m->off : 0;
 
 		if (!m->used || m->file != f || m->kind != MAP_KIND_PRIVATE)
 			continue;
-		for (size_t at = 0; at < m->len; at += SZ_4K)
-			if (m->off + at >= from)
-				m->page[at / SZ_4K] &= ~PAGE_COPIED;
+		if (zap && at < m->len)
+			dax_zap(m->addr + at, m->len - at);
+		drop_copies(m, at);
 	}
-}
-
-static void file_moves(struct file *f)
-{
 	__atomic_add_fetch(&f->moves, 1, __ATOMIC_RELEASE);
 }
 
@@ -115,8 +119,7 @@ void file_shrinks(struct model *md, struct file *f, size_t size)
 {
 	memset(f->data + size, 0, f->size - size);
 	f->size = size;
-	forget_copies(md, f, page_up(size));
-	file_moves(f);
+	forget_copies(md, f, page_up(size), false);
 }
 
 void file_written(struct file *f, size_t off, const void *data, size_t len)
@@ -127,19 +130,7 @@ void file_written(struct file *f, size_t off, const void *data, size_t len)
 
 void maps_forget(struct model *md, struct file *f, size_t from)
 {
-	for (unsigned int i = 0; i < STRESS_MAPS; i++) {
-		struct map *m = &md->map[i];
-		size_t at = 0;
-
-		if (!m->used || m->file != f || m->kind != MAP_KIND_PRIVATE)
-			continue;
-		if (from > m->off)
-			at = page_down(from) - m->off;
-		if (at < m->len)
-			dax_zap(m->addr + at, m->len - at);
-	}
-	forget_copies(md, f, page_down(from));
-	file_moves(f);
+	forget_copies(md, f, page_down(from), true);
 }
 
 /* Locks of many workers. */
@@ -190,8 +181,7 @@ static void follow_moves(struct model *md)
 			continue;
 		m->moves = now;
 		dax_zap(m->addr, m->len);
-		for (size_t page = 0; page < m->len / SZ_4K; page++)
-			m->page[page] &= ~PAGE_COPIED;
+		drop_copies(m, 0);
 	}
 }
 
@@ -224,6 +214,8 @@ void let_go(struct model *md)
 }
 
 /* Mappings. */
+
+const char * const map_kinds[] = { "shared", "MAP_SYNC", "private" };
 
 unsigned int map_nr(const struct model *md, const struct map *m)
 {
@@ -346,15 +338,6 @@ void map_gone(struct model *md, struct map *m)
 
 /* Comparisons. */
 
-static const char *map_name(const struct map *m)
-{
-	static const char * const names[] = {
-		"shared", "MAP_SYNC", "private",
-	};
-
-	return names[m->kind];
-}
-
 static size_t first_difference(const char *a, const char *b, size_t len)
 {
 	size_t i = 0;
@@ -373,7 +356,7 @@ static void map_differs(struct model *md, struct map *m, size_t at,
 	diverged(md,
 		 "file %u, size %#zx: byte %#zx of map %u (%s, %#zx, %s%s) is %#x, not %#x",
 		 file_nr(md, m->file), m->file->size, m->off + at + i,
-		 map_nr(md, m), map_name(m), m->shift,
+		 map_nr(md, m), map_kinds[m->kind], m->shift,
 		 m->page[at / SZ_4K] & PAGE_COPIED ? "a copy, " : "",
 		 md->target->is_dax ? dax_mapped(m->addr + at) : "page cache",
 		 got[i] & 255, want[i] & 255);
@@ -403,19 +386,16 @@ static void page_compare(struct model *md, struct map *m, size_t at, size_t len)
 		diverged(md,
 			 "file %u, size %#zx: load at %#zx of map %u (%s): signal %d, not %d",
 			 file_nr(md, m->file), m->file->size, m->off + at,
-			 map_nr(md, m), map_name(m), sig, want);
+			 map_nr(md, m), map_kinds[m->kind], sig, want);
 	if (!sig && memcmp(buf, map_bytes(m, at), len))
 		map_differs(md, m, at, buf, len);
 }
 
 void map_compare(struct model *md, struct map *m, size_t at, size_t len)
 {
-	while (len) {
-		size_t n = min_size(len, SZ_4K - at % SZ_4K);
-
+	for (size_t n; len; at += n, len -= n) {
+		n = in_page(at, len);
 		page_compare(md, m, at, n);
-		at += n;
-		len -= n;
 	}
 }
 
@@ -462,18 +442,6 @@ void files_compare(struct model *md)
 	}
 }
 
-/* Which pages are mapped, in the highest bits. */
-static void find_mapped(const struct map *m, uint64_t *words)
-{
-	off_t off = (uintptr_t)m->addr / SZ_4K * sizeof(*words);
-	ssize_t len = m->len / SZ_4K * sizeof(*words);
-	int fd = open("/proc/self/pagemap", O_RDONLY);
-
-	if (fd < 0 || pread(fd, words, len, off) != len)
-		dax_exit_fail("/proc/self/pagemap: %m");
-	close(fd);
-}
-
 void maps_compare(struct model *md, bool all)
 {
 	uint64_t words[STRESS_PAGES];
@@ -486,7 +454,7 @@ void maps_compare(struct model *md, bool all)
 		if (!m->used)
 			continue;
 		if (!all)
-			find_mapped(m, words);
+			dax_pagemap(m->addr, words, m->len / SZ_4K);
 		for (size_t page = 0; page < m->len / SZ_4K; page++)
 			if (all || (words[page] >> 63 &&
 				    !(m->page[page] & PAGE_COPIED)))
@@ -496,24 +464,10 @@ void maps_compare(struct model *md, bool all)
 
 /* The whole model. */
 
-static char *private_memory(size_t len)
-{
-	char *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE |
-		       MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	if (p == MAP_FAILED)
-		dax_exit_fail("no memory");
-	return p;
-}
-
 static char *reserve_windows(void)
 {
-	size_t len = STRESS_MAPS * 2 * WINDOW;
-	char *p = mmap(NULL, len + SZ_2M, PROT_NONE, MAP_PRIVATE |
-		       MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *p = dax_anonymous(STRESS_MAPS * 2 * WINDOW + SZ_2M, PROT_NONE);
 
-	if (p == MAP_FAILED)
-		dax_exit_fail("no address space for %zu bytes", len);
 	return (char *)(((uintptr_t)p + SZ_2M - 1) & -SZ_2M);
 }
 
@@ -599,7 +553,8 @@ struct model *model_new(const struct target *target, struct file *files,
 	md->min_size = alone(md) ? 0 : md->len / 2 + 16 * SZ_4K;
 	md->windows = reserve_windows();
 	for (unsigned int i = 0; i < STRESS_MAPS; i++)
-		md->map[i].copy = private_memory(STRESS_LEN);
+		md->map[i].copy = dax_anonymous(STRESS_LEN,
+						PROT_READ | PROT_WRITE);
 	open_outside(md);
 	sigbus_guard_arm(stray_signal);
 	model_enter(md);

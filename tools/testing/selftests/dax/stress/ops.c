@@ -48,12 +48,9 @@ static struct map *some_map(struct model *md, uint32_t word)
 {
 	unsigned int nr = md->profile->maps;
 
-	for (unsigned int i = 0; i < nr; i++) {
-		struct map *m = &md->map[(word + i) % nr];
-
-		if (m->used)
-			return m;
-	}
+	for (unsigned int i = 0; i < nr; i++)
+		if (md->map[(word + i) % nr].used)
+			return &md->map[(word + i) % nr];
 	return NULL;
 }
 
@@ -273,13 +270,9 @@ static void store_in_page(struct model *md, struct map *m, size_t at,
 static void store(struct model *md, struct map *m, size_t at, const char *data,
 		  size_t len, bool lost)
 {
-	while (len) {
-		size_t n = min_size(len, SZ_4K - at % SZ_4K);
-
+	for (size_t n; len; at += n, data += n, len -= n) {
+		n = in_page(at, len);
 		store_in_page(md, m, at, data, n, lost);
-		at += n;
-		data += n;
-		len -= n;
 	}
 }
 
@@ -699,9 +692,7 @@ static bool op_map(struct model *md, struct work *w)
 	m->shift = some_shift(md, w->arg[3]);
 	describe(md, "map %u: %#zx+%#zx of file %u, %s%s, colour %#zx",
 		 map_nr(md, m), m->off, m->len, file_nr(md, m->file),
-		 m->kind == MAP_KIND_PRIVATE ? "private" :
-		 m->kind == MAP_KIND_SYNC ? "MAP_SYNC" : "shared",
-		 writable ? "" : " read-only", m->shift);
+		 map_kinds[m->kind], writable ? "" : " read-only", m->shift);
 	map_make(md, m, writable);
 	return true;
 }
@@ -860,13 +851,9 @@ static bool some_buffer(struct model *md, struct work *w, bool write)
 
 static void map_gather(const struct map *m, size_t at, size_t len, char *to)
 {
-	while (len) {
-		size_t n = min_size(len, SZ_4K - at % SZ_4K);
-
+	for (size_t n; len; at += n, to += n, len -= n) {
+		n = in_page(at, len);
 		memcpy(to, map_bytes(m, at), n);
-		at += n;
-		to += n;
-		len -= n;
 	}
 }
 
@@ -1338,20 +1325,15 @@ const char *ops_name(unsigned int kind)
 	return kinds[kind].name;
 }
 
-static unsigned int weight(const struct target *target, unsigned int kind)
-{
-	if ((target->can & kinds[kind].needs) != kinds[kind].needs ||
-	    target_leaves_out(target, kinds[kind].name))
-		return 0;
-	return kinds[kind].weight[target->profile->mix];
-}
-
 void ops_weigh(struct ops_weights *weights, const struct target *target)
 {
 	fill_pattern();
 	*weights = (struct ops_weights){};
 	for (unsigned int i = 0; i < ARRAY_LEN(kinds); i++) {
-		weights->kind[i] = weight(target, i);
+		if (kinds[i].needs & ~target->can ||
+		    target_leaves_out(target, kinds[i].name))
+			continue;
+		weights->kind[i] = kinds[i].weight[target->profile->mix];
 		weights->all += weights->kind[i];
 	}
 }

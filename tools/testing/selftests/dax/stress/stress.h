@@ -46,6 +46,12 @@ static inline size_t min_size(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
+/* Of @len bytes at @at, those in the first page. */
+static inline size_t in_page(size_t at, size_t len)
+{
+	return min_size(len, SZ_4K - at % SZ_4K);
+}
+
 /* How often each operation is chosen: a column of the table in ops.c. */
 enum stress_mix {
 	MIX_STREAM,	/* all there is, for one worker */
@@ -150,6 +156,7 @@ struct file {
 };
 
 enum map_kind { MAP_KIND_SHARED, MAP_KIND_SYNC, MAP_KIND_PRIVATE };
+extern const char * const map_kinds[];	/* their names */
 
 /* Of each page of a mapping. */
 #define PAGE_MAPPED	1
