@@ -69,8 +69,7 @@ static void work(unsigned int thread, void *arg)
 }
 
 /* One of the processes, from its start to its end. */
-static void __attribute__((noreturn)) run_process(struct crowd *crowd,
-						  unsigned int nr)
+static int run_process(struct crowd *crowd, unsigned int nr)
 {
 	unsigned int threads = crowd->target->profile->threads;
 	struct worker worker[STRESS_WORKERS];
@@ -93,7 +92,7 @@ static void __attribute__((noreturn)) run_process(struct crowd *crowd,
 		work(0, worker);
 	else
 		dax_run_threads(threads, work, worker);
-	_exit(ROUND_CLEAN);
+	return ROUND_CLEAN;
 }
 
 /* What a worker says, with who it is. */
@@ -130,7 +129,7 @@ static void wait_for(struct crowd *crowd, const pid_t *pid, unsigned int nr)
 	}
 }
 
-static void __attribute__((noreturn)) run_crowd(struct crowd *crowd)
+static int run_crowd(struct crowd *crowd)
 {
 	const struct profile *profile = crowd->target->profile;
 	unsigned int workers = profile_workers(profile);
@@ -143,16 +142,13 @@ static void __attribute__((noreturn)) run_crowd(struct crowd *crowd)
 	pthread_barrier_init(&crowd->shared->end, &attr, workers);
 	ops_weigh(&crowd->weights, crowd->target);
 	crowd->files = files_new(crowd->target);
-	for (unsigned int i = 0; i < profile->processes; i++) {
-		pid[i] = dax_fork_process();
-		if (!pid[i])
-			run_process(crowd, i);
-	}
+	for (unsigned int i = 0; i < profile->processes; i++)
+		pid[i] = dax_spawn(run_process(crowd, i));
 	wait_for(crowd, pid, profile->processes);
 	for (unsigned int id = 0; id < workers; id++)
 		report_add(crowd->report, &crowd->shared->report[id]);
 	files_compare(model_new(crowd->target, crowd->files, crowd->report, 0));
-	_exit(ROUND_CLEAN);
+	return ROUND_CLEAN;
 }
 
 enum verdict load_run(const struct target *target, uint64_t seed,
@@ -163,11 +159,7 @@ enum verdict load_run(const struct target *target, uint64_t seed,
 		.target = target, .report = report, .seed = seed,
 		.round = round, .steps = steps,
 	};
-	pid_t pid;
 
 	memset(report, 0, sizeof(*report));
-	pid = dax_fork_process();
-	if (!pid)
-		run_crowd(&crowd);
-	return round_wait(pid, report);
+	return round_wait(dax_spawn(run_crowd(&crowd)), report);
 }

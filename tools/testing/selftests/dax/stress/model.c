@@ -69,17 +69,6 @@ static void stray_signal(const siginfo_t *info)
 		   info->si_addr);
 }
 
-void describe(struct model *md, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (!md->describe)
-		return;
-	va_start(ap, fmt);
-	vsnprintf(md->description, sizeof(md->description), fmt, ap);
-	va_end(ap);
-}
-
 /* Files. */
 
 unsigned int file_nr(const struct model *md, const struct file *f)

@@ -25,6 +25,7 @@
 /* What an operation works on, as its words and its pick function choose it. */
 struct work {
 	const uint32_t *arg;
+	const char *how;	/* for a person; or NULL */
 	struct file *f, *to;
 	struct map *m;
 	size_t at, len;		/* in the mapping */
@@ -239,8 +240,6 @@ static bool pick_place(struct model *md, struct work *w)
 	w->len = some_place(md, w->m, w->arg[1], w->arg[2], &w->at);
 	if (!w->len || !hold_place(md, w->m, w->at, w->len))
 		return false;
-	describe(md, "%zu bytes at %#zx of map %u", w->len, w->at,
-		 map_nr(md, w->m));
 	return true;
 }
 
@@ -309,22 +308,22 @@ static bool op_touch(struct model *md, struct work *w)
 {
 	struct map *m = w->m;
 	bool write = w->arg[2] % 2;
-	size_t at = some_offset(m->len, w->arg[1]);
 
-	describe(md, "%s at %#zx of map %u", write ? "store" : "load", at,
-		 map_nr(md, m));
+	w->at = some_offset(m->len, w->arg[1]);
+	w->how = write ? "store" : "load";
 	if (!alone(md) && w->arg[2] >> 30) {
-		load_unlocked(md, m, at);
+		load_unlocked(md, m, w->at);
 		return true;
 	}
-	own_line(md, &at, 1);
-	hold_place(md, m, at, 1);
-	if (write && (m->off + at < m->file->size || map_signal(m, at, true))) {
-		char byte = *map_bytes(m, at);
+	own_line(md, &w->at, 1);
+	hold_place(md, m, w->at, 1);
+	if (write && (m->off + w->at < m->file->size ||
+		      map_signal(m, w->at, true))) {
+		char byte = *map_bytes(m, w->at);
 
-		store_in_page(md, m, at, &byte, 1, false);
+		store_in_page(md, m, w->at, &byte, 1, false);
 	} else {
-		map_compare(md, m, at, 1);
+		map_compare(md, m, w->at, 1);
 	}
 	return true;
 }
@@ -345,8 +344,6 @@ static bool some_lines(struct model *md, struct work *w, size_t off)
 	w->off = off;
 	w->len = own_line(md, &w->off,
 			  some_length(md, md->len - off, w->arg[2]));
-	describe(md, "%zu bytes at %#zx of file %u", w->len, w->off,
-		 file_nr(md, w->f));
 	return hold(md, HOLD_LINES, w->f, w->off, w->len);
 }
 
@@ -375,7 +372,6 @@ static bool op_fill(struct model *md, struct work *w)
 {
 	if (!hold(md, HOLD_ALL, w->f, w->off, SZ_2M))
 		return false;
-	describe(md, "2 MiB at %#zx of file %u", w->off, file_nr(md, w->f));
 	write_file(md, w->f, w->off, some_bytes(w->arg[3]), SZ_2M);
 	return true;
 }
@@ -403,8 +399,6 @@ static bool op_truncate(struct model *md, struct work *w)
 	hold(md, HOLD_ALL, f, from, STRESS_LEN);
 	if (f->size < from)
 		return false;
-	describe(md, "file %u from %#zx to %#zx", file_nr(md, f), f->size,
-		 size);
 	if (ftruncate(f->fd, size))
 		refused(md, "ftruncate to %#zx: %m", size);
 	if (size < f->size)
@@ -417,8 +411,6 @@ static bool op_truncate(struct model *md, struct work *w)
 
 static void falloc(struct model *md, const struct work *w, int mode)
 {
-	describe(md, "%#zx+%#zx of file %u, size %#zx, mode %#x", w->off,
-		 w->len, file_nr(md, w->f), w->f->size, mode);
 	if (fallocate(w->f->fd, mode, w->off, w->len))
 		refused(md, "fallocate mode %#x at %#zx+%#zx: %m", mode, w->off,
 			w->len);
@@ -517,7 +509,6 @@ static bool op_advise(struct model *md, struct work *w)
 {
 	int err = posix_fadvise(w->f->fd, 0, 0, POSIX_FADV_DONTNEED);
 
-	describe(md, "file %u", file_nr(md, w->f));
 	if (err)
 		refused(md, "POSIX_FADV_DONTNEED: %s", strerror(err));
 	return true;
@@ -525,7 +516,6 @@ static bool op_advise(struct model *md, struct work *w)
 
 static bool op_sync(struct model *md, struct work *w)
 {
-	describe(md, "file %u", file_nr(md, w->f));
 	if (w->arg[1] % 2 ? fsync(w->f->fd) : fdatasync(w->f->fd))
 		refused(md, "fsync: %m");
 	return true;
@@ -539,10 +529,11 @@ static bool op_clone(struct model *md, struct work *w)
 	struct file *from = some_file(md, w->arg[0]);
 	struct file *to = some_file(md, w->arg[0] + 1 + w->arg[1] % 2);
 
+	w->f = from;
+	w->to = to;
 	hold_two(md, HOLD_ALL, from, 0, to, 0, STRESS_LEN);
 	if (!from->size || to == from)
 		return false;
-	describe(md, "file %u to file %u", file_nr(md, from), file_nr(md, to));
 	if (w->arg[2] % 2 || to->size > from->size) {
 		if (ftruncate(to->fd, 0))
 			refused(md, "ftruncate: %m");
@@ -562,8 +553,6 @@ static bool pick_pair(struct model *md, struct work *w)
 		return false;
 	w->to = some_file(md, w->arg[0] / md->profile->files);
 	w->dest = page_down(some_offset(md->len - w->len + 1, w->arg[3]));
-	describe(md, "%#zx+%#zx of file %u to %#zx of file %u", w->off, w->len,
-		 file_nr(md, w->f), w->dest, file_nr(md, w->to));
 	return !overlap(w->f, w->off, w->to, w->dest, w->len) &&
 	       hold_two(md, HOLD_ALL, w->f, w->off, w->to, w->dest, w->len);
 }
@@ -690,36 +679,30 @@ static bool op_map(struct model *md, struct work *w)
 		m->len = some_pages(md->len, w->arg[2] >> 1, w->arg[3],
 				    &m->off);
 	m->shift = some_shift(md, w->arg[3]);
-	describe(md, "map %u: %#zx+%#zx of file %u, %s%s, colour %#zx",
-		 map_nr(md, m), m->off, m->len, file_nr(md, m->file),
-		 map_kinds[m->kind], writable ? "" : " read-only", m->shift);
+	w->m = m;
+	w->how = writable ? NULL : "read-only";
 	map_make(md, m, writable);
 	return true;
 }
 
 static bool op_unmap(struct model *md, struct work *w)
 {
-	struct map *m = w->m;
-	size_t at, len = some_pages(m->len, w->arg[1], w->arg[2], &at);
-
-	describe(md, "%#zx+%#zx of map %u", at, len, map_nr(md, m));
-	map_cut(md, m, at, len);
-	if (len == m->len)
-		m->used = false;
+	w->len = some_pages(w->m->len, w->arg[1], w->arg[2], &w->at);
+	map_cut(md, w->m, w->at, w->len);
+	if (w->len == w->m->len)
+		w->m->used = false;
 	return true;
 }
 
 static bool op_remap(struct model *md, struct work *w)
 {
 	struct map *m = w->m;
-	size_t len = m->len;
+	size_t most = (md->len - m->off) / SZ_4K;
 
+	w->len = m->len;
 	if (w->arg[1] % 4 == 0)
-		len = (1 + (w->arg[1] >> 2) % ((md->len - m->off) / SZ_4K)) *
-		      SZ_4K;
-	describe(md, "map %u to %#zx bytes, colour %#zx", map_nr(md, m), len,
-		 some_shift(md, w->arg[2]));
-	return map_move(md, m, len, some_shift(md, w->arg[2]));
+		w->len = (1 + (w->arg[1] >> 2) % most) * SZ_4K;
+	return map_move(md, m, w->len, some_shift(md, w->arg[2]));
 }
 
 /* Some pages of a mapping; none of them may be unmapped. */
@@ -730,7 +713,6 @@ static bool some_mapped(struct model *md, struct work *w)
 		w->at = 0;
 		w->len = w->m->len;
 	}
-	describe(md, "%#zx+%#zx of map %u", w->at, w->len, map_nr(md, w->m));
 	for (size_t i = w->at; i < w->at + w->len; i += SZ_4K)
 		if (!(w->m->page[i / SZ_4K] & PAGE_MAPPED))
 			return false;
@@ -772,12 +754,12 @@ static bool op_split(struct model *md, struct work *w)
 	struct map *m = w->m;
 	size_t at = w->arg[1] % (md->len / SZ_2M) * SZ_2M;
 
+	w->at = at;
 	if (at + SZ_2M > m->len)
 		return false;
 	for (size_t i = 0; i < PAGES_2M; i++)
 		if (!(m->page[at / SZ_4K + i] & PAGE_WRITE))
 			return false;
-	describe(md, "%#zx of map %u", at, map_nr(md, m));
 	if (mprotect(m->addr + at, SZ_1M, PROT_READ | PROT_WRITE | PROT_EXEC))
 		refused(md, "mprotect: %m");
 	for (unsigned int i = 0; i < 8; i++)
@@ -874,8 +856,6 @@ static bool map_io(struct model *md, struct work *w, bool write)
 	if (overlap(f, w->off, m->file, m->off + w->at, w->len) ||
 	    !hold_two(md, HOLD_ALL, f, w->off, m->file, m->off + w->at, w->len))
 		return false;
-	describe(md, "%#zx+%#zx of map %u %s %#zx of file %u", w->at, w->len,
-		 map_nr(md, m), write ? "to" : "from", w->off, file_nr(md, f));
 	n = write ? pwrite(fd, m->addr + w->at, w->len, w->off) :
 		    pread(fd, m->addr + w->at, w->len, w->off);
 	if (n != (ssize_t)w->len)
@@ -911,8 +891,7 @@ static bool op_pinned(struct model *md, struct work *w)
 
 	if (!map_allows(m, at, len, write))
 		return false;
-	describe(md, "%s %#zx+%#zx of map %u", write ? "write" : "read", at,
-		 len, map_nr(md, m));
+	w->how = write ? "write" : "read";
 	here = (struct iovec){ write ? (void *)some_bytes(w->arg[3]) : bytes,
 			       len };
 	there = (struct iovec){ m->addr + at, len };
@@ -943,10 +922,9 @@ static bool op_outside(struct model *md, struct work *w)
 
 	if (!some_buffer(md, w, in))
 		return false;
+	w->how = in ? "from the device" : "to the device";
 	len = min_size(w->len, STRESS_OUTSIDE);
 	off = (w->arg[3] >> 1) % ((STRESS_OUTSIDE - len) / SZ_4K + 1) * SZ_4K;
-	describe(md, "%s the device at %#zx: %#zx+%#zx of map %u",
-		 in ? "from" : "to", off, w->at, len, map_nr(md, w->m));
 	p = w->m->addr + w->at;
 	n = in ? pread(md->outside, p, len, off) :
 		 pwrite(md->outside, p, len, off);
@@ -1007,6 +985,7 @@ static bool pick_alias(struct model *md, struct work *w)
 	if (apart)
 		len = min_size(len, apart);
 	w->m = m;
+	w->f = m->file;
 	w->len = len;
 	return len && hold_two(md, HOLD_LINES, m->file, here, m->file, *off,
 			       len);
@@ -1034,13 +1013,6 @@ static void alias_io(struct model *md, struct work *w, bool write)
 			write ? "pwrite from" : "pread to", n, w->len);
 }
 
-static void describe_alias(struct model *md, struct work *w, const char *how)
-{
-	describe(md, "%#zx+%#zx of map %u %s %#zx of its file %u", w->at,
-		 w->len, map_nr(md, w->m), how, w->off,
-		 file_nr(md, w->m->file));
-}
-
 /* What is in bytes[] is in the file now. */
 static bool alias_written(struct model *md, struct work *w)
 {
@@ -1053,7 +1025,6 @@ static bool op_alias_write(struct model *md, struct work *w)
 {
 	if (!map_allows(w->m, w->at, w->len, false))
 		return false;
-	describe_alias(md, w, "to");
 	map_gather(w->m, w->at, w->len, bytes);
 	alias_io(md, w, true);
 	return alias_written(md, w);
@@ -1066,7 +1037,6 @@ static bool op_alias_read(struct model *md, struct work *w)
 	if (w->off + w->len > m->file->size ||
 	    !map_allows(m, w->at, w->len, true))
 		return false;
-	describe_alias(md, w, "from");
 	memcpy(bytes, m->file->data + w->off, w->len);
 	alias_io(md, w, false);
 	map_written(m, w->at, bytes, w->len);
@@ -1088,7 +1058,6 @@ static bool op_alias_splice(struct model *md, struct work *w)
 	if (!map_allows(w->m, w->at, w->len, false))
 		return false;
 	w->len = min_size(w->len, 15 * SZ_4K);	/* what a pipe has room for */
-	describe_alias(md, w, "by a pipe to");
 	map_gather(w->m, w->at, w->len, bytes);
 	if (pipe(ends))
 		dax_exit_fail("pipe: %m");
@@ -1115,7 +1084,6 @@ static bool op_alias_copy(struct model *md, struct work *w)
 
 	if (from == w->off)
 		return false;
-	describe_alias(md, w, "by copy_file_range to");
 	memcpy(bytes, f->data + from, w->len);
 	copy_range(md, f, from, f, w->off, w->len);
 	file_written(f, w->off, bytes, w->len);
@@ -1141,8 +1109,6 @@ static bool op_fork(struct model *md, struct work *w)
 		other = some_map(md, w->arg[3]);
 		len2 = some_place(md, other, w->arg[2], w->arg[1], &at2);
 	}
-	describe(md, "stores %zu bytes at %#zx of map %u, looks at map %u", len,
-		 at, map_nr(md, m), map_nr(md, other));
 	pid = dax_fork_process();
 	if (!pid) {
 		store(md, m, at, some_bytes(w->arg[3]), len, false);
@@ -1167,7 +1133,6 @@ static bool op_evict(struct model *md, struct work *w)
 {
 	struct file *f = w->f;
 
-	describe(md, "file %u", file_nr(md, f));
 	for (unsigned int i = 0; i < md->profile->maps; i++)
 		if (md->map[i].used && md->map[i].file == f)
 			map_gone(md, &md->map[i]);
@@ -1228,7 +1193,6 @@ static bool op_poison(struct model *md, struct work *w)
 	mapped = dax_mapped(addr);
 	if (strcmp(mapped, "4K") && strcmp(mapped, "2M"))
 		return false;
-	describe(md, "page %#zx of map %u", w->at, map_nr(md, w->m));
 	sig = sigbus_guard_poison(addr, &info);
 	if (sig == SIGBUS) {
 		if (!same_page_at(md, w->m, w->at, info.si_addr))
@@ -1246,7 +1210,6 @@ static bool op_compare(struct model *md, struct work *w)
 	struct file *f = w->f;
 	struct map *m = some_map(md, w->arg[1]);
 
-	describe(md, "all of file %u, and a mapping", file_nr(md, f));
 	if (!m || w->arg[3] % 4 == 0)
 		file_compare(md, f, 0, STRESS_LEN);
 	if (m)
@@ -1354,6 +1317,24 @@ void ops_choose(struct op *op, const struct ops_weights *weights, uint64_t seed,
 	op->arg[3] = two >> 32;
 }
 
+/* What an operation has worked on, for a person. */
+static void describe(const struct model *md, const struct work *w)
+{
+	const struct map *m = w->m;
+
+	printf("# ^ %s%s%#zx bytes", w->how ?: "", w->how ? ", " : "", w->len);
+	if (m)
+		printf(" at %#zx of map %u (%s, %#zx+%#zx of file %u, colour %#zx)",
+		       w->at, map_nr(md, m), map_kinds[m->kind], m->off, m->len,
+		       file_nr(md, m->file), m->shift);
+	if (w->f)
+		printf(" at %#zx of file %u, size %#zx", w->off,
+		       file_nr(md, w->f), w->f->size);
+	if (w->to)
+		printf(" to %#zx of file %u", w->dest, file_nr(md, w->to));
+	printf("\n");
+}
+
 void ops_run(struct model *md, const struct op *op)
 {
 	const struct kind *kind = &kinds[op->kind];
@@ -1363,6 +1344,8 @@ void ops_run(struct model *md, const struct op *op)
 	md->report->kind = op->kind;
 	done = md->weights.kind[op->kind] &&
 	       (!kind->pick || kind->pick(md, &w)) && kind->run(md, &w);
+	if (done && md->describe)
+		describe(md, &w);
 	if (done && md->profile->compare && pick_file(md, &w))
 		op_compare(md, &w);
 	let_go(md);

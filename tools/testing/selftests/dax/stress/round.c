@@ -54,9 +54,8 @@ static void print_op(const struct op *op, FILE *to)
 }
 
 /* In the child. Nothing of the model outlives it. */
-static void __attribute__((noreturn))
-run_here(const struct target *target, const struct ops *ops,
-	 struct report *report, bool describe)
+static int run_here(const struct target *target, const struct ops *ops,
+		    struct report *report, bool describe)
 {
 	struct model *md = model_new(target, files_new(target), report, 0);
 
@@ -64,21 +63,18 @@ run_here(const struct target *target, const struct ops *ops,
 	md->describe = describe;
 	for (unsigned int i = 0; i < ops->nr; i++) {
 		report->step = i;
-		md->description[0] = '\0';
 		if (describe) {
 			print_op(&ops->op[i], stdout);
 			fflush(stdout);
 		}
 		ops_run(md, &ops->op[i]);
-		if (describe && md->description[0])
-			printf("# ^ %s\n", md->description);
 	}
 	report->step = ops->nr - 1;
 	if (describe)
 		fflush(stdout);
 	files_compare(md);
 	maps_compare(md, true);
-	_exit(ROUND_CLEAN);
+	return ROUND_CLEAN;
 }
 
 /*
@@ -137,13 +133,9 @@ enum verdict round_wait(pid_t pid, struct report *report)
 enum verdict round_run(const struct target *target, const struct ops *ops,
 		       struct report *report, bool describe)
 {
-	pid_t pid;
-
 	memset(report, 0, sizeof(*report));
-	pid = dax_fork_process();
-	if (!pid)
-		run_here(target, ops, report, describe);
-	return round_wait(pid, report);
+	return round_wait(dax_spawn(run_here(target, ops, report, describe)),
+			  report);
 }
 
 /* Cutting down. */

@@ -209,7 +209,6 @@ struct model {
 	struct ops_weights weights;
 	struct report *report;
 	bool describe;		/* describe each operation */
-	char description[200];
 	struct file *file;
 	struct map map[STRESS_MAPS];
 	unsigned int common;	/* so many maps are those of all threads */
@@ -234,8 +233,6 @@ void __attribute__((noreturn, format(printf, 3, 4)))
 round_ends(struct model *md, enum verdict end, const char *fmt, ...);
 #define diverged(md, ...)	round_ends(md, ROUND_DIVERGED, __VA_ARGS__)
 #define refused(md, ...)		round_ends(md, ROUND_REFUSED, __VA_ARGS__)
-void __attribute__((format(printf, 2, 3)))
-describe(struct model *md, const char *fmt, ...);
 
 /*
  * An operation of one of many workers holds the chunks of what it changes or
