@@ -333,35 +333,4 @@ TEST_F(dax, two_stores_to_fresh_page)
 	}
 }
 
-/* Both views of a file are one. */
-TEST_F(dax, one_view)
-{
-	int fd = dax_file(2 * SZ_2M, WRITTEN);
-	char *p = dax_map(fd, 0, 2 * SZ_2M), *buf = malloc(2 * SZ_2M);
-
-	dax_poke(p + 12345, 'm');
-	dax_poke(p + SZ_2M, 'n');
-	dax_fill(fd, SZ_2M - 3, 7, 'w');
-	dax_read(fd, 0, buf, 2 * SZ_2M);
-	EXPECT_EQ('m', buf[12345]);
-	EXPECT_BYTES('w', p + SZ_2M - 3, 7);
-	EXPECT_EQ(0, memcmp(buf, p, 2 * SZ_2M));
-	EXPECT_MAPPED("2M", p);
-}
-
-TEST_F(dax, append)
-{
-	int fd = dax_create("append");
-	char buf[5000], *p;
-	size_t size = 20 * sizeof(buf);
-
-	memset(buf, 'a', sizeof(buf));
-	for (int i = 0; i < 20; i++)
-		ASSERT_EQ(sizeof(buf), write(fd, buf, sizeof(buf)));
-	ASSERT_EQ(size, lseek(fd, 0, SEEK_END));
-	p = dax_map(fd, 0, SZ_2M);
-	EXPECT_BYTES('a', p, size);
-	EXPECT_BYTES(0, p + size, SZ_4K - size % SZ_4K);
-}
-
 TEST_HARNESS_MAIN

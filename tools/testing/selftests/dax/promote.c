@@ -171,48 +171,6 @@ TEST_F(dax, zero_page_of_another_process)
 	dax_helper_stop(&peer);
 }
 
-/* Zero pages of two mappings, and blocks that come in by promotion and go. */
-TEST_F(dax, zero_pages_time_and_again)
-{
-	int fd = dax_file(SZ_2M, PREALLOC);
-	char *small = dax_map_small(fd, SZ_2M), *huge = dax_map(fd, 0, SZ_2M);
-
-	for (int i = 0; i < 2; i++) {
-		ASSERT_EQ(0, others(small, 8, 0));
-		dax_poke(huge + i * SZ_4K + 8, 'x');
-		ASSERT_EQ(1, others(small, 8, 0));
-		dax_poke_each(huge + 8, SZ_2M, SZ_4K, 'y');
-		ASSERT_EQ(0, others(small, 8, 'y'));
-		dax_punch_hole(fd, 0, SZ_2M);
-		ASSERT_EQ(0, others(small, 8, 0));
-		dax_falloc(fd, 0, 0, SZ_2M);
-	}
-}
-
-/* The huge zero page, demoted by a small store, and back. */
-TEST_F(dax, demoted_and_back)
-{
-	int fd = dax_file(SZ_2M, PREALLOC);
-	char *huge = dax_map(fd, 0, SZ_2M), *small = dax_map_small(fd, SZ_2M);
-	char *again;
-
-	dax_peek(huge);
-	ASSERT_MAPPED("2M zero", huge);
-	dax_poke(small + 50 * SZ_4K, 's');
-	EXPECT_MAPPED("none", huge);
-	dax_trace(fd, EVENTS);
-	again = dax_map(fd, 0, SZ_2M);
-	dax_poke(again + 51 * SZ_4K, 'a');
-	EXPECT_MAPPED("2M", again);
-	EXPECT_EQ(1, PROMOTED(1, 1, 0, 1));
-	dax_poke(huge + 52 * SZ_4K, 'h');
-	EXPECT_MAPPED("2M", huge);
-	EXPECT_EQ('s', dax_peek(huge + 50 * SZ_4K));
-	EXPECT_EQ('a', dax_peek(small + 51 * SZ_4K));
-	EXPECT_EQ('h', dax_peek(small + 52 * SZ_4K));
-	EXPECT_EQ(0, dax_peek(small + 53 * SZ_4K));
-}
-
 static int store_and_look(int nr, void *arg)
 {
 	char **map = arg;
