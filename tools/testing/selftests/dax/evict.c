@@ -148,7 +148,7 @@ TEST_F(evict, space_back_at_once)
  * At exit the kernel closes the files of a process in its own order. The
  * process must not wait for its own pipe: it could not be killed.
  */
-static int exit_with_pipe(void *arg)
+static int exit_with_pipe(void)
 {
 	struct held held = hold("held", 'h');
 
@@ -158,7 +158,7 @@ static int exit_with_pipe(void *arg)
 
 TEST_F(evict, exit_with_own_pipe)
 {
-	EXPECT_EQ(0, dax_child(exit_with_pipe, NULL));
+	EXPECT_EQ(0, dax_child(exit_with_pipe()));
 	EXPECT_SPACE_BACK();
 }
 
@@ -347,9 +347,8 @@ TEST_F(evict, unmount_idle)
  * The unmount comes with the exit, and so does the close of the pipe, but maybe
  * later.
  */
-static int exit_unmounts(void *arg)
+static int exit_unmounts(bool delete)
 {
-	bool *delete = arg;
 	struct held held;
 
 	if (unshare(CLONE_NEWNS) ||
@@ -358,7 +357,7 @@ static int exit_unmounts(void *arg)
 	if (dax_small_scratch())
 		return 1;
 	held = hold("held", 'h');
-	if (*delete)
+	if (delete)
 		dax_unlink(held.fd);
 	/* A file that is open would have the mount go with it, after the pipe. */
 	unmap_and_close(&held);
@@ -385,9 +384,7 @@ TEST_F(dax, exit_unmounts_with_own_pipe)
 {
 	NEED(dax_no_scratch());
 	for (int delete = 0; delete < 2; delete++) {
-		bool arg = delete;
-
-		EXPECT_EQ(0, dax_child(exit_unmounts, &arg));
+		EXPECT_EQ(0, dax_child(exit_unmounts(delete)));
 		EXPECT_TRUE(device_is_free());
 	}
 }

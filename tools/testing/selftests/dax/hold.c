@@ -269,23 +269,13 @@ static void two_alike(struct scene *s)
 
 static void dedupe_all(const struct scene *s)
 {
-	struct {
-		struct file_dedupe_range range;
-		struct file_dedupe_range_info info;
-	} arg = {};
-	size_t done = 0;
+	for (size_t done = 0; done < s->len; ) {
+		ssize_t n = dax_dedupe_some(s->fd, done, s->len - done,
+					    dedupe_with, done);
 
-	while (done < s->len) {
-		arg.range.src_offset = done;
-		arg.range.src_length = s->len - done;
-		arg.range.dest_count = 1;
-		arg.info.dest_fd = dedupe_with;
-		arg.info.dest_offset = done;
-		if (ioctl(s->fd, FIDEDUPERANGE, &arg) || arg.info.status ||
-		    !arg.info.bytes_deduped)
-			dax_exit_fail("FIDEDUPERANGE: %m, status %d",
-				      arg.info.status);
-		done += arg.info.bytes_deduped;
+		if (n <= 0)
+			dax_exit_fail("FIDEDUPERANGE: %zd, %m", n);
+		done += n;
 	}
 	close(dedupe_with);
 }

@@ -146,10 +146,8 @@ TEST_F(dax, mprotect_a_part)
 	EXPECT_EQ(-1, wrong_page(p, 0, SZ_2M));
 }
 
-static int write_in_child(void *arg)
+static int write_in_child(char *p)
 {
-	char *p = arg;
-
 	if (dax_peek(p + 8) != 'p')
 		return 1;
 	dax_poke(p + 8, 'c');
@@ -165,7 +163,7 @@ TEST_F(dax, fork_shared)
 
 	dax_poke(p + 8, 'p');
 	ASSERT_MAPPED("2M", p);
-	EXPECT_EQ(0, dax_child(write_in_child, p));
+	EXPECT_EQ(0, dax_child(write_in_child(p)));
 	EXPECT_EQ('c', dax_peek(p + 8));
 	EXPECT_EQ('C', dax_peek(p + SZ_2M - 1));
 	EXPECT_MAPPED("2M", p);
@@ -387,13 +385,13 @@ TEST_F(dax, fsync_against_zap)
 }
 
 /* A process or a mapping that does not want huge pages gets none. (P15) */
-static int touch_where_disabled(void *arg)
+static int touch_where_disabled(int fd)
 {
 	char *p;
 
 	if (prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0))
 		return 1;
-	p = dax_map(*(int *)arg, 0, SZ_2M);
+	p = dax_map(fd, 0, SZ_2M);
 	dax_peek(p);
 	return strcmp("4K", dax_mapped(p)) ? 2 : 0;
 }
@@ -408,7 +406,7 @@ TEST_F(dax, huge_pages_disabled)
 	EXPECT_MAPPED("4K", p);
 	dax_poke(p + SZ_4K, 'w');
 	EXPECT_MAPPED("4K", p + SZ_4K);
-	EXPECT_EQ(0, dax_child(touch_where_disabled, &fd));
+	EXPECT_EQ(0, dax_child(touch_where_disabled(fd)));
 	dax_peek(p + SZ_2M);
 	EXPECT_MAPPED("2M", p + SZ_2M);
 }

@@ -165,10 +165,8 @@ TEST_F(poke, private_page_of_another)
 }
 
 /* A page that one process has poked is copied again for its child. */
-static int poke_again(void *arg)
+static int poke_again(char *p)
 {
-	char *p = arg;
-
 	return by_mem(getpid(), p + AT) || poked_well(p);
 }
 
@@ -180,7 +178,7 @@ TEST_F(dax, in_a_child)
 	ASSERT_MAPPED("4K", p + AT);
 	ASSERT_EQ(0, by_mem(getpid(), p + AT));
 	EXPECT_EQ(0, poked_well(p));
-	EXPECT_EQ(0, dax_child(poke_again, p));
+	EXPECT_EQ(0, dax_child(poke_again(p)));
 	EXPECT_EQ(0, poked_well(p));
 }
 

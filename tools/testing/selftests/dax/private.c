@@ -72,10 +72,8 @@ TEST_F(private, sees_the_file_until_written)
 	EXPECT_EQ(FILL, dax_peek(file + 1));
 }
 
-static int child_writes(void *arg)
+static int child_writes(char *p)
 {
-	char *p = arg;
-
 	if (dax_peek(p) != 'p' || dax_peek(p + SZ_4K) != FILL)
 		return 1;
 	dax_poke(p, 'c');
@@ -87,7 +85,7 @@ TEST_F(private, fork)
 {
 	dax_peek(self->p);
 	dax_poke(self->p, 'p');
-	EXPECT_EQ(0, dax_child(child_writes, self->p));
+	EXPECT_EQ(0, dax_child(child_writes(self->p)));
 	EXPECT_EQ('p', dax_peek(self->p));
 	EXPECT_EQ(FILL, dax_peek(self->p + SZ_4K));
 	dax_poke(self->p + SZ_4K, 'P');
@@ -99,10 +97,8 @@ TEST_F(private, fork)
  * of the file among them is no memory of the process: it is not counted, and
  * not in use after an unmap. (M1)
  */
-static int child_reads(void *arg)
+static int child_reads(const char *p)
 {
-	char *p = arg;
-
 	return dax_peek(p + SZ_4K) == FILL && dax_peek(p + SZ_2M) == 'p' &&
 	       dax_peek(p + SZ_2M + SZ_4K) == FILL ? 0 : 1;
 }
@@ -112,7 +108,7 @@ TEST_F(private, fork_beside_huge)
 	dax_peek(self->p);
 	dax_poke(self->p + SZ_2M, 'p');
 	ASSERT_MAPPED("2M", self->p);
-	EXPECT_EQ(0, dax_child(child_reads, self->p));
+	EXPECT_EQ(0, dax_child(child_reads(self->p)));
 	EXPECT_BYTES(FILL, self->p, SZ_2M);
 	EXPECT_EQ('p', dax_peek(self->p + SZ_2M));
 	dax_truncate(self->fd, 0);

@@ -127,19 +127,17 @@ TEST_F(dax, refused_beside_others)
 struct attempt {
 	size_t shift;
 	bool touched, store;
-	char *p;
 };
 
-static int protect_and_touch(void *arg)
+static int protect_and_touch(const struct attempt *attempt, char *p)
 {
-	struct attempt *attempt = arg;
-	char *addr = attempt->p + 5 * SZ_4K;
+	char *addr = p + 5 * SZ_4K;
 	int uffd = open_async();
 
 	if (attempt->touched)
-		dax_peek(attempt->p);
-	if (!try_register(uffd, attempt->p, SZ_2M, UFFDIO_REGISTER_MODE_WP) &&
-	    write_protect(uffd, attempt->p, SZ_2M))
+		dax_peek(p);
+	if (!try_register(uffd, p, SZ_2M, UFFDIO_REGISTER_MODE_WP) &&
+	    write_protect(uffd, p, SZ_2M))
 		return 1;
 	alarm(FAULT_SECONDS);
 	if (attempt->store)
@@ -149,7 +147,7 @@ static int protect_and_touch(void *arg)
 
 TEST_F(dax, comes_to_an_end)
 {
-	struct attempt attempts[] = {
+	static const struct attempt attempts[] = {
 		{ 0, false, false },	/* a load of nothing mapped */
 		{ SZ_4K, true, false },	/* a load of no small page */
 		{ 0, false, true },	/* a store to nothing mapped */
@@ -157,9 +155,10 @@ TEST_F(dax, comes_to_an_end)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(attempts); i++) {
-		attempts[i].p = dax_map_shift(dax_file(2 * SZ_2M, WRITTEN),
-					      SZ_2M, attempts[i].shift);
-		EXPECT_EQ(0, dax_child(protect_and_touch, &attempts[i]))
+		char *p = dax_map_shift(dax_file(2 * SZ_2M, WRITTEN), SZ_2M,
+					attempts[i].shift);
+
+		EXPECT_EQ(0, dax_child(protect_and_touch(&attempts[i], p)))
 			TH_LOG("attempt %zu", i);
 	}
 }
@@ -187,9 +186,8 @@ static long scan(char *p, size_t len, uint64_t flags)
 	return ret;
 }
 
-static int scan_and_touch(void *arg)
+static int scan_and_touch(char *p)
 {
-	char *p = arg;
 	int uffd = open_async();
 
 	try_register(uffd, p, SZ_2M, UFFDIO_REGISTER_MODE_WP);
@@ -211,7 +209,7 @@ TEST_F(dax, pagemap_scan)
 	int uffd = open_async();
 	char *p = dax_map(dax_file(SZ_2M, WRITTEN), 0, SZ_2M), *anonymous;
 
-	EXPECT_EQ(0, dax_child(scan_and_touch, p));
+	EXPECT_EQ(0, dax_child(scan_and_touch(p)));
 	dax_poke(p, 'x');
 	try_register(uffd, p, SZ_2M, UFFDIO_REGISTER_MODE_WP);
 	EXPECT_EQ(-EPERM, scan(p, SZ_2M,

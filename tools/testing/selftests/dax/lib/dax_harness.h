@@ -48,7 +48,6 @@ static inline void dax_this_test(struct __test_metadata *test)
 /* The needs of all tests of a program: a reason to skip, or NULL. */
 #define DAX_NEEDS(reason_expr)	\
 	const char *dax_needs(void) { return reason_expr; }
-#define DAX_SETUP()	DAX_SETUP_IF(dax_needs())
 
 /* A test whose body is one call. */
 #define DAX_CALL(call)	{ call; }
@@ -85,18 +84,7 @@ static inline void dax_this_test(struct __test_metadata *test)
  * The fixture of most tests. dax_test_teardown() removes the files, mappings
  * and mounts that a test leaves behind.
  */
-FIXTURE(dax) {
-};
-
-FIXTURE_SETUP(dax)
-{
-	DAX_SETUP();
-}
-
-FIXTURE_TEARDOWN(dax)
-{
-	DAX_TEARDOWN();
-}
+DAX_FIXTURE(dax, dax_needs())
 
 /*
  * Run the tests of a fixture with entries of both sizes. A mapping that is off

@@ -86,6 +86,8 @@ int dax_clone(int fd, const char *name);	/* a reflink copy */
 void dax_share_page(int fd, off_t at, int with);
 /* Returns FILE_DEDUPE_RANGE_SAME or _DIFFERS, or -1 and sets errno. */
 int dax_dedupe(int fd, off_t at, size_t len, int with, off_t to);
+/* Returns how many bytes are shared now, which may be less than @len. */
+ssize_t dax_dedupe_some(int fd, off_t at, size_t len, int with, off_t to);
 int dax_file(size_t len, enum dax_layout layout);
 int dax_file_growing(size_t len);	/* PREALLOC, but the size is still 0 */
 /* WRITTEN, 2 MiB that can never be huge: page DAX_GAP is a hole. */
@@ -245,7 +247,7 @@ pid_t dax_fork_process(void);
 #define dax_spawn_call(call)	dax_spawn((call) ? errno : 0)
 int dax_wait(pid_t pid);	/* the exit status, or 128 + the signal */
 bool dax_ended(pid_t pid);	/* without waiting for it */
-int dax_child(int (*fn)(void *arg), void *arg);	/* both in one */
+#define dax_child(call)	dax_wait(dax_spawn(call))
 /* SIGUSR1 only ends a wait of this process from here on. */
 void dax_take_sigusr1(int sa_flags);
 /* The state of a task as in ps(1), or 0 if there is no such task. */

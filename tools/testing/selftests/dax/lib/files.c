@@ -94,7 +94,7 @@ void dax_share_page(int fd, off_t at, int with)
 		dax_exit_fail("FICLONERANGE: %m");
 }
 
-int dax_dedupe(int fd, off_t at, size_t len, int with, off_t to)
+ssize_t dax_dedupe_some(int fd, off_t at, size_t len, int with, off_t to)
 {
 	struct {
 		struct file_dedupe_range range;
@@ -107,13 +107,21 @@ int dax_dedupe(int fd, off_t at, size_t len, int with, off_t to)
 
 	if (ioctl(fd, FIDEDUPERANGE, &arg))
 		dax_exit_fail("FIDEDUPERANGE: %m");
-	if (arg.info.status == FILE_DEDUPE_RANGE_SAME &&
-	    arg.info.bytes_deduped != len)
-		dax_exit_fail("dedupe did %llu bytes", arg.info.bytes_deduped);
-	if (arg.info.status >= 0)
-		return arg.info.status;
+	if (arg.info.status == FILE_DEDUPE_RANGE_SAME)
+		return arg.info.bytes_deduped;
 	errno = -arg.info.status;
-	return -1;
+	return arg.info.status == FILE_DEDUPE_RANGE_DIFFERS ? 0 : -1;
+}
+
+int dax_dedupe(int fd, off_t at, size_t len, int with, off_t to)
+{
+	ssize_t n = dax_dedupe_some(fd, at, len, with, to);
+
+	if (n > 0 && (size_t)n != len)
+		dax_exit_fail("dedupe did %zd bytes", n);
+	if (n > 0)
+		return FILE_DEDUPE_RANGE_SAME;
+	return n ? -1 : FILE_DEDUPE_RANGE_DIFFERS;
 }
 
 void dax_name(int fd, char *path, size_t size)

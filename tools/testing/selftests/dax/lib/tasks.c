@@ -24,45 +24,39 @@ void dax_join(pthread_t thread)
 		dax_exit_fail("pthread_join: %s", strerror(err));
 }
 
-struct gang {
-	void (*fn)(unsigned int id, void *arg);
-	void *arg;
-	pthread_barrier_t start;
-};
-
 struct gang_member {
-	struct gang *gang;
+	pthread_barrier_t *start;
+	void (*fn)(unsigned int id, void *arg);
 	unsigned int id;
+	void *arg;
 	pthread_t thread;
 };
 
 static void *gang_run(void *arg)
 {
 	struct gang_member *member = arg;
-	struct gang *gang = member->gang;
 
-	pthread_barrier_wait(&gang->start);
-	gang->fn(member->id, gang->arg);
+	pthread_barrier_wait(member->start);
+	member->fn(member->id, member->arg);
 	return NULL;
 }
 
 void dax_run_threads(unsigned int nr, void (*fn)(unsigned int id, void *arg),
 		     void *arg)
 {
-	struct gang gang = { .fn = fn, .arg = arg };
 	struct gang_member member[64];
+	pthread_barrier_t start;
 
 	if (nr > ARRAY_LEN(member))
 		dax_exit_fail("%u threads are too many", nr);
-	pthread_barrier_init(&gang.start, NULL, nr);
+	pthread_barrier_init(&start, NULL, nr);
 	for (unsigned int i = 0; i < nr; i++) {
-		member[i].gang = &gang;
-		member[i].id = i;
+		member[i] = (struct gang_member){ &start, fn, i, arg };
 		member[i].thread = dax_thread(gang_run, &member[i]);
 	}
 	for (unsigned int i = 0; i < nr; i++)
 		dax_join(member[i].thread);
-	pthread_barrier_destroy(&gang.start);
+	pthread_barrier_destroy(&start);
 }
 
 static struct {
@@ -120,11 +114,6 @@ int dax_wait(pid_t pid)
 		dax_exit_fail("waitpid: %m");
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) :
 				     WEXITSTATUS(status);
-}
-
-int dax_child(int (*fn)(void *arg), void *arg)
-{
-	return dax_wait(dax_spawn(fn(arg)));
 }
 
 bool dax_ended(pid_t pid)

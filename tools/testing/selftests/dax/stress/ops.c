@@ -598,31 +598,21 @@ static bool op_copy(struct model *md, struct work *w)
 static bool op_dedupe(struct model *md, struct work *w)
 {
 	const char *from = w->f->data + w->off;
-	struct {
-		struct file_dedupe_range range;
-		struct file_dedupe_range_info info;
-	} arg = {
-		.range = { .src_offset = w->off, .src_length = w->len,
-			   .dest_count = 1 },
-		.info = { .dest_fd = w->to->fd, .dest_offset = w->dest },
-	};
-	bool same;
+	size_t same;
+	ssize_t n;
 
 	if (w->dest + w->len > w->to->size)
 		return false;
 	if (w->arg[2] >> 30)
 		write_file(md, w->to, w->dest, from, w->len);
-	same = !memcmp(from, w->to->data + w->dest, w->len);
-	if (ioctl(w->f->fd, FIDEDUPERANGE, &arg) || arg.info.status < 0)
-		refused(md, "FIDEDUPERANGE: %s",
-			strerror(arg.info.status < 0 ? -arg.info.status : errno));
-	if (!arg.info.status != same ||
-	    (same && arg.info.bytes_deduped != w->len))
+	same = memcmp(from, w->to->data + w->dest, w->len) ? 0 : w->len;
+	n = dax_dedupe_some(w->f->fd, w->off, w->len, w->to->fd, w->dest);
+	if (n < 0)
+		refused(md, "FIDEDUPERANGE: %m");
+	if ((size_t)n != same)
 		diverged(md,
-			 "FIDEDUPERANGE says that %llu bytes are %s, and they are %s",
-			 (unsigned long long)arg.info.bytes_deduped,
-			 arg.info.status ? "different" : "equal",
-			 same ? "equal" : "different");
+			 "FIDEDUPERANGE says that %zd bytes are equal, and %zu are",
+			 n, same);
 	look_at(md, w->to, w->dest, w->len, w->arg[3]);
 	return true;
 }
