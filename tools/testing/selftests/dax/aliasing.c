@@ -145,8 +145,6 @@ static char pattern[LEN];
 	(const char *)__text;				\
 })
 
-/* The calls. */
-
 /* Three pieces, none of whose borders is a page's. */
 static void split(struct iovec iov[3], char *p, size_t len)
 {
@@ -294,8 +292,6 @@ static const char *run(const struct scene *s, const struct geometry *g,
 	return complain("returns %zd for %zu bytes: %s", n, g->len,
 			n < 0 ? strerror(errno) : "too few");
 }
-
-/* The scene. */
 
 static void make_pattern(void)
 {
@@ -470,8 +466,6 @@ static const char *check(const struct scene *s, const struct geometry *g,
 			   g->len, pattern);
 	return why;
 }
-
-/* Tests. */
 
 #define OF_ONE_CALL	(ARRAY_LEN(geometries) * ARRAY_LEN(views))
 

@@ -69,8 +69,6 @@ static unsigned int wrong_bytes(const char *p, size_t len, char first)
 	return nr;
 }
 
-/* What can be. */
-
 TEST_F(dax, ranges)
 {
 	size_t len = 4 * SZ_2M;
@@ -278,7 +276,6 @@ TEST_F(dax, unwritten)
 	EXPECT_EQ(0, dax_peek(small + 101 * SZ_4K));
 }
 
-/* MAP_SYNC stays what it is. */
 TEST_F(dax, map_sync)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
@@ -454,8 +451,6 @@ TEST_F(dax, one_of_two)
 	EXPECT_MAPPED("4K", p + SZ_2M);
 	EXPECT_MAPPED("2M", p + 2 * SZ_2M);
 }
-
-/* Other mappings of the range. */
 
 enum { TOUCH, LOOK, STORE };
 

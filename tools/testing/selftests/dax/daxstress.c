@@ -141,8 +141,6 @@ static unsigned int steps_of_round(const struct profile *profile)
 	return ROUND_STEPS / profile_workers(profile);
 }
 
-/* As a selftest. */
-
 /* The folder of this test, which goes with all that is in it. */
 static struct target here(void)
 {

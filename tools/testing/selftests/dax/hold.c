@@ -188,12 +188,10 @@ static void in_pieces(const char *what, unsigned long pages)
 {
 	struct dax_walks walks = dax_walks(what);
 
-	EXPECT_LE(pages / WALK_PAGES, walks.nr)
-		TH_LOG("\"%s\"", what);
-	EXPECT_LE(pages, walks.pages)
-		TH_LOG("\"%s\"", what);
-	EXPECT_GE(WALK_PAGES, walks.longest)
-		TH_LOG("\"%s\"", what);
+	TH_LOG("walks: %s", what);
+	EXPECT_LE(pages / WALK_PAGES, walks.nr);
+	EXPECT_LE(pages, walks.pages);
+	EXPECT_GE(WALK_PAGES, walks.longest);
 }
 
 static void share(struct scene *s)

@@ -551,8 +551,6 @@ TEST_F(told, second_extent_of_huge)
 	EXPECT_EQ(0, others_fail_at(fd, SZ_1M));
 }
 
-/* Collapse. */
-
 DAX_FIXTURE(collapse, no_injection() ?: dax_no_promotion())
 
 FIXTURE_VARIANT(collapse) {
@@ -596,8 +594,6 @@ TEST_F(collapse, collapse_rolls_back)
 		ASSERT_EQ(i % 3 ? FILL : 'c', dax_peek(p + i * SZ_4K));
 	EXPECT_EQ(0, others_fail_at(fd, SZ_1M));
 }
-
-/* System calls. */
 
 static off_t size_of(int fd)
 {
@@ -720,8 +716,6 @@ static void zero_edges(int mode)
 TEST_F(inject, zero_range)
 	DAX_CALL(zero_edges(FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE))
 TEST_F(inject, punch_hole) DAX_CALL(zero_edges(PUNCH_HOLE))
-
-/* Two files that share blocks. */
 
 DAX_FIXTURE(shared, dax_no_reflink() ?: no_injection())
 

@@ -262,8 +262,6 @@ TEST_F(dax, crowd)
 	}
 }
 
-/* Marks. */
-
 /*
  * Dirty ones that a read promotes. Their ptes stay writable, so what is stored
  * through them later belongs to the same flush, and after it they fault.
@@ -441,8 +439,6 @@ TEST_F(dax, write_fault_on_fragmented)
 	EXPECT_EQ('h', dax_peek(small + DAX_GAP * SZ_4K));
 	expect_file(fd, model, small, huge);
 }
-
-/* When it may not be. */
 
 /* The end of the file is inside, and then it is not. */
 TEST_F(dax, eof_then_growth)

@@ -80,14 +80,12 @@ static void compare(const struct model *model, int fd, const char *name)
 {
 	char *buf = malloc(FILE_SIZE), *p = dax_map_small(fd, FILE_SIZE);
 
+	TH_LOG("%s", name);
 	if (!model->any_blocks)
-		EXPECT_EQ(model_blocks(model), file_blocks(fd, model->rt_size))
-			TH_LOG("%s", name);
+		EXPECT_EQ(model_blocks(model), file_blocks(fd, model->rt_size));
 	dax_read(fd, 0, buf, FILE_SIZE);
-	EXPECT_EQ(0, memcmp(model->bytes, buf, FILE_SIZE))
-		TH_LOG("%s", name);
-	EXPECT_EQ(0, memcmp(model->bytes, p, FILE_SIZE))
-		TH_LOG("%s", name);
+	EXPECT_EQ(0, memcmp(model->bytes, buf, FILE_SIZE));
+	EXPECT_EQ(0, memcmp(model->bytes, p, FILE_SIZE));
 	dax_unmap(p, FILE_SIZE);
 	free(buf);
 }

@@ -127,19 +127,14 @@ static void take_lines(void)
 	to_tracefs("tracing_on", "1");
 }
 
-static bool is_event(const char *line, const char *event)
+/* What is behind the name of @event; NULL if it is another one. */
+static const char *text_of(const char *line, const char *event)
 {
 	char name[64];
 
 	snprintf(name, sizeof(name), " %s: ", event);
-	return strstr(line, name);
-}
-
-static const char *last_word(const char *line)
-{
-	const char *space = strrchr(line, ' ');
-
-	return space ? space + 1 : line;
+	line = strstr(line, name);
+	return line ? line + strlen(name) : NULL;
 }
 
 /* Lines of @event that end in @word; any line if that is NULL. */
@@ -148,8 +143,8 @@ static unsigned int count_last(const char *event, const char *word)
 	unsigned int nr = 0;
 
 	for (unsigned int i = 0; i < nr_lines; i++)
-		nr += is_event(lines[i], event) &&
-		      (!word || !strcmp(last_word(lines[i]), word));
+		nr += text_of(lines[i], event) &&
+		      (!word || !strcmp(strrchr(lines[i], ' ') + 1, word));
 	return nr;
 }
 
@@ -159,19 +154,16 @@ static unsigned int count_text(const char *event, const char *text)
 	unsigned int nr = 0;
 
 	for (unsigned int i = 0; i < nr_lines; i++)
-		nr += is_event(lines[i], event) && strstr(lines[i], text);
+		nr += text_of(lines[i], event) && strstr(lines[i], text);
 	return nr;
 }
 
 /* The @nth line of @event, behind its name. */
 static const char *nth_line(const char *event, unsigned int nth)
 {
-	char name[64];
-
-	snprintf(name, sizeof(name), " %s: ", event);
 	for (unsigned int i = 0; i < nr_lines; i++)
-		if (is_event(lines[i], event) && !nth--)
-			return strstr(lines[i], name) + strlen(name);
+		if (text_of(lines[i], event) && !nth--)
+			return text_of(lines[i], event);
 	return "";
 }
 
@@ -204,7 +196,7 @@ static void expect_form(void)
 			 kinds[k].event, kinds[k].text);
 		ASSERT_EQ(0, regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB));
 		for (unsigned int i = 0; i < nr_lines; i++) {
-			if (!is_event(lines[i], kinds[k].event))
+			if (!text_of(lines[i], kinds[k].event))
 				continue;
 			known++;
 			if (!regexec(&regex, lines[i], 0, NULL, 0))
@@ -331,9 +323,10 @@ TEST_F(trace_lines, small_hole)
 TEST_F(trace_lines, fsync)
 {
 	int fd = dax_file(BLOCKS * SZ_2M, WRITTEN);
-	char *p = dax_map(fd, 0, BLOCKS * SZ_2M), *small;
+	char *p = dax_map(fd, 0, BLOCKS * SZ_2M);
+	char *small = dax_map_small(fd, BLOCKS * SZ_2M);
+	const char *line;
 
-	small = dax_map_small(fd, BLOCKS * SZ_2M);
 	dax_poke(small + 2 * SZ_2M + 5 * SZ_4K, 's');
 	dax_poke(p + SZ_2M, 'w');
 	take_lines();
@@ -345,12 +338,11 @@ TEST_F(trace_lines, fsync)
 	EXPECT_EQ(2, count_last("dax_writeback_one", NULL));
 	EXPECT_EQ(1, count_last("dax_writeback_one", "0x200"));
 	EXPECT_EQ(1, count_last("dax_writeback_one", "0x1"));
-	EXPECT_EQ(PAGES_2M, get_hex(nth_line("dax_writeback_one", 0),
-				    FLUSH_PGOFF));
-	EXPECT_EQ(PAGES_2M, get_hex(nth_line("dax_writeback_one", 0),
-				    FLUSH_PGLEN));
-	EXPECT_EQ(2 * PAGES_2M + 5, get_hex(nth_line("dax_writeback_one", 1),
-					    FLUSH_PGOFF));
+	line = nth_line("dax_writeback_one", 0);
+	EXPECT_EQ(PAGES_2M, get_hex(line, FLUSH_PGOFF));
+	EXPECT_EQ(PAGES_2M, get_hex(line, FLUSH_PGLEN));
+	line = nth_line("dax_writeback_one", 1);
+	EXPECT_EQ(2 * PAGES_2M + 5, get_hex(line, FLUSH_PGOFF));
 
 	dax_fsync(fd);
 	take_lines();
