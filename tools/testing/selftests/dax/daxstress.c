@@ -465,16 +465,6 @@ static void parse_options(int argc, char **argv)
 	choose_profile(&given);
 }
 
-/* A folder of its own; the mount is where it is. */
-static void enter_folder(struct target *target, char *folder, size_t size)
-{
-	target->mount = target->dir;
-	snprintf(folder, size, "%s/daxstress", target->dir);
-	if (mkdir(folder, 0700) && errno != EEXIST)
-		dax_exit_fail("%s: %m", folder);
-	target->dir = folder;
-}
-
 static void progress(const struct options *o, unsigned long operations,
 		     double start, bool always)
 {
@@ -488,18 +478,14 @@ static void progress(const struct options *o, unsigned long operations,
 		      o->seed, operations, t - start, operations / (t - start));
 }
 
-/* More to do? @done steps are behind us. */
-static bool goes_on(const struct options *o, unsigned long done, double start)
-{
-	return o->seconds ? now() < start + o->seconds : done < o->steps;
-}
-
 static void run_rounds(const struct options *o, struct tally *tally)
 {
 	double start = now();
 	unsigned long done = 0;
 
-	for (unsigned int round = o->from_round; goes_on(o, done, start); round++) {
+	for (unsigned int round = o->from_round;
+	     o->seconds ? now() < start + o->seconds : done < o->steps;
+	     round++) {
 		unsigned int part = steps_of_round(&o->profile);
 
 		if (!o->seconds)
@@ -542,7 +528,12 @@ static int by_itself(int argc, char **argv)
 	parse_options(argc, argv);
 	given.target.profile = &given.profile;
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	enter_folder(&given.target, folder, sizeof(folder));
+	/* A folder of its own; the mount is where it is. */
+	given.target.mount = given.target.dir;
+	snprintf(folder, sizeof(folder), "%s/daxstress", given.target.dir);
+	if (mkdir(folder, 0700) && errno != EEXIST)
+		dax_exit_fail("%s: %m", folder);
+	given.target.dir = folder;
 	target_probe(&given.target, true);
 	if (given.replay)
 		run_replay(&given, &tally);

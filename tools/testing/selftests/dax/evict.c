@@ -220,26 +220,16 @@ TEST_F(shared, shared_and_own_in_use)
 #define SYNC()		dax_spawn_call((sync(), 0))
 #define UNMOUNT()	dax_spawn_call(umount2(dax_dir(), 0))
 
-static int open_dir(void)
-{
-	return open(dax_dir(), O_RDONLY | O_DIRECTORY);
-}
-
-static int freeze_and_thaw(void)
-{
-	int fd = open_dir();
-
-	return ioctl(fd, FIFREEZE, 0) | ioctl(fd, FITHAW, 0);
-}
-
 /* As long as it is mounted, only the file itself waits. */
 TEST_F(evict, sync_beside_deleted)
 {
 	struct held held = delete_held("held", 'h');
+	int dir = open(dax_dir(), O_RDONLY | O_DIRECTORY);
 
 	EXPECT_EQ(0, dax_stall_ends(SYNC()));
-	EXPECT_EQ(0, dax_stall_ends(dax_spawn_call(syncfs(open_dir()))));
-	EXPECT_EQ(0, dax_stall_ends(dax_spawn_call(freeze_and_thaw())));
+	EXPECT_EQ(0, dax_stall_ends(dax_spawn_call(syncfs(dir))));
+	EXPECT_EQ(0, dax_stall_ends(dax_spawn_call(ioctl(dir, FIFREEZE, 0) |
+						   ioctl(dir, FITHAW, 0))));
 	expect_held(&held, 'h');
 }
 
@@ -279,13 +269,6 @@ TEST_F(evict, unmount_named)
 	expect_held(&held, 'n');
 }
 
-static void mount_again(void)
-{
-	if (dax_sh("mount -o dax=always %s %s", dax_scratch_device(),
-		   dax_dir()))
-		dax_exit_fail("cannot mount the scratch filesystem again");
-}
-
 static int check(void)
 {
 	return dax_sh(dax_is_xfs() ? "xfs_repair -n %s" : "e2fsck -fn %s",
@@ -295,7 +278,9 @@ static int check(void)
 /* The next mount frees the rest of the file. */
 static void expect_freed_by_mount(void)
 {
-	mount_again();
+	if (dax_sh("mount -o dax=always %s %s", dax_scratch_device(),
+		   dax_dir()))
+		dax_exit_fail("cannot mount the scratch filesystem again");
 	EXPECT_SPACE_BACK();
 	ASSERT_EQ(0, umount2(dax_dir(), 0));
 	EXPECT_EQ(0, check());

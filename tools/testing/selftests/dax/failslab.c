@@ -30,18 +30,15 @@ DAX_NEEDS(failslab_off())
  */
 static void failslab_arm_cache(const char *cache, unsigned int percent)
 {
-	int err = 0;
-
-	err |= dax_write_file(cache, "1");
-	err |= dax_write_file(FAILSLAB "cache-filter", "1");
-	err |= dax_write_file(FAILSLAB "task-filter", "1");
-	err |= dax_write_file(FAILSLAB "ignore-gfp-wait", "0");
-	err |= dax_write_file(FAILSLAB "verbose", "0");
-	err |= dax_write_file(FAILSLAB "interval", "1");
-	err |= dax_write_file(FAILSLAB "space", "0");
-	err |= dax_write_file(FAILSLAB "times", "-1");
-	err |= dax_write_file(FAILSLAB "probability", "%u", percent);
-	if (err)
+	if (dax_write_file(cache, "1") ||
+	    dax_write_file(FAILSLAB "cache-filter", "1") ||
+	    dax_write_file(FAILSLAB "task-filter", "1") ||
+	    dax_write_file(FAILSLAB "ignore-gfp-wait", "0") ||
+	    dax_write_file(FAILSLAB "verbose", "0") ||
+	    dax_write_file(FAILSLAB "interval", "1") ||
+	    dax_write_file(FAILSLAB "space", "0") ||
+	    dax_write_file(FAILSLAB "times", "-1") ||
+	    dax_write_file(FAILSLAB "probability", "%u", percent))
 		dax_exit_fail("failslab cannot be set up");
 }
 
@@ -237,23 +234,13 @@ static void expect_small(int fd, const struct dax_ptes *view, const char *small)
 	EXPECT_EQ(nr_dirty(), dax_count_all("dax_writeback_one"));
 }
 
-static void look_at_all(struct dax_ptes *view, const char *small)
-{
-	for (unsigned int i = 0; i < BLOCKS; i++)
-		dax_snapshot_ptes(&view[i], small + i * SZ_2M);
-}
-
-static const char *no_cache(const char *cache)
-{
-	return access(cache, W_OK) ? "the slab cache has no failslab" : NULL;
-}
-
 FIXTURE_VARIANT(without) {
 	const char *cache;
 	bool collapse;
 };
 
-DAX_FIXTURE(without, dax_needs() ?: dax_no_promotion() ?: no_cache(variant->cache))
+DAX_FIXTURE(without, dax_needs() ?: dax_no_promotion() ?:
+	    (access(variant->cache, W_OK) ? "the slab cache has no failslab" : NULL))
 
 FIXTURE_VARIANT_ADD(without, nodes) { .cache = NODES };
 FIXTURE_VARIANT_ADD(without, record) { .cache = RECORDS };
@@ -303,7 +290,8 @@ TEST_F(without, promotion)
 	if (variant->collapse)
 		EXPECT_EQ(0, wrong_bytes(p));
 	watched = variant->collapse ? p : small;
-	look_at_all(view, watched);
+	for (unsigned int i = 0; i < BLOCKS; i++)
+		dax_snapshot_ptes(&view[i], watched + i * SZ_2M);
 	dax_trace(fd, NULL);
 	failslab_arm_cache(variant->cache, 100);
 	if (variant->collapse)

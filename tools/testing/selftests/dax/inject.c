@@ -466,15 +466,6 @@ static void expect_rollbacks(unsigned int nr)
 	EXPECT_EQ(0, PROMOTE("done"));
 }
 
-/* The entries are small, and those that were dirty are so still. */
-static void expect_small_dirty(int fd)
-{
-	dax_trace_clear();
-	dax_fsync(fd);
-	EXPECT_EQ(NR_DIRTY, dax_count("dax_writeback_one", "pglen 0x1"));
-	EXPECT_EQ(NR_DIRTY, dax_count_all("dax_writeback_one"));
-}
-
 DAX_FIXTURE(promotion, no_injection() ?: dax_no_promotion())
 
 FIXTURE_VARIANT(promotion) {
@@ -512,7 +503,10 @@ TEST_F(promotion, promotion_rolls_back)
 		view->pfn[i] = 0;
 	}
 	EXPECT_EQ(0, dax_ptes_changed(view, small));
-	expect_small_dirty(fd);
+	/* The entries are small, and those that were dirty are so still. */
+	dax_trace_clear();
+	EXPECT_FLUSHES(NR_DIRTY, fd);
+	EXPECT_EQ(NR_DIRTY, dax_count("dax_writeback_one", "pglen 0x1"));
 	EXPECT_EQ(0, wrong_bytes(small));
 
 	/* The next one is promoted. */

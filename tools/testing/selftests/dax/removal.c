@@ -359,21 +359,14 @@ static const struct scenario {
 	{ "exit with deleted", { UNLINK }, .exits = true },
 };
 
-static bool as_expected(int ret, int error)
-{
-	if (error == ANY_ERROR)
-		return ret > 0;
-	if (error == MAYBE)
-		return ret >= 0;
-	return ret == error;
-}
-
 static void goes_on(const struct scenario *scenario, struct dax_helper *peer)
 {
 	for (unsigned int i = 0; scenario->after[i].step; i++) {
 		int ret = step(peer, scenario->after[i].step);
+		int error = scenario->after[i].error;
 
-		EXPECT_TRUE(as_expected(ret, scenario->after[i].error))
+		EXPECT_TRUE(error == ANY_ERROR ? ret > 0 :
+			    error == MAYBE ? ret >= 0 : ret == error)
 			TH_LOG("%s, step %d: %d", scenario->name,
 			       scenario->after[i].step, ret);
 		if (ret == KILLED || ret == HANGS)

@@ -49,12 +49,26 @@ static inline const char *dax_stall_device(unsigned int mib)
 	return dax_scratch_dm(mib, table);
 }
 
-/* Drops the cached metadata of the filesystem. No file may be open. */
-static inline void dax_stall_remount(void)
+/*
+ * Drops the cached metadata of the filesystem. @fd: all files that are open,
+ * and may not be mapped.
+ */
+static inline void dax_stall_remount(int *fd, unsigned int nr)
 {
+	char path[16][PATH_MAX];
+
+	for (unsigned int i = 0; i < nr; i++) {
+		dax_name(fd[i], path[i], sizeof(path[i]));
+		close(fd[i]);
+	}
 	if (dax_sh("umount %s && mount -o dax=always /dev/mapper/%s %s",
 		   dax_dir(), DAX_SCRATCH_DM, dax_dir()))
 		dax_exit_fail("cannot mount the scratch filesystem again");
+	for (unsigned int i = 0; i < nr; i++) {
+		fd[i] = open(path[i], O_RDWR);
+		if (fd[i] < 0)
+			dax_exit_fail("%s: %m", path[i]);
+	}
 }
 
 /*
@@ -64,23 +78,15 @@ static inline void dax_stall_remount(void)
 static inline const char *dax_stall_file(int *fdp)
 {
 	const char *why = dax_stall_device(600);
-	char path[PATH_MAX];
-	int fd;
 
 	if (why)
 		return why;
-	fd = dax_file(3 * SZ_2M, WRITTEN);
+	*fdp = dax_file(3 * SZ_2M, WRITTEN);
 	/* Each other page of the rest becomes a hole. */
 	for (off_t off = SZ_2M; off < (off_t)(2 * SZ_2M); off += 2 * SZ_4K)
-		dax_punch_hole(fd, off, SZ_4K);
-	dax_fsync(fd);
-	dax_name(fd, path, sizeof(path));
-	close(fd);
-	dax_stall_remount();
-	fd = open(path, O_RDWR);
-	if (fd < 0)
-		dax_exit_fail("%s: %m", path);
-	*fdp = fd;
+		dax_punch_hole(*fdp, off, SZ_4K);
+	dax_fsync(*fdp);
+	dax_stall_remount(fdp, 1);
 	return NULL;
 }
 

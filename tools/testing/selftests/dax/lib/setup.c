@@ -189,15 +189,6 @@ static void start_watchdog(void)
 	_exit(1);
 }
 
-static void stop_watchdog(void)
-{
-	if (watchdog <= 0)
-		return;
-	kill(watchdog, SIGKILL);
-	waitpid(watchdog, NULL, 0);
-	watchdog = 0;
-}
-
 __attribute__((weak)) const char *dax_needs(void)
 {
 	return NULL;
@@ -225,7 +216,11 @@ void dax_test_setup(void)
 
 void dax_test_teardown(void)
 {
-	stop_watchdog();
+	if (watchdog > 0) {
+		kill(watchdog, SIGKILL);
+		waitpid(watchdog, NULL, 0);
+		watchdog = 0;
+	}
 	restore_policy();
 	trace_close();
 	unmap_all();

@@ -100,12 +100,6 @@ void trace_close(void)
 	trace_pipe = -1;
 }
 
-/* The kernel keeps a device number with 20 bits of minor. */
-static unsigned int kernel_dev(dev_t dev)
-{
-	return major(dev) << 20 | minor(dev);
-}
-
 void dax_trace(int fd, const char *events)
 {
 	char filter[128], path[128];
@@ -114,8 +108,9 @@ void dax_trace(int fd, const char *events)
 
 	if (fstat(fd, &st))
 		dax_exit_fail("fstat: %m");
+	/* The kernel keeps a device number with 20 bits of minor. */
 	snprintf(filter, sizeof(filter), "dev == %u && ino == %lu",
-		 kernel_dev(st.st_dev), st.st_ino);
+		 major(st.st_dev) << 20 | minor(st.st_dev), st.st_ino);
 
 	trace_open();
 	if (!events) {
