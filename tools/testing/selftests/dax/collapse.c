@@ -954,37 +954,4 @@ TEST_F(dax, eager_private)
 		ASSERT_EQ(page % 5 ? FILL : 'p', dax_peek(p + page * SZ_4K));
 }
 
-/* Threads that store all over the range while it becomes huge by itself. */
-static void count_up_pages(unsigned int id, void *arg)
-{
-	struct busy *busy = arg;
-
-	for (unsigned int i = 0; i < 2 * PAGES_2M; i++) {
-		unsigned int at = (i + id * 61) % PAGES_2M;
-
-		++*counter(busy, id, at);
-		busy->tally[id][at]++;
-	}
-}
-
-TEST_F(dax, eager_in_full_use)
-{
-	unsigned int rounds = dax_scale(20), huge = 0;
-	struct busy *busy = malloc(sizeof(*busy));
-
-	for (unsigned int i = 0; i < rounds; i++) {
-		int fd = count_in_file(busy, SZ_2M);
-
-		NEED(dax_policy("off"));
-		busy->map = start_with_ptes("eager", fd, SZ_2M);
-		dax_run_threads(COUNTERS, count_up_pages, busy);
-		ASSERT_EQ(0, lost_counts(busy, PAGES_2M));
-		huge += !strcmp(dax_mapped(busy->map), "2M");
-		count_end(busy, fd, SZ_2M);
-		dax_trace_clear();
-	}
-	dax_print_msg("%u of %u became huge", huge, rounds);
-	EXPECT_LT(0, huge);
-}
-
 TEST_HARNESS_MAIN

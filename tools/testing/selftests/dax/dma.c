@@ -538,8 +538,10 @@ TEST_F(cut, cut_waits_for_io)
 		cut_once(variant->cut, variant->busy, variant->promote);
 }
 
+DAX_FIXTURE(slow_promoted, dax_no_promotion() ?: slow_source())
+
 /* What the device reads arrives in the file, by whatever it is looked at. */
-static void read_into_promoted(bool collapse)
+TEST_F(slow_promoted, into_collapsed)
 {
 	char *small, *huge, *want, buf[SZ_4K];
 	uint64_t pfn;
@@ -556,13 +558,7 @@ static void read_into_promoted(bool collapse)
 	dax_peek(huge + 8 * SZ_4K);
 	pfn = dax_pfn(small + 9 * SZ_4K);
 	dax_aio_read(source, small + 9 * SZ_4K);
-	if (collapse) {
-		EXPECT_EQ(0, dax_collapse(huge, SZ_2M));
-	} else {
-		ASSERT_EQ(NULL, dax_policy("fault"));
-		huge = dax_map(fd, 0, SZ_2M);
-		dax_poke(huge + 10 * SZ_4K, 'h');
-	}
+	EXPECT_EQ(0, dax_collapse(huge, SZ_2M));
 	EXPECT_EQ(0, dax_aio_completed(0));
 	EXPECT_MAPPED("2M", huge);
 	EXPECT_EQ(pfn, dax_pfn(huge + 9 * SZ_4K));
@@ -579,11 +575,6 @@ static void read_into_promoted(bool collapse)
 	dax_aio_end(1);
 	free(want);
 }
-
-DAX_FIXTURE(slow_promoted, dax_no_promotion() ?: slow_source())
-
-TEST_F(slow_promoted, into_promoted) DAX_CALL(read_into_promoted(false))
-TEST_F(slow_promoted, into_collapsed) DAX_CALL(read_into_promoted(true))
 
 /* I/O without end, while its pages become part of 2 MiB and small again. */
 static struct {

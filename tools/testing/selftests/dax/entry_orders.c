@@ -185,29 +185,6 @@ TEST_F(orders, fault_meets_entry)
 	expect_flush(fd, huge, dirty);
 }
 
-DAX_FIXTURE(promotion, dax_needs() ?: dax_no_promotion())
-
-/* A small entry elsewhere in the range is met as well. */
-TEST_F(promotion, small_elsewhere_2m_read)
-{
-	char *p;
-	int fd = start(2 * SZ_2M, WRITTEN);
-
-	dax_peek(dax_map(fd, SZ_2M - SZ_4K, SZ_4K));
-	dax_trace_clear();
-	p = take_fault(fd, READ_2M);
-	EXPECT_EQ(1, GRAB(9, "read", "mapped", "promote"));
-	EXPECT_EQ(1, GRABS());
-	EXPECT_MAPPED("2M", p);
-
-	/* but not behind the range */
-	dax_trace_clear();
-	p = dax_map(fd, SZ_2M, SZ_2M);
-	dax_peek(p);
-	EXPECT_EQ(1, GRAB(9, "read", "none", "insert"));
-	EXPECT_MAPPED("2M", p);
-}
-
 /* Reading one page does not cost the others their huge page. */
 TEST_F(dax, zero_4k_read_keeps_entry)
 {

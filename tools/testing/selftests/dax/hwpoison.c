@@ -349,22 +349,6 @@ TEST_F(promoted, pte_of_promoted)
 	rest_is_well(promoted.fd, promoted.small, 99);
 }
 
-TEST_F(promoted, middle_of_collapsed)
-{
-	char *p;
-	int fd;
-
-	ASSERT_EQ(NULL, dax_policy("off"));
-	fd = dax_file(SZ_2M, WRITTEN);
-	dax_peek(dax_map(fd, 9 * SZ_4K, SZ_4K));
-	p = dax_map(fd, 0, SZ_2M);
-	dax_touch_each(p + 1, SZ_2M, SZ_4K, true);
-	ASSERT_MAPPED("4K", p);
-	ASSERT_EQ(0, dax_collapse(p, SZ_2M));
-	poison_one(p, 300);
-	rest_is_well(fd, p, 300);
-}
-
 /* A process that maps the page by a pte. */
 TEST_F(promoted, other_process_of_promoted)
 {

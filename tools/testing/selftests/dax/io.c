@@ -308,29 +308,19 @@ TEST_F(stale_blocks, no_stale_bytes)
 	}
 }
 
-/* Two threads on the same fresh page: zeroed once, before either stores. */
-static struct {
-	char *p;
-	size_t at;
-} pair;
-
-static void store_own_byte(unsigned int id, void *arg)
+TEST_F(dax, append)
 {
-	dax_poke(pair.p + pair.at + id, id + 1);
-}
+	int fd = dax_create("append");
+	char buf[5000], *p;
+	size_t size = 20 * sizeof(buf);
 
-TEST_F(dax, two_stores_to_fresh_page)
-{
-	unsigned int rounds = dax_scale(100);
-
-	pair.p = dax_map_small(dax_file(SZ_2M, HOLE), SZ_2M);
-	for (unsigned int i = 0; i < rounds; i++) {
-		pair.at = i % PAGES_2M * SZ_4K;
-		dax_run_threads(2, store_own_byte, NULL);
-		ASSERT_EQ(1, dax_peek(pair.p + pair.at));
-		ASSERT_EQ(2, dax_peek(pair.p + pair.at + 1));
-		ASSERT_BYTES(0, pair.p + pair.at + 2, SZ_4K - 2);
-	}
+	memset(buf, 'a', sizeof(buf));
+	for (int i = 0; i < 20; i++)
+		ASSERT_EQ(sizeof(buf), write(fd, buf, sizeof(buf)));
+	ASSERT_EQ(size, lseek(fd, 0, SEEK_END));
+	p = dax_map(fd, 0, SZ_2M);
+	EXPECT_BYTES('a', p, size);
+	EXPECT_BYTES(0, p + size, SZ_4K - size % SZ_4K);
 }
 
 TEST_HARNESS_MAIN
