@@ -580,30 +580,14 @@ static volatile uint32_t *counter(struct busy *busy, unsigned int id,
 	return (uint32_t *)(busy->map + page * SZ_4K) + id * 16;
 }
 
-static unsigned int lost_counts(struct busy *busy, unsigned int pages)
+static unsigned int lost_counts(struct busy *busy)
 {
 	unsigned int nr = 0;
 
 	for (unsigned int id = 0; id < COUNTERS; id++)
-		for (unsigned int page = 0; page < pages; page++)
+		for (unsigned int page = 0; page < BLOCKS * PAGES_2M; page++)
 			nr += busy->tally[id][page] != *counter(busy, id, page);
 	return nr;
-}
-
-/* A file of zeros, to be mapped at @busy->map. */
-static int count_in_file(struct busy *busy, size_t len)
-{
-	int fd = dax_file(len, PREALLOC);
-
-	memset(busy, 0, sizeof(*busy));
-	dax_fill(fd, 0, len, 0);
-	return fd;
-}
-
-static void count_end(struct busy *busy, int fd, size_t len)
-{
-	dax_unmap(busy->map, len);
-	dax_remove(fd);
 }
 
 static int count_up(struct busy *busy, unsigned int id)
@@ -681,8 +665,10 @@ TEST_F(busy, store)
 	struct busy *busy = dax_shared(sizeof(*busy));
 
 	for (unsigned int i = 0; i < rounds; i++) {
-		int fd = count_in_file(busy, len);
+		int fd = dax_file(len, PREALLOC);
 
+		dax_fill(fd, 0, len, 0);
+		memset(busy, 0, sizeof(*busy));
 		busy->processes = variant->processes;
 		busy->map = map_by_ptes(fd, len, false);
 		ASSERT_MAPPED("4K", busy->map);
@@ -692,10 +678,11 @@ TEST_F(busy, store)
 			dax_run_threads(COUNTERS + 1, collapse_or_count, busy);
 		ASSERT_EQ(0, busy->odd);
 		again += busy->again;
-		ASSERT_EQ(0, lost_counts(busy, len / SZ_4K));
+		ASSERT_EQ(0, lost_counts(busy));
 		for (size_t at = 0; at < len; at += SZ_2M)
 			ASSERT_MAPPED("2M", busy->map + at);
-		count_end(busy, fd, len);
+		dax_unmap(busy->map, len);
+		dax_remove(fd);
 	}
 	dax_print_msg("%u times EAGAIN in %u rounds", again, rounds);
 }

@@ -69,27 +69,9 @@ static double now(void)
 
 /* What diverged, and how to see it again. */
 
-static void print_replay(const struct target *target, struct shrunk *shrunk)
-{
-	struct report *report = dax_shared(sizeof(*report));
-
-	if (shrunk->verdict == ROUND_CLEAN) {
-		dax_print_msg("it does not happen again from empty files: no replay");
-		return;
-	}
-	dax_print_msg("%u operations are left after %u tries:", shrunk->ops.nr,
-		      shrunk->tries);
-	fflush(stderr);
-	round_run(target, &shrunk->ops, report, true);
-	dax_print_msg("%s", report->text);
-	dax_print_msg("the lines above are for --profile %s --replay",
-		      target->profile->name);
-	munmap(report, sizeof(*report));
-}
-
 static void report_divergence(const struct target *target,
-			      const struct ops *ops,
-			      const struct report *report, enum verdict verdict)
+			      const struct ops *ops, struct report *report,
+			      enum verdict verdict)
 {
 	struct shrunk shrunk;
 
@@ -98,7 +80,17 @@ static void report_divergence(const struct target *target,
 	if (verdict == ROUND_NOT_RUN || verdict == ROUND_HUNG)
 		return;
 	round_shrink(target, ops, verdict, &shrunk);
-	print_replay(target, &shrunk);
+	if (shrunk.verdict == ROUND_CLEAN) {
+		dax_print_msg("it does not happen again from empty files: no replay");
+		return;
+	}
+	dax_print_msg("%u operations are left after %u tries:", shrunk.ops.nr,
+		      shrunk.tries);
+	fflush(stderr);
+	round_run(target, &shrunk.ops, report, true);
+	dax_print_msg("%s", report->text);
+	dax_print_msg("the lines above are for --profile %s --replay",
+		      target->profile->name);
 	free(shrunk.ops.op);
 }
 
@@ -236,26 +228,24 @@ static const char *scratch_fs(void)
 			   "dax=always");
 }
 
-TEST_F(dax, stream_with_remounts)
-{
-	struct target target;
+DAX_FIXTURE(scratch, scratch_fs())
 
-	NEED(scratch_fs());
-	target = here();
+TEST_F(scratch, stream_with_remounts)
+{
+	struct target target = here();
+
 	target.device = dax_scratch_device();
 	target.mount = dax_dir();
 	target.profile = profile_named("stream");
 	all_rounds(&target, 3);
 }
 
-TEST_F(dax, stream_with_memory_failure)
+TEST_F(scratch, stream_with_memory_failure)
 {
-	struct target target;
+	struct target target = here();
 
 	NEED(access("/proc/sys/vm/memory_failure_early_kill", F_OK) ?
 	     "needs CONFIG_MEMORY_FAILURE" : NULL);
-	NEED(scratch_fs());
-	target = here();
 	target.hwpoison = true;
 	target.profile = profile_named("stream");
 	all_rounds(&target, 4);

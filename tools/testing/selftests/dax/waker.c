@@ -72,16 +72,16 @@ static bool direct_read(struct job *job)
 	return pread(job->device, job->p, SZ_4K, 0) == (ssize_t)SZ_4K;
 }
 
-static bool into_pipe(struct job *job)
+static bool into_pipe(struct job *job, const int *pipe)
 {
 	struct iovec iov = { job->p, SZ_4K };
 
-	return vmsplice(job->pipe[1], &iov, 1, SPLICE_F_NONBLOCK) > 0;
+	return vmsplice(pipe[1], &iov, 1, SPLICE_F_NONBLOCK) > 0;
 }
 
 static bool pipe_and_read(struct job *job)
 {
-	return into_pipe(job) && read(job->pipe[0], job->buf, SZ_4K) > 0;
+	return into_pipe(job, job->pipe) && read(job->pipe[0], job->buf, SZ_4K) > 0;
 }
 
 /* The page is in two pipes, and the one is emptied after the other. */
@@ -89,7 +89,7 @@ static bool pipe_and_tee(struct job *job)
 {
 	ssize_t n;
 
-	if (!into_pipe(job))
+	if (!into_pipe(job, job->pipe))
 		return false;
 	n = tee(job->pipe[0], job->copy[1], SZ_4K, SPLICE_F_NONBLOCK);
 	return read(job->pipe[0], job->buf, SZ_4K) > 0 && n > 0 &&
@@ -99,13 +99,12 @@ static bool pipe_and_tee(struct job *job)
 /* Closing a pipe releases its pages. */
 static bool pipe_and_close(struct job *job)
 {
-	struct iovec iov = { job->p, SZ_4K };
 	bool used;
 	int fd[2];
 
 	if (pipe(fd))
 		return false;
-	used = vmsplice(fd[1], &iov, 1, SPLICE_F_NONBLOCK) > 0;
+	used = into_pipe(job, fd);
 	close(fd[0]);
 	close(fd[1]);
 	return used;

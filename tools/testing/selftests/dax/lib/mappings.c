@@ -229,9 +229,10 @@ static void touch_handler(int sig, siginfo_t *info, void *context)
 	siglongjmp(touch_env, sig);
 }
 
-/* What @fn returns, or the signal that it raises. */
-static int catch_signal(int (*fn)(volatile char *addr), volatile char *addr,
-			siginfo_t *info)
+enum touch { LOAD, STORE, POISON };
+
+/* 0, the signal that it raises, or a negative errno. */
+static int touch(volatile char *addr, enum touch how, siginfo_t *info)
 {
 	struct sigaction action = {
 		.sa_sigaction = touch_handler,
@@ -242,38 +243,25 @@ static int catch_signal(int (*fn)(volatile char *addr), volatile char *addr,
 	sigaction(SIGBUS, &action, &old_bus);
 	sigaction(SIGSEGV, &action, &old_segv);
 	ret = sigsetjmp(touch_env, 1);
-	if (!ret)
-		ret = fn(addr);
-	else if (info)
+	if (ret && info)
 		*info = touch_info;
+	else if (!ret && how == LOAD)
+		dax_peek((char *)addr);
+	else if (!ret && how == STORE)
+		dax_poke(addr, 'w');
+	else if (!ret && madvise((void *)addr, SZ_4K, MADV_HWPOISON))
+		ret = -errno;
 	sigaction(SIGBUS, &old_bus, NULL);
 	sigaction(SIGSEGV, &old_segv, NULL);
 	return ret;
 }
 
-static int load(volatile char *addr)
-{
-	(void)*addr;
-	return 0;
-}
-
-static int store(volatile char *addr)
-{
-	*addr = 'w';
-	return 0;
-}
-
 int dax_touch_signal(volatile char *addr, bool write, siginfo_t *info)
 {
-	return catch_signal(write ? store : load, addr, info);
-}
-
-static int poison(volatile char *addr)
-{
-	return madvise((void *)addr, SZ_4K, MADV_HWPOISON) ? -errno : 0;
+	return touch(addr, write ? STORE : LOAD, info);
 }
 
 int dax_poison(char *addr, siginfo_t *info)
 {
-	return catch_signal(poison, addr, info);
+	return touch(addr, POISON, info);
 }

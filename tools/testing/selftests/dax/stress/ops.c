@@ -26,6 +26,7 @@
 struct work {
 	const uint32_t *arg;
 	const char *how;	/* for a person; or NULL */
+	bool write;
 	struct file *f, *to;
 	struct map *m;
 	size_t at, len;		/* in the mapping */
@@ -830,10 +831,11 @@ static void map_gather(const struct map *m, size_t at, size_t len, char *to)
 }
 
 /* read() and write() of another file, with and without O_DIRECT. */
-static bool map_io(struct model *md, struct work *w, bool write)
+static bool op_map_io(struct model *md, struct work *w)
 {
 	struct file *f = some_file(md, w->arg[0] / md->profile->maps);
 	int fd = w->arg[2] >> 31 ? f->fd : f->direct;
+	bool write = w->write;
 	size_t limit = write ? md->len : f->size;
 	struct map *m;
 	ssize_t n;
@@ -858,16 +860,6 @@ static bool map_io(struct model *md, struct work *w, bool write)
 	map_written(m, w->at, f->data + w->off, w->len);
 	map_compare(md, m, w->at, 64);
 	return true;
-}
-
-static bool op_read_to_map(struct model *md, struct work *w)
-{
-	return map_io(md, w, false);
-}
-
-static bool op_write_from_map(struct model *md, struct work *w)
-{
-	return map_io(md, w, true);
 }
 
 /* The pages are pinned, by the kernel's copy between processes. */
@@ -1183,7 +1175,7 @@ static bool op_poison(struct model *md, struct work *w)
 	mapped = dax_mapped(addr);
 	if (strcmp(mapped, "4K") && strcmp(mapped, "2M"))
 		return false;
-	sig = sigbus_guard_poison(addr, &info);
+	sig = sigbus_guard_copy(addr, NULL, SZ_4K, &info);
 	if (sig == SIGBUS) {
 		if (!same_page_at(md, w->m, w->at, info.si_addr))
 			diverged(md,
@@ -1215,6 +1207,7 @@ static const struct kind {
 	bool (*run)(struct model *md, struct work *w);
 	unsigned int weight[STRESS_MIXES];
 	unsigned int needs;
+	bool write;		/* of two kinds that are one function */
 } kinds[] = {
 	{ "store", pick_place, op_store, { 40000, 30000, 120, 40 } },
 	{ "load", pick_place, op_load, { 32000, 24000, 80, 0 } },
@@ -1248,9 +1241,9 @@ static const struct kind {
 	{ "populate", pick_pages, op_populate, { 300, 1500, 90, 0 } },
 	{ "collapse", pick_pages, op_collapse, { 300, 300, 12, 0 }, NEED_DAX },
 	{ "msync", pick_pages, op_msync, { 300, 300, 6, 0 } },
-	{ "read-to-map", NULL, op_read_to_map, { 100, 50, 0, 0 }, NEED_DIRECT },
-	{ "write-from-map", NULL, op_write_from_map,
-	  { 100, 50, 0, 0 }, NEED_DIRECT },
+	{ "read-to-map", NULL, op_map_io, { 100, 50, 0, 0 }, NEED_DIRECT },
+	{ "write-from-map", NULL, op_map_io,
+	  { 100, 50, 0, 0 }, NEED_DIRECT, .write = true },
 	{ "pinned", pick_place, op_pinned, { 500, 800, 0, 0 } },
 	{ "alias-write", pick_alias, op_alias_write, { 600, 600, 0, 0 } },
 	{ "alias-read", pick_alias, op_alias_read, { 300, 300, 0, 0 } },
@@ -1328,7 +1321,7 @@ static void describe(const struct model *md, const struct work *w)
 void ops_run(struct model *md, const struct op *op)
 {
 	const struct kind *kind = &kinds[op->kind];
-	struct work w = { .arg = op->arg };
+	struct work w = { .arg = op->arg, .write = kind->write };
 	bool done;
 
 	md->report->kind = op->kind;

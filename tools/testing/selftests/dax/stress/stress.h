@@ -141,8 +141,8 @@ struct sigbus_guard {
 };
 
 void sigbus_guard_arm(void (*stray)(const siginfo_t *info));
+/* Without @from, memory fails at @to; a negative errno if that is refused. */
 int sigbus_guard_copy(void *to, const void *from, size_t len, siginfo_t *info);
-int sigbus_guard_poison(char *addr, siginfo_t *info);
 
 /* The model: model.c. */
 

@@ -226,23 +226,11 @@ int sigbus_guard_copy(void *to, const void *from, size_t len, siginfo_t *info)
 	sig = sigsetjmp(sigbus_guard.env, 0);
 	if (!sig) {
 		sigbus_guard.armed = true;
-		memcpy(to, from, len);
-	} else if (info) {
-		*info = sigbus_guard.info;
-	}
-	sigbus_guard.armed = false;
-	return sig;
-}
-
-int sigbus_guard_poison(char *addr, siginfo_t *info)
-{
-	int sig = sigsetjmp(sigbus_guard.env, 0);
-
-	if (!sig) {
-		sigbus_guard.armed = true;
-		if (madvise(addr, SZ_4K, MADV_HWPOISON))
+		if (from)
+			memcpy(to, from, len);
+		else if (madvise(to, len, MADV_HWPOISON))
 			sig = -errno;
-	} else {
+	} else if (info) {
 		*info = sigbus_guard.info;
 	}
 	sigbus_guard.armed = false;
