@@ -226,7 +226,6 @@ static void huge_fault(bool write)
 	char *p;
 
 	dax_trace(fd, NULL);
-	dax_trace_clear();
 	p = dax_map(fd, 0, SZ_2M);
 	EXPECT_EQ(0, dax_touch_signal(p + AT_BAD + SZ_4K, write, NULL));
 	ONCE_OR_TWICE(FALLBACKS("device-error"));
@@ -318,7 +317,6 @@ TEST_F(promoted, promotion)
 	make_bad(fd);
 	p = dax_map(fd, 0, SZ_2M);
 	dax_trace(fd, NULL);
-	dax_trace_clear();
 	dax_peek(p);
 	nr = FALLBACKS("device-error");
 	ONCE_OR_TWICE(nr);

@@ -816,7 +816,6 @@ TEST_F(growth, growing_file)
 		ASSERT_EQ(0, dax_peek(p + at + 1));
 	}
 	dax_trace(fd, "dax_writeback_one");
-	dax_trace_clear();
 	EXPECT_FLUSHES(huge ? 1 : PAGES_2M, fd);
 }
 

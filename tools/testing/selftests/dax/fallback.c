@@ -245,7 +245,6 @@ TEST_F(locked, entry_locked)
 	char *small = dax_map_small(fd, SZ_2M), *p = dax_map(fd, 0, SZ_2M);
 
 	dax_trace(fd, NULL);
-	dax_trace_clear();
 	dax_suspend();
 	for (unsigned int i = 0; i < HOLDERS; i++) {
 		holders[i] = dax_stall_touch(small + i * SZ_4K, false,

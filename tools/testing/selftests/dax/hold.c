@@ -380,7 +380,6 @@ static void rests_of(size_t len, size_t shift, int mode, off_t range)
 
 	ASSERT_EQ(0, madvise(p, len, MADV_POPULATE_READ));
 	dax_trace(fd, "dax_walk");
-	dax_trace_clear();
 	if (mode == CUT)
 		dax_truncate(fd, 0);
 	else

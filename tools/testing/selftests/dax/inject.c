@@ -323,7 +323,6 @@ TEST_F(known, known_page_needs_no_blocks)
 	int fd = dax_file(SZ_2M, WRITTEN), lookups;
 
 	dax_trace(fd, "dax_writeback_one");
-	dax_trace_clear();
 	EXPECT_EQ(0, touch_known(fd, variant->huge, variant->write,
 				 variant->still_mapped, &lookups));
 	EXPECT_EQ(0, lookups);
@@ -366,7 +365,6 @@ TEST_F(huge_faults, huge_fault_fails)
 		char *p = dax_map(fd, 0, SZ_2M), *q;
 
 		dax_trace(fd, NULL);
-		dax_trace_clear();
 		EXPECT_EQ(0, FAIL_ONCE(begin(variant->write), fault_errs[i], 0,
 				       dax_touch_signal(p + 5 * SZ_4K,
 							variant->write, NULL)));
@@ -531,7 +529,6 @@ TEST_F(told, second_extent_of_huge)
 	if (!dax_extent_huge(fd, 0)) {
 		p = dax_map(fd, 0, SZ_2M);
 		dax_trace(fd, NULL);
-		dax_trace_clear();
 		EXPECT_EQ(0, FAIL_ONCE(BEGIN_WRITE, EIO, 1,
 				       dax_touch_signal(p, true, NULL)));
 		EXPECT_EQ(1, FALLBACKS("iomap-error"));

@@ -232,7 +232,6 @@ static void promote(const MIX *mix, bool write)
 	dax_snapshot_ptes(&view, small);
 
 	dax_trace(fd, EVENTS);
-	dax_trace_clear();
 	huge = dax_map(fd, 0, SZ_2M);
 	if (write)
 		dax_poke(huge + SPOT, model[SPOT] = 'W');

@@ -180,7 +180,8 @@ int dax_poison(char *addr, siginfo_t *info);
  */
 bool dax_has_event(const char *event);
 const char *dax_no_event(const char *event);	/* a reason to skip */
-void dax_trace(int fd, const char *events);	/* NULL: all of fs_dax */
+/* From now on; NULL: all of fs_dax. */
+void dax_trace(int fd, const char *events);
 void dax_trace_thread(const char *event, const char *filter);
 void dax_trace_stop(const char *event);
 void dax_trace_mark(const char *text);

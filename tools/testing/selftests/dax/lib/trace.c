@@ -116,9 +116,8 @@ void dax_trace(int fd, const char *events)
 	if (!events) {
 		trace_write("events/fs_dax/filter", filter);
 		trace_write("events/fs_dax/enable", "1");
-		return;
 	}
-	list = strdup(events);
+	list = strdup(events ?: "");
 	for (name = strtok_r(list, " ", &save); name;
 	     name = strtok_r(NULL, " ", &save)) {
 		snprintf(path, sizeof(path), "events/fs_dax/%s/filter", name);
@@ -127,6 +126,8 @@ void dax_trace(int fd, const char *events)
 		trace_write(path, "1");
 	}
 	free(list);
+	/* The file may have the inode number of another one. */
+	dax_trace_clear();
 }
 
 /* An event of another system, for example jbd2/jbd2_handle_start. */
