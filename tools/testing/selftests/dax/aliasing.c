@@ -435,11 +435,8 @@ static const char *compare_both(const struct scene *s, const struct geometry *g,
 static const char *same(const char *who, int fd, size_t off, size_t len,
 			const char *model)
 {
-	static char buf[LEN];
-
-	dax_read(fd, off, buf, len);
-	return memcmp(buf, model + off, len) ?
-	       complain("%s has changed", who) : NULL;
+	return dax_file_is(fd, off, model + off, len) ?
+	       NULL : complain("%s has changed", who);
 }
 
 static const char *check_file(const struct scene *s, const struct geometry *g)

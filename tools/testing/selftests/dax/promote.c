@@ -26,13 +26,9 @@ DAX_NEEDS(dax_no_promotion())
 /* A file is what pread() says, and what each of its mappings shows. */
 static void expect_file(int fd, const char *model, const char *a, const char *b)
 {
-	char *buf = malloc(SZ_2M);
-
-	dax_read(fd, 0, buf, SZ_2M);
-	EXPECT_EQ(0, memcmp(model, buf, SZ_2M));
+	EXPECT_TRUE(dax_file_is(fd, 0, model, SZ_2M));
 	EXPECT_EQ(0, memcmp(model, a, SZ_2M));
 	EXPECT_EQ(0, memcmp(model, b, SZ_2M));
-	free(buf);
 }
 
 /*
@@ -85,7 +81,7 @@ static void off_colour_then_aligned(bool write)
 	unsigned int blocks = dax_scale(100) < 100 ? 4 : 128;
 	struct tally first = {}, second = {};
 	size_t len = blocks * SZ_2M;
-	char *small, *huge, *buf;
+	char *small, *huge;
 	int fd;
 
 	dax_policy("fault");
@@ -114,15 +110,12 @@ static void off_colour_then_aligned(bool write)
 	EXPECT_EQ(0, second.small_faults);
 	EXPECT_EQ(0, second.wrong);
 
-	buf = malloc(SZ_2M);
 	for (size_t off = 0; off < len; off += SZ_2M) {
 		ASSERT_MAPPED("2M", huge + off);
 		ASSERT_MAPPED("4K", small + off);
 		ASSERT_EQ(dax_pfn(huge + off), dax_pfn(small + off));
-		dax_read(fd, off, buf, SZ_2M);
-		ASSERT_EQ(0, memcmp(buf, huge + off, SZ_2M));
+		ASSERT_TRUE(dax_file_is(fd, off, huge + off, SZ_2M));
 	}
-	free(buf);
 }
 
 /* These fail on a core that does not promote, and do not skip. */

@@ -129,13 +129,9 @@ static unsigned int wrong_pages(const char *view, const char *model)
 static void expect_bytes(int fd, const char *model, const char *small,
 			 const char *huge)
 {
-	char *buf = malloc(SZ_2M);
-
-	dax_read(fd, 0, buf, SZ_2M);
-	EXPECT_EQ(0, memcmp(model, buf, SZ_2M));
+	EXPECT_TRUE(dax_file_is(fd, 0, model, SZ_2M));
 	EXPECT_EQ(0, wrong_pages(small, model));
 	EXPECT_EQ(0, wrong_pages(huge, model));
-	free(buf);
 }
 
 static void expect_promoted(const MIX *mix, bool write)

@@ -99,6 +99,7 @@ void dax_remove(int fd);	/* unlinks and closes it */
 void dax_fill(int fd, off_t off, size_t len, int byte);
 void dax_read(int fd, off_t off, void *buf, size_t len);
 bool dax_file_has(int fd, off_t off, size_t len, int byte);
+bool dax_file_is(int fd, off_t off, const void *want, size_t len);
 void dax_falloc(int fd, int mode, off_t off, off_t len);
 void dax_punch_hole(int fd, off_t off, off_t len);
 void dax_truncate(int fd, off_t len);

@@ -217,6 +217,17 @@ bool dax_file_has(int fd, off_t off, size_t len, int byte)
 	return has;
 }
 
+bool dax_file_is(int fd, off_t off, const void *want, size_t len)
+{
+	char *buf = malloc(len);
+	bool same;
+
+	dax_read(fd, off, buf, len);
+	same = !memcmp(buf, want, len);
+	free(buf);
+	return same;
+}
+
 static bool first_extent(int fd, off_t off, struct fiemap_extent *extent)
 {
 	char space[sizeof(struct fiemap) + sizeof(*extent)] = {};
