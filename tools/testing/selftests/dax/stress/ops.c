@@ -631,27 +631,17 @@ static bool op_unshare(struct model *md, struct work *w)
 /* Half are huge where that can be, and of all of the file. */
 static size_t some_shift(const struct model *md, uint32_t word)
 {
-	switch (md->profile->huge ? 2 : word % 8) {
-	case 0:
-		return SZ_4K;
-	case 1:
-		return (word >> 3) % PAGES_2M * SZ_4K;
-	default:
+	if (md->profile->huge || word % 8 > 1)
 		return 0;
-	}
+	return word % 8 ? (word >> 3) % PAGES_2M * SZ_4K : SZ_4K;
 }
 
 /* Stores to MAP_SYNC often wait for the journal: few of these. */
 static enum map_kind some_kind(const struct model *md, uint32_t word)
 {
-	switch (md->profile->whole ? 5 : word % 16) {
-	case 0:
-		return MAP_KIND_SYNC;
-	case 1 ... 4:
-		return MAP_KIND_PRIVATE;
-	default:
+	if (md->profile->whole || word % 16 > 4)
 		return MAP_KIND_SHARED;
-	}
+	return word % 16 ? MAP_KIND_PRIVATE : MAP_KIND_SYNC;
 }
 
 static bool op_map(struct model *md, struct work *w)
@@ -851,7 +841,8 @@ static bool op_map_io(struct model *md, struct work *w)
 	n = write ? pwrite(fd, m->addr + w->at, w->len, w->off) :
 		    pread(fd, m->addr + w->at, w->len, w->off);
 	if (n != (ssize_t)w->len)
-		refused(md, "%s a mapping: %m", write ? "pwrite from" : "pread to");
+		refused(md, "%s a mapping: %m",
+			write ? "pwrite from" : "pread to");
 	if (write) {
 		map_gather(m, w->at, w->len, f->data + w->off);
 		file_grows(f, w->off + w->len);
@@ -933,43 +924,29 @@ static bool pick_alias(struct model *md, struct work *w)
 {
 	struct map *m = some_map(md, w->arg[0]);
 	size_t len = some_place(md, m, w->arg[1], w->arg[2], &w->at);
-	size_t here, apart, *off = &w->off;
+	size_t here = len ? m->off + w->at : 0, apart;
+	const size_t places[] = {
+		here, here + len, here >= len ? here - len : here + len,
+		here ^ SZ_4K / 2, here ^ SZ_4K, here ^ SZ_1M,
+	};
+	unsigned int which = w->arg[3] % 8;
 
 	if (!len)
 		return false;
-	here = m->off + w->at;
-	switch (w->arg[3] % 8) {
-	case 0:
-		*off = here;
-		break;
-	case 1:
-		*off = here + len;
-		break;
-	case 2:
-		*off = here >= len ? here - len : here + len;
-		break;
-	case 3:
-		*off = here ^ SZ_4K / 2;
-		break;
-	case 4:
-		*off = here ^ SZ_4K;
-		break;
-	case 5:
-		*off = here ^ SZ_1M;
-		break;
-	default:
-		*off = some_offset(md->len, w->arg[3] >> 3);
-	}
-	if (*off >= md->len)
+	if (which < ARRAY_LEN(places))
+		w->off = places[which];
+	else
+		w->off = some_offset(md->len, w->arg[3] >> 3);
+	if (w->off >= md->len)
 		return false;
-	len = own_line(md, off, min_size(len, md->len - *off));
-	apart = *off < here ? here - *off : *off - here;
+	len = own_line(md, &w->off, min_size(len, md->len - w->off));
+	apart = w->off < here ? here - w->off : w->off - here;
 	if (apart)
 		len = min_size(len, apart);
 	w->m = m;
 	w->f = m->file;
 	w->len = len;
-	return len && hold_two(md, HOLD_LINES, m->file, here, m->file, *off,
+	return len && hold_two(md, HOLD_LINES, m->file, here, m->file, w->off,
 			       len);
 }
 
