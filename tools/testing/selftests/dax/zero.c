@@ -91,30 +91,24 @@ TEST_F(dax, small_write_seen_by_all)
 }
 
 /* write(2) allocates under a mapped zero page. (P4) */
-TEST_F(dax, pwrite_replaces_zero)
+static void pwrite_replaces_zero(int fd, const FIXTURE_VARIANT(dax) *variant,
+				 size_t at, size_t len)
 {
-	size_t size = variant->size, at = size / 2 & -SZ_4K;
-	int fd = dax_file(SZ_2M, HOLE);
-	char *p = dax_map(fd, 0, size);
+	char *p = dax_map(fd, 0, variant->size);
 
 	dax_peek(p + at);
 	ASSERT_MAPPED(variant->zero, p + at);
-	dax_fill(fd, at, SZ_4K, 'w');
-	EXPECT_BYTES('w', p + at, SZ_4K);
-	if (at)
-		EXPECT_BYTES(0, p, at);
+	dax_fill(fd, at, len, 'w');
+	EXPECT_BYTES('w', p + at, len);
+	EXPECT_BYTES(0, p, at);
 }
 
+TEST_F(dax, pwrite_replaces_zero)
+	DAX_CALL(pwrite_replaces_zero(dax_file(SZ_2M, HOLE), variant,
+				      variant->size / 2 & -SZ_4K, SZ_4K))
 TEST_F(dax, pwrite_replaces_zero_of_prealloc)
-{
-	int fd = dax_file(SZ_2M, PREALLOC);
-	char *p = dax_map(fd, 0, variant->size);
-
-	dax_peek(p);
-	ASSERT_MAPPED(variant->zero, p);
-	dax_fill(fd, 0, variant->size, 'w');
-	EXPECT_BYTES('w', p, variant->size);
-}
+	DAX_CALL(pwrite_replaces_zero(dax_file(SZ_2M, PREALLOC), variant, 0,
+				      variant->size))
 
 /* Fadvise and drop_caches may not take an entry that is mapped. (P5) */
 TEST_F(dax, dropped_caches)
