@@ -654,22 +654,12 @@ static void beside_run(unsigned long nr)
 	sched_yield();
 }
 
-/* What is copied stays what it is, however often. */
-static const char *copy_on(const struct scene *s, const struct geometry *g)
-{
-	const char *why = NULL;
-
-	for (unsigned int i = dax_scale(30); i && !why; i--)
-		why = run(s, g, PWRITE) ?: run(s, g, PREAD) ?: run(s, g, VMSPLICE);
-	return why;
-}
-
 static const char *copy_beside(const struct setting *setting, struct scene *s,
 			       enum other other)
 {
 	static const struct geometry g = { "", 0, SZ_1M, 16 * SZ_4K };
 	static const struct geometry all = { "", 0, 0, LEN };
-	const char *why;
+	const char *why = NULL;
 
 	memcpy(s->model, pattern, LEN);
 	scene_reset(s, setting->scenery, &all, &g);
@@ -677,7 +667,10 @@ static const char *copy_beside(const struct setting *setting, struct scene *s,
 	beside.scene = s;
 	beside.other = other;
 	dax_background(beside_run);
-	why = copy_on(s, &g);
+	/* What is copied stays what it is, however often. */
+	for (unsigned int i = dax_scale(30); i && !why; i--)
+		why = run(s, &g, PWRITE) ?: run(s, &g, PREAD) ?:
+		      run(s, &g, VMSPLICE);
 	dax_background_stop();
 	if (other == ZERO_PAGE || other == PUNCH_PAGE)
 		memset(s->model + BESIDE, 0, SZ_4K);

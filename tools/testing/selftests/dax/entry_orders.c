@@ -110,29 +110,11 @@ static const char *action_of(enum fault fault, const char *found,
 	return dax_rule(found, order)->action[fault - READ_4K];
 }
 
-static unsigned int expected_grabs(enum fault first, enum fault fault,
-				   const char *found, const char *action)
-{
-	const char *rw = is_write(fault) ? "write" : "read";
-
-	if (is_huge(first) && !is_huge(fault))
-		return GRAB_OF_2M(rw, found, action);
-	return GRAB(order_of(fault), rw, found, action);
-}
-
 static const char *size_of(bool huge, bool zero)
 {
 	if (huge)
 		return zero ? "2M zero" : "2M";
 	return zero ? "4K zero" : "4K";
-}
-
-/* A flush covers the whole entry, and nothing else is dirty. */
-static void expect_flush(int fd, bool huge, bool dirty)
-{
-	EXPECT_FLUSHES(dirty, fd);
-	EXPECT_EQ(dirty, dax_count("dax_writeback_one", "pgoff 0x%x, pglen 0x%x",
-				   huge ? 0 : PAGE, huge ? (int)PAGES_2M : 1));
 }
 
 TEST_F(orders, fault_meets_entry)
@@ -145,6 +127,7 @@ TEST_F(orders, fault_meets_entry)
 	bool zero = !blocks && !dirty;
 	const char *kind = !before ? "none" : found_zero ? "zero" : "mapped";
 	const char *action = action_of(fault, kind, order_of(before));
+	const char *rw = is_write(fault) ? "write" : "read";
 	bool promotes = !strcmp(action, "promote");
 	enum fault left = strcmp(action, "lock") ? fault : before;
 	char fill = blocks ? FILL : 0, byte = dirty ? 'w' : fill;
@@ -161,7 +144,9 @@ TEST_F(orders, fault_meets_entry)
 		dax_trace_clear();
 	}
 	p = take_fault(fd, fault);
-	EXPECT_EQ(1, expected_grabs(before, fault, kind, action));
+	EXPECT_EQ(1, is_huge(before) && !is_huge(fault) ?
+		     GRAB_OF_2M(rw, kind, action) :
+		     GRAB(order_of(fault), rw, kind, action));
 	EXPECT_EQ(1, GRABS());
 	if (promotes)
 		EXPECT_EQ(1, PROMOTED(1, !found_zero, found_zero, is_write(before)));
@@ -182,7 +167,10 @@ TEST_F(orders, fault_meets_entry)
 		if (dirty)
 			EXPECT_MAPPED(size_of(is_huge(before), false), first);
 	}
-	expect_flush(fd, huge, dirty);
+	/* A flush covers the whole entry, and nothing else is dirty. */
+	EXPECT_FLUSHES(dirty, fd);
+	EXPECT_EQ(dirty, dax_count("dax_writeback_one", "pgoff 0x%x, pglen 0x%x",
+				   huge ? 0 : PAGE, huge ? (int)PAGES_2M : 1));
 }
 
 /* Reading one page does not cost the others their huge page. */

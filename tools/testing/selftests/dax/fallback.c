@@ -20,13 +20,6 @@
 	EXPECT_EQ(ALL_FALLBACKS(), __nr);	\
 } while (0)
 
-/* Journal handles of this thread; type 1 is the inode's time stamp. */
-static void count_handles(void)
-{
-	if (!dax_is_xfs())
-		dax_trace_thread("jbd2/jbd2_handle_start", "type != 1");
-}
-
 static void expect_handles(unsigned int nr)
 {
 	if (!dax_is_xfs())
@@ -36,7 +29,9 @@ static void expect_handles(unsigned int nr)
 static int start(int fd)
 {
 	dax_trace(fd, NULL);
-	count_handles();
+	/* Journal handles of this thread; type 1 is the inode's time stamp. */
+	if (!dax_is_xfs())
+		dax_trace_thread("jbd2/jbd2_handle_start", "type != 1");
 	dax_trace_clear();
 	return fd;
 }

@@ -360,7 +360,7 @@ TEST_F(calls, faults_go_on)
  */
 #define CUT	-1	/* no mode of fallocate(), but ftruncate() */
 
-DAX_FIXTURE(rests, dax_needs())
+DAX_FIXTURE(rests, dax_no_walks())
 
 FIXTURE_VARIANT(rests) {
 	int mode;
@@ -391,7 +391,6 @@ static void rests_of(size_t len, size_t shift, int mode, off_t range)
 
 TEST_F(rests, call_rests)
 {
-	NEED(dax_no_walks());
 	rests_of(LONG, 0, variant->mode, variant->len);
 	rests_of(LONG / 4, SZ_4K, variant->mode, variant->len);
 }

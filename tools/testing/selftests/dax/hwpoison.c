@@ -49,12 +49,9 @@ static bool probe_flags(const uint64_t *pfn, bool by_symbol)
 	for (int i = 0; i < NR_FLAGS; i++) {
 		unsigned long long offset = pfn[i] * STRUCT_PAGE;
 
-		if (by_symbol)
-			snprintf(where[i], sizeof(where[i]), "+%llu(@vmemmap_base)",
-				 offset);
-		else
-			snprintf(where[i], sizeof(where[i]), "@0x%llx",
-				 VMEMMAP + offset);
+		snprintf(where[i], sizeof(where[i]),
+			 by_symbol ? "+%llu(@vmemmap_base)" : "@0x%llx",
+			 by_symbol ? offset : VMEMMAP + offset);
 	}
 	return !dax_write_file(EVENTS, PROBE " flags=%s:x64 flags1=%s:x64 flags2=%s:x64",
 			       getpid(), where[0], where[1], where[2]);
@@ -62,22 +59,19 @@ static bool probe_flags(const uint64_t *pfn, bool by_symbol)
 
 static bool read_flags(uint64_t *flags)
 {
-	static const char *const names[] = { "flags=0x", "flags1=0x", "flags2=0x" };
-	const char *at = NULL;
+	const char *text;
 	char path[64];
+	bool found;
 
 	snprintf(path, sizeof(path), "dax_test/page_%d", getpid());
 	dax_trace_thread(path, NULL);
 	syscall(SYS_getppid);
-	for (int i = 0; i < NR_FLAGS; i++) {
-		at = strstr(dax_trace_text(), names[i]);
-		if (!at)
-			break;
-		flags[i] = strtoull(strchr(at, '=') + 1, NULL, 0);
-	}
+	text = strstr(dax_trace_text(), "flags=");
+	found = text && sscanf(text, "flags=%lx flags1=%lx flags2=%lx",
+			       &flags[0], &flags[1], &flags[2]) == NR_FLAGS;
 	dax_trace_stop(path);
 	dax_trace_clear();
-	return at;
+	return found;
 }
 
 static void unprobe_flags(void)
@@ -89,9 +83,7 @@ static void unprobe_flags(void)
 static bool flags_readable(const uint64_t *pfn, uint64_t *flags)
 {
 	for (int by_symbol = 1; by_symbol >= 0; by_symbol--) {
-		if (!probe_flags(pfn, by_symbol))
-			continue;
-		if (read_flags(flags))
+		if (probe_flags(pfn, by_symbol) && read_flags(flags))
 			return true;
 		unprobe_flags();
 	}

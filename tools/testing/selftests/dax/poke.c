@@ -102,22 +102,14 @@ static int by_mem(pid_t pid, char *addr)
 
 static void have_here(enum here here, char *p)
 {
-	char *q = p;
-
-	switch (here) {
-	case SAME:
-		return;
-	case OTHER:
-		q = mmap(p, SZ_2M, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-		if (q == MAP_FAILED)
-			dax_exit_fail("mmap: %m");
-		memset(q, 'x', SZ_2M);
-		return;
-	case NOTHING:
+	if (here != SAME)
 		dax_unmap(p, SZ_2M);
+	if (here != OTHER)
 		return;
-	}
+	if (mmap(p, SZ_2M, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != p)
+		dax_exit_fail("mmap: %m");
+	memset(p, 'x', SZ_2M);
 }
 
 #define READ	PROT_READ

@@ -59,15 +59,7 @@ static int write_protect(int uffd, char *p, size_t len)
 	return ioctl(uffd, UFFDIO_WRITEPROTECT, &wp) ? errno : 0;
 }
 
-static const char *no_async(void)
-{
-	int uffd = open_async();
-
-	close(uffd);
-	return uffd < 0 ? "needs userfaultfd with WP_ASYNC" : NULL;
-}
-
-DAX_NEEDS(no_async())
+DAX_NEEDS(open_async() < 0 ? "needs userfaultfd with WP_ASYNC" : NULL)
 
 static void refused(int flags)
 {
