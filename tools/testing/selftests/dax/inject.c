@@ -407,25 +407,6 @@ TEST_F(huge_faults, all_fail)
 	EXPECT_EQ(variant->layout == WRITTEN ? FILL : 0, dax_peek(p));
 }
 
-/* Over the huge zero page, that a store replaces: it stays zero, or goes. */
-TEST_F(inject, huge_write_fault_over_zero_page)
-{
-	int fd = dax_file(SZ_2M, PREALLOC);
-	char *p = dax_map(fd, 0, SZ_2M), *q;
-
-	dax_peek(p);
-	ASSERT_MAPPED("2M zero", p);
-	inject(BEGIN_WRITE, EIO, 0, ALWAYS);
-	EXPECT_EQ(SIGBUS, dax_touch_signal(p + 8, true, NULL));
-	EXPECT_LT(1, inject_off());
-	EXPECT_BYTES(0, p, SZ_2M);
-	q = dax_map(fd, 0, SZ_2M);
-	dax_poke(q + 8, 'q');
-	EXPECT_EQ('q', dax_peek(p + 8));
-	EXPECT_EQ(0, others_fail_at(fd, SZ_1M));
-	EXPECT_EQ('v', dax_peek(p + SZ_1M));
-}
-
 /* Promotion: small entries of all kinds, of which some are dirty. */
 
 #define DIRTY(page)	((page) % 50 == 7)

@@ -110,17 +110,6 @@ static void take_stock(struct outcome *out)
 	dax_rounds_count(&out->of);
 }
 
-/*
- * The slowest sets the pace: a rival without progress in a round proves
- * nothing.
- */
-static void wait_for_rivals(struct race *race, const unsigned long before[2])
-{
-	for (int id = 0; id < 2; id++)
-		while (race->running[id] && race->laps[id] == before[id])
-			sched_yield();
-}
-
 /* How many pages changes, and so does what meets what. */
 static void one_round(struct race *race, unsigned int round)
 {
@@ -132,7 +121,10 @@ static void one_round(struct race *race, unsigned int round)
 		dax_poke(race->small + STORE_PAGE(i) * SZ_4K, round);
 	dax_msync(race->small, SZ_2M);
 	dax_round_ends(nr);
-	wait_for_rivals(race, before);
+	/* The slowest sets the pace: without progress a rival proves nothing. */
+	for (int id = 0; id < 2; id++)
+		while (race->running[id] && race->laps[id] == before[id])
+			sched_yield();
 }
 
 static int rival(struct race *race, unsigned int id, rival_fn run)

@@ -134,18 +134,14 @@ static struct {
 
 static int other_process(int step, void *arg)
 {
-	switch (step) {
-	case COLLAPSE:
+	if (step == COLLAPSE) {
 		fill_by_ptes(other.fd, other.map);
 		return dax_collapse(other.map, SZ_2M);
-	case FIRST:
-		dax_peek(other.map);
-		break;
-	case OTHERS:
-		for (size_t at = SZ_4K; at < SZ_2M; at += SZ_4K)
-			dax_peek(other.map + at);
-		break;
 	}
+	if (step == FIRST)
+		dax_peek(other.map);
+	else
+		dax_touch_each(other.map + SZ_4K, SZ_2M - SZ_4K, SZ_4K, false);
 	return dax_mapped(other.map)[0];
 }
 

@@ -351,14 +351,6 @@ static void map_differs(struct model *md, struct map *m, size_t at,
 		 got[i] & 255, want[i] & 255);
 }
 
-/* A page that failed may raise the signal of a memory failure. */
-static bool is_memory_failure(const struct model *md, int sig,
-			      const siginfo_t *info)
-{
-	return md->target->hwpoison && sig == SIGBUS &&
-	(info->si_code == BUS_MCEERR_AR || info->si_code == BUS_MCEERR_AO);
-}
-
 /* Within one page. */
 static void page_compare(struct model *md, struct map *m, size_t at, size_t len)
 {
@@ -367,7 +359,9 @@ static void page_compare(struct model *md, struct map *m, size_t at, size_t len)
 	char buf[SZ_4K];
 
 	sig = sigbus_guard_copy(buf, m->addr + at, len, &info);
-	if (is_memory_failure(md, sig, &info)) {
+	/* A page that failed may raise the signal of a memory failure. */
+	if (md->target->hwpoison && sig == SIGBUS &&
+	    (info.si_code == BUS_MCEERR_AR || info.si_code == BUS_MCEERR_AO)) {
 		md->report->poisoned++;
 		return;
 	}

@@ -151,15 +151,6 @@ static const char *some_bytes(uint32_t word)
 	return pattern + word % SZ_4K;
 }
 
-static void fill_pattern(void)
-{
-	for (size_t i = 0; i < PATTERN; i += sizeof(uint64_t)) {
-		uint64_t bytes = stress_random(0xda5, i) | 0x0101010101010101;
-
-		memcpy(pattern + i, &bytes, sizeof(bytes));
-	}
-}
-
 /* What an operation reads, or keeps while it is copied. */
 static __thread char bytes[SZ_2M / 8];
 
@@ -1250,7 +1241,11 @@ const char *ops_name(unsigned int kind)
 
 void ops_weigh(struct ops_weights *weights, const struct target *target)
 {
-	fill_pattern();
+	for (size_t i = 0; i < PATTERN; i += sizeof(uint64_t)) {
+		uint64_t bytes = stress_random(0xda5, i) | 0x0101010101010101;
+
+		memcpy(pattern + i, &bytes, sizeof(bytes));
+	}
 	*weights = (struct ops_weights){};
 	for (unsigned int i = 0; i < ARRAY_LEN(kinds); i++) {
 		if (kinds[i].needs & ~target->can ||
