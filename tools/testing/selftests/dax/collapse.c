@@ -640,14 +640,7 @@ static void in_processes(struct busy *busy)
 		dax_wait(pid[id]);
 }
 
-DAX_FIXTURE(busy, dax_needs())
-
-FIXTURE_VARIANT(busy) {
-	bool processes;
-};
-
-FIXTURE_VARIANT_ADD(busy, threads) { .processes = false };
-FIXTURE_VARIANT_ADD(busy, processes) { .processes = true };
+DAX_EITHER(busy, dax_needs(), in_processes, threads, processes);
 
 TEST_F(busy, store)
 {
@@ -660,10 +653,10 @@ TEST_F(busy, store)
 
 		dax_fill(fd, 0, len, 0);
 		memset(busy, 0, sizeof(*busy));
-		busy->processes = variant->processes;
+		busy->processes = variant->in_processes;
 		busy->map = map_by_ptes(fd, len, false);
 		ASSERT_MAPPED("4K", busy->map);
-		if (variant->processes)
+		if (variant->in_processes)
 			in_processes(busy);
 		else
 			dax_run_threads(COUNTERS + 1, collapse_or_count, busy);
@@ -828,14 +821,7 @@ static void touch_pages(char *p, unsigned int from, unsigned int to, bool write)
 	dax_touch_each(p + from * SZ_4K, (to - from) * SZ_4K, SZ_4K, write);
 }
 
-DAX_FIXTURE(eager, dax_needs())
-
-FIXTURE_VARIANT(eager) {
-	bool write;
-};
-
-FIXTURE_VARIANT_ADD(eager, reads) { .write = false };
-FIXTURE_VARIANT_ADD(eager, writes) { .write = true };
+DAX_EITHER(eager, dax_needs(), write, reads, writes);
 
 TEST_F(eager, sequence)
 {

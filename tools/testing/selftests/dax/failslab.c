@@ -313,14 +313,8 @@ TEST_F(without, promotion)
  * one to fail at some time. Stores go on as well, since small entries that are
  * stored to need memory of their own.
  */
-FIXTURE_VARIANT(failures) {
-	bool collapse;
-};
-
-DAX_FIXTURE(failures, dax_needs() ?: dax_no_promotion())
-
-FIXTURE_VARIANT_ADD(failures, fault) { .collapse = false };
-FIXTURE_VARIANT_ADD(failures, collapse) { .collapse = true };
+DAX_EITHER(failures, dax_needs() ?: dax_no_promotion(), by_collapse, fault,
+	   collapse);
 
 TEST_F(failures, promotion)
 {
@@ -331,7 +325,7 @@ TEST_F(failures, promotion)
 		int fd = dax_file(len, WRITTEN);
 		char *small = small_entries(fd), *p = dax_map(fd, 0, len);
 
-		if (variant->collapse) {
+		if (variant->by_collapse) {
 			ASSERT_EQ(NULL, dax_policy("off"));
 			EXPECT_EQ(0, wrong_bytes(p));
 		}
@@ -340,7 +334,7 @@ TEST_F(failures, promotion)
 			int err = 0;
 
 			dax_fail_me(true);
-			if (variant->collapse)
+			if (variant->by_collapse)
 				err = dax_collapse(p + at, SZ_2M);
 			else if (dax_touch_signal(p + at + 1, at & SZ_2M, NULL))
 				odd++;

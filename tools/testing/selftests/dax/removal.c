@@ -68,14 +68,8 @@ static const char *mount_it(bool below)
 		       dax_scratch(driver.mib, "", "dax=always");
 }
 
-FIXTURE_VARIANT(removal) {
-	bool below;	/* a device-mapper target */
-};
-
-DAX_FIXTURE(removal, mount_it(variant->below))
-
-FIXTURE_VARIANT_ADD(removal, direct) { .below = false };
-FIXTURE_VARIANT_ADD(removal, dm) { .below = true };
+/* The device itself, or below a device-mapper target. */
+DAX_EITHER(removal, mount_it(variant->below), below, direct, dm);
 
 /* 0, or -1 if it does not end. */
 static int unbind(void)

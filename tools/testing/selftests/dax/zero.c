@@ -5,13 +5,9 @@
  */
 #include "dax_harness.h"
 
-FIXTURE_VARIANT(dax) {
-	size_t size;
-	const char *zero;
-};
+DAX_SIZES(dax);
 
-FIXTURE_VARIANT_ADD(dax, 4k) { .size = SZ_4K, .zero = "4K zero" };
-FIXTURE_VARIANT_ADD(dax, 2m) { .size = SZ_2M, .zero = "2M zero" };
+#define ZERO(size)	((size) == SZ_2M ? "2M zero" : "4K zero")
 
 static char pread_byte(int fd, off_t off)
 {
@@ -29,8 +25,8 @@ TEST_F(dax, read_then_write)
 
 	EXPECT_EQ(0, dax_peek(a));
 	EXPECT_EQ(0, dax_peek(b + last));
-	ASSERT_MAPPED(variant->zero, a);
-	ASSERT_MAPPED(variant->zero, b);
+	ASSERT_MAPPED(ZERO(size), a);
+	ASSERT_MAPPED(ZERO(size), b);
 	dax_poke(a + last, 'w');
 	EXPECT_EQ('w', dax_peek(a + last));
 	EXPECT_EQ('w', dax_peek(b + last));
@@ -47,9 +43,9 @@ TEST_F(dax, read_then_write_prealloc)
 
 	EXPECT_EQ(0, dax_peek(a));
 	EXPECT_EQ(0, dax_peek(b));
-	ASSERT_MAPPED(variant->zero, a);
+	ASSERT_MAPPED(ZERO(size), a);
 	dax_poke(a + last, 'w');
-	EXPECT_MAPPED(size == SZ_2M ? "2M" : "4K", a);
+	EXPECT_MAPPED(variant->mapped, a);
 	EXPECT_MAPPED("none", b);
 	EXPECT_EQ('w', dax_peek(b + last));
 	EXPECT_EQ(dax_pfn(a), dax_pfn(b));
@@ -91,24 +87,23 @@ TEST_F(dax, small_write_seen_by_all)
 }
 
 /* write(2) allocates under a mapped zero page. (P4) */
-static void pwrite_replaces_zero(int fd, const FIXTURE_VARIANT(dax) *variant,
-				 size_t at, size_t len)
+static void pwrite_replaces_zero(int fd, size_t size, size_t at, size_t len)
 {
-	char *p = dax_map(fd, 0, variant->size);
+	char *p = dax_map(fd, 0, size);
 
 	dax_peek(p + at);
-	ASSERT_MAPPED(variant->zero, p + at);
+	ASSERT_MAPPED(ZERO(size), p + at);
 	dax_fill(fd, at, len, 'w');
 	EXPECT_BYTES('w', p + at, len);
 	EXPECT_BYTES(0, p, at);
 }
 
 TEST_F(dax, pwrite_replaces_zero)
-	DAX_CALL(pwrite_replaces_zero(dax_file(SZ_2M, HOLE), variant,
+	DAX_CALL(pwrite_replaces_zero(dax_file(SZ_2M, HOLE), variant->size,
 				      variant->size / 2 & -SZ_4K, SZ_4K))
 TEST_F(dax, pwrite_replaces_zero_of_prealloc)
-	DAX_CALL(pwrite_replaces_zero(dax_file(SZ_2M, PREALLOC), variant, 0,
-				      variant->size))
+	DAX_CALL(pwrite_replaces_zero(dax_file(SZ_2M, PREALLOC), variant->size,
+				      0, variant->size))
 
 /* Fadvise and drop_caches may not take an entry that is mapped. (P5) */
 TEST_F(dax, dropped_caches)
@@ -189,7 +184,7 @@ TEST_F(dax, pwrite_against_read_faults)
 		race.at = 0;
 		race.fd = dax_file(race.len, HOLE);
 		race.map = dax_mmap(race.fd, 0, race.len, PROT_READ, MAP_SHARED,
-				    race.size == SZ_2M ? 0 : SZ_4K);
+				    variant->shift);
 		dax_run_threads(2, writer_and_reader, NULL);
 		for (off_t off = 0; off < race.len; off += race.size) {
 			off_t at = off + race.size / 2;

@@ -80,6 +80,13 @@ static inline void dax_this_test(struct __test_metadata *test)
 	}					\
 	FIXTURE_TEARDOWN(name) { DAX_TEARDOWN(); }
 
+/* One with two variants, which differ in a flag. */
+#define DAX_EITHER(name, reason_expr, flag, without, with)	\
+	FIXTURE_VARIANT(name) { bool flag; };			\
+	DAX_FIXTURE(name, reason_expr)				\
+	FIXTURE_VARIANT_ADD(name, without) { false };		\
+	FIXTURE_VARIANT_ADD(name, with) { true }
+
 /*
  * The fixture of most tests. dax_test_teardown() removes the files, mappings
  * and mounts that a test leaves behind.
