@@ -231,7 +231,8 @@ FIXTURE_VARIANT(without) {
 };
 
 DAX_FIXTURE(without, dax_needs() ?: dax_no_promotion() ?:
-	    (access(variant->cache, W_OK) ? "the slab cache has no failslab" : NULL))
+	    (access(variant->cache, W_OK) ?
+	     "the slab cache has no failslab" : NULL))
 
 FIXTURE_VARIANT_ADD(without, nodes) { .cache = NODES };
 FIXTURE_VARIANT_ADD(without, record) { .cache = RECORDS };

@@ -80,20 +80,6 @@ static int open_there(const char *dir)
 	return fd;
 }
 
-/* The page behind @len is the probe's. */
-static const char *scene_open(struct scene *s, size_t len)
-{
-	*s = (struct scene){ .len = len };
-	s->fd = dax_file(len + SZ_2M, WRITTEN);
-	return other_fs(s->other_dir, sizeof(s->other_dir));
-}
-
-static void scene_close(struct scene *s)
-{
-	close(s->fd);
-	dax_sh("umount %s && rmdir %s", s->other_dir, s->other_dir);
-}
-
 static void probes_start(struct scene *s)
 {
 	int other = dax_create("other"), fs = open_there(s->other_dir);
@@ -331,7 +317,7 @@ FIXTURE_VARIANT_ADD(calls, madvise_collapse) {
 TEST_F(calls, faults_go_on)
 {
 	const struct long_call *call = &variant->call;
-	struct scene s;
+	struct scene s = { .len = variant->len, .shift = variant->shift };
 
 	if (variant->on_shared) {
 		NEED_XFS();
@@ -341,8 +327,9 @@ TEST_F(calls, faults_go_on)
 		NEED(dax_policy("off"));
 		NEED_EVENT("dax_promote_entry");
 	}
-	NEED(scene_open(&s, variant->len));
-	s.shift = variant->shift;
+	NEED(other_fs(s.other_dir, sizeof(s.other_dir)));
+	/* The page behind s.len is the probe's. */
+	s.fd = dax_file(s.len + SZ_2M, WRITTEN);
 	run(&s, call, call->run != dedupe_all);
 	if (variant->on_shared)
 		in_pieces(variant->what, s.len / SZ_4K);
@@ -351,7 +338,8 @@ TEST_F(calls, faults_go_on)
 			  dax_count(call->events, "%s", variant->what));
 	if (s.map)
 		dax_unmap(s.map, s.len);
-	scene_close(&s);
+	close(s.fd);
+	dax_sh("umount %s && rmdir %s", s.other_dir, s.other_dir);
 }
 
 /*

@@ -401,11 +401,6 @@ static const char *failure_events(void)
 	return NULL;
 }
 
-static int held_failure(struct dax_hold *hold, char *at)
-{
-	return dax_hold_me(hold) ? dax_poison(at, NULL) : 1;
-}
-
 TEST_F(shared, not_shared_during_failure)
 {
 	struct dax_hold *hold;
@@ -425,7 +420,7 @@ TEST_F(shared, not_shared_during_failure)
 
 	hold = dax_hold_start("dax_test", "failure_is_done");
 	EXPECT_TRUE(hold->ready);
-	victim = dax_spawn(held_failure(hold, a + 77 * SZ_4K));
+	victim = dax_spawn_held(hold, dax_poison(a + 77 * SZ_4K, NULL));
 	held = dax_held(hold, victim);
 	if (held) {
 		sharer = dax_stall_touch(b + 77 * SZ_4K, false, 0);

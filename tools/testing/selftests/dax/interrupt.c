@@ -78,12 +78,6 @@ static int cut(long nr, int fd)
 				      fallocate(fd, PUNCH_HOLE, 0, SZ_2M);
 }
 
-static int do_cut(long nr, int fd, int sa_flags)
-{
-	dax_take_sigusr1(sa_flags);
-	return cut(nr, fd) ? errno : 0;
-}
-
 /* In a system call, and asleep so that a signal can wake it. */
 static bool wait_for_wait(pid_t pid, long nr)
 {
@@ -116,7 +110,8 @@ TEST_F(signalled, signal_ends_cut)
 {
 	pid_t pid;
 
-	pid = dax_spawn(do_cut(variant->nr, pinned.fd, 0));
+	dax_take_sigusr1(0);
+	pid = dax_spawn_call(cut(variant->nr, pinned.fd));
 	EXPECT_TRUE(wait_for_wait(pid, variant->nr));
 	kill(pid, variant->sig);
 	EXPECT_EQ(variant->want, dax_wait(pid));
@@ -133,7 +128,8 @@ TEST_F(interrupt, truncate_restarts)
 	struct stat st;
 	pid_t pid;
 
-	pid = dax_spawn(do_cut(__NR_ftruncate, pinned.fd, SA_RESTART));
+	dax_take_sigusr1(SA_RESTART);
+	pid = dax_spawn_call(cut(__NR_ftruncate, pinned.fd));
 	EXPECT_TRUE(wait_for_wait(pid, __NR_ftruncate));
 	kill(pid, SIGUSR1);
 	usleep(100000);

@@ -121,7 +121,7 @@ static void one_round(struct race *race, unsigned int round)
 		dax_poke(race->small + STORE_PAGE(i) * SZ_4K, round);
 	dax_msync(race->small, SZ_2M);
 	dax_round_ends(nr);
-	/* The slowest sets the pace: without progress a rival proves nothing. */
+	/* The slowest sets the pace: a rival that rests proves nothing. */
 	for (int id = 0; id < 2; id++)
 		while (race->running[id] && race->laps[id] == before[id])
 			sched_yield();

@@ -656,11 +656,6 @@ static const char *no_answer(void)
 		"needs the events of XFS" : NULL);
 }
 
-static int held_fault(struct dax_hold *hold, char *p, bool write)
-{
-	return dax_hold_me(hold) ? dax_touch_signal(p, write, NULL) : 1;
-}
-
 static void shared_after_lookup(size_t shift, bool first_goes_first)
 {
 	int fd = dax_file(SZ_2M, WRITTEN), clone = dax_create("clone");
@@ -672,7 +667,7 @@ static void shared_after_lookup(size_t shift, bool first_goes_first)
 	NEED(no_answer());
 	ASSERT_EQ(0, system("dmesg -C"));
 	hold = dax_hold_start(ANSWER, NULL);
-	victim = dax_spawn(held_fault(hold, a, false));
+	victim = dax_spawn_held(hold, dax_touch_signal(a, false, NULL));
 	held = dax_held(hold, victim);
 	if (held) {
 		/* The mapping is not in the fault's way; nor is the remap. */
@@ -780,7 +775,7 @@ TEST_F(pair, copied_while_fsync_waits)
 	dax_trace(fd, "dax_writeback_one");
 
 	hold = dax_hold_start(ANSWER, NULL);
-	victim = dax_spawn(held_fault(hold, q + at, true));
+	victim = dax_spawn_held(hold, dax_touch_signal(q + at, true, NULL));
 	held = dax_held(hold, victim);
 	sync = dax_spawn_call(fsync(fd));
 	/* fsync waits for the fault, or has ended and flushed. */

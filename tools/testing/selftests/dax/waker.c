@@ -81,7 +81,8 @@ static bool into_pipe(struct job *job, const int *pipe)
 
 static bool pipe_and_read(struct job *job)
 {
-	return into_pipe(job, job->pipe) && read(job->pipe[0], job->buf, SZ_4K) > 0;
+	return into_pipe(job, job->pipe) &&
+		read(job->pipe[0], job->buf, SZ_4K) > 0;
 }
 
 /* The page is in two pipes, and the one is emptied after the other. */

@@ -96,6 +96,10 @@ static inline bool dax_hold_me(const struct dax_hold *hold)
 	       !dax_hold_write(hold->event, "enable", "1");
 }
 
+/* A process whose next event stops it, in @call. */
+#define dax_spawn_held(hold, call) \
+	dax_spawn(dax_hold_me(hold) ? (call) : 1)
+
 /* Wait until the task is stopped, or has ended. Returns true if stopped. */
 static inline bool dax_held(const struct dax_hold *hold, pid_t pid)
 {

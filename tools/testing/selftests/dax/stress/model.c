@@ -89,7 +89,8 @@ static void drop_copies(struct map *m, size_t at)
 }
 
 /* From the page at @from on; here only, or in the kernel, too. */
-static void forget_copies(struct model *md, struct file *f, size_t from, bool zap)
+static void forget_copies(struct model *md, struct file *f, size_t from,
+			  bool zap)
 {
 	for (unsigned int i = 0; i < STRESS_MAPS; i++) {
 		struct map *m = &md->map[i];
@@ -447,13 +448,6 @@ void maps_compare(struct model *md, bool all)
 
 /* The whole model. */
 
-static char *reserve_windows(void)
-{
-	char *p = dax_anonymous(STRESS_MAPS * 2 * WINDOW + SZ_2M, PROT_NONE);
-
-	return (char *)(((uintptr_t)p + SZ_2M - 1) & -SZ_2M);
-}
-
 static void open_files(const struct target *target, struct file *files)
 {
 	for (unsigned int i = 0; i < target->profile->files; i++) {
@@ -523,6 +517,7 @@ struct model *model_new(const struct target *target, struct file *files,
 			struct report *report, unsigned int id)
 {
 	struct model *md = calloc(1, sizeof(*md));
+	char *windows;
 
 	if (!md)
 		dax_exit_fail("no memory");
@@ -534,7 +529,8 @@ struct model *model_new(const struct target *target, struct file *files,
 	md->workers = profile_workers(md->profile);
 	md->len = md->profile->len;
 	md->min_size = alone(md) ? 0 : md->len / 2 + 16 * SZ_4K;
-	md->windows = reserve_windows();
+	windows = dax_anonymous(STRESS_MAPS * 2 * WINDOW + SZ_2M, PROT_NONE);
+	md->windows = (char *)(((uintptr_t)windows + SZ_2M - 1) & -SZ_2M);
 	for (unsigned int i = 0; i < STRESS_MAPS; i++)
 		md->map[i].copy = dax_anonymous(STRESS_LEN,
 						PROT_READ | PROT_WRITE);

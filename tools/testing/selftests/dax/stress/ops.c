@@ -735,7 +735,8 @@ static bool op_split(struct model *md, struct work *w)
 	if (mprotect(m->addr + at, SZ_1M, PROT_READ | PROT_WRITE | PROT_EXEC))
 		refused(md, "mprotect: %m");
 	for (unsigned int i = 0; i < 8; i++)
-		load_unlocked(md, m, at + (w->arg[2] >> 3 * i) % PAGES_2M * SZ_4K);
+		load_unlocked(md, m,
+			      at + (w->arg[2] >> 3 * i) % PAGES_2M * SZ_4K);
 	if (mprotect(m->addr + at, SZ_1M, PROT_READ | PROT_WRITE))
 		refused(md, "mprotect: %m");
 	m->whole = false;
