@@ -44,6 +44,12 @@ static char *map_by_ptes(int fd, size_t len, bool write)
 	return p;
 }
 
+/* 2 MiB by ptes, which were stored to or only read. */
+DAX_FILE_FIXTURE(stored, dax_needs(), dax_file(SZ_2M, WRITTEN),
+		 map_by_ptes(self->fd, SZ_2M, true))
+DAX_FILE_FIXTURE(by_ptes, dax_needs(), dax_file(SZ_2M, WRITTEN),
+		 map_by_ptes(self->fd, SZ_2M, false))
+
 /*
  * From 2 MiB back to a page table: for a while the half of it is a VMA of its
  * own, and faults are small.
@@ -197,32 +203,31 @@ TEST_F(dax, sparse)
 }
 
 /* ptes of an entry that is huge already: only the page table goes. */
-TEST_F(dax, ptes_of_a_huge_entry)
+TEST_F(stored, ptes_of_a_huge_entry)
 {
-	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = map_by_ptes(fd, SZ_2M, true), *later;
+	char *later;
 
 	ASSERT_EQ(NULL, dax_policy("fault"));
-	later = dax_map(fd, 0, SZ_2M);
+	later = dax_map(self->fd, 0, SZ_2M);
 	dax_poke(later + 1, 'l');
 	ASSERT_MAPPED("2M", later);
-	ASSERT_MAPPED("4K", p);
-	dax_trace(fd, NULL);
-	COLLAPSE(p);
+	ASSERT_MAPPED("4K", self->p);
+	dax_trace(self->fd, NULL);
+	COLLAPSE(self->p);
 	EXPECT_EQ(0, PROMOTE("try"));
 	EXPECT_EQ(1, COLLAPSED(0UL));
 	EXPECT_EQ('w', dax_peek(later));
-	EXPECT_EQ(dax_pfn(later), dax_pfn(p));
-	EXPECT_EQ('w', dax_peek(p));
-	EXPECT_EQ('l', dax_peek(p + 1));
-	dax_poke(p + 2, 'x');
+	EXPECT_EQ(dax_pfn(later), dax_pfn(self->p));
+	EXPECT_EQ('w', dax_peek(self->p));
+	EXPECT_EQ('l', dax_peek(self->p + 1));
+	dax_poke(self->p + 2, 'x');
 	EXPECT_EQ('x', dax_peek(later + 2));
 
 	/* Any number of times. */
 	for (int i = 0; i < 5; i++) {
-		back_to_ptes(p);
-		EXPECT_MAPPED("4K", p);
-		COLLAPSE(p);
+		back_to_ptes(self->p);
+		EXPECT_MAPPED("4K", self->p);
+		COLLAPSE(self->p);
 	}
 	dax_peek(later);
 	EXPECT_MAPPED("2M", later);
@@ -352,27 +357,21 @@ static void refuse_range(char *p, size_t len)
 }
 
 /* The VMA ends before the 2 MiB do, or begins after them. */
-TEST_F(dax, vma_too_small)
+TEST_F(by_ptes, vma_too_small)
 {
-	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = map_by_ptes(fd, SZ_2M, false);
+	dax_unmap(self->p + SZ_2M - SZ_4K, SZ_4K);
+	refuse_range(self->p, SZ_2M - SZ_4K);
 
-	dax_unmap(p + SZ_2M - SZ_4K, SZ_4K);
-	refuse_range(p, SZ_2M - SZ_4K);
-
-	p = map_by_ptes(fd, SZ_2M, false);
-	dax_unmap(p, SZ_4K);
-	refuse_range(p + SZ_4K, SZ_2M - SZ_4K);
+	self->p = map_by_ptes(self->fd, SZ_2M, false);
+	dax_unmap(self->p, SZ_4K);
+	refuse_range(self->p + SZ_4K, SZ_2M - SZ_4K);
 }
 
 /* One mapping, but two VMAs, by an mprotect() of the half. */
-TEST_F(dax, vma_split)
+TEST_F(by_ptes, vma_split)
 {
-	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = map_by_ptes(fd, SZ_2M, false);
-
-	ASSERT_EQ(0, mprotect(p + SZ_1M, SZ_1M, PROT_READ));
-	refuse_range(p, SZ_2M);
+	ASSERT_EQ(0, mprotect(self->p + SZ_1M, SZ_1M, PROT_READ));
+	refuse_range(self->p, SZ_2M);
 }
 
 /* To truncate unmaps all of the file, but leaves the page table. */
@@ -426,16 +425,13 @@ TEST_F(dax, hole_inside)
 	refuse(fd, p, EINVAL, 1);
 }
 
-TEST_F(dax, nohugepage)
+TEST_F(by_ptes, nohugepage)
 {
-	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = map_by_ptes(fd, SZ_2M, false);
-
-	dax_poke(p, 'w');
-	ASSERT_EQ(0, madvise(p, SZ_2M, MADV_NOHUGEPAGE));
-	refuse(fd, p, EINVAL, 1);
-	ASSERT_EQ(0, madvise(p, SZ_2M, MADV_HUGEPAGE));
-	COLLAPSE(p);
+	dax_poke(self->p, 'w');
+	ASSERT_EQ(0, madvise(self->p, SZ_2M, MADV_NOHUGEPAGE));
+	refuse(self->fd, self->p, EINVAL, 1);
+	ASSERT_EQ(0, madvise(self->p, SZ_2M, MADV_HUGEPAGE));
+	COLLAPSE(self->p);
 }
 
 /* What can be is done, and the answer is about the rest. */
@@ -466,16 +462,14 @@ static int other_process(int step, void *arg)
 }
 
 /* The next touch of another process is huge, and that costs it one fault. */
-TEST_F(dax, another_process)
+TEST_F(stored, another_process)
 {
-	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = map_by_ptes(fd, SZ_2M, true);
 	struct dax_helper peer;
 
-	dax_helper_start(&peer, other_process, p);
+	dax_helper_start(&peer, other_process, self->p);
 	ASSERT_EQ('4', dax_helper_step(&peer, TOUCH));
-	dax_trace(fd, NULL);
-	COLLAPSE(p);
+	dax_trace(self->fd, NULL);
+	COLLAPSE(self->p);
 	EXPECT_NE('4', dax_helper_step(&peer, LOOK));
 	dax_trace_clear();
 	EXPECT_EQ('2', dax_helper_step(&peer, TOUCH));
@@ -484,29 +478,27 @@ TEST_F(dax, another_process)
 	EXPECT_EQ('2', dax_helper_step(&peer, STORE));
 	EXPECT_GE(2, HUGE_FAULTS());
 	EXPECT_EQ(0, SMALL_FAULTS());
-	EXPECT_EQ('c', dax_peek(p + 8 * SZ_4K));
+	EXPECT_EQ('c', dax_peek(self->p + 8 * SZ_4K));
 	dax_trace_clear();
-	EXPECT_FLUSHES(1, fd);
+	EXPECT_FLUSHES(1, self->fd);
 	dax_helper_stop(&peer);
 }
 
 /* In the same process: one that can be huge, too, and one that never can. */
-TEST_F(dax, another_mapping)
+TEST_F(stored, another_mapping)
 {
-	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = map_by_ptes(fd, SZ_2M, true);
-	char *q = map_by_ptes(fd, SZ_2M, false);
-	char *small = dax_map_small(fd, SZ_2M);
+	char *q = map_by_ptes(self->fd, SZ_2M, false);
+	char *small = dax_map_small(self->fd, SZ_2M);
 
 	dax_poke_each(small + 2, SZ_2M, SZ_4K, 's');
-	COLLAPSE(p);
+	COLLAPSE(self->p);
 	dax_peek(q);
 	EXPECT_MAPPED("2M", q);
 	dax_poke(q + 8 * SZ_4K, 'q');
 	dax_poke(small + 9 * SZ_4K, 's');
 	EXPECT_MAPPED("4K", small + 9 * SZ_4K);
-	EXPECT_EQ(dax_pfn(p + 9 * SZ_4K), dax_pfn(small + 9 * SZ_4K));
-	EXPECT_EQ('q', dax_peek(p + 8 * SZ_4K));
+	EXPECT_EQ(dax_pfn(self->p + 9 * SZ_4K), dax_pfn(small + 9 * SZ_4K));
+	EXPECT_EQ('q', dax_peek(self->p + 8 * SZ_4K));
 	EXPECT_EQ('q', dax_peek(small + 8 * SZ_4K));
 	EXPECT_EQ('s', dax_peek(q + 9 * SZ_4K));
 	EXPECT_EQ('w', dax_peek(q));
@@ -529,24 +521,22 @@ TEST_F(dax, private_copies_of_others)
 }
 
 /* A small VMA maps the middle, and stays mapped or comes back. */
-TEST_F(dax, window_of_others)
+TEST_F(stored, window_of_others)
 {
-	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = map_by_ptes(fd, SZ_2M, true);
-	char *window = dax_map(fd, 100 * SZ_4K, 4 * SZ_4K);
+	char *window = dax_map(self->fd, 100 * SZ_4K, 4 * SZ_4K);
 
 	dax_poke(window, 'x');
-	ASSERT_EQ(0, dax_collapse(p, SZ_2M));
+	ASSERT_EQ(0, dax_collapse(self->p, SZ_2M));
 	EXPECT_EQ('x', dax_peek(window));
 	EXPECT_EQ('w', dax_peek(window + SZ_4K));
 	dax_poke(window + SZ_4K, 'y');
-	EXPECT_EQ('y', dax_peek(p + 101 * SZ_4K));
-	dax_trace(fd, NULL);
-	EXPECT_FLUSHES(1, fd);
+	EXPECT_EQ('y', dax_peek(self->p + 101 * SZ_4K));
+	dax_trace(self->fd, NULL);
+	EXPECT_FLUSHES(1, self->fd);
 	dax_trace_clear();
 	dax_poke(window + SZ_4K, 'z');
-	EXPECT_FLUSHES(1, fd);
-	EXPECT_EQ('z', dax_peek(p + 101 * SZ_4K));
+	EXPECT_FLUSHES(1, self->fd);
+	EXPECT_EQ('z', dax_peek(self->p + 101 * SZ_4K));
 }
 
 /*

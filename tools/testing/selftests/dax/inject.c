@@ -678,9 +678,7 @@ static void zero_edges(int mode)
 		EXPECT_BYTES(FILL, p + start + len, SZ_2M - start - len);
 	}
 	dax_falloc(fd, mode, start, len);
-	EXPECT_BYTES(FILL, p, start);
-	EXPECT_BYTES(0, p + start, len);
-	EXPECT_BYTES(FILL, p + start + len, SZ_2M - start - len);
+	EXPECT_PART(0, p, start, start + len, SZ_2M);
 	EXPECT_EQ(0, others_fail_at(fd, start + SZ_4K));
 	EXPECT_EQ(0, others_fail_at(fd, 0));
 }
@@ -739,9 +737,7 @@ TEST_F(shared, write_to_shared)
 
 	EXPECT_EQ(100, FAIL_ONCE(BEGIN_WRITE, EIO, 1,
 				 pwrite(clone, data, sizeof(data), border - 100)));
-	EXPECT_BYTES('x', p + border - 100, 100);
-	EXPECT_BYTES(FILL, p + border, SZ_2M);
-	EXPECT_BYTES(FILL, p, border - 100);
+	EXPECT_PART('x', p, border - 100, border, 2 * SZ_2M);
 
 	EXPECT_EQ(200, pwrite(clone, data, sizeof(data), border - 100));
 	EXPECT_BYTES('x', p + border - 100, 200);

@@ -17,10 +17,7 @@ TEST_F(private, write_over_huge_read)
 	EXPECT_MAPPED("2M", self->p);
 	dax_poke(self->p + at, 'w');
 	EXPECT_MAPPED("4K", self->p + at);
-	EXPECT_EQ('w', dax_peek(self->p + at));
-	EXPECT_BYTES(FILL, self->p + at + 1, SZ_4K - 1);
-	EXPECT_BYTES(FILL, self->p, at);
-	EXPECT_BYTES(FILL, self->p + at + SZ_4K, SZ_2M - at - SZ_4K);
+	EXPECT_PART('w', self->p, at, at + 1, SZ_2M);
 	EXPECT_BYTES(FILL, file, SZ_2M);
 	EXPECT_NE(dax_pfn(file + at), dax_pfn(self->p + at));
 }
@@ -44,8 +41,7 @@ TEST_F(dax, write_over_huge_zero)
 TEST_F(private, write_first)
 {
 	dax_poke(self->p + 5, 'w');
-	EXPECT_EQ('w', dax_peek(self->p + 5));
-	EXPECT_BYTES(FILL, self->p + 6, SZ_2M - 6);
+	EXPECT_PART('w', self->p, 5, 6, SZ_2M);
 	EXPECT_FILE(FILL, self->fd, 0, SZ_4K);
 }
 

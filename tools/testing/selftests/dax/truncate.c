@@ -260,9 +260,7 @@ TEST_F(mapped, punch_inside)
 	EXPECT_EQ('w', dax_peek(page));
 	dax_punch_hole(self->fd, at, SZ_4K);
 	EXPECT_BYTES(0, page, SZ_4K);
-	EXPECT_BYTES(0, self->p + at, SZ_4K);
-	EXPECT_BYTES(FILL, self->p, at);
-	EXPECT_BYTES(FILL, self->p + at + SZ_4K, SZ_2M - at - SZ_4K);
+	EXPECT_PART(0, self->p, at, at + SZ_4K, SZ_2M);
 	dax_poke(page, 'x');
 	EXPECT_EQ('x', dax_peek(self->p + at));
 }
@@ -274,9 +272,7 @@ TEST_F(mapped, punch_odd_bytes)
 
 	dax_peek(self->p);
 	dax_punch_hole(self->fd, from, to - from);
-	EXPECT_BYTES(FILL, self->p, from);
-	EXPECT_BYTES(0, self->p + from, to - from);
-	EXPECT_BYTES(FILL, self->p + to, SZ_2M - to);
+	EXPECT_PART(0, self->p, from, to, SZ_2M);
 
 	dax_falloc(self->fd, FALLOC_FL_ZERO_RANGE, 20 * SZ_4K + 1, SZ_4K);
 	EXPECT_EQ(FILL, dax_peek(self->p + 20 * SZ_4K));

@@ -217,6 +217,12 @@ static inline void expect_balance(void)
 #define ASSERT_MAPPED(size, addr)	ASSERT_STREQ(size, dax_mapped(addr))
 #define EXPECT_BYTES(byte, buf, len)	\
 	EXPECT_EQ(-1, dax_differs(buf, len, byte))
+/* Of @all bytes, those from @at to @end are @byte, and the others FILL. */
+#define EXPECT_PART(byte, buf, at, end, all) do {		\
+	EXPECT_BYTES(FILL, buf, at);				\
+	EXPECT_BYTES(byte, (buf) + (at), (end) - (at));		\
+	EXPECT_BYTES(FILL, (buf) + (end), (all) - (end));	\
+} while (0)
 #define ASSERT_BYTES(byte, buf, len)	\
 	ASSERT_EQ(-1, dax_differs(buf, len, byte))
 
