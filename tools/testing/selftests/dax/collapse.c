@@ -24,23 +24,11 @@
 
 DAX_NEEDS(dax_policy("off") ?: dax_no_event("dax_collapse"))
 
-/* Small entries in each 2 MiB, so that @p gets ptes. */
-static void touch_by_ptes(int fd, char *p, size_t len, bool write)
-{
-	for (size_t at = 0; at < len; at += SZ_2M) {
-		char *one = dax_map(fd, at + 9 * SZ_4K, SZ_4K);
-
-		dax_peek(one);
-		dax_unmap(one, SZ_4K);
-	}
-	dax_touch_each(p, len, SZ_4K, write);
-}
-
 static char *map_by_ptes(int fd, size_t len, bool write)
 {
 	char *p = dax_map(fd, 0, len);
 
-	touch_by_ptes(fd, p, len, write);
+	dax_touch_by_ptes(fd, p, len, write);
 	return p;
 }
 
@@ -239,7 +227,7 @@ TEST_F(dax, read_only)
 	int fd = dax_file(SZ_2M, WRITTEN);
 	char *p = dax_mmap(fd, 0, SZ_2M, PROT_READ, MAP_SHARED, 0), *q;
 
-	touch_by_ptes(fd, p, SZ_2M, false);
+	dax_touch_by_ptes(fd, p, SZ_2M, false);
 	ASSERT_MAPPED("4K", p);
 	COLLAPSE(p);
 	EXPECT_EQ(SIGSEGV, dax_touch_signal(p, true, NULL));
@@ -287,7 +275,7 @@ TEST_F(dax, map_sync)
 	char *p = dax_mmap(fd, 0, SZ_2M, PROT_READ | PROT_WRITE,
 			   MAP_SHARED_VALIDATE | MAP_SYNC, 0);
 
-	touch_by_ptes(fd, p, SZ_2M, true);
+	dax_touch_by_ptes(fd, p, SZ_2M, true);
 	ASSERT_MAPPED("4K", p);
 	COLLAPSE(p);
 	dax_poke(p, 'x');
@@ -329,7 +317,7 @@ TEST_F(dax, private)
 	int fd = dax_file(SZ_2M, WRITTEN);
 	char *p = dax_map_private(fd, 0, SZ_2M);
 
-	touch_by_ptes(fd, p, SZ_2M, false);
+	dax_touch_by_ptes(fd, p, SZ_2M, false);
 	dax_poke(p + 5 * SZ_4K, 'w');
 	refuse(fd, p, EINVAL, 0);
 	EXPECT_EQ('w', dax_peek(p + 5 * SZ_4K));
@@ -510,7 +498,7 @@ TEST_F(dax, private_copies_of_others)
 	int fd = dax_file(SZ_2M, WRITTEN);
 	char *private = dax_map_private(fd, 0, SZ_2M), *p;
 
-	touch_by_ptes(fd, private, SZ_2M, false);
+	dax_touch_by_ptes(fd, private, SZ_2M, false);
 	dax_poke_each(private, SZ_2M, 16 * SZ_4K, 'P');
 	p = map_by_ptes(fd, SZ_2M, true);
 	COLLAPSE(p);

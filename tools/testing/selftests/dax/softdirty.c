@@ -40,16 +40,6 @@ static const char *cannot_track(void)
 
 DAX_NEEDS(dax_policy("off") ?: dax_no_event("dax_collapse") ?: cannot_track())
 
-/* 2 MiB by ptes, and each was stored to. */
-static void fill_by_ptes(int fd, char *p)
-{
-	char *one = dax_map(fd, 9 * SZ_4K, SZ_4K);
-
-	dax_peek(one);
-	dax_unmap(one, SZ_4K);
-	dax_touch_each(p, SZ_2M, SZ_4K, true);
-}
-
 static bool is_stored(size_t at)
 {
 	return at / SZ_4K % STORED == 3;
@@ -77,7 +67,7 @@ static char *tracked(int fd)
 {
 	char *p = dax_map(fd, 0, SZ_2M);
 
-	fill_by_ptes(fd, p);
+	dax_touch_by_ptes(fd, p, SZ_2M, true);
 	ASSERT_MAPPED("4K", p);
 	track();
 	store_to_some(p, 'x');
@@ -135,7 +125,7 @@ static struct {
 static int other_process(int step, void *arg)
 {
 	if (step == COLLAPSE) {
-		fill_by_ptes(other.fd, other.map);
+		dax_touch_by_ptes(other.fd, other.map, SZ_2M, true);
 		return dax_collapse(other.map, SZ_2M);
 	}
 	if (step == FIRST)

@@ -170,6 +170,8 @@ static inline void dax_touch_each(char *p, size_t len, size_t step, bool write)
 		dax_peek(p + at);
 }
 
+/* Each page; small entries in each 2 MiB of the file have @p get ptes. */
+void dax_touch_by_ptes(int fd, char *p, size_t len, bool write);
 /* The signal that a touch of @addr raises, 0 for none; @info may be NULL. */
 int dax_touch_signal(volatile char *addr, bool write, siginfo_t *info);
 /* The same for a memory failure at @addr; a negative errno if it was refused. */

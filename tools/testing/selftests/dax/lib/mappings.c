@@ -105,6 +105,17 @@ void dax_fsync(int fd)
 		dax_exit_fail("fsync: %m");
 }
 
+void dax_touch_by_ptes(int fd, char *p, size_t len, bool write)
+{
+	for (size_t at = 0; at < len; at += SZ_2M) {
+		char *one = dax_map(fd, at + 9 * SZ_4K, SZ_4K);
+
+		dax_peek(one);
+		dax_unmap(one, SZ_4K);
+	}
+	dax_touch_each(p, len, SZ_4K, write);
+}
+
 void dax_into_pipe(int pipe_fd[2], char *page)
 {
 	struct iovec iov = { page, SZ_4K };
