@@ -312,6 +312,33 @@ TEST_F(dax, punch_of_promoted)
 	EXPECT_BYTES(FILL, huge + 101 * SZ_4K, SZ_2M - 101 * SZ_4K);
 }
 
+/* write(2) and truncate work on what was promoted as on any entry. */
+TEST_F(dax, write_and_truncate)
+{
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *small = dax_map_small(fd, SZ_2M), *huge, *buf;
+
+	dax_poke(small, 's');
+	huge = dax_map(fd, 0, SZ_2M);
+	dax_poke(huge + 1, 'h');
+	ASSERT_MAPPED("2M", huge);
+	dax_fill(fd, SZ_4K, SZ_4K, 'w');
+	EXPECT_BYTES('w', huge + SZ_4K, SZ_4K);
+	EXPECT_BYTES('w', small + SZ_4K, SZ_4K);
+	EXPECT_MAPPED("2M", huge);
+	dax_truncate(fd, 2 * SZ_4K + 10);
+	EXPECT_EQ(SIGBUS, dax_touch_signal(huge + 3 * SZ_4K, false, NULL));
+	EXPECT_EQ(SIGBUS, dax_touch_signal(small + 3 * SZ_4K, false, NULL));
+	EXPECT_BYTES(0, small + 2 * SZ_4K + 10, SZ_4K - 10);
+	dax_truncate(fd, SZ_2M);
+	buf = malloc(SZ_2M);
+	dax_read(fd, 0, buf, SZ_2M);
+	EXPECT_EQ('s', buf[0]);
+	EXPECT_EQ('h', buf[1]);
+	EXPECT_BYTES(0, buf + 2 * SZ_4K + 10, SZ_2M - 2 * SZ_4K - 10);
+	expect_file(fd, buf, small, huge);
+}
+
 /* Blocks that are not one aligned run: nothing changes, and it costs little. */
 
 static int touch_more_pages(int nr, void *arg)

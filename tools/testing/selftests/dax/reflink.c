@@ -813,6 +813,41 @@ TEST_F(dax, clone_of_holes)
 	EXPECT_BYTES(0, b + 3 * SZ_4K + 60, SZ_4K - 60);
 }
 
+/* Threads store to both sides of a fresh clone at once. */
+static char *sides[2];
+
+static void store_all_pages(unsigned int id, void *arg)
+{
+	for (unsigned int i = 0; i < 16; i++)
+		dax_poke(sides[id % 2] + i * SZ_4K + id * 64, 'a' + id);
+}
+
+TEST_F(dax, both_sides_at_once)
+{
+	unsigned int rounds = dax_scale(6);
+
+	for (unsigned int i = 0; i < rounds; i++) {
+		int fd = dax_file(SZ_2M, WRITTEN);
+		int clone = map_clone(fd, SZ_2M, variant->shift, &sides[0],
+				      &sides[1]);
+
+		dax_run_threads(4, store_all_pages, NULL);
+		for (unsigned int page = 0; page < 16; page++)
+			for (unsigned int id = 0; id < 4; id++) {
+				size_t at = page * SZ_4K + id * 64;
+
+				ASSERT_EQ('a' + id,
+					  dax_peek(sides[id % 2] + at));
+				ASSERT_EQ(FILL,
+					  dax_peek(sides[1 - id % 2] + at));
+			}
+		dax_unmap(sides[0], SZ_2M);
+		dax_unmap(sides[1], SZ_2M);
+		close(fd);
+		close(clone);
+	}
+}
+
 /*
  * A clone is what the file was at one moment. While one of many extents is made,
  * the first and the last page are stored to in turn: no clone may have of the
