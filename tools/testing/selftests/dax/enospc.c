@@ -133,4 +133,27 @@ TEST_F(dax, blocks_freed_just_now)
 	EXPECT_EQ(0, refused);
 }
 
+/* A full filesystem refuses write(2) as well, and keeps its data. */
+TEST_F(dax, write_when_full)
+{
+	char buf[SZ_4K] = "x";
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = dax_map(fd, 0, SZ_2M);
+	int full, other;
+
+	dax_poke(p, 'w');
+	other = dax_create("other");
+	full = dax_fill_up(0);
+	if (pwrite(other, buf, sizeof(buf), SZ_1M) < 0)
+		EXPECT_EQ(ENOSPC, errno);
+	EXPECT_EQ('w', dax_peek(p));
+	EXPECT_BYTES(FILL, p + 1, SZ_2M - 1);
+	dax_poke(p + 1, 'x');
+	dax_fsync(fd);
+	dax_truncate(full, 0);
+	/* The filesystem is usable again. */
+	dax_remove(full);
+	dax_fill(other, 0, SZ_1M, 'y');
+}
+
 TEST_HARNESS_MAIN
