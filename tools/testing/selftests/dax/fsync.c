@@ -305,6 +305,10 @@ TEST_F(whole, syncfs_flushes)
 	dax_poke(self->p, 'w');
 	ASSERT_EQ(0, syncfs(self->fd));
 	EXPECT_EQ(1, FLUSHED(0, variant->size));
+	/* Now the entry knows the memory, and the filesystem is not called. */
+	dax_poke(self->p, 'x');
+	ASSERT_EQ(0, syncfs(self->fd));
+	EXPECT_EQ(2, FLUSHED(0, variant->size));
 }
 
 TEST_HARNESS_MAIN
