@@ -67,8 +67,8 @@ static inline bool dax_pmd_is_huge(pmd_t pmd)
 }
 
 /*
- * mm checked the page table before it called us, but the fault has slept since.
- * Check again with the entry locked.
+ * mm checked the page table before it called the fault handler, but the fault
+ * has slept since.  Check again with the entry locked.
  */
 static inline bool dax_page_table_fits(const struct vm_fault *vmf,
 				       unsigned int order)

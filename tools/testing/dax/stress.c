@@ -189,8 +189,8 @@ static void finish_promotion(struct xa_state *xas, unsigned long index,
 }
 
 /*
- * As dax_fault_quick(), but without dax_has_mapped(), which reads the tree under
- * RCU.  The kernel of kernel.c has none.
+ * As dax_fault_quick(), but without xa_peek(), which reads the tree under RCU.
+ * The kernel of kernel.c has none.
  */
 static bool fault_quick(unsigned long index, unsigned int order, bool write)
 {
