@@ -1052,9 +1052,8 @@ static void print_row(const struct act *act, const struct scene *s)
 	fflush(stdout);
 }
 
-static int play_act(void *arg)
+static int play_act(const struct act *act)
 {
-	const struct act *act = arg;
 	struct scene s = { .fd = -1, .verdict = "seen" };
 
 	dax_test_setup();
@@ -1069,7 +1068,7 @@ static int play_act(void *arg)
 
 static void play(const struct act *act)
 {
-	int status = dax_child(play_act, (void *)act);
+	int status = dax_child(play_act(act));
 	struct scene s = { .size = "-", .verdict = "WRONG" };
 
 	if (!status)

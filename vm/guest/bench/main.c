@@ -42,10 +42,8 @@ static const struct section *find_section(const char *name)
 	exit(2);
 }
 
-static int play_section(void *arg)
+static int play_section(const struct section *section)
 {
-	const struct section *section = arg;
-
 	printf("-\t-\t-\tsection\t%s\n", section->title);
 	fflush(stdout);
 	section->play();
@@ -72,7 +70,7 @@ int main(int argc, char **argv)
 	for (; arg < argc; arg++) {
 		unsigned long start = ticks();
 
-		status = dax_child(play_section, (void *)find_section(argv[arg]));
+		status = dax_child(play_section(find_section(argv[arg])));
 		if (status) {
 			fprintf(stderr, "bench: %s %s %s: status %d\n", fs_name,
 				mkfs_name, argv[arg], status);
