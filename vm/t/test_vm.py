@@ -228,6 +228,18 @@ class Test(unittest.TestCase):
                                                    "111", "7"]))
 
 
+class Guest(unittest.TestCase):
+    """The programs in vm/guest use the library of the selftests."""
+
+    def test_programs_fit_the_library(self):
+        headers = [TOP / "tools/testing/selftests/dax/lib",
+                   lib.SRC / "hugedax/tools/include/uapi"]
+        for source in [VM / "guest/demo.c", *sorted((VM / "guest/bench").glob("*.c"))]:
+            status, printed = call("gcc", "-fsyntax-only", "-D_GNU_SOURCE", "-Wall", "-Werror",
+                                   "-pthread", f"-I{headers[0]}", "-isystem", headers[1], source)
+            self.assertEqual(0, status, f"{source.name}: {printed}")
+
+
 class Usage(unittest.TestCase):
     def test_help_begins_with_the_name(self):
         for name in ("bench", "decode", "demo", "lint", "profile", "run", "xfstests"):
