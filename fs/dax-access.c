@@ -7,9 +7,9 @@
  * memory.  Each function that returns an address also returns how many bytes
  * are valid there, and copies proceed piece by piece.
  *
- * An address is valid only inside dax_read_lock().  A caller that gets an
- * address or a pfn holds it, because the caller uses them.  The functions that
- * copy take it themselves; it nests.
+ * An address is valid only inside dax_read_lock().  The caller of a function
+ * that returns an address or a pfn takes this lock, and holds it until it has
+ * used the result.  The functions that copy take the lock themselves; it nests.
  *
  * New blocks that replace shared ones are filled before the filesystem maps
  * them into the file.  The source may have been durable long before, so the
@@ -37,8 +37,8 @@
  * @len: How many bytes were requested from @pos.
  * @kaddr: Where to put the address of the byte at @pos.
  *
- * For use after dax_direct_access() has returned -EHWPOISON, which one poisoned
- * page in the range causes.  Requests the first page alone.
+ * One poisoned page in the range makes dax_direct_access() return -EHWPOISON
+ * for all of it.  This function then requests the first page alone.
  *
  * Context: Inside dax_read_lock(), for as long as the address is used.
  * Return: As dax_iomap_access().

@@ -54,7 +54,7 @@ static unsigned int dax_unmount_wait = 2;
 #undef MODULE_PARAM_PREFIX
 #define MODULE_PARAM_PREFIX "fs_dax."
 module_param_named(unmount_wait, dax_unmount_wait, uint, 0644);
-MODULE_PARM_DESC(unmount_wait, "How long unmount waits for pages of deleted DAX files that are in use, in seconds, at most 60");
+MODULE_PARM_DESC(unmount_wait, "How many seconds (at most 60) an unmount waits for pages in use of deleted DAX files");
 
 /* @took: how long the last poll took, in jiffies. */
 static void dax_schedule_poll(struct dax_defer *defer, unsigned long took)
@@ -185,7 +185,7 @@ void dax_defer_drain(struct dax_defer *defer, const struct super_block *sb)
 	while ((in_use = dax_defer_poll(defer)) && time_before(jiffies, end))
 		schedule_timeout_uninterruptible(DAX_DEFER_POLL);
 	if (in_use)
-		pr_warn("dax: %s: unmounted while pages of deleted files are in use; their users may see data of other files\n",
+		pr_warn("dax: %s: made read-only or unmounted while pages of deleted files are in use; their users may see data of other files\n",
 			sb->s_id);
 
 	/* A poll in progress may still add inodes to the list. */

@@ -54,8 +54,8 @@
 static wait_queue_head_t dax_wait_table[1 << DAX_WAIT_TABLE_BITS];
 
 /*
- * The waiters in all queues.  It is 0 most of the time, and no queue needs a
- * look.
+ * The number of waiters in all queues.  It is 0 most of the time, and then no
+ * queue needs a look.
  */
 static atomic_t dax_nr_sleepers = ATOMIC_INIT(0);
 

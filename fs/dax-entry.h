@@ -122,9 +122,9 @@ static inline unsigned long dax_entry_start(void *entry, unsigned long index)
 }
 
 /*
- * The first pfn of the mapped @entry.  Zero and empty entries have none.  The
- * warning makes such a call visible, because the caller would use page
- * structures that do not exist.
+ * The first pfn of the mapped @entry.  Zero and empty entries have none.  A
+ * call for one of them is a bug, and triggers a warning: the caller would use
+ * page structures that do not exist.
  */
 static inline unsigned long dax_entry_pfn(void *entry)
 {

@@ -64,7 +64,7 @@
 
 /**
  * struct dax_fault - A fault, and the current attempt to serve it
- * @request: What does not change from attempt to attempt.
+ * @request: The fields that are the same for all attempts.
  * @vmf: The fault.
  * @order: The order of the page to map.
  * @pfnp: For MAP_SYNC: where to put a pfn that must not be mapped before an
@@ -72,7 +72,7 @@
  * @collapse: Remove a page table that is in the way.
  * @dropped_in_use: An entry that an attempt deleted had a page in use.
  * @reason: The reason for the fallback.
- * @attempt: What each attempt starts anew.
+ * @attempt: The fields that each attempt sets anew.
  * @error: The errno, if there was an error.
  * @xas: The place of the entry in the mapping.
  * @entry: The entry without the lock bit.  The fault holds its lock.

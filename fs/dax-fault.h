@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What dax-quick.c, dax-fault.c and dax-collapse.c share: the promotion policy,
- * which dax-collapse.c defines, and the steps of a fault.
+ * Declarations that dax-quick.c, dax-fault.c and dax-collapse.c share: the
+ * promotion policy, which dax-collapse.c defines, and the steps of a fault.
  */
 #ifndef _FS_DAX_FAULT_H
 #define _FS_DAX_FAULT_H
@@ -102,7 +102,10 @@ static inline void dax_trace_fault_done(struct vm_fault *vmf,
 					 result);
 }
 
-/* Map file memory.  Only this function and dax_load_zero() map pages. */
+/*
+ * Map file memory.  Only this function and dax_load_zero(), with its helpers,
+ * map pages.
+ */
 static inline vm_fault_t dax_map_pfn(struct vm_fault *vmf, pfn_t pfn,
 				     unsigned int order, bool write)
 {

@@ -3,8 +3,8 @@
  * Find or create the DAX entry for a fault, and lock it.
  *
  * Faults of several orders use one tree.  A fault may find an entry of its own
- * order, a larger one, smaller ones, or none.  What happens in each case is in
- * the table in Documentation/filesystems/dax-entries.rst:
+ * order, a larger one, smaller ones, or none.  The table of order conflicts in
+ * Documentation/filesystems/dax-entries.rst has the step for each case:
  *
  *	insert	There is no entry: store an empty one.
  *	lock	The entry can serve the fault, whatever its order.
@@ -29,9 +29,8 @@
 
 /*
  * Must a larger entry be deleted before the fault can be served?  A mapped
- * entry can be shared by all orders, which become dirty and are flushed
- * together.  A zero entry can serve a read: a small zero page is mapped under
- * it.
+ * entry serves faults of all orders, and becomes dirty and is flushed as a
+ * whole.  A zero entry can serve a read: a small zero page is mapped under it.
  */
 static bool dax_should_demote(void *entry, unsigned int order, bool write)
 {
@@ -131,8 +130,8 @@ refuse:
  * @write: Whether the fault is for writing, for the trace.
  * @promote: Whether smaller entries may be promoted.
  *
- * A filesystem calls this before it starts a transaction for the fault.  The
- * result may be outdated when it returns.
+ * For dax_fault_may_be_huge(), which a filesystem calls before it starts a
+ * transaction for the fault.  The result may be outdated on return.
  *
  * Context: Process context; takes the xa_lock.
  * Return: 0 if dax_grab_entry() may succeed; -EBUSY or -ERANGE as

@@ -156,8 +156,8 @@ void dax_walk_end(struct dax_walk *walk, struct address_space *mapping);
  * @undo: Holds the tree nodes that the rollback needs.
  * @order: The order of the large entry.
  * @waits: How many times promotion has waited for a locked entry.
- * @conflict_offset: The offset in the range of an entry that is locked or does
- *	not fit.
+ * @conflict_offset: The page offset, from the start of the range, of an entry
+ *	that is locked or does not fit.
  * @nr: How many small entries there were.
  * @nr_mapped: How many of them were mapped.
  * @nr_zero: How many of them were zero.
@@ -286,7 +286,8 @@ void dax_flush_entry(void *entry);
 
 /**
  * enum dax_drop - Which entries of a range to delete
- * @DAX_DROP_ZERO: Those that stand for a hole.
+ * @DAX_DROP_ZERO: Zero entries, and locked empty entries, which may become zero
+ *	entries.
  * @DAX_DROP_ALL: All entries.
  */
 enum dax_drop {

@@ -60,15 +60,13 @@ static bool dax_iter_cow(const struct iomap_iter *iter)
 		(iter->iomap.flags & IOMAP_F_SHARED);
 }
 
-/*
- * Fill the first page of new blocks up to @pos, and the last page from @end on,
- * with the old contents of the file.
- */
+/* Fill the first page of new blocks up to @pos with the old contents. */
 static int dax_fill_head(const struct iomap_iter *iter, loff_t pos)
 {
 	return dax_iomap_copy_range(iter, pos & PAGE_MASK, offset_in_page(pos));
 }
 
+/* Fill the last page of new blocks from @end on with the old contents. */
 static int dax_fill_tail(const struct iomap_iter *iter, loff_t end)
 {
 	return dax_iomap_copy_range(iter, end, PAGE_ALIGN(end) - end);
@@ -532,7 +530,7 @@ EXPORT_SYMBOL_GPL(dax_zero_range);
 /**
  * dax_truncate_page() - Zero the rest of a block
  * @inode: The file.
- * @pos: First byte to zero.  Does nothing if a block starts there.
+ * @pos: First byte to zero.  If a block starts there, nothing is zeroed.
  * @did_zero: As for dax_zero_range().
  * @ops: The filesystem's block lookup.
  *

@@ -9,12 +9,14 @@
  * replaces them by one large entry that is locked and empty.  From then on,
  * everyone who needs a part of the range waits for the large entry.
  *
- *	prepare		Allocate memory, also for the rollback.  Nothing that
- *			follows can fail for lack of memory.
+ *	prepare		Allocate memory, also for the rollback, which therefore
+ *			cannot fail.
  *	replace		Store the large entry.  It inherits DIRTY and TOWRITE in
  *			the same xa_lock section, so an fsync finds it and waits
  *			for it.  All waiters of the small entries are woken,
- *			because their wait keys are not used any more.
+ *			because their wait keys are not used any more.  If the
+ *			tree needs another node, the caller allocates it without
+ *			the xa_lock and tries again.
  *
  * The fault then calls ->iomap_begin with the large entry locked, and either
  *
@@ -25,7 +27,8 @@
  *
  * If a small entry is locked, promotion waits for it and then checks the range
  * again.  The wait is not exclusive, so promotion owes no wakeup.  The number
- * of waits is bounded, because a busy range always has a locked entry.
+ * of waits is bounded, because in a busy range each check may find a locked
+ * entry.
  *
  * The pages of mapped small entries stay associated with the file throughout
  * (dax-page.c), because they belong to the file all the time.
@@ -445,7 +448,10 @@ static void *dax_small_entry(const struct dax_promotion *p,
 	return NULL;
 }
 
-/* Overwrite the entries that xas_split() has left.  Returns how many remain. */
+/*
+ * Overwrite the entries that xas_split() has left.  Returns how many entries
+ * are restored.
+ */
 static unsigned int dax_restore_small(struct xa_state *xas,
 				      const struct dax_promotion *p,
 				      bool with_zero)

@@ -13,17 +13,17 @@
  *	MAP_SYNC write	a mapped entry as above, if no other file can share
  *			blocks of the file and their metadata are durable
  *
- * The core asks the filesystem for durable metadata with the entry locked.  A
- * fault that has changed the metadata of these blocks has released the lock
- * before, so the answer covers its change.
+ * The core asks the filesystem with the entry locked whether the metadata are
+ * durable.  A fault that has changed the metadata of these blocks has released
+ * the lock before, so the answer covers its change.
  *
  * The entry does not tell whether its memory can be accessed now.  The device
  * may have been removed and a page may be bad since the entry was stored.  So
  * the fault asks the driver, and holds the pgmap until the page is mapped.
  *
  * A fault that is not served here takes the path of dax-fault.c, which also
- * reports all errors.  At most it has left the entry marked dirty, and that
- * costs a flush.
+ * reports all errors.  Such a fault may have left the entry marked dirty, which
+ * costs a flush and nothing else.
  *
  * LOCKS	freeze protection and invalidate_lock (shared), both taken by the
  *	caller, then

@@ -2,9 +2,9 @@
 /*
  * Trace events of the DAX core besides those of trace/events/fs_dax.h.
  *
- * Other programs parse the events of that header, so their format stays.  What
- * this core reports in addition has events of its own: the entry that a fault
- * found and what it did with it, and the order and the reason of each fallback.
+ * Other programs parse the events of that header, so their format stays.  The
+ * events of this header report what the core adds: the entry that a fault found
+ * and what the fault did with it, and the order and reason of each fallback.
  *
  * Page offsets and sizes are in pages.  A pgoff is that of the request, or the
  * first page offset of the entry if the event is about an entry.

@@ -2,10 +2,10 @@
 /*
  * DAX: files whose blocks are memory that the CPU can address.
  *
- * The blocks of such a file are mapped and copied in place, so the page cache
- * holds no data.  What remains of it is the index, i_pages.  It has an entry
- * for each part of the file that has been mapped.  The entry says which memory
- * is mapped there, and carries a lock that serialises:
+ * The blocks of such a file are mapped, read and written in place, so the page
+ * cache holds no data.  Only its index remains, i_pages.  It has an entry for
+ * each part of the file that has been mapped.  The entry says which memory is
+ * mapped there, and carries a lock that serialises:
  *
  *	faults		insert and replace entries, and map them
  *	writeback	flushes dirty entries, and write-protects their pages
@@ -16,9 +16,9 @@
  *
  * ENTRIES	have an order, 0 (4 KiB) or 9 (2 MiB), a kind (mapped, zero or
  *		empty) and a lock bit.  dax-entry.h defines their layout, and
- *		dax-entry.c their lock.  dax-grab.c creates them.  What happens
- *		when a request meets an entry of another order is in
- *		Documentation/filesystems/dax-entries.rst.
+ *		dax-entry.c their lock.  dax-grab.c creates them.
+ *		Documentation/filesystems/dax-entries.rst has the table of order
+ *		conflicts: a request meets an entry of another order.
  *
  * LOCKS	from the outermost to the innermost:
  *
@@ -121,8 +121,8 @@ static dax_entry_t dax_verify_folio(struct xa_state *xas, struct folio *folio,
  * cannot be freed.
  *
  * Context: Process context; holds no lock on the inode.  May sleep.
- * Return: A cookie for dax_unlock_folio(); 0 if no file maps the folio, or if
- * several files do, which only the filesystem can find.
+ * Return: A cookie for dax_unlock_folio(); 0 if no file has the folio, or if
+ * several files have it: only the filesystem can find all of them.
  */
 dax_entry_t dax_lock_folio(struct folio *folio)
 {
@@ -368,7 +368,7 @@ struct page *dax_layout_busy_page_range(struct address_space *mapping,
 	/*
 	 * GUP takes a reference and then checks that the page is still mapped,
 	 * or it holds the page table lock, which the unmap takes as well.  So
-	 * no reference is added after the scan below.
+	 * GUP takes no lasting reference after the unmap.
 	 */
 	unmap_mapping_pages(mapping, first, last - first + 1, false);
 
@@ -462,8 +462,8 @@ static bool dax_entry_in_file(struct address_space *mapping, pgoff_t start)
  *
  * Context: Process context; the entry is locked, the xa_lock is not held.  May
  * sleep.
- * Return: true if a page of the entry is in use.  It cannot be found by an
- * entry any more.
+ * Return: true if a page of the entry is in use.  No entry leads to this page
+ * any more.
  */
 bool dax_drop_entry(struct xa_state *xas, void *entry, enum dax_delete why)
 {

@@ -235,7 +235,7 @@ static vm_fault_t ext4_dax_fault_in_handle(struct vm_fault *vmf,
 	return ret;
 }
 
-/* Is all that a power cut needs to find the data of the range durable? */
+/* Are the metadata by which the range is found after a power cut durable? */
 static bool ext4_dax_durable(struct vm_fault *vmf, unsigned int order)
 {
 	struct inode *inode = file_inode(vmf->vma->vm_file);

@@ -175,7 +175,7 @@ static vm_fault_t xfs_dax_read_fault(struct vm_fault *vmf, unsigned int order)
 	return ret;
 }
 
-/* Is all that a power cut needs to find the data of the range durable? */
+/* Are the metadata by which the range is found after a power cut durable? */
 static bool xfs_dax_durable(struct vm_fault *vmf, unsigned int order)
 {
 	struct xfs_inode *ip = XFS_I(file_inode(vmf->vma->vm_file));

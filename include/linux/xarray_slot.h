@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Single slots of an XArray, for users who know what is in them and for whom
- * the functions of xarray.h do too much.
+ * Access to single slots of an XArray, for callers that know what the slots
+ * hold and for which the functions of xarray.h do too much.
  */
 #ifndef _LINUX_XARRAY_SLOT_H
 #define _LINUX_XARRAY_SLOT_H
@@ -52,9 +52,9 @@ static inline void *xas_replace(struct xa_state *xas, void *entry)
  * detect an outdated result.
  *
  * Context: Any context.  Takes and releases the RCU lock.
- * Return: The entry at @index, or an earlier one if the XArray changes during
- * the call.  NULL or an internal entry if there is no entry, or if the tree is
- * being changed there.
+ * Return: The entry at @index, or an entry that was there before if the XArray
+ * changes during the call.  NULL or an internal entry if there is no entry, or
+ * if the tree is being changed there.
  */
 static inline void *xa_peek(const struct xarray *xa, unsigned long index)
 {
