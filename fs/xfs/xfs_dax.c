@@ -272,8 +272,9 @@ const struct vm_operations_struct xfs_dax_vm_ops = {
 };
 
 /*
- * Is the memory of blocks in use that no other file shares?  Files that share
- * such a block must check its memory when they free it, so m_dax_left is set.
+ * Is the memory of blocks in use that no other file shares?  If the memory of a
+ * shared block is in use, sets m_dax_left: the other files that share the block
+ * must check its memory when they free it.
  */
 static bool xfs_dax_in_use(struct xfs_inode *ip, loff_t pos, loff_t end)
 {
