@@ -9,11 +9,7 @@
  * may undo the fault; they must not repeat this for ever. A test that does not
  * end is killed, and the names of its tasks tell which case it was in.
  */
-#include <linux/fs.h>
-#include <sched.h>
-#include <sys/ioctl.h>
 #include <sys/sendfile.h>
-#include <sys/uio.h>
 
 #include "dax_harness.h"
 

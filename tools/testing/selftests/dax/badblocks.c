@@ -10,8 +10,6 @@
  * removes blocks from the list unless a firmware has to confirm it. Each test
  * restores the device that way.
  */
-#include <linux/falloc.h>
-
 #include "dax_harness.h"
 
 #define SECTOR	512

@@ -3,8 +3,6 @@
  * cachestat(2) tells what of a file is, or was, in the page cache: nothing of a
  * DAX file. Its entries are no shadows of pages that were evicted. (H11)
  */
-#include <sys/syscall.h>
-
 #include "dax_harness.h"
 
 #ifndef SYS_cachestat

@@ -8,9 +8,6 @@
 #include <linux/aio_abi.h>
 #include <linux/io_uring.h>
 #include <linux/loop.h>
-#include <sys/ioctl.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
 
 #include "dax_aio.h"
 #include "dax_harness.h"

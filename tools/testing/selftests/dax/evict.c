@@ -7,11 +7,8 @@
  * vmsplice(): as with a device, munmap() and close() do not remove them, but no
  * timing depends on it. (T5, R6, R7)
  */
-#include <linux/fs.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
-
 #include <sys/statfs.h>
 
 #include "dax_harness.h"

@@ -4,9 +4,6 @@
  * flush must fault again, or it is lost by the next fsync. Only events of the
  * stock kernel are counted here.
  */
-#include <linux/fs.h>
-#include <sys/ioctl.h>
-
 #include "dax_harness.h"
 
 DAX_SIZES(dax);

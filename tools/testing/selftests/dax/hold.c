@@ -8,9 +8,6 @@
  * from one rest to the next, as the events show, and faults of a probe that
  * began and ended between the first and the last event of the call.
  */
-#include <linux/fs.h>
-#include <sys/ioctl.h>
-
 #include "dax_harness.h"
 
 #define LONG	(16 * SZ_2M)

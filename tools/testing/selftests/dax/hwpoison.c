@@ -8,9 +8,6 @@
  * unpoison-pfn nor /proc/kpageflags support pages of a device. A kprobe event
  * therefore reads the flag from the array of struct pages.
  */
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-
 #include "dax_harness.h"
 #include "dax_hold.h"
 

@@ -14,9 +14,6 @@
  * are unchanged; another thread can fault there with both sizes, so no lock is
  * left behind; and the next try succeeds.
  */
-#include <linux/falloc.h>
-#include <linux/fs.h>
-
 #include "dax_harness.h"
 
 #define FAIL_FUNCTION	"/sys/kernel/debug/fail_function/"

@@ -11,9 +11,6 @@
  * locked, is one that is suspended until the test resumes it: what comes first
  * is no question of time.
  */
-#include <linux/falloc.h>
-#include <sys/syscall.h>
-
 #include "dax_aio.h"
 #include "dax_harness.h"
 #include "dax_stall.h"

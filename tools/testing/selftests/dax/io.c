@@ -2,11 +2,6 @@
 /*
  * read(2) and write(2) on a DAX file: short ones, odd ones and refused ones.
  */
-#include <linux/fs.h>
-#include <sys/ioctl.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
-
 #include "dax_harness.h"
 
 #ifndef RWF_ATOMIC

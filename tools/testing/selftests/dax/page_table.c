@@ -3,8 +3,6 @@
  * Page tables against entries: what mm does to a mapping of 2 MiB, and faults
  * that find another state than the one that mm saw.
  */
-#include <sys/prctl.h>
-
 #include "dax_harness.h"
 
 /* Each page of the file tells its own number. */

@@ -6,7 +6,6 @@
  * store by /proc/self/mem, even without read permission. (H12)
  */
 #include <sys/ptrace.h>
-#include <sys/uio.h>
 
 #include "dax_harness.h"
 

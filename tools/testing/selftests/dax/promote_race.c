@@ -13,8 +13,6 @@
  * block back, or else the test uses the next 2 MiB of the file. Where half of
  * them is unwritten, each reader's attempt ends in a rollback instead.
  */
-#include <sys/prctl.h>
-
 #include "dax_harness.h"
 #include "dax_rounds.h"
 

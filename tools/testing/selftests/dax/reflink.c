@@ -3,11 +3,7 @@
  * Two files over the same blocks (XFS): a store to one of them gets a block
  * of its own, with the old bytes around it, and the other file does not change.
  */
-#include <linux/fs.h>
 #include <linux/futex.h>
-#include <sys/ioctl.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
 
 #include "dax_harness.h"
 #include "dax_hold.h"

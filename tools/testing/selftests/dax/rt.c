@@ -7,8 +7,6 @@
  * write. (H13)
  */
 #include <linux/fiemap.h>
-#include <linux/fs.h>
-#include <sys/ioctl.h>
 
 #include "dax_harness.h"
 

@@ -5,8 +5,6 @@
  * more.
  */
 #include <linux/userfaultfd.h>
-#include <sys/ioctl.h>
-#include <sys/syscall.h>
 
 #include "dax_harness.h"
 #include "dax_stall.h"

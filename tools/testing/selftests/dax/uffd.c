@@ -4,10 +4,7 @@
  * that accepts any type of memory refuses a DAX mapping, as all others do, so
  * that no fault repeats for ever. (H5)
  */
-#include <linux/fs.h>
 #include <linux/userfaultfd.h>
-#include <sys/ioctl.h>
-#include <sys/syscall.h>
 
 #include "dax_harness.h"
 

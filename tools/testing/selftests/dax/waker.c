@@ -10,12 +10,7 @@
  * a new one, for a number of rounds. A process that makes no progress in a
  * round is killed.
  */
-#include <linux/falloc.h>
-#include <linux/fs.h>
 #include <linux/futex.h>
-#include <sys/ioctl.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
 
 #include "dax_harness.h"
 #include "dax_stall.h"

@@ -5,7 +5,6 @@
 
 #include <asm/posix_types.h>
 #include <linux/aio_abi.h>
-#include <sys/syscall.h>
 
 #include "dax_test.h"
 

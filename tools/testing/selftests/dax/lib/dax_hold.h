@@ -9,8 +9,6 @@
 #ifndef DAX_HOLD_H
 #define DAX_HOLD_H
 
-#include <sys/prctl.h>
-
 #include "dax_stall.h"
 
 /* A name that run_dax_tests.sh removes, and that is not used elsewhere. */

@@ -16,7 +16,6 @@
 #ifndef DAX_STALL_H
 #define DAX_STALL_H
 
-#include <sched.h>
 #include <time.h>
 
 #include "dax_test.h"

@@ -10,6 +10,8 @@
  * test ends with a message. When the environment lacks something (a second
  * device, a debugfs file), a helper returns the reason as a string, and the
  * test skips with it.
+ *
+ * The headers that most programs need are included here, and only here.
  */
 #ifndef DAX_TEST_H
 #define DAX_TEST_H
@@ -17,16 +19,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 

@@ -3,9 +3,7 @@
  * Files of a known layout, in a folder of the test's own.
  */
 #include <dirent.h>
-#include <sys/ioctl.h>
 #include <linux/fiemap.h>
-#include <linux/fs.h>
 
 #include "internal.h"
 

@@ -3,9 +3,6 @@
  * Mappings of a known alignment, what is mapped there, and accesses that may fail.
  */
 #include <setjmp.h>
-#include <sys/ioctl.h>
-#include <sys/uio.h>
-#include <linux/fs.h>
 
 #include "internal.h"
 

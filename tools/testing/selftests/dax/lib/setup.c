@@ -7,7 +7,6 @@
  */
 #include <spawn.h>
 #include <stdarg.h>
-#include <sys/prctl.h>
 
 #include "internal.h"
 

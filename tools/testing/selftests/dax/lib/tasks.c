@@ -2,8 +2,6 @@
 /*
  * Threads, processes, and where they are.
  */
-#include <sys/prctl.h>
-
 #include "internal.h"
 
 pthread_t dax_thread(void *(*fn)(void *), void *arg)

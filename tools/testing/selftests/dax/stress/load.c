@@ -9,8 +9,6 @@
  * workers are its children. The first report is that of the round: its steps
  * are those of all workers, so that a hang of all of them is seen.
  */
-#include <sys/prctl.h>
-
 #include "stress.h"
 
 struct crowd {

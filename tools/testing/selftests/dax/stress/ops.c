@@ -14,9 +14,6 @@
  * nothing, and is not counted.
  */
 #include <assert.h>
-#include <linux/fs.h>
-#include <sys/ioctl.h>
-#include <sys/uio.h>
 
 #include "stress.h"
 

@@ -5,9 +5,6 @@
  * one line and not chosen. Also the basics: files, random numbers that a seed
  * repeats, and accesses that may raise a signal.
  */
-#include <linux/fs.h>
-#include <sys/ioctl.h>
-
 #include "stress.h"
 
 #define DROP_CACHES	"/proc/sys/vm/drop_caches"
