@@ -134,13 +134,6 @@ static bool to_map(enum call call)
 
 static char pattern[LEN];
 
-#define complain(...) ({				\
-	static char __text[200];			\
-							\
-	snprintf(__text, sizeof(__text), __VA_ARGS__);	\
-	(const char *)__text;				\
-})
-
 /* Three pieces, none of whose borders is a page's. */
 static void split(struct iovec iov[3], char *p, size_t len)
 {
@@ -285,7 +278,7 @@ static const char *run(const struct scene *s, const struct geometry *g,
 
 	if (n == (ssize_t)g->len)
 		return NULL;
-	return complain("returns %zd for %zu bytes: %s", n, g->len,
+	return dax_text("returns %zd for %zu bytes: %s", n, g->len,
 			n < 0 ? strerror(errno) : "too few");
 }
 
@@ -413,7 +406,7 @@ static const char *compare(const struct scene *s, const struct geometry *g,
 		else if (page_is_kept(s, g, got, i))
 			i += SZ_4K - 1;
 		else if (!may_be(s, g, i, got[i]))
-			return complain("%s: byte %#zx, %s the target, is %#x",
+			return dax_text("%s: byte %#zx, %s the target, is %#x",
 					who, i,
 					i - g->to < g->len ? "in" : "beside",
 					got[i] & 255);
@@ -432,7 +425,7 @@ static const char *same(const char *who, int fd, size_t off, size_t len,
 			const char *model)
 {
 	return dax_file_is(fd, off, model + off, len) ?
-	       NULL : complain("%s has changed", who);
+	       NULL : dax_text("%s has changed", who);
 }
 
 static const char *check_file(const struct scene *s, const struct geometry *g)
@@ -506,7 +499,7 @@ static const char *touch_both(const struct setting *setting, enum call call,
 	if (setting->scenery > ALL_SHARED || call == COPY_RANGE ||
 	    !strcmp(setting->shift ? "4K" : "2M", mapped))
 		return NULL;
-	return complain("the source is mapped by %s", mapped);
+	return dax_text("the source is mapped by %s", mapped);
 }
 
 static const char *one_case(const struct setting *setting, enum call call,
@@ -527,10 +520,7 @@ static const char *one_case(const struct setting *setting, enum call call,
 
 static void name_task(unsigned int call, unsigned int nr)
 {
-	char name[16];
-
-	snprintf(name, sizeof(name), "case %u-%u", call, nr);
-	pthread_setname_np(pthread_self(), name);
+	pthread_setname_np(pthread_self(), dax_text("case %u-%u", call, nr));
 }
 
 /* Calls of the same direction, with all geometries in all views. */

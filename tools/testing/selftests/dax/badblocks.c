@@ -18,12 +18,9 @@
 
 static const char *list_path(void)
 {
-	static char path[128];
 	const char *dev = dax_scratch_device();
 
-	snprintf(path, sizeof(path), "/sys/block/%s/badblocks",
-		 dev ? basename(dev) : "none");
-	return path;
+	return dax_text("/sys/block/%s/badblocks", dev ? basename(dev) : "none");
 }
 
 /* How many of them there are; @first may be NULL. */

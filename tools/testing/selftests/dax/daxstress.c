@@ -383,14 +383,11 @@ static void __attribute__((noreturn)) bad_option(const char *what)
 
 static unsigned long number(const char *name, const char *text)
 {
-	char *end, what[200];
+	char *end;
 	unsigned long n = strtoul(text, &end, 0);
 
-	if (*end || !*text) {
-		snprintf(what, sizeof(what), "--%s %s: not a number", name,
-			 text);
-		bad_option(what);
-	}
+	if (*end || !*text)
+		bad_option(dax_text("--%s %s: not a number", name, text));
 	return n;
 }
 
@@ -513,14 +510,14 @@ static void run_replay(const struct options *o, struct tally *tally)
 static int by_itself(int argc, char **argv)
 {
 	struct tally tally = {};
-	char folder[PATH_MAX];
+	const char *folder;
 
 	parse_options(argc, argv);
 	given.target.profile = &given.profile;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	/* A folder of its own; the mount is where it is. */
 	given.target.mount = given.target.dir;
-	snprintf(folder, sizeof(folder), "%s/daxstress", given.target.dir);
+	folder = dax_text("%s/daxstress", given.target.dir);
 	if (mkdir(folder, 0700) && errno != EEXIST)
 		dax_exit_fail("%s: %m", folder);
 	given.target.dir = folder;

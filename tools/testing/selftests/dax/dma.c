@@ -22,15 +22,14 @@ static int source;	/* the other end of the I/O */
 static const char *open_source(void)
 {
 	struct loop_config config = { .info.lo_flags = LO_FLAGS_AUTOCLEAR };
-	char path[32];
+	const char *path;
 	int control = open("/dev/loop-control", O_RDWR);
 
 	if (control < 0)
 		return "needs CONFIG_BLK_DEV_LOOP";
 	config.fd = memfd_create("source", 0);
 	dax_truncate(config.fd, 2 * SZ_2M);
-	snprintf(path, sizeof(path), "/dev/loop%d",
-		 ioctl(control, LOOP_CTL_GET_FREE));
+	path = dax_text("/dev/loop%d", ioctl(control, LOOP_CTL_GET_FREE));
 	source = open(path, O_RDWR | O_DIRECT);
 	if (source < 0 || ioctl(source, LOOP_CONFIGURE, &config))
 		dax_exit_fail("%s: %m", path);
@@ -172,12 +171,10 @@ TEST_F(loop, punch_against_io_out_of) DAX_CALL(storm(true))
 
 static const char *slow_source(void)
 {
-	char table[512];
-	const char *why;
+	const char *why = dax_scratch_dm(0, dax_text("0 32768 delay %s 0 %u\n",
+						     dax_scratch_device() ?: "",
+						     DELAY_MS));
 
-	snprintf(table, sizeof(table), "0 32768 delay %s 0 %u\n",
-		 dax_scratch_device() ?: "", DELAY_MS);
-	why = dax_scratch_dm(0, table);
 	if (why)
 		return why;
 	source = open("/dev/mapper/dax-scratch", O_RDONLY | O_DIRECT);
@@ -363,7 +360,6 @@ static void swap_with_plain(int (*swap)(int fd, int other), bool dax_first)
 	char *p;
 	int fd[2], *dax = fd, *plain = fd + 1, pipe_fd[2];
 	struct stat st[2];
-	char name[16];
 	bool early;
 	pid_t pid;
 
@@ -371,8 +367,8 @@ static void swap_with_plain(int (*swap)(int fd, int other), bool dax_first)
 	for (int i = 0; i < 2; i++) {
 		int kind = i ^ !dax_first;
 
-		snprintf(name, sizeof(name), "%d-%d", dax_first, kind);
-		fd[kind] = dax_create_as(name, !kind);
+		fd[kind] = dax_create_as(dax_text("%d-%d", dax_first, kind),
+					 !kind);
 		dax_fill(fd[kind], 0, SZ_2M, kind ? 'p' : 'd');
 		dax_fsync(fd[kind]);
 		ASSERT_EQ(0, fstat(fd[kind], &st[kind]));

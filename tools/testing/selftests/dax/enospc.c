@@ -98,14 +98,12 @@ TEST_F(dax, zero_page_stays_zero)
  */
 static void no_reserve(void)
 {
-	char dev[PATH_MAX], path[PATH_MAX + 64];
+	char dev[PATH_MAX];
 
 	if (!realpath(dax_scratch_device(), dev))
 		dax_exit_fail("%s: %m", dax_scratch_device());
-	snprintf(path, sizeof(path), "/sys/fs/ext4/%s/reserved_clusters",
-		 strrchr(dev, '/') + 1);
-	if (dax_write_file(path, "0"))
-		dax_exit_fail("%s: %m", path);
+	dax_must_write(dax_text("/sys/fs/ext4/%s/reserved_clusters",
+				strrchr(dev, '/') + 1), "0");
 }
 
 /*

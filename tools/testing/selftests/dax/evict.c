@@ -114,12 +114,9 @@ TEST_F(evict, deferred_eviction)
 TEST_F(evict, deleted_many)
 {
 	struct held held[20];
-	char name[16];
 
-	for (unsigned int i = 0; i < ARRAY_LEN(held); i++) {
-		snprintf(name, sizeof(name), "held%u", i);
-		held[i] = delete_held(name, 'a' + i);
-	}
+	for (unsigned int i = 0; i < ARRAY_LEN(held); i++)
+		held[i] = delete_held(dax_text("held%u", i), 'a' + i);
 	EXPECT_GT(before, dax_free_blocks() + ARRAY_LEN(held) * PAGES_2M - 64);
 	for (unsigned int i = 0; i < ARRAY_LEN(held); i++)
 		expect_held(&held[i], 'a' + i);
@@ -245,10 +242,8 @@ static void clear_log(void)
 static bool mounted(void)
 {
 	struct stat st, above;
-	char path[PATH_MAX + 4];
 
-	snprintf(path, sizeof(path), "%s/..", dax_dir());
-	if (stat(dax_dir(), &st) || stat(path, &above))
+	if (stat(dax_dir(), &st) || stat(dax_text("%s/..", dax_dir()), &above))
 		dax_exit_fail("%s: %m", dax_dir());
 	return st.st_dev != above.st_dev;
 }
@@ -425,8 +420,7 @@ TEST_F(evict, deleted_and_unmounted_by_kworker)
 static void drop_inodes(void)
 {
 	sync();
-	if (dax_write_file("/proc/sys/vm/drop_caches", "2"))
-		dax_exit_fail("cannot drop caches");
+	dax_must_write("/proc/sys/vm/drop_caches", "2");
 }
 
 static int count_inodes(void)
@@ -447,7 +441,7 @@ static int count_inodes(void)
 TEST_F(dax, entry_does_not_stall_shrinker)
 {
 	int fd = dax_file(SZ_4K, WRITTEN);
-	char *p = dax_map(fd, 0, SZ_4K), name[16];
+	char *p = dax_map(fd, 0, SZ_4K);
 	int nr;
 
 	EXPECT_EQ(FILL, dax_peek(p));
@@ -455,10 +449,8 @@ TEST_F(dax, entry_does_not_stall_shrinker)
 	close(fd);
 	drop_inodes();
 
-	for (int i = 0; i < 500; i++) {
-		snprintf(name, sizeof(name), "other%d", i);
-		close(dax_create(name));
-	}
+	for (int i = 0; i < 500; i++)
+		close(dax_create(dax_text("other%d", i)));
 	nr = count_inodes();
 	drop_inodes();
 	EXPECT_GT(nr - 400, count_inodes());

@@ -151,18 +151,19 @@ TEST_F(small, more_than_one_batch)
 TEST_F(dax, flush_covers_entry)
 {
 	int fd = dax_file(SZ_2M, WRITTEN), flushes = 0;
-	char event[64], want[64], *p;
+	const char *event, *want;
+	char *p;
 
 	if (dax_write_file(KPROBES, "p:dax_test/flush_%d dax_flush size=%%dx:x64",
 			   getpid()))
 		SKIP(return, "needs CONFIG_KPROBE_EVENTS, and dax_flush() in it");
-	snprintf(event, sizeof(event), "dax_test/flush_%d", getpid());
+	event = dax_text("dax_test/flush_%d", getpid());
 	p = dax_map(fd, 0, variant->size);
 	dax_poke(p + variant->size - 1, 'w');
 	dax_trace_thread(event, NULL);
 	dax_msync(p, SZ_4K);
 	dax_trace_stop(event);
-	snprintf(want, sizeof(want), "size=0x%lx\n", variant->size);
+	want = dax_text("size=0x%lx\n", variant->size);
 	for (const char *at = dax_trace_text(); (at = strstr(at, want)); at++)
 		flushes++;
 	EXPECT_EQ(1, flushes);

@@ -38,9 +38,8 @@ static void *probe_run(void *arg)
 }
 
 /* The other filesystem. */
-static const char *other_fs(char *dir, size_t size)
+static const char *other_fs(const char *dir)
 {
-	snprintf(dir, size, "/tmp/dax-scratch-%d-other", getpid());
 	if (!dax_scratch_device() || !dax_scratch_device()[0])
 		return "needs a second device in DAX_SCRATCH";
 	if (mkdir(dir, 0700) && errno != EEXIST)
@@ -56,7 +55,7 @@ struct scene {
 	int fd;
 	size_t len, shift;
 	char *map;		/* what the call needs, if anything */
-	char other_dir[64];
+	const char *other_dir;
 	struct probe probes[3];	/* of lines[] */
 };
 
@@ -314,7 +313,10 @@ FIXTURE_VARIANT_ADD(calls, madvise_collapse) {
 TEST_F(calls, faults_go_on)
 {
 	const struct long_call *call = &variant->call;
-	struct scene s = { .len = variant->len, .shift = variant->shift };
+	struct scene s = {
+		.len = variant->len, .shift = variant->shift,
+		.other_dir = dax_text("/tmp/dax-scratch-%d-other", getpid()),
+	};
 
 	if (variant->on_shared) {
 		NEED_XFS();
@@ -324,7 +326,7 @@ TEST_F(calls, faults_go_on)
 		NEED(dax_policy("off"));
 		NEED_EVENT("dax_promote_entry");
 	}
-	NEED(other_fs(s.other_dir, sizeof(s.other_dir)));
+	NEED(other_fs(s.other_dir));
 	/* The page behind s.len is the probe's. */
 	s.fd = dax_file(s.len + SZ_2M, WRITTEN);
 	run(&s, call, call->run != dedupe_all);

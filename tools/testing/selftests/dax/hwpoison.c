@@ -41,14 +41,14 @@ DAX_FIXTURE(own_fs, NULL)
 
 static bool probe_flags(const uint64_t *pfn, bool by_symbol)
 {
-	char where[NR_FLAGS][64];
+	const char *where[NR_FLAGS];
 
 	for (int i = 0; i < NR_FLAGS; i++) {
 		unsigned long long offset = pfn[i] * STRUCT_PAGE;
 
-		snprintf(where[i], sizeof(where[i]),
-			 by_symbol ? "+%llu(@vmemmap_base)" : "@0x%llx",
-			 by_symbol ? offset : VMEMMAP + offset);
+		where[i] = by_symbol ?
+			dax_text("+%llu(@vmemmap_base)", offset) :
+			dax_text("@0x%llx", VMEMMAP + offset);
 	}
 	return !dax_write_file(EVENTS, PROBE " flags=%s:x64 flags1=%s:x64 flags2=%s:x64",
 			       getpid(), where[0], where[1], where[2]);
@@ -56,11 +56,9 @@ static bool probe_flags(const uint64_t *pfn, bool by_symbol)
 
 static bool read_flags(uint64_t *flags)
 {
-	const char *text;
-	char path[64];
+	const char *text, *path = dax_text("dax_test/page_%d", getpid());
 	bool found;
 
-	snprintf(path, sizeof(path), "dax_test/page_%d", getpid());
 	dax_trace_thread(path, NULL);
 	syscall(SYS_getppid);
 	text = strstr(dax_trace_text(), "flags=");
@@ -471,11 +469,8 @@ TEST_F(found, shared_with_reverse_map)
  */
 static void make_and_cut(unsigned long nr)
 {
-	char name[32];
-	int fd;
+	int fd = dax_create(dax_text("churn-%lu", nr));
 
-	snprintf(name, sizeof(name), "churn-%lu", nr);
-	fd = dax_create(name);
 	dax_fill(fd, 0, SZ_1M, 'c');
 	dax_truncate(fd, SZ_4K);
 	dax_remove(fd);

@@ -60,10 +60,7 @@ static const char *no_injection(void)
 
 static int set(const char *dir, const char *name, int value)
 {
-	char path[128];
-
-	snprintf(path, sizeof(path), "%s%s", dir, name);
-	return dax_write_file(path, "%d", value);
+	return dax_write_file(dax_text("%s%s", dir, name), "%d", value);
 }
 
 static int hits_left;
@@ -81,12 +78,11 @@ static void arm(const char *dir, bool of_this_thread, int skip, int times)
 /* Returns how many failed. */
 static int disarm(const char *dir)
 {
-	char path[128];
+	const char *path = dax_text("%stimes", dir);
 	FILE *file;
 	int left;
 
 	set(dir, "probability", 0);
-	snprintf(path, sizeof(path), "%stimes", dir);
 	file = fopen(path, "r");
 	if (!file || fscanf(file, "%d", &left) != 1)
 		dax_exit_fail("%s: %m", path);
@@ -105,7 +101,6 @@ static void inject(enum hook hook, int err, int skip, int times)
 {
 	static const char *probed;
 	const char *name = hook_name(hook);
-	char path[128];
 	int ret = 0;
 
 	if (!probed || strcmp(probed, name)) {
@@ -113,8 +108,8 @@ static void inject(enum hook hook, int err, int skip, int times)
 		ret |= dax_write_file(FAIL_FUNCTION "inject", "%s", name);
 		probed = name;
 	}
-	snprintf(path, sizeof(path), FAIL_FUNCTION "%s/retval", name);
-	ret |= dax_write_file(path, "%#llx", -(unsigned long long)err);
+	ret |= dax_write_file(dax_text(FAIL_FUNCTION "%s/retval", name),
+			      "%#llx", -(unsigned long long)err);
 	if (ret)
 		dax_exit_fail("fail_function cannot be set up for %s", name);
 	arm(FAIL_FUNCTION, false, skip, times);

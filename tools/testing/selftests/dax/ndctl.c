@@ -7,7 +7,7 @@
  */
 #include "dax_harness.h"
 
-static char namespace[64], block[64];
+static const char *namespace, *block;
 
 /* What a command prints, without blanks and ends of lines. */
 static bool run(char *text, size_t size, const char *command)
@@ -27,41 +27,35 @@ static bool run(char *text, size_t size, const char *command)
 static const char *list_one(void)
 {
 	static char text[4096];
-	char command[160];
 
-	snprintf(command, sizeof(command), "ndctl list -N -n %s", namespace);
-	return run(text, sizeof(text), command) ? text : "nothing";
+	return run(text, sizeof(text),
+		   dax_text("ndctl list -N -n %s", namespace)) ? text : "nothing";
 }
 
 static bool says(const char *name, const char *value)
 {
-	char want[160];
-
-	snprintf(want, sizeof(want), "\"%s\":\"%s\"", name, value);
-	return strstr(list_one(), want);
+	return strstr(list_one(), dax_text("\"%s\":\"%s\"", name, value));
 }
 
 /* Finds the namespace that the second device is made of. */
 static const char *find_namespace(void)
 {
-	char text[4096], want[128], *at, *dev;
+	char text[4096], *at, *dev;
 
 	if (!dax_scratch_device())
 		return "needs a second device in DAX_SCRATCH";
 	if (system("ndctl --version >/dev/null 2>&1"))
 		return "no program ndctl here: install Debian's package ndctl";
-	snprintf(block, sizeof(block), "%s", basename(dax_scratch_device()));
+	block = basename(dax_scratch_device());
 	if (!run(text, sizeof(text), "ndctl list -N"))
 		return "ndctl list fails";
-	snprintf(want, sizeof(want), "\"blockdev\":\"%s\"", block);
-	at = strstr(text, want);
+	at = strstr(text, dax_text("\"blockdev\":\"%s\"", block));
 	if (!at)
 		return "ndctl does not list the second device";
 	*at = '\0';
 	for (dev = text; (at = strstr(dev, "\"dev\":\"")); )
 		dev = at + strlen("\"dev\":\"");
-	dev[strcspn(dev, "\"")] = '\0';
-	snprintf(namespace, sizeof(namespace), "%.63s", dev);
+	namespace = dax_text("%.*s", (int)strcspn(dev, "\""), dev);
 	return NULL;
 }
 
@@ -114,7 +108,7 @@ TEST_F(ndctl, fsdax)
 /* Without files: the same memory, as a character device. */
 TEST_F(ndctl, devdax)
 {
-	char text[128], *at, *p;
+	char *at, *p;
 	int fd;
 
 	NEED(access("/sys/bus/dax", F_OK) ? "needs CONFIG_DEV_DAX" : NULL);
@@ -124,8 +118,7 @@ TEST_F(ndctl, devdax)
 	at = strstr(list_one(), "\"chardev\":\"");
 	ASSERT_NE(NULL, at);
 	at += strlen("\"chardev\":\"");
-	snprintf(text, sizeof(text), "/dev/%.*s", (int)strcspn(at, "\""), at);
-	fd = open(text, O_RDWR);
+	fd = open(dax_text("/dev/%.*s", (int)strcspn(at, "\""), at), O_RDWR);
 	ASSERT_LE(0, fd);
 	p = dax_map(fd, 0, 2 * SZ_2M);
 	dax_poke(p, 'd');

@@ -85,13 +85,10 @@ static int by_writev(pid_t pid, char *addr)
 
 static int by_mem(pid_t pid, char *addr)
 {
+	int fd = open(dax_text("/proc/%d/mem", pid), O_RDWR);
 	long word = WORD;
-	char path[64];
 	ssize_t n;
-	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
-	fd = open(path, O_RDWR);
 	if (fd < 0)
 		return errno;
 	n = pwrite(fd, &word, sizeof(word), (uintptr_t)addr);

@@ -319,14 +319,12 @@ TEST_F(dax, flush_of_the_copy)
 /* Many files over the same pages come and go. (D3) */
 TEST_F(dax, many_clones)
 {
-	char name[16], *p[6];
+	char *p[6];
 	int fd[6];
 
 	fd[0] = dax_file(SZ_2M, WRITTEN);
-	for (int i = 1; i < 6; i++) {
-		snprintf(name, sizeof(name), "clone-%d", i);
-		fd[i] = dax_clone(fd[0], name);
-	}
+	for (int i = 1; i < 6; i++)
+		fd[i] = dax_clone(fd[0], dax_text("clone-%d", i));
 	for (int i = 0; i < 6; i++) {
 		p[i] = dax_map_shift(fd[i], SZ_2M, variant->shift);
 		EXPECT_EQ(FILL, dax_peek(p[i] + SZ_2M - 1));

@@ -12,10 +12,7 @@
 /* Tracks the stores of this process from now on, in its present mappings. */
 static void track(void)
 {
-	int err = dax_write_file("/proc/self/clear_refs", "4");
-
-	if (err)
-		dax_exit_fail("/proc/self/clear_refs: %s", strerror(-err));
+	dax_must_write("/proc/self/clear_refs", "4");
 }
 
 static bool told(const char *p)

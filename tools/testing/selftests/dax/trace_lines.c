@@ -59,34 +59,24 @@ enum word {
 	FLUSH_PGOFF = 6, FLUSH_PGLEN = 8,
 };
 
-static char instance[128], *lines[4096];
+static const char *instance;
+static char *lines[4096];
 static unsigned int nr_lines;
 
 static void to_tracefs(const char *file, const char *text)
 {
-	char path[256];
-	int err;
-
-	snprintf(path, sizeof(path), "%s/%s", instance, file);
-	err = dax_write_file(path, "%s", text);
-	if (err)
-		dax_exit_fail("\"%s\" to %s: %s", text, path, strerror(-err));
+	dax_must_write(dax_text("%s/%s", instance, file), text);
 }
 
 static const char *start_tracing(void)
 {
-	char path[64];
-
-	snprintf(instance, sizeof(instance), TRACEFS "/instances/dax-%d",
-		 getpid());
+	instance = dax_text(TRACEFS "/instances/dax-%d", getpid());
 	if (mkdir(instance, 0700))
 		dax_exit_fail("%s: %m", instance);
 	to_tracefs("buffer_size_kb", "2048");
-	for (unsigned int i = 0; i < ARRAY_LEN(kinds); i++) {
-		snprintf(path, sizeof(path), "events/fs_dax/%s/enable",
-			 kinds[i].event);
-		to_tracefs(path, "1");
-	}
+	for (unsigned int i = 0; i < ARRAY_LEN(kinds); i++)
+		to_tracefs(dax_text("events/fs_dax/%s/enable", kinds[i].event),
+			   "1");
 	return NULL;
 }
 
@@ -100,11 +90,10 @@ DAX_FIXTURE(trace_lines, start_tracing())
 
 static void read_lines(void)
 {
-	char path[256], line[1024];
-	FILE *file;
+	const char *path = dax_text("%s/trace", instance);
+	FILE *file = fopen(path, "r");
+	char line[1024];
 
-	snprintf(path, sizeof(path), "%s/trace", instance);
-	file = fopen(path, "r");
 	if (!file)
 		dax_exit_fail("%s: %m", path);
 	while (nr_lines)
@@ -130,9 +119,8 @@ static void take_lines(void)
 /* What is behind the name of @event; NULL if it is another one. */
 static const char *text_of(const char *line, const char *event)
 {
-	char name[64];
+	const char *name = dax_text(" %s: ", event);
 
-	snprintf(name, sizeof(name), " %s: ", event);
 	line = strstr(line, name);
 	return line ? line + strlen(name) : NULL;
 }
@@ -169,13 +157,9 @@ static const char *nth_line(const char *event, unsigned int nth)
 
 static const char *get_word(const char *text, unsigned int nr)
 {
-	static char word[256];
-
 	while (--nr && (text = strchr(text, ' ')))
 		text++;
-	snprintf(word, sizeof(word), "%.*s", text ? (int)strcspn(text, " ") : 0,
-		 text ? text : "");
-	return word;
+	return text ? dax_text("%.*s", (int)strcspn(text, " "), text) : "";
 }
 
 static unsigned long get_hex(const char *text, unsigned int nr)
@@ -189,12 +173,11 @@ static void expect_form(void)
 	unsigned int odd = 0, known = 0;
 
 	for (unsigned int k = 0; k < ARRAY_LEN(kinds); k++) {
-		char pattern[512];
 		regex_t regex;
 
-		snprintf(pattern, sizeof(pattern), CONTEXT "%s",
-			 kinds[k].event, kinds[k].text);
-		ASSERT_EQ(0, regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB));
+		ASSERT_EQ(0, regcomp(&regex, dax_text(CONTEXT "%s", kinds[k].event,
+						      kinds[k].text),
+				     REG_EXTENDED | REG_NOSUB));
 		for (unsigned int i = 0; i < nr_lines; i++) {
 			if (!text_of(lines[i], kinds[k].event))
 				continue;

@@ -77,20 +77,16 @@ static inline struct dax_hold *dax_hold_start(const char *event,
 static inline int dax_hold_write(const char *event, const char *file,
 				 const char *text)
 {
-	char path[256];
-
-	snprintf(path, sizeof(path), DAX_HOLD "/events/%s/%s", event, file);
-	return dax_write_file(path, "%s", text);
+	return dax_write_file(dax_text(DAX_HOLD "/events/%s/%s", event, file),
+			      "%s", text);
 }
 
 /* The task calls this. Its next event stops it. */
 static inline bool dax_hold_me(const struct dax_hold *hold)
 {
-	char filter[64];
-
 	dax_stall_run_on(DAX_HOLD_CPU, 1);
-	snprintf(filter, sizeof(filter), "common_pid == %d", getpid());
-	return !dax_hold_write(hold->event, "filter", filter) &&
+	return !dax_hold_write(hold->event, "filter",
+			       dax_text("common_pid == %d", getpid())) &&
 	       !dax_hold_write(hold->event, "enable", "1");
 }
 

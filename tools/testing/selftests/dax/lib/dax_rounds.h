@@ -21,10 +21,7 @@ static inline void dax_round_begins(void)
 
 static inline void dax_round_ends(unsigned int stores)
 {
-	char text[32];
-
-	snprintf(text, sizeof(text), "round-end %u\n", stores);
-	dax_trace_mark(text);
+	dax_trace_mark(dax_text("round-end %u\n", stores));
 }
 
 /* Bit n: store n is flushed by the event in @line. */

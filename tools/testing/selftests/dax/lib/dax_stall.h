@@ -41,11 +41,9 @@ static inline void dax_resume(void)
  */
 static inline const char *dax_stall_device(unsigned int mib)
 {
-	char table[512];
-
-	snprintf(table, sizeof(table), "0 %u linear %s 0\n",
-		 (mib ? mib : 16) * 2048, dax_scratch_device() ?: "");
-	return dax_scratch_dm(mib, table);
+	return dax_scratch_dm(mib, dax_text("0 %u linear %s 0\n",
+					    (mib ?: 16) * 2048,
+					    dax_scratch_device() ?: ""));
 }
 
 /*

@@ -52,8 +52,12 @@
 void dax_exit_fail(const char *fmt, ...)
 	__attribute__((noreturn, format(printf, 1, 2)));
 void dax_print_msg(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* A string of its own. */
+char *dax_text(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* To a file that is there: 0 or a negative errno. */
 int dax_write_file(const char *path, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+void dax_must_write(const char *path, const char *text);
 int dax_sh(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* The mount point: DAX_DIR, or the scratch filesystem while it is mounted. */

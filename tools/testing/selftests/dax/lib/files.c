@@ -27,28 +27,22 @@ void enter_work_dir(void)
 
 void remove_work_dir(void)
 {
-	char path[PATH_MAX + NAME_MAX + 2];
 	struct dirent *entry;
-	DIR *dir;
+	DIR *dir = opendir(work_dir);
 
-	dir = opendir(work_dir);
 	if (!dir)
 		return;
-	while ((entry = readdir(dir))) {
-		snprintf(path, sizeof(path), "%s/%s", work_dir, entry->d_name);
-		unlink(path);
-	}
+	while ((entry = readdir(dir)))
+		unlinkat(dirfd(dir), entry->d_name, 0);
 	closedir(dir);
 	rmdir(work_dir);
 }
 
 int dax_create(const char *name)
 {
-	char path[PATH_MAX + NAME_MAX + 2];
-	int fd;
+	const char *path = dax_text("%s/%s", work_dir, name);
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
 
-	snprintf(path, sizeof(path), "%s/%s", work_dir, name);
-	fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
 	if (fd < 0)
 		dax_exit_fail("%s: %m", path);
 	return fd;
@@ -124,11 +118,9 @@ int dax_dedupe(int fd, off_t at, size_t len, int with, off_t to)
 
 void dax_name(int fd, char *path, size_t size)
 {
-	char link[64];
-	ssize_t len;
+	const char *link = dax_text("/proc/self/fd/%d", fd);
+	ssize_t len = readlink(link, path, size - 1);
 
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	len = readlink(link, path, size - 1);
 	if (len < 0)
 		dax_exit_fail("%s: %m", link);
 	path[len] = '\0';
@@ -274,10 +266,8 @@ static bool all_extents_huge(int fd, size_t len)
 static int next_file(void)
 {
 	static unsigned int serial;
-	char name[32];
 
-	snprintf(name, sizeof(name), "file-%u", serial++);
-	return dax_create(name);
+	return dax_create(dax_text("file-%u", serial++));
 }
 
 /*

@@ -11,12 +11,12 @@
 
 #define SCRATCH_RT	"dax-scratch-rt"
 
-static char scratch_dir[64];		/* where the scratch fs is mounted */
-static char scratch_dev[PATH_MAX];	/* what is mounted there */
+static const char *scratch_dir;	/* where the scratch fs is mounted, or NULL */
+static const char *scratch_dev;	/* what is mounted there */
 
 const char *dax_dir(void)
 {
-	return scratch_dir[0] ? scratch_dir : getenv("DAX_DIR");
+	return scratch_dir ?: getenv("DAX_DIR");
 }
 
 bool dax_is_xfs(void)
@@ -70,14 +70,13 @@ static void mount_at(const char *dev, const char *dir, const char *options)
 
 static void scratch_mount(const char *dev, const char *options)
 {
-	char dir[sizeof(scratch_dir)];
+	const char *dir = dax_text("/tmp/dax-scratch-%d", getpid());
 
-	snprintf(dir, sizeof(dir), "/tmp/dax-scratch-%d", getpid());
 	if (mkdir(dir, 0700) && errno != EEXIST)
 		dax_exit_fail("%s: %m", dir);
 	mount_at(dev, dir, options);
-	snprintf(scratch_dev, sizeof(scratch_dev), "%s", dev);
-	strcpy(scratch_dir, dir);
+	scratch_dev = dax_text("%s", dev);
+	scratch_dir = dir;
 	if (!strstr(options, "dax=never"))
 		enter_work_dir();
 }
@@ -191,23 +190,17 @@ const char *dax_scratch_rt(unsigned int rt_mib, const char *extsize)
 {
 	const char *dev = dax_scratch_device() ?: "", *why;
 	unsigned int mib = 1024;
-	char options[256];
 
-	snprintf(options, sizeof(options), "0 %u linear %s 0\n", mib * 2048,
-		 dev);
-	why = make_dm(DAX_SCRATCH_DM, options);
-	if (why)
-		return why;
-	snprintf(options, sizeof(options), "0 %u linear %s %u\n",
-		 rt_mib * 2048, dev, mib * 2048);
-	why = make_dm(SCRATCH_RT, options);
-	if (why)
-		return why;
-	snprintf(options, sizeof(options),
-		 "-m reflink=0,rmapbt=0 -d rtinherit=1 -r rtdev=%s,extsize=%s",
-		 RT_DEVICE, extsize);
-	scratch_on("/dev/mapper/" DAX_SCRATCH_DM, mib, options, RT_MOUNT);
-	return NULL;
+	why = make_dm(DAX_SCRATCH_DM,
+		      dax_text("0 %u linear %s 0\n", mib * 2048, dev)) ?:
+	      make_dm(SCRATCH_RT, dax_text("0 %u linear %s %u\n", rt_mib * 2048,
+					   dev, mib * 2048));
+	if (!why)
+		scratch_on("/dev/mapper/" DAX_SCRATCH_DM, mib,
+			   dax_text("-m reflink=0,rmapbt=0 -d rtinherit=1 -r rtdev=%s,extsize=%s",
+				    RT_DEVICE, extsize),
+			   RT_MOUNT);
+	return why;
 }
 
 int dax_scratch_check_rt(void)
@@ -223,11 +216,11 @@ int dax_scratch_check_rt(void)
 
 void dax_scratch_drop(void)
 {
-	if (scratch_dir[0]) {
+	if (scratch_dir) {
 		if (umount2(scratch_dir, 0))
 			umount2(scratch_dir, MNT_DETACH);
 		rmdir(scratch_dir);
-		scratch_dir[0] = '\0';
+		scratch_dir = NULL;
 	}
 	setenv("DM_DISABLE_UDEV", "1", 1);
 	if (access("/dev/mapper/" DAX_SCRATCH_DM, F_OK) == 0)
@@ -238,8 +231,8 @@ void dax_scratch_drop(void)
 
 const char *dax_scratch_driver(struct dax_driver *driver)
 {
-	char path[PATH_MAX], target[PATH_MAX];
 	const char *small = getenv("DAX_REMOVABLE"), *why;
+	char *path, target[PATH_MAX];
 	int fd;
 
 	if (small && small[0])
@@ -247,13 +240,13 @@ const char *dax_scratch_driver(struct dax_driver *driver)
 	why = dax_no_scratch();
 	if (why)
 		return why;
-	snprintf(path, sizeof(path), "/sys/block/%s/device",
-		 strrchr(dax_scratch_device(), '/') + 1);
+	path = dax_text("/sys/block/%s/device",
+			strrchr(dax_scratch_device(), '/') + 1);
 	if (!realpath(path, target))
 		dax_exit_fail("%s: %m", path);
 	snprintf(driver->device, sizeof(driver->device), "%s",
 		 strrchr(target, '/') + 1);
-	strcat(path, "/driver");
+	path = dax_text("%s/driver", path);
 	if (!realpath(path, driver->path))
 		dax_exit_fail("%s: %m", path);
 	fd = open(dax_scratch_device(), O_RDONLY);
@@ -266,14 +259,7 @@ const char *dax_scratch_driver(struct dax_driver *driver)
 
 static void driver_do(const struct dax_driver *driver, const char *what)
 {
-	char path[PATH_MAX + 8];
-	int err;
-
-	snprintf(path, sizeof(path), "%s/%s", driver->path, what);
-	err = dax_write_file(path, "%s", driver->device);
-	if (err)
-		dax_exit_fail("%s of %s: %s", path, driver->device,
-			      strerror(-err));
+	dax_must_write(dax_text("%s/%s", driver->path, what), driver->device);
 }
 
 void dax_unbind(const struct dax_driver *driver)

@@ -40,35 +40,46 @@ void dax_print_msg(const char *fmt, ...)
 	va_end(ap);
 }
 
-int dax_write_file(const char *path, const char *fmt, ...)
+/* It is not freed: a test ends soon, and its process with it. */
+char *dax_text(const char *fmt, ...)
 {
-	char text[512];
+	char *text;
 	va_list ap;
-	int fd, len, ret = 0;
 
 	va_start(ap, fmt);
-	len = vsnprintf(text, sizeof(text), fmt, ap);
+	if (vasprintf(&text, fmt, ap) < 0)
+		dax_exit_fail("no memory");
 	va_end(ap);
+	return text;
+}
 
-	fd = open(path, O_WRONLY | O_TRUNC);
+int dax_write_file(const char *path, const char *fmt, ...)
+{
+	int fd = open(path, O_WRONLY | O_TRUNC), ret = 0;
+	va_list ap;
+
 	if (fd < 0)
 		return -errno;
-	if (write(fd, text, len) != len)
+	va_start(ap, fmt);
+	if (vdprintf(fd, fmt, ap) < 0)
 		ret = -errno;
+	va_end(ap);
 	close(fd);
 	return ret;
 }
 
+void dax_must_write(const char *path, const char *text)
+{
+	int err = dax_write_file(path, "%s", text);
+
+	if (err)
+		dax_exit_fail("\"%s\" to %s: %s", text, path, strerror(-err));
+}
+
 void dax_fail_me(bool on)
 {
-	char path[64];
-	int err;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/make-it-fail",
-		 gettid());
-	err = dax_write_file(path, "%d", on);
-	if (err)
-		dax_exit_fail("%s: %s", path, strerror(-err));
+	dax_must_write(dax_text("/proc/self/task/%d/make-it-fail", gettid()),
+		       on ? "1" : "0");
 }
 
 /* Shrinking the cache makes KASAN release freed objects. */
@@ -78,8 +89,7 @@ unsigned long dax_slab_objects(const char *cache)
 	char line[512], name[64];
 	FILE *file;
 
-	snprintf(line, sizeof(line), "/sys/kernel/slab/%s/shrink", cache);
-	dax_write_file(line, "1");
+	dax_write_file(dax_text("/sys/kernel/slab/%s/shrink", cache), "1");
 	file = fopen("/proc/slabinfo", "r");
 	if (!file)
 		dax_exit_fail("/proc/slabinfo: %m");
@@ -171,9 +181,6 @@ static pid_t watchdog;
 
 static void start_watchdog(void)
 {
-	char group[16];
-
-	snprintf(group, sizeof(group), "%d", getpgrp());
 	watchdog = fork();
 	if (watchdog)
 		return;
@@ -184,7 +191,7 @@ static void start_watchdog(void)
 	      "	[ -e $task/stack ] || continue\n"
 	      "	echo \"# ${task##*/} $(cat $task/comm) $(grep State $task/status)\"\n"
 	      "	sed 's/^/#   /' $task/stack\n"
-	      "done >&2", group, NULL);
+	      "done >&2", dax_text("%d", getpgrp()), NULL);
 	_exit(1);
 }
 

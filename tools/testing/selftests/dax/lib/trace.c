@@ -11,38 +11,37 @@
 
 #define TRACEFS		"/sys/kernel/tracing"
 
-static char trace_dir[128];
+static const char *trace_dir;
 static int trace_pipe = -1;
 static char *trace_text;
 static size_t trace_len, trace_room;
 
 bool dax_has_event(const char *event)
 {
-	char path[PATH_MAX];
-
-	snprintf(path, sizeof(path), TRACEFS "/events/fs_dax/%s", event);
-	return access(path, F_OK) == 0;
+	return !access(dax_text(TRACEFS "/events/fs_dax/%s", event), F_OK);
 }
 
 const char *dax_no_event(const char *event)
 {
-	static char reason[64];
-
-	if (dax_has_event(event))
-		return NULL;
-	snprintf(reason, sizeof(reason), "this kernel has no event %s", event);
-	return reason;
+	return dax_has_event(event) ? NULL :
+		dax_text("this kernel has no event %s", event);
 }
 
 static void trace_write(const char *file, const char *text)
 {
-	char path[PATH_MAX];
-	int err;
+	dax_must_write(dax_text("%s/%s", trace_dir, file), text);
+}
 
-	snprintf(path, sizeof(path), "%s/%s", trace_dir, file);
-	err = dax_write_file(path, "%s", text);
-	if (err)
-		dax_exit_fail("\"%s\" to %s: %s", text, path, strerror(-err));
+/* What the event, or a folder of them, has in @file. */
+static void event_write(const char *event, const char *file, const char *text)
+{
+	trace_write(dax_text("events/%s/%s", event, file), text);
+}
+
+static void event_enable(const char *event, const char *filter)
+{
+	event_write(event, "filter", filter);
+	event_write(event, "enable", "1");
 }
 
 /* The process that all tests of this program are children of. */
@@ -57,8 +56,7 @@ static void remove_instance(void)
 __attribute__((constructor)) static void name_instance(void)
 {
 	program = getpid();
-	snprintf(trace_dir, sizeof(trace_dir), TRACEFS "/instances/dax-%d",
-		 program);
+	trace_dir = dax_text(TRACEFS "/instances/dax-%d", program);
 	atexit(remove_instance);
 }
 
@@ -76,7 +74,7 @@ static void make_instance(void)
 /* A test that was killed may have left its events on, and their text behind. */
 static void trace_open(void)
 {
-	char path[PATH_MAX];
+	const char *path = dax_text("%s/trace_pipe", trace_dir);
 
 	if (trace_pipe >= 0)
 		return;
@@ -84,7 +82,6 @@ static void trace_open(void)
 	trace_write("events/enable", "0");
 	trace_write("trace", "");
 	trace_write("tracing_on", "1");
-	snprintf(path, sizeof(path), "%s/trace_pipe", trace_dir);
 	trace_pipe = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (trace_pipe < 0)
 		dax_exit_fail("%s: %m", path);
@@ -102,30 +99,22 @@ void trace_close(void)
 
 void dax_trace(int fd, const char *events)
 {
-	char filter[128], path[128];
-	char *list, *name, *save;
+	char *filter, *list, *name, *save;
 	struct stat st;
 
 	if (fstat(fd, &st))
 		dax_exit_fail("fstat: %m");
 	/* The kernel keeps a device number with 20 bits of minor. */
-	snprintf(filter, sizeof(filter), "dev == %u && ino == %lu",
-		 major(st.st_dev) << 20 | minor(st.st_dev), st.st_ino);
+	filter = dax_text("dev == %u && ino == %lu",
+			  major(st.st_dev) << 20 | minor(st.st_dev), st.st_ino);
 
 	trace_open();
-	if (!events) {
-		trace_write("events/fs_dax/filter", filter);
-		trace_write("events/fs_dax/enable", "1");
-	}
-	list = strdup(events ?: "");
+	if (!events)
+		event_enable("fs_dax", filter);
+	list = dax_text("%s", events ?: "");
 	for (name = strtok_r(list, " ", &save); name;
-	     name = strtok_r(NULL, " ", &save)) {
-		snprintf(path, sizeof(path), "events/fs_dax/%s/filter", name);
-		trace_write(path, filter);
-		snprintf(path, sizeof(path), "events/fs_dax/%s/enable", name);
-		trace_write(path, "1");
-	}
-	free(list);
+	     name = strtok_r(NULL, " ", &save))
+		event_enable(dax_text("fs_dax/%s", name), filter);
 	/* The file may have the inode number of another one. */
 	dax_trace_clear();
 }
@@ -133,35 +122,24 @@ void dax_trace(int fd, const char *events)
 /* An event of another system, for example jbd2/jbd2_handle_start. */
 void dax_trace_thread(const char *event, const char *filter)
 {
-	char path[128], text[256];
-
 	trace_open();
-	snprintf(text, sizeof(text), "common_pid == %d%s%s", gettid(),
-		 filter ? " && " : "", filter ? filter : "");
-	snprintf(path, sizeof(path), "events/%s/filter", event);
-	trace_write(path, text);
-	snprintf(path, sizeof(path), "events/%s/enable", event);
-	trace_write(path, "1");
+	event_enable(event, dax_text("common_pid == %d%s%s", gettid(),
+				     filter ? " && " : "", filter ?: ""));
 }
 
 void dax_trace_stop(const char *event)
 {
-	char path[128];
-
-	snprintf(path, sizeof(path), "events/%s/enable", event);
-	trace_write(path, "0");
+	event_write(event, "enable", "0");
 }
 
 /* Puts a line of ours between the events. */
 void dax_trace_mark(const char *text)
 {
 	static int marker = -1;
-	char path[PATH_MAX];
 
-	if (marker < 0) {
-		snprintf(path, sizeof(path), "%s/trace_marker", trace_dir);
-		marker = open(path, O_WRONLY | O_CLOEXEC);
-	}
+	if (marker < 0)
+		marker = open(dax_text("%s/trace_marker", trace_dir),
+			      O_WRONLY | O_CLOEXEC);
 	if (write(marker, text, strlen(text)) < 0)
 		dax_exit_fail("trace_marker: %m");
 }
@@ -289,7 +267,7 @@ static char policy_before[16];
 
 const char *dax_policy(const char *policy)
 {
-	int fd = open(POLICY, O_RDONLY), err;
+	int fd = open(POLICY, O_RDONLY);
 
 	if (fd < 0)
 		return "this kernel does not promote";
@@ -297,10 +275,7 @@ const char *dax_policy(const char *policy)
 	    read(fd, policy_before, sizeof(policy_before) - 1) <= 0)
 		dax_exit_fail(POLICY ": %m");
 	close(fd);
-	err = dax_write_file(POLICY, "%s", policy);
-	if (err)
-		dax_exit_fail("\"%s\" to " POLICY ": %s", policy,
-			      strerror(-err));
+	dax_must_write(POLICY, policy);
 	return NULL;
 }
 

@@ -451,9 +451,8 @@ void maps_compare(struct model *md, bool all)
 static void open_files(const struct target *target, struct file *files)
 {
 	for (unsigned int i = 0; i < target->profile->files; i++) {
-		char name[16];
+		const char *name = dax_text("file-%u", i);
 
-		snprintf(name, sizeof(name), "file-%u", i);
 		files[i].fd = target_open(target, name, 0);
 		files[i].direct = -1;
 		if (target->can & NEED_DIRECT)

@@ -239,7 +239,6 @@ static bool parse_line(const char *line, struct op *op)
 
 const char *round_parse(struct ops *ops, FILE *from)
 {
-	static char error[400];
 	unsigned int room = 0, nr = 0;
 	char line[300], first;
 
@@ -257,9 +256,8 @@ const char *round_parse(struct ops *ops, FILE *from)
 		}
 		if (!parse_line(line, &ops->op[ops->nr++])) {
 			line[strcspn(line, "\n")] = '\0';
-			snprintf(error, sizeof(error),
-				 "line %u is no KIND and four words: %s", nr, line);
-			return error;
+			return dax_text("line %u is no KIND and four words: %s",
+					nr, line);
 		}
 	}
 	return NULL;

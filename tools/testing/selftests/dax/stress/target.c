@@ -58,11 +58,9 @@ bool target_leaves_out(const struct target *target, const char *operation)
 
 int target_open(const struct target *target, const char *name, int flags)
 {
-	char path[PATH_MAX];
-	int fd;
+	const char *path = dax_text("%s/%s", target->dir, name);
+	int fd = open(path, O_RDWR | O_CREAT | flags, 0600);
 
-	snprintf(path, sizeof(path), "%s/%s", target->dir, name);
-	fd = open(path, O_RDWR | O_CREAT | flags, 0600);
 	if (fd < 0)
 		dax_exit_fail("%s: %m", path);
 	return fd;
@@ -169,10 +167,7 @@ void target_remount(const struct target *target)
 
 void target_drop_caches(int what)
 {
-	int err = dax_write_file(DROP_CACHES, "%d", what);
-
-	if (err)
-		dax_exit_fail(DROP_CACHES ": %s", strerror(-err));
+	dax_must_write(DROP_CACHES, dax_text("%d", what));
 }
 
 /* A counter that is scrambled: multiply and fold, twice. */
