@@ -743,11 +743,8 @@ TEST_F(dax, counters)
 
 #define TRIGGERS	4	/* how many there are in 2 MiB */
 
-FIXTURE_VARIANT(growth) {
-	const char *policy, *mapped;
-};
-
-DAX_FIXTURE(growth, dax_policy(variant->policy) ?: dax_no_event("dax_collapse"))
+DAX_VARIANTS(growth, dax_policy(variant->policy) ?: dax_no_event("dax_collapse"),
+	     const char *policy, *mapped;)
 
 FIXTURE_VARIANT_ADD(growth, eager) { .policy = "eager", .mapped = "2M" };
 FIXTURE_VARIANT_ADD(growth, fault) { .policy = "fault", .mapped = "4K" };

@@ -180,11 +180,7 @@ static void all_rounds(struct target *target, uint64_t seed)
 		EXPECT_LT(0, how_often(&tally, "poison"));
 }
 
-DAX_FIXTURE(profile, NULL);
-
-FIXTURE_VARIANT(profile) {
-	const char *name;
-};
+DAX_VARIANTS(profile, NULL, const char *name;)
 
 FIXTURE_VARIANT_ADD(profile, one_stream) { "stream" };
 FIXTURE_VARIANT_ADD(profile, threads) { "threads" };

@@ -495,13 +495,8 @@ static void store_and_fsync(unsigned long nr)
 	dax_fsync(slow.fd);
 }
 
-FIXTURE_VARIANT(cut) {
-	void (*cut)(int fd);
-	void (*busy)(unsigned long nr);
-	bool promote;
-};
-
-DAX_FIXTURE(cut, (variant->promote ? dax_no_promotion() : NULL) ?: slow_source())
+DAX_VARIANTS(cut, (variant->promote ? dax_no_promotion() : NULL) ?: slow_source(),
+	     void (*cut)(int fd), (*busy)(unsigned long nr); bool promote;)
 
 FIXTURE_VARIANT_ADD(cut, truncate) { .cut = cut_by_truncate };
 FIXTURE_VARIANT_ADD(cut, punch) { .cut = cut_by_punch };

@@ -66,15 +66,11 @@ static int start(size_t len, enum dax_layout layout)
 	return fd;
 }
 
-/* A fault that locks or inserts its entry, or promotes what it finds. */
-
-DAX_FIXTURE(orders, dax_needs())
-
-FIXTURE_VARIANT(orders) {
-	enum dax_layout layout;
-	enum fault first;		/* makes the entry that is found */
-	enum fault fault;
-};
+/*
+ * A fault that locks or inserts its entry, or promotes what it finds. The first
+ * fault makes the entry that the second one finds.
+ */
+DAX_VARIANTS(orders, dax_needs(), enum dax_layout layout; enum fault first, fault;)
 
 FIXTURE_VARIANT_ADD(orders, none_4k_read_of_hole) { HOLE, NO_FAULT, READ_4K };
 FIXTURE_VARIANT_ADD(orders, none_4k_read_of_blocks) { WRITTEN, NO_FAULT, READ_4K };
@@ -223,11 +219,7 @@ TEST_F(dax, zero_4k_write_demotes)
  * Row: 2 MiB empty. A page that has no block, and cannot get the right one,
  * makes the 2 MiB fault fall back.
  */
-DAX_FIXTURE(empty, dax_needs())
-
-FIXTURE_VARIANT(empty) {
-	enum fault huge, small;		/* the second after the first */
-};
+DAX_VARIANTS(empty, dax_needs(), enum fault huge, small;)
 
 FIXTURE_VARIANT_ADD(empty, read) { READ_2M, READ_4K };
 FIXTURE_VARIANT_ADD(empty, write) { WRITE_2M, WRITE_4K };

@@ -225,14 +225,9 @@ static void expect_small(int fd, const struct dax_ptes *view, const char *small)
 	EXPECT_EQ(NR_DIRTY, dax_count("dax_writeback_one", "pglen 0x1"));
 }
 
-FIXTURE_VARIANT(without) {
-	const char *cache;
-	bool collapse;
-};
-
-DAX_FIXTURE(without, dax_needs() ?: dax_no_promotion() ?:
-	    (access(variant->cache, W_OK) ?
-	     "the slab cache has no failslab" : NULL))
+DAX_VARIANTS(without, dax_needs() ?: dax_no_promotion() ?:
+	     (access(variant->cache, W_OK) ?
+	      "the slab cache has no failslab" : NULL), const char *cache; bool collapse;)
 
 FIXTURE_VARIANT_ADD(without, nodes) { .cache = NODES };
 FIXTURE_VARIANT_ADD(without, record) { .cache = RECORDS };

@@ -347,12 +347,8 @@ TEST_F(calls, faults_go_on)
  */
 #define CUT	-1	/* no mode of fallocate(), but ftruncate() */
 
-DAX_FIXTURE(rests, dax_no_walks())
-
-FIXTURE_VARIANT(rests) {
-	int mode;
-	off_t len;	/* 0: all of it */
-};
+/* A length of 0 is all of the file. */
+DAX_VARIANTS(rests, dax_no_walks(), int mode; off_t len;)
 
 FIXTURE_VARIANT_ADD(rests, punch) { PUNCH_HOLE };
 FIXTURE_VARIANT_ADD(rests, zero_range) { FALLOC_FL_ZERO_RANGE };

@@ -227,12 +227,7 @@ static bool retried(int err, bool write)
 	return err == ENOMEM || (err == ENOSPC && write && !dax_is_xfs());
 }
 
-DAX_FIXTURE(small_faults, no_injection())
-
-FIXTURE_VARIANT(small_faults) {
-	bool write;
-	enum dax_layout layout;
-};
+DAX_VARIANTS(small_faults, no_injection(), bool write; enum dax_layout layout;)
 
 FIXTURE_VARIANT_ADD(small_faults, read) { false, WRITTEN };
 FIXTURE_VARIANT_ADD(small_faults, read_of_hole) { false, HOLE };
@@ -278,13 +273,7 @@ TEST_F(small_faults, small_fault_fails)
 	EXPECT_EQ(0, others_fail_at(fd, 300 * SZ_4K));
 }
 
-DAX_FIXTURE(known, no_injection())
-
-FIXTURE_VARIANT(known) {
-	bool huge;
-	bool write;
-	bool still_mapped;
-};
+DAX_VARIANTS(known, no_injection(), bool huge, write, still_mapped;)
 
 FIXTURE_VARIANT_ADD(known, small_read) { false, false, false };
 FIXTURE_VARIANT_ADD(known, small_write) { false, true, false };
@@ -336,12 +325,8 @@ TEST_F(known, known_page_of_clone_needs_blocks)
 	dax_remove(clone);
 }
 
-DAX_FIXTURE(huge_faults, no_injection() ?: dax_no_event("dax_fault_fallback"))
-
-FIXTURE_VARIANT(huge_faults) {
-	bool write;
-	enum dax_layout layout;
-};
+DAX_VARIANTS(huge_faults, no_injection() ?:
+	     dax_no_event("dax_fault_fallback"), bool write; enum dax_layout layout;)
 
 FIXTURE_VARIANT_ADD(huge_faults, read) { false, WRITTEN };
 FIXTURE_VARIANT_ADD(huge_faults, read_of_hole) { false, HOLE };
@@ -437,12 +422,8 @@ static void expect_rollbacks(unsigned int nr)
 	EXPECT_EQ(0, PROMOTE("done"));
 }
 
-DAX_FIXTURE(promotion, no_injection() ?: dax_no_promotion())
-
-FIXTURE_VARIANT(promotion) {
-	bool write;
-	int err;
-};
+DAX_VARIANTS(promotion,
+	     no_injection() ?: dax_no_promotion(), bool write; int err;)
 
 FIXTURE_VARIANT_ADD(promotion, by_read) { false, EIO };
 FIXTURE_VARIANT_ADD(promotion, by_write) { true, EIO };
@@ -515,12 +496,8 @@ TEST_F(told, second_extent_of_huge)
 	EXPECT_EQ(0, others_fail_at(fd, SZ_1M));
 }
 
-DAX_FIXTURE(collapse, no_injection() ?: dax_no_promotion())
-
-FIXTURE_VARIANT(collapse) {
-	int inject_err;
-	int want;
-};
+DAX_VARIANTS(collapse,
+	     no_injection() ?: dax_no_promotion(), int inject_err, want;)
 
 FIXTURE_VARIANT_ADD(collapse, error) { EIO, EINVAL };
 FIXTURE_VARIANT_ADD(collapse, no_memory) { ENOMEM, ENOMEM };
@@ -882,14 +859,8 @@ static char *map_afar(int fd, int flags, size_t shift, unsigned int nr)
 
 DAX_FIXTURE(pages, no_page_failures())
 
-DAX_FIXTURE(without_pages, no_page_failures())
-
-FIXTURE_VARIANT(without_pages) {
-	enum dax_layout layout;
-	int flags;
-	size_t shift;
-	bool write;
-};
+DAX_VARIANTS(without_pages,
+	     no_page_failures(), enum dax_layout layout; int flags; size_t shift; bool write;)
 
 FIXTURE_VARIANT_ADD(without_pages, small_read) { WRITTEN, MAP_SHARED, SZ_4K, false };
 FIXTURE_VARIANT_ADD(without_pages, small_write) { WRITTEN, MAP_SHARED, SZ_4K, true };

@@ -87,13 +87,8 @@ static bool wait_for_wait(pid_t pid, long nr)
 }
 
 DAX_FIXTURE(interrupt, pin_page())
-DAX_FIXTURE(signalled, pin_page())
-
-FIXTURE_VARIANT(signalled) {
-	long nr;		/* of the system call that cuts */
-	int sig;
-	int want;
-};
+/* The system call that cuts, by number, the signal, and how the call ends. */
+DAX_VARIANTS(signalled, pin_page(), long nr; int sig, want;)
 
 FIXTURE_VARIANT_ADD(signalled, truncate) { __NR_ftruncate, SIGUSR1, EINTR };
 FIXTURE_VARIANT_ADD(signalled, truncate_killed)
@@ -148,13 +143,9 @@ TEST_F(interrupt, truncate_restarts)
  */
 static int fd;
 
-DAX_FIXTURE(killed, dax_no_event("dax_wait_entry") ?: dax_stall_file(&fd))
+DAX_VARIANTS(killed, dax_no_event("dax_wait_entry") ?:
+	     dax_stall_file(&fd), size_t shift; const char *mapped;)
 DAX_FIXTURE(promotion, dax_no_promotion() ?: dax_stall_file(&fd))
-
-FIXTURE_VARIANT(killed) {
-	size_t shift;
-	const char *mapped;
-};
 
 FIXTURE_VARIANT_ADD(killed, at_small_entry) { SZ_4K, "4K" };
 FIXTURE_VARIANT_ADD(killed, at_huge_entry) { 0, "2M" };

@@ -278,12 +278,7 @@ TEST_F(dax, no_stale_bytes_by_read)
 	EXPECT_FILE(0, dax_file(len, PREALLOC), 0, len);
 }
 
-DAX_FIXTURE(stale_blocks, dax_needs())
-
-FIXTURE_VARIANT(stale_blocks) {
-	size_t shift;
-	enum dax_layout layout;
-};
+DAX_VARIANTS(stale_blocks, dax_needs(), size_t shift; enum dax_layout layout;)
 
 FIXTURE_VARIANT_ADD(stale_blocks, huge_hole) { .layout = HOLE };
 FIXTURE_VARIANT_ADD(stale_blocks, huge_prealloc) { .layout = PREALLOC };

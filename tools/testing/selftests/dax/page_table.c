@@ -451,12 +451,7 @@ static unsigned int zeroed_pages(void)
 	return nr;
 }
 
-DAX_FIXTURE(one_table, dax_needs())
-
-FIXTURE_VARIANT(one_table) {
-	int flags;
-	bool write;
-};
+DAX_VARIANTS(one_table, dax_needs(), int flags; bool write;)
 
 FIXTURE_VARIANT_ADD(one_table, load) { MAP_SHARED, false };
 FIXTURE_VARIANT_ADD(one_table, store) { MAP_SHARED, true };
@@ -477,12 +472,7 @@ TEST_F(one_table, one_page_table)
 	EXPECT_MAPPED("4K", p + SZ_2M);
 }
 
-DAX_FIXTURE(fallback, dax_no_event("dax_fault_fallback"))
-
-FIXTURE_VARIANT(fallback) {
-	int flags;
-	bool write;
-};
+DAX_VARIANTS(fallback, dax_no_event("dax_fault_fallback"), int flags; bool write;)
 
 FIXTURE_VARIANT_ADD(fallback, load) { MAP_SHARED, false };
 FIXTURE_VARIANT_ADD(fallback, store) { MAP_SHARED, true };

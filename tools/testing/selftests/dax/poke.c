@@ -111,14 +111,8 @@ static void have_here(enum here here, char *p)
 #define READ	PROT_READ
 #define WRITE	(PROT_READ | PROT_WRITE)
 
-DAX_FIXTURE(poke, dax_needs())
-
-FIXTURE_VARIANT(poke) {
-	const char *size;
-	int prot;
-	enum here here;
-	int (*by)(pid_t pid, char *addr);
-};
+DAX_VARIANTS(poke, dax_needs(), const char *size; int prot; enum here here;
+	     int (*by)(pid_t pid, char *addr);)
 
 FIXTURE_VARIANT_ADD(poke, breakpoint) { "4K", READ, OTHER, by_ptrace };
 FIXTURE_VARIANT_ADD(poke, breakpoint_nothing_here) { "4K", READ, NOTHING, by_ptrace };

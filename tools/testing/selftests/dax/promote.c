@@ -548,12 +548,8 @@ TEST_F(empty_entry, empty_entry_write)
 	EXPECT_BYTES(0, huge + SZ_2M + 2, SZ_2M - 2);
 }
 
-DAX_FIXTURE(reflink, dax_no_reflink() ?: dax_no_promotion())
-
-FIXTURE_VARIANT(reflink) {
-	bool read_first;
-	bool by_clone;
-};
+DAX_VARIANTS(reflink, dax_no_reflink() ?: dax_no_promotion(),
+	     bool read_first, by_clone;)
 
 FIXTURE_VARIANT_ADD(reflink, to_source) { false, false };
 FIXTURE_VARIANT_ADD(reflink, to_clone) { false, true };

@@ -447,12 +447,8 @@ enum parting {
 	GOES,
 };
 
-DAX_FIXTURE(in_use, dax_no_reflink() ?: dax_small_scratch())
-
-FIXTURE_VARIANT(in_use) {
-	enum parting how;
-	size_t shift;
-};
+DAX_VARIANTS(in_use, dax_no_reflink() ?:
+	     dax_small_scratch(), enum parting how; size_t shift;)
 
 FIXTURE_VARIANT_ADD(in_use, stored_4k) { STORES, SZ_4K };
 FIXTURE_VARIANT_ADD(in_use, stored_2m) { STORES, 0 };

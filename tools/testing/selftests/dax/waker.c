@@ -106,13 +106,9 @@ static bool pipe_and_close(struct job *job)
 	return used;
 }
 
-DAX_FIXTURE(waker, NULL)
-
-FIXTURE_VARIANT(waker) {
-	bool (*use)(struct job *job);
-	unsigned int rounds;	/* more for those that do not wake */
-	bool device;		/* wants a second device */
-};
+/* More rounds for those that do not wake; some want a second device. */
+DAX_VARIANTS(waker,
+	     NULL, bool (*use)(struct job *job); unsigned int rounds; bool device;)
 
 FIXTURE_VARIANT_ADD(waker, futex) { wake_futex, 300 };
 FIXTURE_VARIANT_ADD(waker, memory_read) { read_memory, 300 };

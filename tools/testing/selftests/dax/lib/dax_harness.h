@@ -80,10 +80,14 @@ static inline void dax_this_test(struct __test_metadata *test)
 	}					\
 	FIXTURE_TEARDOWN(name) { DAX_TEARDOWN(); }
 
+/* One whose variants have these members. */
+#define DAX_VARIANTS(name, reason_expr, ...)	\
+	FIXTURE_VARIANT(name) { __VA_ARGS__ };	\
+	DAX_FIXTURE(name, reason_expr)
+
 /* One with two variants, which differ in a flag. */
 #define DAX_EITHER(name, reason_expr, flag, without, with)	\
-	FIXTURE_VARIANT(name) { bool flag; };			\
-	DAX_FIXTURE(name, reason_expr)				\
+	DAX_VARIANTS(name, reason_expr, bool flag;)		\
 	FIXTURE_VARIANT_ADD(name, without) { false };		\
 	FIXTURE_VARIANT_ADD(name, with) { true }
 
