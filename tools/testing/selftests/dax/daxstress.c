@@ -17,7 +17,6 @@
  */
 #include <getopt.h>
 #include <libgen.h>
-#include <time.h>
 
 #include "dax_harness.h"
 #include "stress.h"

@@ -343,18 +343,8 @@ static int exit_unmounts(bool delete)
 
 static bool device_is_free(void)
 {
-	int fd;
-
 	/* A mounted device is busy. */
-	for (int i = 0; i < DAX_STALL_SECONDS * 100; i++) {
-		fd = open(dax_scratch_device(), O_RDWR | O_EXCL);
-		if (fd >= 0) {
-			close(fd);
-			return true;
-		}
-		usleep(10000);
-	}
-	return false;
+	return dax_wait_for(!close(open(dax_scratch_device(), O_RDWR | O_EXCL)));
 }
 
 TEST_F(dax, exit_unmounts_with_own_pipe)

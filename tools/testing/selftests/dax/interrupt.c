@@ -78,12 +78,7 @@ static int cut(long nr, int fd)
 /* In a system call, and asleep so that a signal can wake it. */
 static bool wait_for_wait(pid_t pid, long nr)
 {
-	for (int i = 0; i < DAX_STALL_SECONDS * 100; i++) {
-		if (dax_state(pid) == 'S' && dax_syscall(pid) == nr)
-			return true;
-		usleep(10000);
-	}
-	return false;
+	return dax_wait_for(dax_state(pid) == 'S' && dax_syscall(pid) == nr);
 }
 
 DAX_FIXTURE(interrupt, pin_page())

@@ -528,14 +528,11 @@ static int wait_at(void *arg)
 
 static unsigned int wake_at(char *p, pid_t pid)
 {
-	for (int i = 0; i < FUTEX_SECONDS * 100; i++) {
-		long woken = syscall(SYS_futex, p, FUTEX_WAKE, 1, NULL, NULL, 0);
+	long woken;
 
-		if (woken || dax_ended(pid))
-			return woken;
-		usleep(10000);
-	}
-	return 0;
+	dax_wait_for((woken = syscall(SYS_futex, p, FUTEX_WAKE, 1, NULL, NULL, 0)) ||
+		     dax_ended(pid));
+	return woken;
 }
 
 /* The other process has it mapped at another address. */

@@ -16,8 +16,6 @@
 #ifndef DAX_STALL_H
 #define DAX_STALL_H
 
-#include <time.h>
-
 #include "dax_test.h"
 
 /*
@@ -116,13 +114,8 @@ static inline pid_t dax_stall_touch(char *p, bool write, int priority)
 /* The same as dax_wait(); or -1 if it does not end, and is killed then. */
 static inline int dax_stall_ends(pid_t pid)
 {
-	time_t end = time(NULL) + DAX_STALL_SECONDS;
-
-	while (time(NULL) < end) {
-		if (dax_ended(pid))
-			return dax_wait(pid);
-		usleep(10000);
-	}
+	if (dax_wait_for(dax_ended(pid)))
+		return dax_wait(pid);
 	dax_sh("cat /proc/%d/stack; kill -KILL %d; false", pid, pid);
 	return -1;
 }
@@ -155,15 +148,11 @@ static inline bool dax_stall_waits(pid_t pid)
 static inline void dax_stall_until(unsigned int nr, const char *event,
 				   const char *pattern)
 {
-	unsigned int tries = DAX_STALL_SECONDS * 100;
-
-	while (dax_count(event, "%s", pattern) < nr && tries--)
-		usleep(10000);
-	if (dax_count(event, "%s", pattern) < nr) {
-		dax_resume();
-		dax_exit_fail("no %u events %s in %u seconds", nr, event,
-			      DAX_STALL_SECONDS);
-	}
+	if (dax_wait_for(dax_count(event, "%s", pattern) >= nr))
+		return;
+	dax_resume();
+	dax_exit_fail("no %u events %s in %u seconds", nr, event,
+		      DAX_STALL_SECONDS);
 }
 
 #endif

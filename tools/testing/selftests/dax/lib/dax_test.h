@@ -36,6 +36,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SZ_4K		0x1000UL
@@ -69,6 +70,15 @@ unsigned int dax_scale(unsigned int rounds);
 #define DAX_HANG_SECONDS	210
 /* A wait of this length counts as a hang. */
 #define DAX_STALL_SECONDS	60
+/* Looks until @cond holds; false if it does not for that long. */
+#define dax_wait_for(cond) ({						\
+	time_t __end = time(NULL) + DAX_STALL_SECONDS;			\
+	bool __holds;							\
+									\
+	while (!(__holds = (cond)) && time(NULL) < __end)		\
+		usleep(10000);						\
+	__holds;							\
+})
 
 /*
  * A program may define dax_needs(), a reason to skip all of its tests or NULL,

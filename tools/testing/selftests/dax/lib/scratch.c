@@ -142,12 +142,7 @@ unsigned long dax_free_blocks(void)
 
 bool dax_space_is_back(unsigned long blocks)
 {
-	for (int i = 0; i < DAX_STALL_SECONDS * 10; i++) {
-		if (dax_free_blocks() >= blocks)
-			return true;
-		usleep(100000);
-	}
-	return false;
+	return dax_wait_for(dax_free_blocks() >= blocks);
 }
 
 static const char *make_dm(const char *name, const char *table)

@@ -181,27 +181,17 @@ const char *dax_trace_text(void)
 	return trace_text;
 }
 
-static bool has_words(const char *line, const char *words, size_t len)
-{
-	for (const char *p = line; (p = strstr(p, words)); p++)
-		if (p[-1] == ' ' && (!p[len] || p[len] == ' '))
-			return true;
-	return false;
-}
-
+/* A blank stands before and behind each word of @line. */
 static bool matches(const char *line, const char *pattern)
 {
 	char words[256];
-	const char *end;
 
-	for (; *pattern; pattern = *end ? end + 2 : end) {
-		end = strstr(pattern, ", ");
-		if (!end)
-			end = pattern + strlen(pattern);
-		snprintf(words, sizeof(words), "%.*s", (int)(end - pattern),
-			 pattern);
-		if (!has_words(line, words, end - pattern))
+	for (size_t len; *pattern; pattern += strspn(pattern, ", ")) {
+		len = strcspn(pattern, ",");
+		snprintf(words, sizeof(words), " %.*s ", (int)len, pattern);
+		if (!strstr(line, words))
 			return false;
+		pattern += len;
 	}
 	return true;
 }
@@ -221,7 +211,7 @@ unsigned int dax_count(const char *event, const char *fmt, ...)
 	for (const char *p = trace_text; *p; p = dax_next_line(p)) {
 		if (strncmp(p, event, name) || p[name] != ':')
 			continue;
-		snprintf(line, sizeof(line), "%.*s", (int)strcspn(p, "\n"), p);
+		snprintf(line, sizeof(line), "%.*s ", (int)strcspn(p, "\n"), p);
 		count += matches(line + name, pattern);
 	}
 	return count;
