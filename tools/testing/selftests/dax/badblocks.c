@@ -319,10 +319,7 @@ TEST_F(promoted, promotion)
 	EXPECT_EQ(0, PROMOTE("done"));
 	EXPECT_MAPPED("4K", p);
 	EXPECT_EQ(0, dax_ptes_changed(view, small));
-	dax_trace_clear();
-	dax_fsync(fd);
-	EXPECT_EQ(dirty, dax_count("dax_writeback_one", "pglen 0x1"));
-	EXPECT_EQ(dirty, dax_count_all("dax_writeback_one"));
+	EXPECT_SMALL_FLUSHES(dirty, fd);
 
 	expect_rest_well(fd, small);
 	EXPECT_EQ(EINVAL, dax_collapse(p, SZ_2M));

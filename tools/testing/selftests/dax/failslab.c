@@ -220,9 +220,7 @@ static void expect_small(int fd, const struct dax_ptes *view, const char *small)
 	EXPECT_EQ(0, dax_count_all("dax_delete_entry"));
 	for (unsigned int i = 0; i < BLOCKS; i++)
 		EXPECT_EQ(0, dax_ptes_changed(&view[i], small + i * SZ_2M));
-	dax_trace_clear();
-	EXPECT_FLUSHES(NR_DIRTY, fd);
-	EXPECT_EQ(NR_DIRTY, dax_count("dax_writeback_one", "pglen 0x1"));
+	EXPECT_SMALL_FLUSHES(NR_DIRTY, fd);
 }
 
 DAX_VARIANTS(without, dax_needs() ?: dax_no_promotion() ?:

@@ -8,10 +8,6 @@
 
 DAX_SIZES(dax);
 
-#define FLUSHED(off, len) \
-	dax_count("dax_writeback_one", "pgoff 0x%lx, pglen 0x%lx", \
-		  (off) / SZ_4K, (len) / SZ_4K)
-
 static int start(size_t len)
 {
 	int fd = dax_file(len, WRITTEN);
@@ -68,9 +64,7 @@ TEST_F(whole, store_fsync_store_fsync)
 	dax_poke(self->p, '1');
 	ASSERT_MAPPED(variant->mapped, self->p);
 	for (int i = 0; i < 8; i++) {
-		dax_fsync(self->fd);
-		EXPECT_EQ(1, FLUSHED(0, variant->size));
-		EXPECT_EQ(1, FLUSHES());
+		EXPECT_FLUSHED(self->fd, 0, variant->size);
 		dax_trace_clear();
 		dax_poke(self->p + i * 64, '2');
 		EXPECT_EQ(1, faults());
@@ -107,9 +101,7 @@ TEST_F(dax, msync_of_one_of_two)
 	EXPECT_EQ(1, FLUSHED(0, size));
 	EXPECT_EQ(1, FLUSHES());
 	dax_trace_clear();
-	dax_fsync(fd);
-	EXPECT_EQ(1, FLUSHED(SZ_2M, size));
-	EXPECT_EQ(1, FLUSHES());
+	EXPECT_FLUSHED(fd, SZ_2M, size);
 }
 
 /* Entries by the hundred: the scan comes to its end, once. (F3) */
@@ -203,17 +195,14 @@ TEST_F(dax, other_process_maps_the_middle)
 	dax_helper_start(&other, store_in_middle, &middle);
 	dax_helper_step(&other, '1');
 	EXPECT_EQ('1', dax_peek(p + middle.off));
-	dax_fsync(middle.fd);
-	EXPECT_EQ(1, FLUSHED(0, size));
+	EXPECT_FLUSHED(middle.fd, 0, size);
 
 	for (char c = '2'; c < '6'; c++) {
 		dax_trace_clear();
 		dax_helper_step(&other, c);
 		EXPECT_EQ(1, dax_count_all("dax_pte_fault"));
 		EXPECT_EQ(c, dax_peek(p + middle.off));
-		dax_fsync(middle.fd);
-		EXPECT_EQ(1, FLUSHED(0, size));
-		EXPECT_EQ(1, FLUSHES());
+		EXPECT_FLUSHED(middle.fd, 0, size);
 	}
 	dax_helper_stop(&other);
 }
@@ -240,16 +229,14 @@ TEST_F(whole, dirty_then_mprotect)
 	dax_poke(self->p, 'w');
 	ASSERT_MAPPED(variant->mapped, self->p);
 	ASSERT_EQ(0, mprotect(self->p, SZ_4K, PROT_READ));
-	dax_fsync(self->fd);
-	EXPECT_EQ(1, FLUSHED(0, variant->size));
+	EXPECT_FLUSHED(self->fd, 0, variant->size);
 }
 
 TEST_F(whole, dirty_then_munmap)
 {
 	dax_poke(self->p, 'w');
 	dax_unmap(self->p, SZ_4K);
-	dax_fsync(self->fd);
-	EXPECT_EQ(1, FLUSHED(0, variant->size));
+	EXPECT_FLUSHED(self->fd, 0, variant->size);
 }
 
 TEST_F(whole, dirty_then_zap)
@@ -257,8 +244,7 @@ TEST_F(whole, dirty_then_zap)
 	dax_poke(self->p, 'w');
 	dax_zap(self->p, variant->size);
 	EXPECT_MAPPED("none", self->p);
-	dax_fsync(self->fd);
-	EXPECT_EQ(1, FLUSHED(0, variant->size));
+	EXPECT_FLUSHED(self->fd, 0, variant->size);
 	EXPECT_EQ('w', dax_peek(self->p));
 }
 

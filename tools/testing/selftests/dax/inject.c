@@ -456,9 +456,7 @@ TEST_F(promotion, promotion_rolls_back)
 	}
 	EXPECT_EQ(0, dax_ptes_changed(view, small));
 	/* The entries are small, and those that were dirty are so still. */
-	dax_trace_clear();
-	EXPECT_FLUSHES(NR_DIRTY, fd);
-	EXPECT_EQ(NR_DIRTY, dax_count("dax_writeback_one", "pglen 0x1"));
+	EXPECT_SMALL_FLUSHES(NR_DIRTY, fd);
 	EXPECT_EQ(0, wrong_bytes(small));
 
 	/* The next one is promoted. */
@@ -524,10 +522,7 @@ TEST_F(collapse, collapse_rolls_back)
 	expect_rollbacks(1);
 	EXPECT_EQ(1, dax_count("dax_collapse", "result %d", -variant->want));
 	EXPECT_EQ(0, dax_ptes_changed(view, p));
-	dax_trace_clear();
-	dax_fsync(fd);
-	EXPECT_EQ((PAGES_2M + 2) / 3,
-		  dax_count("dax_writeback_one", "pglen 0x1"));
+	EXPECT_SMALL_FLUSHES((PAGES_2M + 2) / 3, fd);
 
 	EXPECT_EQ(0, dax_collapse(p, SZ_2M));
 	EXPECT_MAPPED("2M", p);

@@ -16,9 +16,6 @@ DAX_NEEDS(dax_no_promotion())
 		"dax_pmd_fault_done dax_promote_entry dax_pte_fault " \
 		"dax_pte_fault_done dax_writeback_one"
 
-#define FLUSHED(page, nr) \
-	dax_count("dax_writeback_one", "pgoff 0x%x, pglen 0x%lx", page, nr)
-
 /* Faults that mapped something. */
 #define HUGE_FAULTS()	dax_count_ends("dax_pmd_fault_done", "NOPAGE")
 #define SMALL_FAULTS()	dax_count_ends("dax_pte_fault_done", "NOPAGE")
@@ -269,7 +266,7 @@ TEST_F(dax, dirty_by_old_ptes)
 	dax_poke(small + 170 * SZ_4K, 'b');
 	EXPECT_EQ(0, dax_count_all("dax_pte_fault"));
 	dax_msync(huge + 400 * SZ_4K, SZ_4K);
-	EXPECT_EQ(1, FLUSHED(0, PAGES_2M));
+	EXPECT_EQ(1, FLUSHED(0, SZ_2M));
 	EXPECT_EQ(1, FLUSHES());
 
 	dax_trace_clear();
@@ -279,16 +276,13 @@ TEST_F(dax, dirty_by_old_ptes)
 		dax_trace_clear();
 		dax_poke(small + i * 170 * SZ_4K, 'c');
 		EXPECT_EQ(1, SMALL_FAULTS());
-		dax_fsync(fd);
-		EXPECT_EQ(1, FLUSHED(0, PAGES_2M));
-		EXPECT_EQ(1, FLUSHES());
+		EXPECT_FLUSHED(fd, 0, SZ_2M);
 		EXPECT_EQ('c', dax_peek(huge + i * 170 * SZ_4K));
 	}
 	dax_trace_clear();
 	dax_poke(huge + 1, 'd');
 	EXPECT_EQ(1, HUGE_FAULTS());
-	dax_fsync(fd);
-	EXPECT_EQ(1, FLUSHED(0, PAGES_2M));
+	EXPECT_FLUSHED(fd, 0, SZ_2M);
 }
 
 /* What was promoted is dropped as a whole, with what was dirty flushed. */
@@ -383,9 +377,9 @@ static void expect_fragmented(int fd, const int page[], unsigned int nr)
 
 	dax_trace_clear();
 	EXPECT_FLUSHES(nr + 1, fd);
-	EXPECT_EQ(1, FLUSHED(300, 1UL));
+	EXPECT_EQ(1, FLUSHED(300 * SZ_4K, SZ_4K));
 	for (unsigned int i = 0; i < nr; i++) {
-		EXPECT_EQ(1, FLUSHED(page[i], 1UL));
+		EXPECT_EQ(1, FLUSHED(page[i] * SZ_4K, SZ_4K));
 		EXPECT_EQ('s', dax_peek(huge + page[i] * SZ_4K));
 	}
 	EXPECT_EQ('h', dax_peek(small + 300 * SZ_4K));
@@ -495,12 +489,10 @@ TEST_F(dax, map_sync)
 	EXPECT_EQ('w', dax_peek(small));
 	EXPECT_EQ('x', dax_peek(small + 400 * SZ_4K));
 	dax_trace_clear();
-	dax_fsync(fd);
-	EXPECT_EQ(1, FLUSHED(0, PAGES_2M));
+	EXPECT_FLUSHED(fd, 0, SZ_2M);
 	dax_poke(p, 'y');
 	dax_trace_clear();
-	dax_fsync(fd);
-	EXPECT_EQ(1, FLUSHED(0, PAGES_2M));
+	EXPECT_FLUSHED(fd, 0, SZ_2M);
 }
 
 /*

@@ -185,15 +185,13 @@ static void expect_clean(int fd)
 static void expect_flushes(int fd, const MIX *mix, bool promoted, bool write)
 {
 	dax_trace_clear();
-	dax_fsync(fd);
 	if (promoted) {
-		EXPECT_EQ(mix->dirty || write, FLUSHES());
-		EXPECT_EQ(FLUSHES(), dax_count("dax_writeback_one",
-					       "pgoff 0x0, pglen 0x200"));
+		EXPECT_FLUSHES(mix->dirty || write, fd);
+		EXPECT_EQ(FLUSHES(), FLUSHED(0, SZ_2M));
 	} else if (!write) {
-		EXPECT_EQ(mix->dirty, FLUSHES());
-		EXPECT_EQ(mix->dirty, dax_count("dax_writeback_one",
-						"pglen 0x1"));
+		EXPECT_SMALL_FLUSHES(mix->dirty, fd);
+	} else {
+		dax_fsync(fd);
 	}
 	expect_clean(fd);
 }

@@ -217,6 +217,21 @@ static inline void expect_balance(void)
 	dax_fsync(fd);			\
 	EXPECT_EQ(nr, FLUSHES());	\
 } while (0)
+/* The same of these bytes, as one piece. */
+#define FLUSHED(off, len) \
+	dax_count("dax_writeback_one", "pgoff 0x%lx, pglen 0x%lx", \
+		  (off) / SZ_4K, (len) / SZ_4K)
+/* From here on, and each of them is of one page. */
+#define EXPECT_SMALL_FLUSHES(nr, fd) do {				\
+	dax_trace_clear();						\
+	EXPECT_FLUSHES(nr, fd);						\
+	EXPECT_EQ(nr, dax_count("dax_writeback_one", "pglen 0x1"));	\
+} while (0)
+/* An fsync flushes these bytes, and no more. */
+#define EXPECT_FLUSHED(fd, off, len) do {	\
+	EXPECT_FLUSHES(1, fd);			\
+	EXPECT_EQ(1, FLUSHED(off, len));	\
+} while (0)
 #define EXPECT_MAPPED(size, addr)	EXPECT_STREQ(size, dax_mapped(addr))
 #define ASSERT_MAPPED(size, addr)	ASSERT_STREQ(size, dax_mapped(addr))
 #define EXPECT_BYTES(byte, buf, len)	\
