@@ -195,10 +195,16 @@ static inline void dax_touch_each(char *p, size_t len, size_t step, bool write)
 /* Each page; small entries in each 2 MiB of the file have @p get ptes. */
 void dax_touch_by_ptes(int fd, char *p, size_t len, bool write);
 /* The signal that a touch of @addr raises, 0 for none; @info may be NULL. */
-int dax_touch_signal(volatile char *addr, bool write, siginfo_t *info);
+int dax_touch_signal(char *addr, bool write, siginfo_t *info);
 /* The same for a memory failure at @addr; a negative errno if it was refused. */
 int dax_poison(char *addr, siginfo_t *info);
 
+/*
+ * Of @len bytes, once dax_guard() was called, which also takes signals of other
+ * accesses. Without @from, memory fails at @to.
+ */
+int dax_guarded_copy(void *to, const void *from, size_t len, siginfo_t *info);
+void dax_guard(void (*stray)(const siginfo_t *info));
 /*
  * Trace events of one file, or of this thread. A pattern is a list of pieces
  * joined by ", ": each has to stand in the event's text as whole words.

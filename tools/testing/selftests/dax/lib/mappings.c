@@ -228,48 +228,84 @@ unsigned int dax_ptes_changed(const struct dax_ptes *view, const char *addr)
 	return nr;
 }
 
-static sigjmp_buf touch_env;
-static siginfo_t touch_info;
+/* What an access of this thread comes back to when it raises a signal. */
+static __thread struct {
+	sigjmp_buf env;
+	volatile bool armed;
+	siginfo_t info;
+} guard;
 
-static void touch_handler(int sig, siginfo_t *info, void *context)
+static void (*guard_stray)(const siginfo_t *info);
+
+static void guard_handler(int sig, siginfo_t *info, void *context)
 {
-	touch_info = *info;
-	siglongjmp(touch_env, sig);
+	if (guard.armed) {
+		guard.info = *info;
+		siglongjmp(guard.env, sig);
+	}
+	if (guard_stray)
+		guard_stray(info);
+	signal(sig, SIG_DFL);
 }
 
-enum touch { LOAD, STORE, POISON };
-
-/* 0, the signal that it raises, or a negative errno. */
-static int touch(volatile char *addr, enum touch how, siginfo_t *info)
+static void guard_install(struct sigaction *old_bus, struct sigaction *old_segv)
 {
 	struct sigaction action = {
-		.sa_sigaction = touch_handler,
+		.sa_sigaction = guard_handler,
 		.sa_flags = SA_SIGINFO | SA_NODEFER,
-	}, old_bus, old_segv;
+	};
+
+	sigaction(SIGBUS, &action, old_bus);
+	sigaction(SIGSEGV, &action, old_segv);
+}
+
+void dax_guard(void (*stray)(const siginfo_t *info))
+{
+	guard_stray = stray;
+	guard_install(NULL, NULL);
+}
+
+/* The compiler must not see that nobody wants what a load returns. */
+__attribute__((noinline))
+int dax_guarded_copy(void *to, const void *from, size_t len, siginfo_t *info)
+{
+	int sig;
+
+	/* The mask need not be saved, as SA_NODEFER leaves it as it is. */
+	sig = sigsetjmp(guard.env, 0);
+	if (!sig) {
+		guard.armed = true;
+		if (from)
+			memcpy(to, from, len);
+		else if (madvise(to, len, MADV_HWPOISON))
+			sig = -errno;
+	} else if (info) {
+		*info = guard.info;
+	}
+	guard.armed = false;
+	return sig;
+}
+
+static int touch(void *to, const void *from, size_t len, siginfo_t *info)
+{
+	struct sigaction bus, segv;
 	int ret;
 
-	sigaction(SIGBUS, &action, &old_bus);
-	sigaction(SIGSEGV, &action, &old_segv);
-	ret = sigsetjmp(touch_env, 1);
-	if (ret && info)
-		*info = touch_info;
-	else if (!ret && how == LOAD)
-		dax_peek((char *)addr);
-	else if (!ret && how == STORE)
-		dax_poke(addr, 'w');
-	else if (!ret && madvise((void *)addr, SZ_4K, MADV_HWPOISON))
-		ret = -errno;
-	sigaction(SIGBUS, &old_bus, NULL);
-	sigaction(SIGSEGV, &old_segv, NULL);
+	guard_install(&bus, &segv);
+	ret = dax_guarded_copy(to, from, len, info);
+	sigaction(SIGBUS, &bus, NULL);
+	sigaction(SIGSEGV, &segv, NULL);
 	return ret;
 }
 
-int dax_touch_signal(volatile char *addr, bool write, siginfo_t *info)
+int dax_touch_signal(char *addr, bool write, siginfo_t *info)
 {
-	return touch(addr, write ? STORE : LOAD, info);
+	char byte = 'w';
+
+	return write ? touch(addr, &byte, 1, info) : touch(&byte, addr, 1, info);
 }
 
 int dax_poison(char *addr, siginfo_t *info)
 {
-	return touch(addr, POISON, info);
+	return touch(addr, NULL, SZ_4K, info);
 }

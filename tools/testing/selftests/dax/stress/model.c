@@ -359,7 +359,7 @@ static void page_compare(struct model *md, struct map *m, size_t at, size_t len)
 	siginfo_t info = {};
 	char buf[SZ_4K];
 
-	sig = sigbus_guard_copy(buf, m->addr + at, len, &info);
+	sig = dax_guarded_copy(buf, m->addr + at, len, &info);
 	/* A page that failed may raise the signal of a memory failure. */
 	if (md->target->hwpoison && sig == SIGBUS &&
 	    (info.si_code == BUS_MCEERR_AR || info.si_code == BUS_MCEERR_AO)) {
@@ -534,7 +534,7 @@ struct model *model_new(const struct target *target, struct file *files,
 		md->map[i].copy = dax_anonymous(STRESS_LEN,
 						PROT_READ | PROT_WRITE);
 	open_outside(md);
-	sigbus_guard_arm(stray_signal);
+	dax_guard(stray_signal);
 	model_enter(md);
 	return md;
 }

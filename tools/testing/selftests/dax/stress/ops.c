@@ -239,7 +239,7 @@ static void store_in_page(struct model *md, struct map *m, size_t at,
 	int want = map_signal(m, at, true), sig;
 	siginfo_t info = {};
 
-	sig = lost && !want ? 0 : sigbus_guard_copy(m->addr + at, data, len,
+	sig = lost && !want ? 0 : dax_guarded_copy(m->addr + at, data, len,
 						    &info);
 	if (md->target->hwpoison && sig == SIGBUS &&
 	    info.si_code == BUS_MCEERR_AR) {
@@ -286,7 +286,7 @@ static void load_unlocked(struct model *md, struct map *m, size_t at)
 	int sig, want = map_signal(m, at, false);
 	char byte;
 
-	sig = sigbus_guard_copy(&byte, m->addr + at, 1, NULL);
+	sig = dax_guarded_copy(&byte, m->addr + at, 1, NULL);
 	if (sig != want && (want == SIGSEGV || (sig && sig != SIGBUS)))
 		diverged(md, "file %u: load at %#zx of map %u: signal %d",
 			 file_nr(md, m->file), m->off + at, map_nr(md, m), sig);
@@ -1141,7 +1141,7 @@ static bool op_poison(struct model *md, struct work *w)
 	mapped = dax_mapped(addr);
 	if (strcmp(mapped, "4K") && strcmp(mapped, "2M"))
 		return false;
-	sig = sigbus_guard_copy(addr, NULL, SZ_4K, &info);
+	sig = dax_guarded_copy(addr, NULL, SZ_4K, &info);
 	if (sig == SIGBUS) {
 		if (!same_page_at(md, w->m, w->at, info.si_addr))
 			diverged(md,

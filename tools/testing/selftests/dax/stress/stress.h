@@ -16,8 +16,6 @@
 #ifndef DAX_STRESS_H
 #define DAX_STRESS_H
 
-#include <setjmp.h>
-
 #include "dax_test.h"
 
 /* The most that a profile may have. */
@@ -129,20 +127,6 @@ bool target_leaves_out(const struct target *target, const char *operation);
 int target_break(const char *name);	/* enum stress_break, -1 if unknown */
 /* Uniform in 64 bits, and the same for the same arguments. */
 uint64_t stress_random(uint64_t seed, uint64_t nr);
-
-/*
- * A touch of memory that may raise a signal, which is returned, or 0. Each
- * thread has its own; sigbus_guard_arm() is once per process.
- */
-struct sigbus_guard {
-	sigjmp_buf env;
-	volatile bool armed;
-	siginfo_t info;
-};
-
-void sigbus_guard_arm(void (*stray)(const siginfo_t *info));
-/* Without @from, memory fails at @to; a negative errno if that is refused. */
-int sigbus_guard_copy(void *to, const void *from, size_t len, siginfo_t *info);
 
 /* The model: model.c. */
 

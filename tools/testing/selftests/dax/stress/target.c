@@ -2,8 +2,8 @@
 /*
  * daxstress: the target, which is the filesystem that it runs on. Each operation
  * is tried once, on a file that is removed again; those that fail are named in
- * one line and not chosen. Also the basics: files, random numbers that a seed
- * repeats, and accesses that may raise a signal.
+ * one line and not chosen. Also the basics: files, and random numbers that a seed
+ * repeats.
  */
 #include "stress.h"
 
@@ -181,50 +181,4 @@ uint64_t stress_random(uint64_t seed, uint64_t nr)
 		x *= 0xd6e8feb86659fd93ULL;
 	}
 	return x ^ x >> 32;
-}
-
-/* Touches. */
-
-static __thread struct sigbus_guard sigbus_guard;
-static void (*sigbus_guard_stray)(const siginfo_t *info);
-
-static void sigbus_guard_handler(int sig, siginfo_t *info, void *context)
-{
-	if (!sigbus_guard.armed) {
-		sigbus_guard_stray(info);
-		_exit(ROUND_CRASHED);
-	}
-	sigbus_guard.info = *info;
-	siglongjmp(sigbus_guard.env, sig);
-}
-
-void sigbus_guard_arm(void (*stray)(const siginfo_t *info))
-{
-	struct sigaction action = {
-		.sa_sigaction = sigbus_guard_handler,
-		.sa_flags = SA_SIGINFO | SA_NODEFER,
-	};
-
-	sigbus_guard_stray = stray;
-	sigaction(SIGBUS, &action, NULL);
-	sigaction(SIGSEGV, &action, NULL);
-}
-
-int sigbus_guard_copy(void *to, const void *from, size_t len, siginfo_t *info)
-{
-	int sig;
-
-	/* The mask need not be saved, as SA_NODEFER leaves it as it is. */
-	sig = sigsetjmp(sigbus_guard.env, 0);
-	if (!sig) {
-		sigbus_guard.armed = true;
-		if (from)
-			memcpy(to, from, len);
-		else if (madvise(to, len, MADV_HWPOISON))
-			sig = -errno;
-	} else if (info) {
-		*info = sigbus_guard.info;
-	}
-	sigbus_guard.armed = false;
-	return sig;
 }
