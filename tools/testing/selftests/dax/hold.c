@@ -250,7 +250,7 @@ static void two_alike(struct scene *s)
 static void dedupe_all(const struct scene *s)
 {
 	for (size_t done = 0; done < s->len; ) {
-		ssize_t n = dax_dedupe_some(s->fd, done, s->len - done,
+		ssize_t n = dax_dedupe(s->fd, done, s->len - done,
 					    dedupe_with, done);
 
 		if (n <= 0)

@@ -106,10 +106,11 @@ bool dax_file_is_dax(int fd);
 int dax_clone(int fd, const char *name);	/* a reflink copy */
 /* Make page 0 of @with share the block of the page at @at. */
 void dax_share_page(int fd, off_t at, int with);
-/* Returns FILE_DEDUPE_RANGE_SAME or _DIFFERS, or -1 and sets errno. */
-int dax_dedupe(int fd, off_t at, size_t len, int with, off_t to);
-/* Returns how many bytes are shared now, which may be less than @len. */
-ssize_t dax_dedupe_some(int fd, off_t at, size_t len, int with, off_t to);
+/*
+ * Returns how many bytes are shared now, which may be less than @len, and 0 if
+ * any differ; or -1 and sets errno.
+ */
+ssize_t dax_dedupe(int fd, off_t at, size_t len, int with, off_t to);
 int dax_file(size_t len, enum dax_layout layout);
 int dax_file_growing(size_t len);	/* PREALLOC, but the size is still 0 */
 /* WRITTEN, 2 MiB that can never be huge: page DAX_GAP is a hole. */
@@ -198,13 +199,13 @@ void dax_touch_by_ptes(int fd, char *p, size_t len, bool write);
 int dax_touch_signal(char *addr, bool write, siginfo_t *info);
 /* The same for a memory failure at @addr; a negative errno if it was refused. */
 int dax_poison(char *addr, siginfo_t *info);
-
 /*
  * Of @len bytes, once dax_guard() was called, which also takes signals of other
  * accesses. Without @from, memory fails at @to.
  */
 int dax_guarded_copy(void *to, const void *from, size_t len, siginfo_t *info);
 void dax_guard(void (*stray)(const siginfo_t *info));
+
 /*
  * Trace events of one file, or of this thread. A pattern is a list of pieces
  * joined by ", ": each has to stand in the event's text as whole words.

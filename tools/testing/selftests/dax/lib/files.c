@@ -86,7 +86,7 @@ void dax_share_page(int fd, off_t at, int with)
 		dax_exit_fail("FICLONERANGE: %m");
 }
 
-ssize_t dax_dedupe_some(int fd, off_t at, size_t len, int with, off_t to)
+ssize_t dax_dedupe(int fd, off_t at, size_t len, int with, off_t to)
 {
 	struct {
 		struct file_dedupe_range range;
@@ -103,17 +103,6 @@ ssize_t dax_dedupe_some(int fd, off_t at, size_t len, int with, off_t to)
 		return arg.info.bytes_deduped;
 	errno = -arg.info.status;
 	return arg.info.status == FILE_DEDUPE_RANGE_DIFFERS ? 0 : -1;
-}
-
-int dax_dedupe(int fd, off_t at, size_t len, int with, off_t to)
-{
-	ssize_t n = dax_dedupe_some(fd, at, len, with, to);
-
-	if (n > 0 && (size_t)n != len)
-		dax_exit_fail("dedupe did %zd bytes", n);
-	if (n > 0)
-		return FILE_DEDUPE_RANGE_SAME;
-	return n ? -1 : FILE_DEDUPE_RANGE_DIFFERS;
 }
 
 void dax_name(int fd, char *path, size_t size)

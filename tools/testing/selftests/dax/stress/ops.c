@@ -595,7 +595,7 @@ static bool op_dedupe(struct model *md, struct work *w)
 	if (w->arg[2] >> 30)
 		write_file(md, w->to, w->dest, from, w->len);
 	same = memcmp(from, w->to->data + w->dest, w->len) ? 0 : w->len;
-	n = dax_dedupe_some(w->f->fd, w->off, w->len, w->to->fd, w->dest);
+	n = dax_dedupe(w->f->fd, w->off, w->len, w->to->fd, w->dest);
 	if (n < 0)
 		refused(md, "FIDEDUPERANGE: %m");
 	if ((size_t)n != same)
