@@ -101,22 +101,17 @@ DAX_FIXTURE(dax, dax_needs())
  * Run the tests of a fixture with entries of both sizes. A mapping that is off
  * colour, or shorter than 2 MiB, gets 4 KiB entries.
  */
-#define DAX_SIZES(name)						\
-	FIXTURE_VARIANT(name) {					\
-		size_t shift, size;				\
-		const char *mapped;				\
-	};							\
+#define DAX_BOTH_SIZES(name)					\
 	FIXTURE_VARIANT_ADD(name, 4k) { SZ_4K, SZ_4K, "4K" };	\
 	FIXTURE_VARIANT_ADD(name, 2m) { 0, SZ_2M, "2M" }
+#define DAX_SIZES(name)								\
+	FIXTURE_VARIANT(name) { size_t shift, size; const char *mapped; };	\
+	DAX_BOTH_SIZES(name)
 /* Each with a file and a mapping, which may depend on the size. */
-#define DAX_SIZES_FILE(name, file, mapping)			\
-	FIXTURE_VARIANT(name) {					\
-		size_t shift, size;				\
-		const char *mapped;				\
-	};							\
-	DAX_FILE_FIXTURE(name, dax_needs(), file, mapping)	\
-	FIXTURE_VARIANT_ADD(name, 4k) { SZ_4K, SZ_4K, "4K" };	\
-	FIXTURE_VARIANT_ADD(name, 2m) { 0, SZ_2M, "2M" }
+#define DAX_SIZES_FILE(name, file, mapping)					\
+	FIXTURE_VARIANT(name) { size_t shift, size; const char *mapped; };	\
+	DAX_FILE_FIXTURE(name, dax_needs(), file, mapping)			\
+	DAX_BOTH_SIZES(name)
 
 /* Skips the test if the expression gives a reason to. */
 #define NEED(reason_expr) do {						\
