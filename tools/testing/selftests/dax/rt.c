@@ -55,6 +55,18 @@ static void model_fill(struct model *model, size_t at, size_t len, int byte)
 	model_touch(model, at, len);
 }
 
+static void fill(struct model *model, int fd, size_t at, size_t len, int byte)
+{
+	dax_fill(fd, at, len, byte);
+	model_fill(model, at, len, byte);
+}
+
+static void store(struct model *model, char *p, size_t at, int byte)
+{
+	dax_poke(p + at, byte);
+	model_fill(model, at, 1, byte);
+}
+
 static size_t model_blocks(const struct model *model)
 {
 	size_t nr = 0;
@@ -185,13 +197,10 @@ static void huge_faults(struct model *model, int fd)
 	char *p = dax_map(fd, 0, FILE_SIZE);
 
 	dax_truncate(fd, FILE_SIZE);
-	dax_fill(fd, 100 * SZ_4K, SZ_4K, 'w');
-	dax_fill(fd, SZ_2M + 511 * SZ_4K, SZ_4K, 'w');
-	model_fill(model, 100 * SZ_4K, SZ_4K, 'w');
-	model_fill(model, SZ_2M + 511 * SZ_4K, SZ_4K, 'w');
+	fill(model, fd, 100 * SZ_4K, SZ_4K, 'w');
+	fill(model, fd, SZ_2M + 511 * SZ_4K, SZ_4K, 'w');
 	for (size_t i = 0; i < ARRAY_LEN(where); i++) {
-		dax_poke(p + where[i] + 12345, 'h');
-		model_fill(model, where[i] + 12345, 1, 'h');
+		store(model, p, where[i] + 12345, 'h');
 		model_touch(model, where[i], SZ_2M);
 		if (model->rt_size >= SZ_2M &&
 		    strcmp("2M", dax_mapped(p + where[i])))
@@ -207,8 +216,7 @@ static void punched(struct model *model, int fd)
 	size_t from = 3 * SZ_2M - 100, to = 5 * SZ_2M - 100;
 	char *p = dax_map_small(fd, FILE_SIZE);
 
-	dax_fill(fd, 0, FILE_SIZE, FILL);
-	model_fill(model, 0, FILE_SIZE, FILL);
+	fill(model, fd, 0, FILE_SIZE, FILL);
 	dax_punch_hole(fd, 17 * SZ_4K, SZ_4K);
 	memset(model->bytes + 17 * SZ_4K, 0, SZ_4K);
 	dax_punch_hole(fd, from, to - from);
@@ -234,10 +242,8 @@ static void grown_and_shrunk(struct model *model, int fd)
 			   'a' + at / SZ_4K % 20);
 	dax_truncate(fd, FILE_SIZE);
 	p = dax_map_small(fd, FILE_SIZE);
-	for (size_t at = end; at < end + 3 * SZ_4K; at += SZ_4K) {
-		dax_poke(p + at, 's');
-		model_fill(model, at, 1, 's');
-	}
+	for (size_t at = end; at < end + 3 * SZ_4K; at += SZ_4K)
+		store(model, p, at, 's');
 	dax_unmap(p, FILE_SIZE);
 }
 
@@ -301,37 +307,21 @@ TEST_F(dax, zeroes_requested_range_only)
 }
 
 /* What is allocated can be written to, also if nothing else is left. */
-static void take_the_rest(int fd)
-{
-	off_t at = 0;
-
-	for (off_t len = SZ_2M * 64; len >= (off_t)SZ_4K;) {
-		if (!fallocate(fd, 0, at, len))
-			at += len;
-		else if (errno == ENOSPC)
-			len /= 2;
-		else
-			dax_exit_fail("fallocate: %m");
-	}
-}
-
 static void on_a_full_device(struct model *model, int fd)
 {
 	size_t rt = FILE_SIZE / model->rt_size, hole;
-	int rest = dax_create("rest");
 	char *p;
+	int rest;
 
 	dax_truncate(fd, FILE_SIZE);
 	dax_falloc(fd, 0, 0, SZ_2M);
 	model_touch(model, 0, SZ_2M);
-	take_the_rest(rest);
+	rest = dax_fill_up(0);
 	p = dax_map_small(fd, FILE_SIZE);
 	if (dax_touch_signal(p + 9 * SZ_4K, true, NULL))
 		dax_exit_fail("a store to allocated blocks fails");
-	dax_poke(p + 9 * SZ_4K, 's');
-	model_fill(model, 9 * SZ_4K, 1, 's');
-	dax_fill(fd, 19 * SZ_4K + 5, 10, 'w');
-	model_fill(model, 19 * SZ_4K + 5, 10, 'w');
+	store(model, p, 9 * SZ_4K, 's');
+	fill(model, fd, 19 * SZ_4K + 5, 10, 'w');
 
 	/* One comes free, and is enough. */
 	hole = (rt - 1) * model->rt_size;
@@ -341,8 +331,7 @@ static void on_a_full_device(struct model *model, int fd)
 		dax_punch_hole(rest, 0, model->rt_size);
 		if (dax_touch_signal(p + hole, true, NULL))
 			dax_exit_fail("a store fails although there is space");
-		dax_poke(p + hole, 's');
-		model_fill(model, hole, 1, 's');
+		store(model, p, hole, 's');
 	}
 	dax_unmap(p, FILE_SIZE);
 	close(rest);
