@@ -192,9 +192,7 @@ static int one_of_two(int fd, bool touched)
 
 static void expect_sigbus(bool touched)
 {
-	int fd = dax_file(SZ_2M, WRITTEN);
-
-	EXPECT_EQ(SIGBUS, dax_wait(dax_spawn(one_of_two(fd, touched))));
+	EXPECT_EQ(SIGBUS, dax_child(one_of_two(dax_file(SZ_2M, WRITTEN), touched)));
 }
 
 TEST_F(dax, one_mapping_gone) DAX_CALL(expect_sigbus(true))
@@ -287,22 +285,16 @@ TEST_F(dax, other_process)
 
 /*
  * A promoted range is one entry, mapped by ptes where it was small, and huge
- * elsewhere: the page and each reported address are the right ones.
+ * elsewhere: the page and each reported address are the right ones. Each of
+ * these tests poisons another page, as the next filesystem has the same blocks.
  */
-struct promoted {
-	int fd;
-	char *small, *huge;
-};
+static int fd;
+static char *small, *huge;
 
-/*
- * Each of these tests poisons another page, as the next filesystem has the same
- * blocks.
- */
-static struct promoted promote_one(void)
+static const char *promote_one(void)
 {
-	int fd = dax_file(SZ_2M, WRITTEN);
-	char *small = dax_map_small(fd, SZ_2M), *huge;
-
+	fd = dax_file(SZ_2M, WRITTEN);
+	small = dax_map_small(fd, SZ_2M);
 	for (unsigned int page = 0; page < PAGES_2M; page += 3) {
 		if (page % 2)
 			dax_poke(small + page * SZ_4K + 1, 's');
@@ -313,38 +305,33 @@ static struct promoted promote_one(void)
 	dax_poke(huge + 100 * SZ_4K + 1, 'w');
 	ASSERT_MAPPED("2M", huge);
 	ASSERT_MAPPED("4K", small + 99 * SZ_4K);
-	return (struct promoted){ fd, small, huge };
+	return NULL;
 }
 
-DAX_FIXTURE(promoted, dax_no_promotion() ?: dax_needs())
+DAX_FIXTURE(promoted, dax_no_promotion() ?: dax_needs() ?: promote_one())
 
 TEST_F(promoted, middle_of_promoted)
 {
-	struct promoted promoted = promote_one();
-
-	poison_one(promoted.huge, 130);
-	rest_is_well(promoted.fd, promoted.huge, 130);
-	rest_is_well(promoted.fd, promoted.small, 130);
+	poison_one(huge, 130);
+	rest_is_well(fd, huge, 130);
+	rest_is_well(fd, small, 130);
 }
 
 TEST_F(promoted, pte_of_promoted)
 {
-	struct promoted promoted = promote_one();
-
-	poison_at(promoted.small + 99 * SZ_4K);
-	rest_is_well(promoted.fd, promoted.huge, 99);
-	rest_is_well(promoted.fd, promoted.small, 99);
+	poison_at(small + 99 * SZ_4K);
+	rest_is_well(fd, huge, 99);
+	rest_is_well(fd, small, 99);
 }
 
 /* A process that maps the page by a pte. */
 TEST_F(promoted, other_process_of_promoted)
 {
-	struct promoted promoted = promote_one();
-	struct owner owner = { .p = promoted.small, .page = 201 };
+	struct owner owner = { .p = small, .page = 201 };
 	pid_t pid = start_owner(&owner);
 
-	dax_unmap(promoted.small, SZ_2M);
-	EXPECT_EQ(SIGBUS, dax_poison(promoted.huge + owner.page * SZ_4K, NULL));
+	dax_unmap(small, SZ_2M);
+	EXPECT_EQ(SIGBUS, dax_poison(huge + owner.page * SZ_4K, NULL));
 	EXPECT_EQ(0, dax_wait(pid));
 }
 
@@ -460,7 +447,7 @@ TEST_F(found, shared_with_reverse_map)
 
 	fd[0] = dax_file(SZ_2M, WRITTEN);
 	fd[1] = dax_clone(fd[0], "clone");
-	EXPECT_EQ(SIGBUS, dax_wait(dax_spawn(poison_clone(fd))));
+	EXPECT_EQ(SIGBUS, dax_child(poison_clone(fd)));
 }
 
 /*
@@ -517,7 +504,7 @@ TEST_F(own_fs, device_goes)
 	/* This process gets the signal at once, too, but not by an access. */
 	signal(SIGBUS, SIG_IGN);
 	ASSERT_EQ(0, dax_sh("dmesg -C"));
-	ASSERT_EQ(0, dax_wait(dax_spawn((dax_unbind(&driver), 0))));
+	ASSERT_EQ(0, dax_child((dax_unbind(&driver), 0)));
 	EXPECT_EQ(SIGBUS, dax_touch_signal(p, false, NULL));
 	EXPECT_EQ(SIGBUS, dax_touch_signal(p + SZ_4K, true, NULL));
 	dax_unmap(p, SZ_2M);
