@@ -6,11 +6,7 @@
 #include "dax_harness.h"
 #include "dax_stall.h"
 
-/*
- * @nr faults of 2 MiB fell back, all of them for that reason. Without our patch
- * to mm, it takes a fault on ext4 twice when that comes down to 4 KiB: under the
- * VMA lock, where it is turned away, and under the mmap lock.
- */
+/* @nr faults fell back, all of them for that reason; see ONCE_OR_TWICE(). */
 #define EXPECT_FALLBACKS(nr, why) do {		\
 	unsigned int __nr = FALLBACKS(why);	\
 	unsigned int __want = (nr);		\
@@ -39,13 +35,14 @@ static int start(int fd)
 DAX_FIXTURE(told, dax_no_event("dax_fault_fallback"))
 
 /* A store to @p, which is known not to be huge before an entry is looked at. */
-static void falls_back(char *p, const char *why)
+static void falls_back(char *p, const char *why, unsigned int handles)
 {
 	dax_poke(p, 'w');
 	/* mm itself may know that no huge page fits, and not ask. */
 	if (strcmp(why, "vma") || ALL_FALLBACKS())
 		EXPECT_FALLBACKS(1, why);
 	EXPECT_EQ(0, dax_count("dax_grab_entry", "order 9"));
+	expect_handles(handles);
 	EXPECT_MAPPED("4K", p);
 }
 
@@ -53,8 +50,7 @@ TEST_F(told, colour)
 {
 	int fd = start(dax_file(2 * SZ_2M, WRITTEN));
 
-	falls_back(dax_map_small(fd, 2 * SZ_2M) + SZ_2M, "colour");
-	expect_handles(1);
+	falls_back(dax_map_small(fd, 2 * SZ_2M) + SZ_2M, "colour", 1);
 }
 
 /* The mapping ends inside the 2 MiB. */
@@ -62,8 +58,7 @@ TEST_F(told, vma_end)
 {
 	int fd = start(dax_file(SZ_2M, WRITTEN));
 
-	falls_back(dax_map(fd, 0, SZ_2M - SZ_4K) + SZ_4K, "vma");
-	expect_handles(1);
+	falls_back(dax_map(fd, 0, SZ_2M - SZ_4K) + SZ_4K, "vma", 1);
 }
 
 TEST_F(told, vma_start)
@@ -71,8 +66,7 @@ TEST_F(told, vma_start)
 	int fd = start(dax_file(2 * SZ_2M, WRITTEN));
 	char *p = dax_map(fd, SZ_4K, 2 * SZ_2M - SZ_4K);
 
-	falls_back(p, "vma");
-	expect_handles(1);
+	falls_back(p, "vma", 1);
 
 	/* The second 2 MiB are whole. */
 	dax_poke(p + SZ_2M - SZ_4K, 'w');
@@ -86,8 +80,7 @@ TEST_F(told, eof)
 
 	dax_truncate(fd, SZ_2M + SZ_1M);
 	start(fd);
-	falls_back(p + SZ_2M, "eof");
-	expect_handles(1);
+	falls_back(p + SZ_2M, "eof", 1);
 	dax_poke(p, 'w');
 	EXPECT_MAPPED("2M", p);
 }
@@ -96,8 +89,7 @@ TEST_F(told, private_write)
 {
 	int fd = start(dax_file(SZ_2M, WRITTEN));
 
-	falls_back(dax_map_private(fd, 0, SZ_2M), "private-write");
-	expect_handles(0);
+	falls_back(dax_map_private(fd, 0, SZ_2M), "private-write", 0);
 }
 
 /* Smaller entries, where they are not promoted, or cannot be. */
