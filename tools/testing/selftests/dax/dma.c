@@ -64,28 +64,20 @@ static void into_and_out_of(char *p, size_t len, const char *mapped)
 	ASSERT_EQ(len, pread(source, buf, len, 0));
 	EXPECT_BYTES('D', buf, len);
 	EXPECT_MAPPED(mapped, p);
-	free(buf);
 }
 
 TEST_F(loop, into_and_out_of_2m)
-{
-	int fd = dax_file(SZ_2M, PREALLOC);
-
-	into_and_out_of(dax_map(fd, 0, SZ_2M), SZ_2M, "2M");
-}
-
+	DAX_CALL(into_and_out_of(dax_map(dax_file(SZ_2M, PREALLOC), 0, SZ_2M),
+				 SZ_2M, "2M"))
 TEST_F(loop, into_and_out_of_4k)
-{
-	int fd = dax_file(SZ_2M, HOLE);
-
-	into_and_out_of(dax_map_small(fd, SZ_1M), SZ_1M, "4K");
-}
+	DAX_CALL(into_and_out_of(dax_map_small(dax_file(SZ_2M, HOLE), SZ_1M),
+				 SZ_1M, "4K"))
 
 /* A device may not write into what is mapped for reading only. (M2) */
 TEST_F(loop, into_read_only)
 {
-	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p = dax_mmap(fd, 0, SZ_2M, PROT_READ, MAP_SHARED, 0);
+	char *p = dax_mmap(dax_file(SZ_2M, WRITTEN), 0, SZ_2M, PROT_READ,
+			   MAP_SHARED, 0);
 
 	dax_peek(p);
 	EXPECT_ERRNO(EFAULT, pread(source, p, SZ_4K, 0));
@@ -474,7 +466,6 @@ TEST_F(dax, longterm_pin_refused)
 	if (posix_memalign(&plain, SZ_4K, SZ_4K))
 		dax_exit_fail("no memory");
 	err = register_buffer(plain, SZ_4K);
-	free(plain);
 	NEED(err ? "needs CONFIG_IO_URING, and kernel.io_uring_disabled=0" :
 		   NULL);
 	dax_poke(huge, 'w');
@@ -555,7 +546,6 @@ TEST_F(slow_promoted, into_collapsed)
 	dax_trace(fd, "dax_writeback_one");
 	EXPECT_FLUSHED(fd, 0, SZ_2M);
 	dax_aio_end(1);
-	free(want);
 }
 
 /* I/O without end, while its pages become part of 2 MiB and small again. */

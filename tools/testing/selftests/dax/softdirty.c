@@ -6,7 +6,6 @@
  */
 #include "dax_harness.h"
 
-#define COLLAPSES()	dax_count_all("dax_collapse")
 #define STORED		7	/* a prime: what is stored to, every 7th page */
 
 /* Tracks the stores of this process from now on, in its present mappings. */
@@ -168,7 +167,7 @@ TEST_F(dax, eager)
 	dax_trace(fd, "dax_collapse");
 	store_to_some(p, 'x');
 	dax_touch_each(p, SZ_2M, SZ_4K, false);
-	EXPECT_EQ(0, COLLAPSES());
+	EXPECT_EQ(0, dax_count_all("dax_collapse"));
 	EXPECT_MAPPED("4K", p);
 	EXPECT_EQ(0, told_wrong(p));
 }

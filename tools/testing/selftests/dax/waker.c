@@ -157,11 +157,8 @@ static bool by_collapse(struct job *job)
 
 static bool by_remap(struct job *job)
 {
-	struct file_clone_range range = {
-		.src_fd = job->source, .src_length = SZ_4K,
-	};
-
-	return !ioctl(job->fd, FICLONERANGE, &range) && refill(job);
+	dax_share_page(job->source, 0, job->fd);
+	return refill(job);
 }
 
 /* --- both --------------------------------------------------------------------- */

@@ -1076,14 +1076,19 @@ static bool op_fork(struct model *md, struct work *w)
 	return true;
 }
 
+static void unmap_all_of(struct model *md, const struct file *f)
+{
+	for (unsigned int i = 0; i < md->profile->maps; i++)
+		if (md->map[i].used && md->map[i].file == f)
+			map_gone(md, &md->map[i]);
+}
+
 /* The inode leaves memory, and with it all of its entries. */
 static bool op_evict(struct model *md, struct work *w)
 {
 	struct file *f = w->f;
 
-	for (unsigned int i = 0; i < md->profile->maps; i++)
-		if (md->map[i].used && md->map[i].file == f)
-			map_gone(md, &md->map[i]);
+	unmap_all_of(md, f);
 	model_close(md);
 	target_drop_caches(2);
 	model_open(md);
@@ -1099,9 +1104,8 @@ static bool op_drop_caches(struct model *md, struct work *w)
 
 static bool op_remount(struct model *md, struct work *w)
 {
-	for (unsigned int i = 0; i < md->profile->maps; i++)
-		if (md->map[i].used)
-			map_gone(md, &md->map[i]);
+	for (unsigned int i = 0; i < md->profile->files; i++)
+		unmap_all_of(md, &md->file[i]);
 	model_close(md);
 	target_remount(md->target);
 	model_open(md);
