@@ -104,20 +104,24 @@ static void compare(const struct model *model, int fd, const char *name)
  */
 struct file {
 	const char *name;
-	void (*make)(struct model *model, int fd);
+	/* @p: all of the file, by small faults. */
+	void (*make)(struct model *model, int fd, char *p);
 };
 
 static void check_files(size_t rt_size, const struct file *files, size_t nr)
 {
 	char path[8][PATH_MAX];
 	struct model model[8];
+	char *p;
 	int fd;
 
 	for (size_t i = 0; i < nr; i++) {
 		model_init(&model[i], rt_size);
 		fd = dax_create(files[i].name);
 		dax_name(fd, path[i], sizeof(path[i]));
-		files[i].make(&model[i], fd);
+		p = dax_map_small(fd, FILE_SIZE);
+		files[i].make(&model[i], fd, p);
+		dax_unmap(p, FILE_SIZE);
 		compare(&model[i], fd, files[i].name);
 		close(fd);
 	}
@@ -159,22 +163,18 @@ static void touch_odd_places(struct model *model, int fd, char *p)
 	}
 }
 
-static void into_holes(struct model *model, int fd)
+static void into_holes(struct model *model, int fd, char *p)
 {
-	char *p = dax_map_small(fd, FILE_SIZE);
-
 	dax_truncate(fd, FILE_SIZE);
 	touch_odd_places(model, fd, p);
-	dax_unmap(p, FILE_SIZE);
 }
 
 /* A mapped zero page is no reason to miss a store. */
-static void into_mapped_holes(struct model *model, int fd)
+static void into_mapped_holes(struct model *model, int fd, char *p)
 {
-	char *p = dax_map_small(fd, FILE_SIZE), *huge;
+	char *huge = dax_map(fd, 0, FILE_SIZE);
 
 	dax_truncate(fd, FILE_SIZE);
-	huge = dax_map(fd, 0, FILE_SIZE);
 	for (size_t at = 0; at < FILE_SIZE; at += SZ_4K)
 		if (dax_peek(huge + at) || dax_peek(p + at))
 			dax_exit_fail("a hole is not zero");
@@ -183,7 +183,6 @@ static void into_mapped_holes(struct model *model, int fd)
 	    memcmp(model->bytes, p, FILE_SIZE))
 		dax_exit_fail("a mapping shows old data");
 	dax_unmap(huge, FILE_SIZE);
-	dax_unmap(p, FILE_SIZE);
 }
 
 /*
@@ -191,7 +190,7 @@ static void into_mapped_holes(struct model *model, int fd)
  * are not in one piece, the fault is a small one in the end, and some of them stay.
  * What was written there before stays, too.
  */
-static void huge_faults(struct model *model, int fd)
+static void huge_faults(struct model *model, int fd, char *small)
 {
 	static const size_t where[] = { 0, SZ_2M, 4 * SZ_2M };
 	char *p = dax_map(fd, 0, FILE_SIZE);
@@ -211,10 +210,9 @@ static void huge_faults(struct model *model, int fd)
 }
 
 /* Punched are whole rt extents. Parts of them are zeroed, and stay. */
-static void punched(struct model *model, int fd)
+static void punched(struct model *model, int fd, char *p)
 {
 	size_t from = 3 * SZ_2M - 100, to = 5 * SZ_2M - 100;
-	char *p = dax_map_small(fd, FILE_SIZE);
 
 	fill(model, fd, 0, FILE_SIZE, FILL);
 	dax_punch_hole(fd, 17 * SZ_4K, SZ_4K);
@@ -225,14 +223,12 @@ static void punched(struct model *model, int fd)
 	     rt++)
 		model->rt[rt] = false;
 	touch_odd_places(model, fd, p);
-	dax_unmap(p, FILE_SIZE);
 }
 
 /* A file that grows by a page at a time, and shrinks into an rt extent. */
-static void grown_and_shrunk(struct model *model, int fd)
+static void grown_and_shrunk(struct model *model, int fd, char *p)
 {
 	size_t end = SZ_1M + 5 * SZ_4K + 11;
-	char *p;
 
 	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
 		dax_fill(fd, at, SZ_4K, 'a' + at / SZ_4K % 20);
@@ -241,10 +237,8 @@ static void grown_and_shrunk(struct model *model, int fd)
 		model_fill(model, at, at + SZ_4K < end ? SZ_4K : end - at,
 			   'a' + at / SZ_4K % 20);
 	dax_truncate(fd, FILE_SIZE);
-	p = dax_map_small(fd, FILE_SIZE);
 	for (size_t at = end; at < end + 3 * SZ_4K; at += SZ_4K)
 		store(model, p, at, 's');
-	dax_unmap(p, FILE_SIZE);
 }
 
 TEST_F(dax, into_holes)
@@ -307,17 +301,15 @@ TEST_F(dax, zeroes_requested_range_only)
 }
 
 /* What is allocated can be written to, also if nothing else is left. */
-static void on_a_full_device(struct model *model, int fd)
+static void on_a_full_device(struct model *model, int fd, char *p)
 {
 	size_t rt = FILE_SIZE / model->rt_size, hole;
-	char *p;
 	int rest;
 
 	dax_truncate(fd, FILE_SIZE);
 	dax_falloc(fd, 0, 0, SZ_2M);
 	model_touch(model, 0, SZ_2M);
 	rest = dax_fill_up(0);
-	p = dax_map_small(fd, FILE_SIZE);
 	if (dax_touch_signal(p + 9 * SZ_4K, true, NULL))
 		dax_exit_fail("a store to allocated blocks fails");
 	store(model, p, 9 * SZ_4K, 's');
@@ -333,7 +325,6 @@ static void on_a_full_device(struct model *model, int fd)
 			dax_exit_fail("a store fails although there is space");
 		store(model, p, hole, 's');
 	}
-	dax_unmap(p, FILE_SIZE);
 	close(rest);
 }
 
