@@ -133,9 +133,9 @@ static unsigned int steps_of_round(const struct profile *profile)
 }
 
 /* The folder of this test, which goes with all that is in it. */
-static struct target here(void)
+static struct target here(const char *profile)
 {
-	struct target target = {};
+	struct target target = { .profile = profile_named(profile) };
 	static char path[PATH_MAX];
 	int fd = dax_create("here");
 
@@ -196,11 +196,10 @@ FIXTURE_VARIANT_ADD(profile, promote_clones) { "promote-clones" };
 
 TEST_F(profile, agrees_with_model)
 {
-	const struct profile *profile = profile_named(variant->name);
-	struct target target = here();
+	struct target target = here(variant->name);
+	const struct profile *profile = target.profile;
 	unsigned long done;
 
-	target.profile = profile;
 	target.outside = spare_device();
 	if (!profile->policy) {
 		all_rounds(&target, 1);
@@ -227,22 +226,20 @@ DAX_FIXTURE(scratch, scratch_fs())
 
 TEST_F(scratch, stream_with_remounts)
 {
-	struct target target = here();
+	struct target target = here("stream");
 
 	target.device = dax_scratch_device();
 	target.mount = dax_dir();
-	target.profile = profile_named("stream");
 	all_rounds(&target, 3);
 }
 
 TEST_F(scratch, stream_with_memory_failure)
 {
-	struct target target = here();
+	struct target target = here("stream");
 
 	NEED(access("/proc/sys/vm/memory_failure_early_kill", F_OK) ?
 	     "needs CONFIG_MEMORY_FAILURE" : NULL);
 	target.hwpoison = true;
-	target.profile = profile_named("stream");
 	all_rounds(&target, 4);
 }
 
@@ -250,14 +247,13 @@ TEST_F(scratch, stream_with_memory_failure)
 static void notices(enum stress_break broken, unsigned int enough)
 {
 	struct report *report = dax_shared(sizeof(*report));
-	struct target target = here();
+	struct target target = here("stream");
 	struct shrunk shrunk;
 	struct ops ops;
 	FILE *text;
 
 	target.no_drop_caches = true;
 	target.broken = broken;
-	target.profile = profile_named("stream");
 	target_probe(&target, false);
 	round_choose(&ops, &target, 6, 0, 5000);
 	ASSERT_EQ(ROUND_DIVERGED, round_run(&target, &ops, report, false));
@@ -288,10 +284,9 @@ TEST_F(dax, detects_lost_punch) DAX_CALL(notices(BREAK_PUNCH, 4))
 TEST_F(dax, detects_lost_store_of_thread)
 {
 	struct report *report = dax_shared(sizeof(*report));
-	struct target target = here();
+	struct target target = here("threads");
 
 	target.broken = BREAK_STORE;
-	target.profile = profile_named("threads");
 	target_probe(&target, false);
 	EXPECT_EQ(ROUND_DIVERGED, load_run(&target, 5, 0, 5000, report));
 	dax_print_msg("%s", report->text);

@@ -809,6 +809,17 @@ static void map_gather(const struct map *m, size_t at, size_t len, char *to)
 	}
 }
 
+/* Of a file or device, from a mapping or to it. */
+static void move_bytes(struct model *md, int fd, char *p, size_t len, off_t off,
+		       bool write)
+{
+	ssize_t n = write ? pwrite(fd, p, len, off) : pread(fd, p, len, off);
+
+	if (n != (ssize_t)len)
+		refused(md, "%s a mapping: %zd of %zu, %m",
+			write ? "pwrite from" : "pread to", n, len);
+}
+
 /* read() and write() of another file, with and without O_DIRECT. */
 static bool op_map_io(struct model *md, struct work *w)
 {
@@ -817,7 +828,6 @@ static bool op_map_io(struct model *md, struct work *w)
 	bool write = w->write;
 	size_t limit = write ? md->len : f->size;
 	struct map *m;
-	ssize_t n;
 
 	if (!some_buffer(md, w, !write) || limit < w->len)
 		return false;
@@ -827,11 +837,7 @@ static bool op_map_io(struct model *md, struct work *w)
 	if (overlap(f, w->off, m->file, m->off + w->at, w->len) ||
 	    !hold_two(md, HOLD_ALL, f, w->off, m->file, m->off + w->at, w->len))
 		return false;
-	n = write ? pwrite(fd, m->addr + w->at, w->len, w->off) :
-		    pread(fd, m->addr + w->at, w->len, w->off);
-	if (n != (ssize_t)w->len)
-		refused(md, "%s a mapping: %m",
-			write ? "pwrite from" : "pread to");
+	move_bytes(md, fd, m->addr + w->at, w->len, w->off, write);
 	if (write) {
 		map_gather(m, w->at, w->len, f->data + w->off);
 		file_grows(f, w->off + w->len);
@@ -879,21 +885,13 @@ static bool op_outside(struct model *md, struct work *w)
 {
 	bool in = w->arg[3] % 2;
 	size_t len, off;
-	char *p;
-	ssize_t n;
 
 	if (!some_buffer(md, w, in))
 		return false;
 	w->how = in ? "from the device" : "to the device";
 	len = min_size(w->len, STRESS_OUTSIDE);
 	off = (w->arg[3] >> 1) % ((STRESS_OUTSIDE - len) / SZ_4K + 1) * SZ_4K;
-	p = w->m->addr + w->at;
-	n = in ? pread(md->outside, p, len, off) :
-		 pwrite(md->outside, p, len, off);
-	if (n != (ssize_t)len)
-		refused(md,
-			"I/O between a mapping and a device: %zd of %zu, %m", n,
-			len);
+	move_bytes(md, md->outside, w->m->addr + w->at, len, off, !in);
 	if (in)
 		map_written(w->m, w->at, md->outside_data + off, len);
 	else
@@ -950,15 +948,14 @@ static void alias_io(struct model *md, struct work *w, bool write)
 	struct iovec iov[2] = { { p, part }, { p + part, w->len - part } };
 	ssize_t n;
 
-	if (how == 2)
-		n = write ? pwritev(fd, iov, 2, w->off) :
-			    preadv(fd, iov, 2, w->off);
-	else
-		n = write ? pwrite(fd, p, w->len, w->off) :
-			    pread(fd, p, w->len, w->off);
+	if (how != 2) {
+		move_bytes(md, fd, p, w->len, w->off, write);
+		return;
+	}
+	n = write ? pwritev(fd, iov, 2, w->off) : preadv(fd, iov, 2, w->off);
 	if (n != (ssize_t)w->len)
-		refused(md, "%s a mapping of the file: %zd of %zu, %m",
-			write ? "pwrite from" : "pread to", n, w->len);
+		refused(md, "%s a mapping: %zd of %zu, %m",
+			write ? "pwritev from" : "preadv to", n, w->len);
 }
 
 /* What is in bytes[] is in the file now. */
