@@ -467,7 +467,6 @@ TEST_F(stored, another_process)
 	EXPECT_EQ('c', dax_peek(self->p + 8 * SZ_4K));
 	dax_trace_clear();
 	EXPECT_FLUSHES(1, self->fd);
-	dax_helper_stop(&peer);
 }
 
 /* In the same process: one that can be huge, too, and one that never can. */

@@ -204,7 +204,6 @@ TEST_F(dax, other_process_maps_the_middle)
 		EXPECT_EQ(c, dax_peek(p + middle.off));
 		EXPECT_FLUSHED(middle.fd, 0, size);
 	}
-	dax_helper_stop(&other);
 }
 
 /* The same in one process, where both mappings store in turn. */

@@ -36,8 +36,7 @@ TEST_F(dax, nowait_into_hole)
 	unsigned int refused = 0;
 	int fd;
 
-	if (!dax_is_xfs())
-		SKIP(return, "ext4 allocates even with RWF_NOWAIT");
+	NEED(dax_is_xfs() ? NULL : "ext4 allocates even with RWF_NOWAIT");
 	fd = nowait_file(HOLE);
 	for (int i = 0; i < 200; i++) {
 		if (pwrite(fd, "-", 1, SZ_1M) != 1)
@@ -124,8 +123,7 @@ TEST_F(dax, journalled_data)
 	char path[PATH_MAX];
 	int fd, dir, err;
 
-	if (dax_is_xfs())
-		SKIP(return, "XFS journals no data");
+	NEED(dax_is_xfs() ? "XFS journals no data" : NULL);
 	/* With delayed allocation ext4 does not mind the flag. */
 	NEED(dax_scratch(96, "", "dax=always,nodelalloc"));
 	fd = dax_file(SZ_2M, WRITTEN);
@@ -176,8 +174,7 @@ TEST_F(dax, move_extents_refused)
 	uint64_t block[4];
 	int fd[4];
 
-	if (dax_is_xfs())
-		SKIP(return, "XFS has another call, which dma.c tests");
+	NEED(dax_is_xfs() ? "XFS has another call, which dma.c tests" : NULL);
 	NEED(dax_scratch(96, "", "dax=inode"));
 	for (int i = 0; i < 4; i++) {
 		char name[] = { 'a' + i, 0 };

@@ -153,7 +153,6 @@ TEST_F(dax, zero_page_of_another_process)
 		dax_poke_each(huge + 8, SZ_2M, SZ_4K, c);
 		EXPECT_EQ(0, dax_helper_step(&peer, c));
 	}
-	dax_helper_stop(&peer);
 }
 
 static int store_and_look(int nr, void *arg)
@@ -190,8 +189,6 @@ TEST_F(dax, fork)
 	}
 	EXPECT_MAPPED("2M", map[1]);
 	EXPECT_MAPPED("4K", map[0]);
-	dax_helper_stop(&before);
-	dax_helper_stop(&after);
 }
 
 /* Many fault on the same ranges at the same time: each is promoted once. */

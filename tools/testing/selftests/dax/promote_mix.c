@@ -248,7 +248,6 @@ static void promote(const MIX *mix, bool write)
 	if (!promoted && !write)
 		EXPECT_EQ(0, PROMOTE("try"));
 	expect_alive(fd, model, small, huge);
-	free(model);
 }
 
 TEST_F(dax, read_and_write_fault)

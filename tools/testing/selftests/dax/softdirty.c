@@ -149,7 +149,6 @@ TEST_F(dax, collapse_by_another_process)
 	next_checkpoint(p);
 	EXPECT_EQ('y', dax_peek(p + 3 * SZ_4K));
 	EXPECT_EQ('w', dax_peek(p + 4 * SZ_4K));
-	dax_helper_stop(&peer);
 }
 
 /* Each store is a fault that makes a small entry, and some of them look. */
@@ -184,7 +183,6 @@ TEST_F(dax, eager_in_another_process)
 	EXPECT_LE(1, dax_count("dax_collapse", "result 0"));
 	EXPECT_EQ(0, told_wrong(p));
 	next_checkpoint(p);
-	dax_helper_stop(&peer);
 }
 
 TEST_HARNESS_MAIN

@@ -85,8 +85,6 @@ static void refused(int flags)
 	EXPECT_EQ(0, try_register(async, anonymous, SZ_2M,
 				  UFFDIO_REGISTER_MODE_WP));
 	EXPECT_EQ(0, write_protect(async, anonymous, SZ_2M));
-	close(async);
-	close(plain);
 }
 
 TEST_F(dax, refused_shared) DAX_CALL(refused(MAP_SHARED))

@@ -290,7 +290,7 @@ long dax_syscall(pid_t pid);
 /* Does a task sleep in a kernel function with @name in its name? */
 bool dax_sleeps_in(pid_t pid, const char *name);
 
-/* A child process that runs steps on request. */
+/* A child process that runs steps on request, until it or the test ends. */
 struct dax_helper {
 	pid_t pid;
 	int ask, answer;
