@@ -80,6 +80,14 @@ static void make_bad(int fd)
 			      sector);
 }
 
+static int bad_file(void)
+{
+	int fd = dax_file(SZ_2M, WRITTEN);
+
+	make_bad(fd);
+	return fd;
+}
+
 /* A mounted device cannot be written to. */
 void dax_restore(void)
 {
@@ -88,17 +96,10 @@ void dax_restore(void)
 }
 
 DAX_FIXTURE(badblocks, dax_needs())
+DAX_FILE_FIXTURE(bad, dax_needs(), bad_file(), dax_map_small(self->fd, SZ_2M))
 DAX_FIXTURE(told, dax_no_event("dax_fault_fallback") ?: dax_needs())
 DAX_FIXTURE(promoted, dax_no_promotion() ?: dax_needs())
 DAX_FIXTURE(shared, dax_no_reflink() ?: dax_needs())
-
-static int bad_file(void)
-{
-	int fd = dax_file(SZ_2M, WRITTEN);
-
-	make_bad(fd);
-	return fd;
-}
 
 /* All pages but the bad one are there, and no lock is held. */
 static void *touch_around(void *arg)
@@ -145,40 +146,36 @@ static void expect_recovers(int fd)
 }
 
 /* A read that comes to it ends there, and one that starts there fails. */
-TEST_F(badblocks, read)
+TEST_F(bad, read)
 {
 	char *buf = malloc(SZ_2M);
-	int fd = bad_file();
 
-	EXPECT_EQ(AT_BAD, pread(fd, buf, SZ_2M, 0));
+	EXPECT_EQ(AT_BAD, pread(self->fd, buf, SZ_2M, 0));
 	EXPECT_BYTES(FILL, buf, AT_BAD);
-	EXPECT_ERRNO(EIO, pread(fd, buf, 1, AT_BAD + 8));
-	EXPECT_ERRNO(EIO, pread(fd, buf, SZ_2M, AT_BAD));
-	EXPECT_FILE(FILL, fd, AT_BAD + SZ_4K, SZ_2M - AT_BAD - SZ_4K);
-	expect_recovers(fd);
+	EXPECT_ERRNO(EIO, pread(self->fd, buf, 1, AT_BAD + 8));
+	EXPECT_ERRNO(EIO, pread(self->fd, buf, SZ_2M, AT_BAD));
+	EXPECT_FILE(FILL, self->fd, AT_BAD + SZ_4K, SZ_2M - AT_BAD - SZ_4K);
+	expect_recovers(self->fd);
 }
 
 /* Less than a page cannot make it good: the rest would be lost in silence. */
-TEST_F(badblocks, part_of_page_written)
+TEST_F(bad, part_of_page_written)
 {
-	int fd = bad_file();
-
-	EXPECT_ERRNO(EIO, pwrite(fd, "x", 1, AT_BAD));
-	EXPECT_ERRNO(EIO, pwrite(fd, "xyz", 3, AT_BAD + 100));
+	EXPECT_ERRNO(EIO, pwrite(self->fd, "x", 1, AT_BAD));
+	EXPECT_ERRNO(EIO, pwrite(self->fd, "xyz", 3, AT_BAD + 100));
 	EXPECT_EQ(1, bad_sectors(NULL));
-	expect_rest_well(fd, dax_map_small(fd, SZ_2M));
-	expect_recovers(fd);
+	expect_rest_well(self->fd, self->p);
+	expect_recovers(self->fd);
 }
 
-TEST_F(badblocks, all_written)
+TEST_F(bad, all_written)
 {
 	char *buf = malloc(SZ_2M), *p;
-	int fd = bad_file();
 
 	memset(buf, 'n', SZ_2M);
-	EXPECT_EQ(SZ_2M, pwrite(fd, buf, SZ_2M, 0));
+	EXPECT_EQ(SZ_2M, pwrite(self->fd, buf, SZ_2M, 0));
 	EXPECT_EQ(0, bad_sectors(NULL));
-	p = dax_map(fd, 0, SZ_2M);
+	p = dax_map(self->fd, 0, SZ_2M);
 	EXPECT_BYTES('n', p, SZ_2M);
 	EXPECT_MAPPED("2M", p);
 }
@@ -193,25 +190,21 @@ static void expect_poison(char *p, bool write)
 	EXPECT_MAPPED("none", p + AT_BAD);
 }
 
-TEST_F(badblocks, small_fault)
+TEST_F(bad, small_fault)
 {
-	int fd = bad_file();
-	char *p = dax_map_small(fd, SZ_2M);
-
-	expect_poison(p, false);
-	expect_poison(p, true);
-	expect_rest_well(fd, p);
-	expect_recovers(fd);
+	expect_poison(self->p, false);
+	expect_poison(self->p, true);
+	expect_rest_well(self->fd, self->p);
+	expect_recovers(self->fd);
 }
 
-TEST_F(badblocks, private_write)
+TEST_F(bad, private_write)
 {
-	int fd = bad_file();
-	char *p = dax_map_private(fd, 0, SZ_2M);
+	char *p = dax_map_private(self->fd, 0, SZ_2M);
 
 	expect_poison(p, true);
-	expect_rest_well(fd, p);
-	expect_recovers(fd);
+	expect_rest_well(self->fd, p);
+	expect_recovers(self->fd);
 }
 
 /* 2 MiB with a bad page are mapped by the pages that are good. */
