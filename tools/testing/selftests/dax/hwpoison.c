@@ -416,9 +416,7 @@ TEST_F(shared, not_shared_during_failure)
 		hold->go_on = true;
 		EXPECT_EQ(0, dax_wait(sharer));
 	}
-	hold->go_on = true;
-	EXPECT_EQ(SIGBUS, dax_wait(victim));
-	dax_hold_end(hold);
+	EXPECT_EQ(SIGBUS, dax_hold_end(hold, victim));
 	dax_write_file(EVENTS, "-:dax_test/failure_has_page\n"
 		       "-:dax_test/failure_is_done\n");
 	if (!held)

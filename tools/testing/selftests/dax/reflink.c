@@ -666,9 +666,7 @@ static void shared_after_lookup(size_t shift, bool first_goes_first)
 		hold->go_on = true;
 		EXPECT_EQ(0, dax_stall_ends(pid));
 	}
-	hold->go_on = true;
-	EXPECT_EQ(0, dax_stall_ends(victim));
-	dax_hold_end(hold);
+	EXPECT_EQ(0, dax_hold_end(hold, victim));
 	if (!held)
 		SKIP(return, "the fault is not preempted: needs CONFIG_PREEMPT");
 
@@ -762,10 +760,8 @@ TEST_F(pair, copied_while_fsync_waits)
 	sync = dax_spawn_call(fsync(fd));
 	/* fsync waits for the fault, or has ended and flushed. */
 	dax_stall_waits(sync);
-	hold->go_on = true;
-	EXPECT_EQ(0, dax_stall_ends(victim));
+	EXPECT_EQ(0, dax_hold_end(hold, victim));
 	EXPECT_EQ(0, dax_stall_ends(sync));
-	dax_hold_end(hold);
 
 	EXPECT_EQ('d', dax_peek(p + at + 100));
 	if (!held || dax_pfn(p + at) == pfn)

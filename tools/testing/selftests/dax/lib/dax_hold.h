@@ -102,16 +102,20 @@ static inline bool dax_held(const struct dax_hold *hold, pid_t pid)
 	return hold->held && !dax_ended(pid);
 }
 
-/* Call this when the task has ended. */
-static inline void dax_hold_end(struct dax_hold *hold)
+/* The task goes on, and ends. Returns what dax_stall_ends() does. */
+static inline int dax_hold_end(struct dax_hold *hold, pid_t pid)
 {
+	int ret;
+
+	hold->go_on = true;
+	ret = dax_stall_ends(pid);
 	/* Without an event, the holder still waits. */
 	kill(hold->holder, SIGKILL);
 	dax_wait(hold->holder);
 	close(hold->pipe);
 	dax_hold_write(hold->event, "enable", "0");
 	rmdir(DAX_HOLD);
-	munmap(hold, sizeof(*hold));
+	return ret;
 }
 
 #endif
