@@ -575,20 +575,15 @@ TEST_F(dax, copy_file_range)
  */
 #define BESIDE	(SZ_2M + SZ_1M)	/* not in one entry with what is copied */
 
-/* In this order: the last ones break up the file. */
-enum other {
-	MSYNC,
-	UNMAP,
-	UNSHARE,
-	ZERO_PAGE,
-	PUNCH_PAGE,
-	SHARE,
-	NR_OTHERS,
-};
+static void sync_all(const struct scene *s)
+{
+	dax_msync(s->map, LEN);
+}
 
-static const char *const other_names[NR_OTHERS] = {
-	"msync", "unmap", "unshare", "zero a page", "punch a page", "share",
-};
+static void zap_all(const struct scene *s)
+{
+	dax_zap(s->map, LEN);
+}
 
 static void share_beside(const struct scene *s)
 {
@@ -599,49 +594,42 @@ static void share_beside(const struct scene *s)
 }
 
 /*
+ * In this order: the last ones break up the file. A mode is one of fallocate().
+ *
  * Unsharing and sharing are not where the copy is: they wait for pages in a
  * pipe, and the task that empties the pipe into the file waits for them. A
  * signal ends that.
  */
-static void run_other(const struct scene *s, enum other other)
-{
-	switch (other) {
-	case MSYNC:
-		dax_msync(s->map, LEN);
-		break;
-	case UNMAP:
-		dax_zap(s->map, LEN);
-		break;
-	case UNSHARE:
-		if (dax_is_xfs())
-			dax_falloc(s->fd, FALLOC_FL_UNSHARE_RANGE, BESIDE,
-				   SZ_4K);
-		break;
-	case ZERO_PAGE:
-		dax_falloc(s->fd, FALLOC_FL_ZERO_RANGE, BESIDE, SZ_4K);
-		break;
-	case PUNCH_PAGE:
-		dax_punch_hole(s->fd, BESIDE, SZ_4K);
-		break;
-	default:
-		if (dax_is_xfs())
-			share_beside(s);
-	}
-}
+static const struct other {
+	const char *name;
+	void (*run)(const struct scene *s);
+	int mode;
+	bool zeroes, reflink;
+} others[] = {
+	{ "msync", sync_all },
+	{ "unmap", zap_all },
+	{ "unshare", .mode = FALLOC_FL_UNSHARE_RANGE, .reflink = true },
+	{ "zero a page", .mode = FALLOC_FL_ZERO_RANGE, .zeroes = true },
+	{ "punch a page", .mode = PUNCH_HOLE, .zeroes = true },
+	{ "share", share_beside, .reflink = true },
+};
 
 static struct {
 	const struct scene *scene;
-	enum other other;
+	const struct other *other;
 } beside;
 
 static void beside_run(unsigned long nr)
 {
-	run_other(beside.scene, beside.other);
+	if (beside.other->mode)
+		dax_falloc(beside.scene->fd, beside.other->mode, BESIDE, SZ_4K);
+	else
+		beside.other->run(beside.scene);
 	sched_yield();
 }
 
 static const char *copy_beside(const struct setting *setting, struct scene *s,
-			       enum other other)
+			       const struct other *other)
 {
 	static const struct geometry g = { "", 0, SZ_1M, 16 * SZ_4K };
 	static const struct geometry all = { "", 0, 0, LEN };
@@ -658,7 +646,7 @@ static const char *copy_beside(const struct setting *setting, struct scene *s,
 		why = run(s, &g, PWRITE) ?: run(s, &g, PREAD) ?:
 		      run(s, &g, VMSPLICE);
 	dax_background_stop();
-	if (other == ZERO_PAGE || other == PUNCH_PAGE)
+	if (other->zeroes)
 		memset(s->model + BESIDE, 0, SZ_4K);
 	why = why ?: check(s, &g, false) ?:
 	      same("a page beside", s->fd, BESIDE, SZ_4K, s->model);
@@ -674,13 +662,15 @@ TEST_F(dax, beside_others)
 		NEED_XFS();
 	make_pattern();
 	scene_open(&s, variant->setting.scenery);
-	for (enum other other = 0; other < NR_OTHERS; other++) {
+	for (unsigned int i = 0; i < ARRAY_LEN(others); i++) {
 		const char *why;
 
-		name_task(NR_CALLS, other);
-		why = copy_beside(&variant->setting, &s, other);
+		if (others[i].reflink && !dax_is_xfs())
+			continue;
+		name_task(NR_CALLS, i);
+		why = copy_beside(&variant->setting, &s, &others[i]);
 		EXPECT_EQ(NULL, why) {
-			TH_LOG("beside %s: %s", other_names[other], why);
+			TH_LOG("beside %s: %s", others[i].name, why);
 			scene_open(&s, variant->setting.scenery);
 		}
 	}
