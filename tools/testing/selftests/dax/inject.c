@@ -133,6 +133,20 @@ static int inject_off(void)
 	__ret;					\
 })
 
+static int hits;	/* of the last FAIL_ALL() */
+
+/* The same when each call of @hook returns @err. */
+#define FAIL_ALL(hook, err, call) ({		\
+	long __ret;				\
+						\
+	inject(hook, err, 0, ALWAYS);		\
+	__ret = (call);				\
+	if (__ret < 0)				\
+		__ret = -errno;			\
+	hits = inject_off();			\
+	__ret;					\
+})
+
 static const char *no_page_failures(void)
 {
 	if (access(FAIL_PAGES "probability", W_OK))
@@ -280,31 +294,27 @@ FIXTURE_VARIANT_ADD(known, huge_read) { true, false, false };
 FIXTURE_VARIANT_ADD(known, huge_write) { true, true, false };
 FIXTURE_VARIANT_ADD(known, huge_write_on_read_only) { true, true, true };
 
-/* Touch 2 MiB with clean entries.  Every block lookup fails meanwhile. */
-static int touch_known(int fd, bool huge, bool write, bool still_mapped,
-		       int *lookups)
+/* Touch 2 MiB with clean entries. Every block lookup fails meanwhile. */
+static int touch_known(int fd, bool huge, bool write, bool still_mapped)
 {
 	char *p = huge ? dax_map(fd, 0, SZ_2M) : dax_map_small(fd, SZ_2M);
-	int sig;
 
 	dax_peek(p);
 	if (!still_mapped)
 		dax_zap(p, SZ_2M);
-	inject(begin(write), EIO, 0, ALWAYS);
-	sig = dax_touch_signal(p, write, NULL);
-	*lookups = inject_off();
-	return sig;
+	return FAIL_ALL(begin(write), EIO,
+			dax_touch_signal(p, write, NULL));
 }
 
 /* A fault on memory that the entry knows asks for no blocks. */
 TEST_F(known, known_page_needs_no_blocks)
 {
-	int fd = dax_file(SZ_2M, WRITTEN), lookups;
+	int fd = dax_file(SZ_2M, WRITTEN);
 
 	dax_trace(fd, "dax_writeback_one");
 	EXPECT_EQ(0, touch_known(fd, variant->huge, variant->write,
-				 variant->still_mapped, &lookups));
-	EXPECT_EQ(0, lookups);
+				 variant->still_mapped));
+	EXPECT_EQ(0, hits);
 	dax_fsync(fd);
 	EXPECT_EQ(variant->write, dax_count_all("dax_writeback_one"));
 }
@@ -312,15 +322,14 @@ TEST_F(known, known_page_needs_no_blocks)
 /* Unless another file may have the block. */
 TEST_F(known, known_page_of_clone_needs_blocks)
 {
-	int fd = dax_file(SZ_2M, WRITTEN), clone, lookups, sig;
+	int fd = dax_file(SZ_2M, WRITTEN);
 
 	NEED_XFS();
-	clone = dax_clone(fd, "clone");
-	sig = touch_known(fd, variant->huge, variant->write,
-			  variant->still_mapped, &lookups);
-	EXPECT_EQ(variant->write ? SIGBUS : 0, sig);
-	EXPECT_EQ(variant->write, lookups > 0);
-	dax_remove(clone);
+	dax_clone(fd, "clone");
+	EXPECT_EQ(variant->write ? SIGBUS : 0,
+		  touch_known(fd, variant->huge, variant->write,
+			      variant->still_mapped));
+	EXPECT_EQ(variant->write, hits > 0);
 }
 
 DAX_VARIANTS(huge_faults, no_injection() ?:
@@ -367,13 +376,12 @@ TEST_F(huge_faults, huge_fault_fails)
 /* No blocks at any size: SIGBUS, and one event for each try. */
 TEST_F(huge_faults, all_fail)
 {
-	int fd = dax_file(SZ_2M, variant->layout), hits;
+	int fd = dax_file(SZ_2M, variant->layout);
 	char *p = dax_map(fd, 0, SZ_2M);
 
 	dax_trace(fd, NULL);
-	inject(begin(variant->write), EIO, 0, ALWAYS);
-	EXPECT_EQ(SIGBUS, dax_touch_signal(p, variant->write, NULL));
-	hits = inject_off();
+	EXPECT_EQ(SIGBUS, FAIL_ALL(begin(variant->write), EIO,
+				   dax_touch_signal(p, variant->write, NULL)));
 	EXPECT_EQ(1, dax_count("dax_pte_fault_done", "SIGBUS"));
 	EXPECT_EQ(hits - 1, FALLBACKS("iomap-error"));
 	ONCE_OR_TWICE(FALLBACKS("iomap-error"));
@@ -715,9 +723,9 @@ TEST_F(shared, store_to_shared)
 
 	dax_peek(p);
 	dax_peek(q);
-	inject(BEGIN_WRITE, ENOSPC, 0, ALWAYS);
-	EXPECT_EQ(SIGBUS, dax_touch_signal(p + SZ_4K, true, NULL));
-	EXPECT_LT(0, inject_off());
+	EXPECT_EQ(SIGBUS, FAIL_ALL(BEGIN_WRITE, ENOSPC,
+				   dax_touch_signal(p + SZ_4K, true, NULL)));
+	EXPECT_LT(0, hits);
 	expect_both(fd, clone);
 	dax_poke(p + SZ_4K, 'w');
 	EXPECT_EQ('w', dax_peek(p + SZ_4K));
@@ -752,23 +760,20 @@ TEST_F(inject, end_of_faults)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
 	char *small, *p;
-	int calls;
 
 	dax_trace(fd, NULL);
 	small = dax_map_small(fd, SZ_2M);
 	inject(END, EIO, 0, ALWAYS);
 	EXPECT_EQ(0, dax_touch_signal(small, true, NULL));
 	EXPECT_EQ(0, dax_touch_signal(small + SZ_4K, false, NULL));
-	calls = inject_off();
-	EXPECT_EQ(dax_is_xfs() ? 1 : 2, calls);
+	EXPECT_EQ(dax_is_xfs() ? 1 : 2, inject_off());
 	EXPECT_EQ('w', dax_peek(small));
 	EXPECT_EQ(FILL, dax_peek(small + SZ_4K));
 
 	fd = dax_file(SZ_2M, WRITTEN);
 	p = dax_map(fd, 0, SZ_2M);
-	inject(END, EIO, 0, ALWAYS);
-	EXPECT_EQ(0, dax_touch_signal(p, true, NULL));
-	EXPECT_EQ(1, inject_off());
+	EXPECT_EQ(0, FAIL_ALL(END, EIO, dax_touch_signal(p, true, NULL)));
+	EXPECT_EQ(1, hits);
 	EXPECT_MAPPED("2M", p);
 	EXPECT_EQ('w', dax_peek(p));
 	EXPECT_BYTES(FILL, p + 1, SZ_2M - 1);
@@ -782,9 +787,8 @@ TEST_F(promoted, end_of_promotion)
 	char *small = small_entries(fd), *p = dax_map(fd, 0, SZ_2M);
 
 	dax_trace(fd, NULL);
-	inject(END, EIO, 0, ALWAYS);
-	EXPECT_EQ(0, dax_touch_signal(p + 1, true, NULL));
-	EXPECT_LE(1, inject_off());
+	EXPECT_EQ(0, FAIL_ALL(END, EIO, dax_touch_signal(p + 1, true, NULL)));
+	EXPECT_LE(1, hits);
 	EXPECT_EQ(1, PROMOTE("done"));
 	EXPECT_EQ(0, PROMOTE("rollback"));
 	EXPECT_MAPPED("2M", p);
@@ -800,9 +804,8 @@ TEST_F(told, end_of_fallback)
 	char *p = dax_map(fd, 0, SZ_2M);
 
 	dax_trace(fd, NULL);
-	inject(END, EIO, 0, ALWAYS);
-	EXPECT_EQ(0, dax_touch_signal(p + 8 * SZ_4K, true, NULL));
-	EXPECT_LE(2, inject_off());
+	EXPECT_EQ(0, FAIL_ALL(END, EIO, dax_touch_signal(p + 8 * SZ_4K, true, NULL)));
+	EXPECT_LE(2, hits);
 	ONCE_OR_TWICE(FALLBACKS("extent-short"));
 	EXPECT_EQ(0, FALLBACKS("iomap-error"));
 	EXPECT_EQ('w', dax_peek(p + 8 * SZ_4K));
@@ -815,20 +818,16 @@ TEST_F(inject, end_of_io)
 	int fd = dax_file(SZ_2M, WRITTEN);
 
 	memset(buf, 'n', SZ_2M);
-	inject(END, EIO, 0, ALWAYS);
-	EXPECT_EQ(SZ_2M, pwrite(fd, buf, SZ_2M, 0));
-	EXPECT_LE(1, inject_off());
+	EXPECT_EQ(SZ_2M, FAIL_ALL(END, EIO, pwrite(fd, buf, SZ_2M, 0)));
+	EXPECT_LE(1, hits);
 	memset(buf, 0, SZ_2M);
-	inject(END, EIO, 0, ALWAYS);
-	EXPECT_EQ(SZ_2M, pread(fd, buf, SZ_2M, 0));
-	inject_off();
+	EXPECT_EQ(SZ_2M, FAIL_ALL(END, EIO, pread(fd, buf, SZ_2M, 0)));
 	EXPECT_BYTES('n', buf, SZ_2M);
 
 	/* The caller gets the error of its own mistake. */
 	bad = dax_anonymous(SZ_4K, PROT_NONE);
-	inject(END, EIO, 0, ALWAYS);
-	EXPECT_ERRNO(EFAULT, pwrite(fd, bad, SZ_4K, 0));
-	EXPECT_EQ(1, inject_off());
+	EXPECT_EQ(-EFAULT, FAIL_ALL(END, EIO, pwrite(fd, bad, SZ_4K, 0)));
+	EXPECT_EQ(1, hits);
 	EXPECT_FILE('n', fd, 0, SZ_2M);
 	EXPECT_EQ(0, others_fail_at(fd, 0));
 }
