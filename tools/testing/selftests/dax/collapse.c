@@ -380,35 +380,27 @@ TEST_F(dax, eof)
 	EXPECT_EQ('w', dax_peek(p));
 }
 
-TEST_F(dax, fragmented)
+/* All of it is mapped, and so many pages in it are stored to. */
+static void refuse_file(int fd, unsigned int dirty)
 {
-	int fd = dax_file_fragmented();
 	char *p = map_by_ptes(fd, SZ_2M, false);
 
-	dax_poke(p + 5 * SZ_4K, 'w');
-	dax_poke(p + 400 * SZ_4K, 'x');
-	refuse(fd, p, EINVAL, 2);
+	dax_touch_each(p, SZ_2M, SZ_2M / dirty & -SZ_4K, true);
+	refuse(fd, p, EINVAL, dirty);
 }
+
+TEST_F(dax, fragmented) DAX_CALL(refuse_file(dax_file_fragmented(), 2))
 
 /* A collapse reads: what has no bytes yet does not get any by it. */
 TEST_F(dax, partly_unwritten)
-{
-	int fd = dax_file(SZ_2M, PREALLOC);
-	char *p = map_by_ptes(fd, SZ_2M, false);
-
-	dax_touch_each(p, 100 * SZ_4K, SZ_4K, true);
-	refuse(fd, p, EINVAL, 100);
-}
+	DAX_CALL(refuse_file(dax_file(SZ_2M, PREALLOC), 128))
 
 TEST_F(dax, hole_inside)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
-	char *p;
 
 	dax_punch_hole(fd, 7 * SZ_4K, SZ_4K);
-	p = map_by_ptes(fd, SZ_2M, false);
-	dax_poke(p + 9 * SZ_4K, 'w');
-	refuse(fd, p, EINVAL, 1);
+	refuse_file(fd, 1);
 }
 
 TEST_F(by_ptes, nohugepage)
