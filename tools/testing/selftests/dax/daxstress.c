@@ -16,7 +16,6 @@
  * program detects it.
  */
 #include <getopt.h>
-#include <libgen.h>
 
 #include "dax_harness.h"
 #include "stress.h"
@@ -135,14 +134,9 @@ static unsigned int steps_of_round(const struct profile *profile)
 /* The folder of this test, which goes with all that is in it. */
 static struct target here(const char *profile)
 {
-	struct target target = { .profile = profile_named(profile) };
-	static char path[PATH_MAX];
-	int fd = dax_create("here");
-
-	dax_name(fd, path, sizeof(path));
-	close(fd);
-	target.dir = dirname(path);
-	return target;
+	return (struct target){
+		.profile = profile_named(profile), .dir = dax_work_dir(),
+	};
 }
 
 static const char *spare_device(void)

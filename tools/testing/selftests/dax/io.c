@@ -120,7 +120,6 @@ static int journal_data(int fd)
 
 TEST_F(dax, journalled_data)
 {
-	char path[PATH_MAX];
 	int fd, dir, err;
 
 	NEED(dax_is_xfs() ? "XFS journals no data" : NULL);
@@ -133,9 +132,7 @@ TEST_F(dax, journalled_data)
 	EXPECT_TRUE(dax_file_is_dax(fd));
 
 	/* A file that inherits the flag is none from the beginning. */
-	dax_name(fd, path, sizeof(path));
-	*strrchr(path, '/') = '\0';
-	dir = open(path, O_RDONLY | O_DIRECTORY);
+	dir = open(dax_work_dir(), O_RDONLY | O_DIRECTORY);
 	ASSERT_LE(0, dir);
 	ASSERT_EQ(0, journal_data(dir));
 	close(dir);

@@ -100,6 +100,7 @@ enum dax_layout {
 
 #define FILL	'f'	/* what WRITTEN files hold */
 
+const char *dax_work_dir(void);		/* where they are made */
 int dax_create(const char *name);
 int dax_create_as(const char *name, bool dax);	/* needs dax=inode */
 bool dax_file_is_dax(int fd);

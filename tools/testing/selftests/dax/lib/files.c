@@ -18,6 +18,11 @@ bool dax_file_is_dax(int fd)
 	return stx.stx_attributes & STATX_ATTR_DAX;
 }
 
+const char *dax_work_dir(void)
+{
+	return work_dir;
+}
+
 void enter_work_dir(void)
 {
 	snprintf(work_dir, sizeof(work_dir), "%s/test-%d", dax_dir(), getpid());
