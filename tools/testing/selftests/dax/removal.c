@@ -406,6 +406,46 @@ TEST_F(calls, calls_after)
 	EXPECT_EQ(0, unmount());
 }
 
+/* --- flushes --------------------------------------------------------------- */
+
+/* Writes the data of the file and nothing else: errors are those of the data. */
+static int sync_data(int fd)
+{
+	return sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE_AND_WAIT);
+}
+
+/*
+ * The memory of a dirty entry is not flushed any more. An fsync would fail for
+ * the metadata alone.
+ */
+TEST_F(removal, dirty_entries_not_flushed)
+{
+	char *huge, *small;
+	int fd;
+
+	fd = dax_file(FILE_LEN, WRITTEN);
+	huge = dax_map(fd, 0, SZ_2M);
+	small = dax_mmap(fd, SZ_2M, SZ_2M, PROT_READ | PROT_WRITE, MAP_SHARED,
+			 SZ_4K);
+	dax_trace(fd, "dax_writeback_one");
+	dax_poke(huge, FILL);
+	dax_poke(small, FILL);
+	ASSERT_EQ(0, sync_data(fd));
+	ASSERT_EQ(2, FLUSHES());
+
+	dax_poke(huge, FILL);
+	dax_poke(small, FILL);
+	dax_trace_clear();
+	ASSERT_EQ(0, unbind());
+	EXPECT_EQ(EIO, dax_stall_ends(dax_spawn_call(sync_data(fd))));
+	EXPECT_LT(0, dax_stall_ends(dax_spawn_call(fsync(fd))));
+	EXPECT_EQ(0, FLUSHES());
+	dax_unmap(huge, SZ_2M);
+	dax_unmap(small, SZ_2M);
+	close(fd);
+	EXPECT_EQ(0, unmount());
+}
+
 /* --- waiters -------------------------------------------------------------- */
 
 /*
