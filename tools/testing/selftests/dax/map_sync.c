@@ -7,6 +7,7 @@
 #include <sys/xattr.h>
 
 #include "dax_harness.h"
+#include "dax_hold.h"
 
 DAX_SIZES(dax);
 
@@ -80,6 +81,86 @@ TEST_F(synced, dirty_page_syncs)
 	EXPECT_MAPPED(variant->mapped, self->p);
 	EXPECT_EQ('d', dax_peek(self->p));
 	EXPECT_EQ('w', dax_peek(plain + 1));
+}
+
+/*
+ * A flush has locked the entry of a page, and a fault waits for the lock. If the
+ * file grows meanwhile, its metadata are not durable any more: the fault must ask
+ * for them after the wait. If it does not grow, there is nothing to sync. (H32)
+ *
+ * The flush is held where it write-protects the page, in a function that can be
+ * preempted.
+ */
+#define PROBES	"/sys/kernel/tracing/kprobe_events"
+
+static const char *no_held_flush(void)
+{
+	if (dax_no_hold())
+		return dax_no_hold();
+	if (dax_write_file(PROBES, "p:dax_test/flush pfn_mkclean_range\n"))
+		return "needs CONFIG_KPROBE_EVENTS, and pfn_mkclean_range() in it";
+	return NULL;
+}
+
+void dax_restore(void)
+{
+	if (!access(PROBES, W_OK))
+		dax_write_file(PROBES, "\n");
+}
+
+static int flush_data(int fd)
+{
+	return sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE_AND_WAIT);
+}
+
+/* No process can be made during the flush: fork() would wait for its locks. */
+static int store_when_told(volatile char *told, char *p)
+{
+	while (!*told)
+		usleep(1000);
+	*told = 'b';
+	return dax_touch_signal(p, true, NULL);
+}
+
+static unsigned int syncs_after_wait(size_t size, const char *done, bool grow)
+{
+	volatile char *told = dax_shared(1);
+	pid_t flusher, fault;
+	struct dax_hold *hold;
+	char *p, *plain;
+	int fd;
+
+	fd = dax_file(SZ_2M, WRITTEN);
+	plain = dax_map(fd, 0, size);
+	p = map_sync(fd, size);
+	dax_poke(plain, 'd');
+	/* Not of all: two of these, and the entry is by page. */
+	dax_msync(plain, SZ_4K);
+	dax_poke(plain, 'd');
+	dax_trace(fd, done);
+
+	hold = dax_hold_start("dax_test/flush", NULL);
+	EXPECT_TRUE(hold->ready);
+	fault = dax_spawn(store_when_told(told, p));
+	flusher = dax_spawn_held(hold, flush_data(fd));
+	EXPECT_TRUE(dax_held(hold, flusher));
+	*told = 'g';
+	while (*told != 'b')
+		usleep(1000);
+	EXPECT_TRUE(dax_stall_waits(fault));
+	if (grow)
+		dax_fill(fd, SZ_2M, SZ_4K, FILL);
+	EXPECT_EQ(0, dax_hold_end(hold, flusher));
+	EXPECT_EQ(0, dax_wait(fault));
+	EXPECT_EQ('w', dax_peek(plain));
+	return dax_count_ends(done, "NEEDDSYNC");
+}
+
+TEST_F(dax, asks_after_wait)
+{
+	NEED(no_held_flush());
+	EXPECT_EQ(0, syncs_after_wait(variant->size, DONE, false));
+	EXPECT_EQ(1, syncs_after_wait(variant->size, DONE, true));
 }
 
 /*
