@@ -464,8 +464,9 @@ struct page *dax_entry_page(void *entry, pgoff_t index)
  *
  * For a fault that does not call ->iomap_begin.  It still checks that the
  * device is alive, that it is the one that had the page when the entry was
- * stored, and that its driver lists none of the pages as bad.  Only the first
- * page is checked for PageHWPoison().
+ * stored, and that its driver lists none of the pages as bad.  Only the owner
+ * of a page knows the second; if that is another entry, the filesystem has to
+ * say where the page is.  Only the first page is checked for PageHWPoison().
  *
  * Context: Process context.
  * Return: The pgmap, for put_dev_pagemap() after the page is mapped; NULL if
@@ -480,17 +481,14 @@ struct dev_pagemap *dax_get_entry_pgmap(struct xa_state *xas, void *entry,
 
 	if (!pgmap)
 		return NULL;
-	/* A device that was removed and added again has new page structures. */
-	if (unlikely(page->mapping != dax_mapping_of(xas) &&
-		     !dax_page_shared(page)))
+	/*
+	 * A device that was removed and added again has new page structures,
+	 * and a count in them may be of other files.
+	 */
+	if (unlikely(page->mapping != dax_mapping_of(xas)))
 		goto refuse;
 	if (PageHWPoison(page) || !pgmap_can_access(pgmap, pfn, 1UL << order))
 		goto refuse;
-	if (unlikely(!page->mapping)) {
-		xas_lock_irq(xas);
-		dax_adopt_pages(xas, entry, index);
-		xas_unlock_irq(xas);
-	}
 	return pgmap;
 
 refuse:

@@ -6,6 +6,9 @@
  * All later calls get an error, all waiters are woken, and the filesystem can
  * be unmounted.
  *
+ * A device that comes back is another one, though its memory is the same: the
+ * files on the first one get none of it.
+ *
  * The sysfs file "unbind" of the driver removes the device. Each call is made
  * by a process of its own: a kernel that has the bug kills it.
  */
@@ -50,10 +53,17 @@ static void close_pipe(void)
 	dax_bind(&driver);
 }
 
+/* A filesystem on a device that came back, apart from the scratch filesystem. */
+#define NEW_DIR		"/tmp/dax-scratch-new"
+
 void dax_cleanup(void)
 {
 	if (access("/dev/mapper/" DAX_SCRATCH_DM, F_OK) == 0)
 		dax_resume();
+	if (rmdir(NEW_DIR) && errno == EBUSY) {
+		umount2(NEW_DIR, MNT_DETACH);
+		rmdir(NEW_DIR);
+	}
 	close_pipe();
 }
 
@@ -323,6 +333,7 @@ static const struct scenario {
 		{ READ, ANY_ERROR }, { UNMAP, 0 }, { READ, ANY_ERROR },
 	} },
 	/* A fault checks the device even if it needs nothing but the entry. (R2) */
+#define FAULTS		3	/* their place in the list */
 	{ "faults", { UNMAP }, {
 		{ READ_SMALL, SIGBUS },
 		{ READ_SMALL_DIRTY, SIGBUS },
@@ -403,6 +414,97 @@ TEST_F(calls, calls_after)
 	ASSERT_EQ(0, unbind());
 	for (unsigned int i = 0; i < variant->nr; i++)
 		goes_on(&scenario[i], &peer[i]);
+	EXPECT_EQ(0, unmount());
+}
+
+/* --- a device that comes back ---------------------------------------------- */
+
+DAX_FIXTURE(back, mount_it(true))
+
+/*
+ * The memory is the same, and has new page structures. The table of device-mapper
+ * still leads to the device that went, and the filesystem is told nothing.
+ */
+static void replace_device(void)
+{
+	ASSERT_EQ(0, unbind());
+	dax_restore();
+}
+
+TEST_F(back, faults_refused)
+{
+	struct dax_helper peer;
+
+	start(&peer, scenarios[FAULTS].before);
+	replace_device();
+	goes_on(&scenarios[FAULTS], &peer);
+	EXPECT_EQ(0, unmount());
+}
+
+/*
+ * The filesystem is mounted from the new device as well. Its files have the same
+ * pages there, which on XFS two files share: neither of them is the old file.
+ */
+static void mount_new(void)
+{
+	mkdir(NEW_DIR, 0700);
+	if (mount(dax_scratch_device(), NEW_DIR, dax_is_xfs() ? "xfs" : "ext4",
+		  0, dax_is_xfs() ? "dax=always,nouuid" : "dax=always"))
+		dax_exit_fail("mount of %s: %m", dax_scratch_device());
+}
+
+static int open_new(int old_fd)
+{
+	char old[PATH_MAX], path[PATH_MAX + 32];
+	int fd;
+
+	dax_name(old_fd, old, sizeof(old));
+	snprintf(path, sizeof(path), NEW_DIR "%s", old + strlen(dax_dir()));
+	fd = open(path, O_RDWR);
+	if (fd < 0)
+		dax_exit_fail("%s: %m", path);
+	return fd;
+}
+
+TEST_F(back, pages_of_new_files)
+{
+	unsigned int nr = dax_is_xfs() ? 2 : 1;
+	int fd[2], new[2];
+	char *huge, *small;
+	uint64_t pfn;
+
+	fd[0] = dax_file(SZ_2M, WRITTEN);
+	if (nr == 2)
+		fd[1] = dax_clone(fd[0], "clone");
+	huge = dax_map(fd[0], 0, SZ_2M);
+	small = dax_map_small(fd[0], SZ_2M);
+	dax_peek(huge);
+	ASSERT_MAPPED("2M", huge);
+	pfn = dax_pfn(huge);
+	dax_zap(huge, SZ_2M);
+	ASSERT_EQ(0, syncfs(fd[0]));
+
+	replace_device();
+	mount_new();
+	for (unsigned int i = 0; i < nr; i++) {
+		char *p;
+
+		new[i] = open_new(fd[i]);
+		p = dax_map(new[i], 0, SZ_2M);
+		EXPECT_EQ(FILL, dax_peek(p));
+		ASSERT_EQ(pfn, dax_pfn(p));
+	}
+	EXPECT_EQ(SIGBUS, dax_touch_signal(huge, false, NULL));
+	EXPECT_EQ(SIGBUS, dax_touch_signal(huge, true, NULL));
+	EXPECT_EQ(SIGBUS, dax_touch_signal(small + SZ_4K, false, NULL));
+	EXPECT_EQ(SIGBUS, dax_touch_signal(small + SZ_4K, true, NULL));
+	for (unsigned int i = 0; i < nr; i++) {
+		EXPECT_FILE(FILL, new[i], 0, SZ_2M);
+		close(new[i]);
+		close(fd[i]);
+	}
+	dax_unmap(huge, SZ_2M);
+	dax_unmap(small, SZ_2M);
 	EXPECT_EQ(0, unmount());
 }
 
