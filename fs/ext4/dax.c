@@ -257,11 +257,12 @@ static vm_fault_t ext4_dax_write_fault(struct vm_fault *vmf, unsigned int order)
 	file_update_time(file);
 	filemap_invalidate_lock_shared(file->f_mapping);
 
-	/*
-	 * No block belongs to two files.  After an emergency remount, the
-	 * journal refuses the fault.
-	 */
-	ret = sb_rdonly(sb) ? 0 : dax_fault_quick(vmf, order, ext4_dax_durable);
+	/* an emergency remount leaves writable mappings */
+	ret = VM_FAULT_SIGBUS;
+	if (unlikely(sb_rdonly(sb)))
+		goto unlock;
+	/* no block belongs to two files */
+	ret = dax_fault_quick(vmf, order, ext4_dax_durable);
 	if (ret)
 		goto unlock;
 
