@@ -285,6 +285,35 @@ void dax_put_unlocked_entry(struct xa_state *xas, void *entry)
 }
 
 /**
+ * dax_get_exceeding() - Look up an entry that extends beyond a range
+ * @xas: Made for a page offset of the range; left walked to it.
+ * @first: First page offset of the range.
+ * @last: Last page offset of the range.
+ *
+ * Waits while such an entry is locked and dirty.  The wait is not exclusive, so
+ * the caller owes no wakeup.
+ *
+ * Context: Process context, xa_lock held; dropped and retaken to wait.  May
+ * sleep.
+ * Return: The entry.  It is unlocked unless it is clean.  NULL if there is none,
+ * or if it does not extend beyond the range.
+ */
+void *dax_get_exceeding(struct xa_state *xas, pgoff_t first, pgoff_t last)
+	__must_hold(xas->xa->xa_lock)
+{
+	for (;;) {
+		void *entry = xas_load(xas);
+
+		if (!dax_entry_exceeds(entry, xas->xa_index, first, last))
+			return NULL;
+		if (!dax_is_locked(entry) ||
+		    !xas_get_mark(xas, PAGECACHE_TAG_DIRTY))
+			return entry;
+		dax_wait_entry(xas, entry);
+	}
+}
+
+/**
  * dax_lock_entry() - Lock an unlocked entry
  * @xas: Walked to @entry.
  * @entry: The entry, which the caller passes to dax_unlock_entry() later.

@@ -122,6 +122,21 @@ static inline unsigned long dax_entry_start(void *entry, unsigned long index)
 }
 
 /*
+ * Does @entry, found at @index, extend beyond the page offsets from @first to
+ * @last, of which @index is one?  @entry may be whatever the tree holds.
+ */
+static inline bool dax_entry_exceeds(void *entry, unsigned long index,
+				     unsigned long first, unsigned long last)
+{
+	unsigned long start;
+
+	if (!xa_is_value(entry) || !dax_entry_order(entry))
+		return false;
+	start = dax_entry_start(entry, index);
+	return start < first || start + dax_entry_nr_pages(entry) - 1 > last;
+}
+
+/*
  * The first pfn of the mapped @entry.  Zero and empty entries have none.  A
  * call for one of them is a bug, and triggers a warning: the caller would use
  * page structures that do not exist.

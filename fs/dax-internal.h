@@ -56,6 +56,7 @@ void dax_wake_pages(struct xa_state *xas, pgoff_t start, unsigned int nr);
 int dax_get_unlocked_entry(struct xa_state *xas, unsigned int order,
 			   void **entryp);
 void dax_put_unlocked_entry(struct xa_state *xas, void *entry);
+void *dax_get_exceeding(struct xa_state *xas, pgoff_t first, pgoff_t last);
 void dax_wait_entry(struct xa_state *xas, void *entry);
 void dax_wait_entry_unlock(struct xa_state *xas, void *entry)
 	__releases(xas->xa->xa_lock);

@@ -172,6 +172,28 @@ static void covers_ignores_lock_bit(struct kunit *test)
 						 BASE));
 }
 
+static void exceeds_at_either_end(struct kunit *test)
+{
+	unsigned int order = param_order(test);
+	pgoff_t last = BASE + (1UL << order) - 1;
+	void *entry = dax_make_mapped(BASE, order);
+	bool large = order > 0;
+
+	KUNIT_EXPECT_FALSE(test, dax_entry_exceeds(entry, BASE, BASE, last));
+	KUNIT_EXPECT_FALSE(test, dax_entry_exceeds(entry, last, BASE - 1,
+						   last + 1));
+	KUNIT_EXPECT_FALSE(test, dax_entry_exceeds(entry, BASE, 0, ULONG_MAX));
+	KUNIT_EXPECT_EQ(test, dax_entry_exceeds(entry, last, last, ULONG_MAX),
+			large);
+	KUNIT_EXPECT_EQ(test, dax_entry_exceeds(entry, BASE, 0, BASE), large);
+	KUNIT_EXPECT_EQ(test, dax_entry_exceeds(dax_make_locked(entry), BASE,
+						BASE, BASE), large);
+	KUNIT_EXPECT_EQ(test, dax_entry_exceeds(dax_make_empty(order), BASE,
+						BASE, BASE), large);
+	/* Not an entry. */
+	KUNIT_EXPECT_FALSE(test, dax_entry_exceeds(NULL, BASE, BASE, BASE));
+}
+
 static struct kunit_case dax_entry_word_cases[] = {
 	KUNIT_CASE_PARAM(word_round_trip, orders_gen_params),
 	KUNIT_CASE_PARAM(word_range, orders_gen_params),
@@ -179,6 +201,7 @@ static struct kunit_case dax_entry_word_cases[] = {
 	KUNIT_CASE_PARAM(zero_covers_zero, orders_gen_params),
 	KUNIT_CASE_PARAM(empty_covers_nothing, orders_gen_params),
 	KUNIT_CASE_PARAM(covers_ignores_lock_bit, orders_gen_params),
+	KUNIT_CASE_PARAM(exceeds_at_either_end, orders_gen_params),
 	{}
 };
 
@@ -1177,6 +1200,55 @@ static void walk_waits_for_resized(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, walker->seen[1], starts[1]);
 }
 
+/* --- the entry at an end of a range -------------------------------------- */
+
+/* The range is one page of it.  What is locked and dirty is waited for. */
+static void exceeding_waits_for_dirty(struct kunit *test)
+{
+	unsigned int order = use_order(test);
+	pgoff_t last = BASE + (1UL << order) - 1;
+	void *entry = put_dirty_row(test, order);
+	struct dt_task *task;
+
+	task = dt_start(test, dt_job_find_exceeding, last, 0, false);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), order ? "S" : "D");
+	dt_unlock(test, BASE, entry);
+	dt_wait_idle(test);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "D");
+	KUNIT_EXPECT_PTR_EQ(test, task->entry, order ? entry : NULL);
+	KUNIT_EXPECT_TRUE(test, dt_marked(test, BASE, PAGECACHE_TAG_DIRTY));
+	KUNIT_EXPECT_FALSE(test, dt_marked(test, BASE, PAGECACHE_TAG_TOWRITE));
+}
+
+/* There is nothing to flush in what is clean, whoever has locked it. */
+static void exceeding_passes_clean(struct kunit *test)
+{
+	unsigned int order = use_order(test);
+	void *entry = dt_put_locked(test, BASE, DAX_MAPPED, order);
+	struct dt_task *task;
+
+	task = dt_start(test, dt_job_find_exceeding, BASE, 0, false);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "D");
+	KUNIT_EXPECT_PTR_EQ(test, task->entry,
+			    order ? dax_make_locked(entry) : NULL);
+	dt_unlock(test, BASE, entry);
+}
+
+/* It is deleted during the wait. */
+static void exceeding_waits_for_deleted(struct kunit *test)
+{
+	unsigned int order = use_order(test);
+	void *entry = put_dirty_row(test, order);
+	struct dt_task *task;
+
+	task = dt_start(test, dt_job_find_exceeding, BASE, 0, false);
+	KUNIT_EXPECT_STREQ(test, dt_states(test), order ? "S" : "D");
+	dt_delete(test, BASE, entry);
+	dt_wait_idle(test);
+	KUNIT_ASSERT_STREQ(test, dt_states(test), "D");
+	KUNIT_EXPECT_PTR_EQ(test, task->entry, NULL);
+}
+
 /*
  * The inode is freed during the wait.  The wakeup does not access it, and the
  * waiter must not either.  KASAN would report it.
@@ -1273,6 +1345,9 @@ static struct kunit_case dax_entry_cases[] = {
 	KUNIT_CASE_PARAM(walk_waits_again, orders_gen_params),
 	KUNIT_CASE_PARAM(walk_waits_for_two, orders_gen_params),
 	KUNIT_CASE_PARAM(walk_waits_for_resized, orders_gen_params),
+	KUNIT_CASE_PARAM(exceeding_waits_for_dirty, orders_gen_params),
+	KUNIT_CASE_PARAM(exceeding_passes_clean, orders_gen_params),
+	KUNIT_CASE_PARAM(exceeding_waits_for_deleted, orders_gen_params),
 	KUNIT_CASE_PARAM(wait_for_freed_mapping, orders_gen_params),
 	KUNIT_CASE_PARAM(memory_failure_not_exclusive, orders_gen_params),
 	KUNIT_CASE_PARAM(lock_is_exclusive, orders_gen_params),

@@ -783,3 +783,13 @@ void dt_job_walk_towrite(struct dt_task *task)
 {
 	walk_marked(task, PAGECACHE_TAG_TOWRITE);
 }
+
+/* fsync of one page: find the entry that extends beyond it. */
+void dt_job_find_exceeding(struct dt_task *task)
+{
+	XA_STATE(xas, &task->mapping->i_pages, task->index);
+
+	xas_lock_irq(&xas);
+	task->entry = dax_get_exceeding(&xas, task->index, task->index);
+	xas_unlock_irq(&xas);
+}

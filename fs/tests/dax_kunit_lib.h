@@ -226,5 +226,6 @@ void dt_job_hold(struct dt_task *task);
 void dt_job_promote(struct dt_task *task);
 void dt_job_walk_dirty(struct dt_task *task);
 void dt_job_walk_towrite(struct dt_task *task);
+void dt_job_find_exceeding(struct dt_task *task);
 
 #endif /* _FS_TESTS_DAX_KUNIT_LIB_H */

@@ -981,6 +981,42 @@ static void walks_wait(struct kunit *test, bool towrite, bool undone)
 	}
 }
 
+/*
+ * fsync of one page waits for a promotion, and looks again: it finds the large
+ * entry, or none that extends beyond the page.
+ */
+static void part_waits(struct kunit *test, bool undone)
+{
+	unsigned int order = dt_use_promotable(test);
+	void *large = dax_make_mapped(BLOCKS, order);
+	struct dax_promotion *promotion;
+	struct dt_task *task;
+
+	dt_fill_page(test, BASE, BLOCKS, 'm');
+	dt_fill_page(test, BASE + 3, BLOCKS + 3, 'M');
+	promotion = dt_promote(test, BASE, order, true);
+	task = dt_start(test, dt_job_find_exceeding, BASE + 3, 0, false);
+	KUNIT_ASSERT_EQ(test, dt_state(task), DT_SLEEPS);
+	if (undone)
+		dt_undo(test, BASE, promotion, true);
+	else
+		dt_finish(test, BASE, promotion, large);
+	dt_wait_idle(test);
+	KUNIT_ASSERT_EQ(test, dt_state(task), DT_DONE);
+	KUNIT_EXPECT_PTR_EQ(test, task->entry, undone ? NULL : large);
+	KUNIT_EXPECT_TRUE(test, dt_marked(test, BASE + 3, PAGECACHE_TAG_DIRTY));
+}
+
+static void part_finds_large(struct kunit *test)
+{
+	part_waits(test, false);
+}
+
+static void part_finds_small(struct kunit *test)
+{
+	part_waits(test, true);
+}
+
 static void dirty_walk_finds_large(struct kunit *test)
 {
 	walks_wait(test, false, false);
@@ -1369,6 +1405,8 @@ static struct kunit_case dax_promote_cases[] = {
 	KUNIT_CASE_PARAM(two_wait_to_promote, promotable_gen_params),
 
 	KUNIT_CASE_PARAM(dirty_walk_finds_large, promotable_gen_params),
+	KUNIT_CASE_PARAM(part_finds_large, promotable_gen_params),
+	KUNIT_CASE_PARAM(part_finds_small, promotable_gen_params),
 	KUNIT_CASE_PARAM(dirty_walk_finds_small, promotable_gen_params),
 	KUNIT_CASE_PARAM(fsync_finds_large, promotable_gen_params),
 	KUNIT_CASE_PARAM(fsync_finds_small, promotable_gen_params),

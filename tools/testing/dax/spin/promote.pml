@@ -102,6 +102,12 @@
 #define TOWRITE_OFF_LAST	44	/* of the two, the one that must */
 #define REMOVAL_FLUSHES		45
 #define REMOVAL_UNMAPS_FIRST	46	/* and then flushes */
+/* Writeback of one page of a large entry. */
+#define PART_KEEPS_DIRTY	60	/* stores go on without a fault */
+#define PART_KEEPS_TOWRITE	61	/* it is the request of another */
+#define PART_WAITS		62	/* for an entry that is locked */
+#define PART_LOOKS_AGAIN	63	/* it may be small by then */
+#define PART_MINDS_SMALL	64	/* and then tags and walks */
 /* Zero pages. */
 #define COMMIT_UNMAPS_ZERO	50
 #define FAILED_WRITE_UNMAPS	51	/* there may be blocks by now */
@@ -138,6 +144,10 @@
 #define FAIL0			13	/* memory failure */
 #define FAIL1			14
 #define CH			15	/* collapse: a huge read that unmaps */
+#define PART0			16	/* fsync of this page alone */
+#define PART1			17
+#define S0			18	/* a store, unless it would fault */
+#define S1			19
 
 /* How often a promotion waits for a small entry before it gives up. */
 #ifndef MAX_WAITS
@@ -815,12 +825,9 @@ inline write_back_entry()
 
 #define IS_TAGGED(slot)		(towrite[slot])
 
-inline fsync()
+/* What has TOWRITE, from cur to last. */
+inline write_back_tagged()
 {
-	/* The kernel drops the xa_lock now and then while it tags; so here. */
-	d_step { tag_page(0) }
-	d_step { tag_page(1) }
-	last = 1;
 	do
 	:: do
 	   :: atomic {
@@ -850,8 +857,82 @@ inline fsync()
 	   :: s == NO_SLOT -> break
 	   :: else -> write_back_entry()
 	   fi
-	od;
+	od
+}
+
+inline fsync()
+{
+	/* The kernel drops the xa_lock now and then while it tags; so here. */
+	d_step { tag_page(0) }
+	d_step { tag_page(1) }
+	last = 1;
+	write_back_tagged();
 	atomic { NEVER(lost_store, (owed[0] | owed[1]) & ME) }
+}
+
+/* Does a large entry extend beyond the page?  Then it is in slot 0. */
+inline find_part()
+{
+	do
+	:: atomic {
+		asleep[_pid] == AWAKE;
+		got = REFUSED;
+		s = NO_SLOT;
+		if
+		:: waits && !KEPT(PART_LOOKS_AGAIN) -> s = 0; break
+		:: else
+		fi;
+		if
+		:: !large -> break
+		:: large && !dirty[0] -> s = 0; break
+		:: large && dirty[0] && locked[0] && KEPT(PART_WAITS) ->
+			waits = 1;
+			wait_beside(KEY(0, page))
+		:: large && dirty[0] && locked[0] && !KEPT(PART_WAITS) ->
+			s = 0;
+			break
+		:: large && dirty[0] && !locked[0] ->
+			NEVER(marked_not_mapped, kind[0] != MAPPED);
+			s = 0;
+			lock_entry(s);
+			got = LOCKED;
+			break
+		fi
+	   }
+	od
+}
+
+/* Neither marks nor page tables change, if the entry is large. */
+inline sync_part()
+{
+	atomic {
+		if
+		:: stored[page] -> owed[page] = owed[page] | ME
+		:: else
+		fi
+	}
+	waits = 0;
+	find_part();
+	if
+	:: got == LOCKED ->
+		d_step {
+			is_mine(0);
+			flush_page(0, page)
+		}
+		atomic {
+			unlock_entry(0);
+			dirty[0] = dirty[0] && KEPT(PART_KEEPS_DIRTY);
+			towrite[0] = towrite[0] && KEPT(PART_KEEPS_TOWRITE)
+		}
+	:: got != LOCKED && s == NO_SLOT && KEPT(PART_MINDS_SMALL) ->
+		/* It may be large by now, and is flushed as a whole then. */
+		d_step { tag_page(page) }
+		cur = page;
+		last = page;
+		write_back_tagged()
+	:: else
+	fi;
+	atomic { NEVER(lost_store, owed[page] & ME) }
 }
 
 /* All of it, or what a write(2) that has just allocated has to remove. */
@@ -964,7 +1045,8 @@ proctype task(byte job; byte next)
 			collapse = job == CH;
 			write = job == W0 || job == W1 || job == WH;
 			page = job == R1 || job == W1 || job == ALLOC1 ||
-				job == INVAL1 || job == FAIL1
+				job == INVAL1 || job == FAIL1 ||
+				job == PART1 || job == S1
 		}
 		if
 		:: job <= WH || job == CH ->
@@ -975,6 +1057,14 @@ proctype task(byte job; byte next)
 			fi;
 			fault()
 		:: job == FSYNC -> fsync()
+		:: job == PART0 || job == PART1 -> sync_part()
+		:: job == S0 || job == S1 ->
+			atomic {
+				if
+				:: mapped[page] == WRITABLE -> stored[page] = 1
+				:: else
+				fi
+			}
 		:: job == DROP || job == ALLOC0 || job == ALLOC1 ->
 			atomic {
 				if
