@@ -20,17 +20,72 @@
  * reads, or another fsync that flushed before the stores that concern this one.
  * Writeback waits for that entry and looks at it again.
  *
- * LOCKS	entry lock, i_mmap_rwsem (shared), page table locks
+ * PARTS	The range of an fsync or msync may begin or end inside a large
+ *		entry.  Only the part in the range is flushed then, and neither
+ *		the page tables nor the marks change: write protection only
+ *		serves to learn of later stores, and DIRTY says that there may
+ *		be some.  The next fsync of all flushes the whole entry.
+ *
+ *		At most the first and the last entry of a range are such.  They
+ *		are looked up, because TOWRITE may be a request of another
+ *		fsync.  What lies between is tagged and walked.  If promotion
+ *		puts a large entry there meanwhile, it is flushed as a whole.
+ *
+ *		Only ->fsync works by parts, and says so by wbc->for_fsync.
+ *		Reflink and freeze call writepages because they need the write
+ *		protection.
+ *
+ * NO CACHE	If stores to the device are durable without a flush, ->fsync
+ *		has nothing to do.  The entries stay dirty and writable.
+ *
+ * TIMES	A fault updates mtime and ctime, and stores to a page that stays
+ *		writable cause none.  So what leaves dirty pages writable sets
+ *		AS_DAX_UNTIMED, with the entry locked.  Any later writeback that
+ *		flushes then updates the times, after the flush.  A writeback of
+ *		the whole file clears the flag before it tags: all that was left
+ *		writable before is still dirty, and is flushed and
+ *		write-protected by it.
+ *
+ *		The update needs a transaction, and so freeze protection.  Since
+ *		->fsync may be called with it held, it is only tried.  If a
+ *		freeze has begun, ->fsync leaves DIRTY set, and the sync of the
+ *		freeze finds the entry and updates the times.  sync(2) and freeze
+ *		hold s_umount, which keeps the filesystem from being frozen.
+ *
+ * OTHERS	that come while a part is flushed wait for the entry lock, as
+ *		long as the flush of a part of it takes:
+ *
+ *		fsync of all	has set or sets TOWRITE, which stays, and then
+ *				flushes the whole entry.
+ *		promotion, undo	change small entries, of which none is a part.
+ *				A promotion in progress is waited for, and the
+ *				range is looked up again.
+ *		collapse	maps the entry, and changes no mark.
+ *		truncate, punch, copy on write, invalidation
+ *				see DIRTY: they flush the whole entry before
+ *				they delete it, or leave it alone.
+ *		reflink, dedupe, freeze
+ *				write back without for_fsync: the whole entry.
+ *		memory failure	waits, or is waited for.
+ *		removal of the device
+ *				waits for the pgmap, which is held for the flush
+ *				of one entry.  After it, the flush fails.
+ *
+ * LOCKS	entry lock, i_mmap_rwsem (shared), page table locks; for the
+ *		times, freeze protection (tried) and a transaction of the
+ *		filesystem, without an entry lock
  */
 
 #include <linux/dax.h>
 #include <linux/export.h>
 #include <linux/fs.h>
+#include <linux/iversion.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/rmap.h>
 #include <linux/writeback.h>
+#include <linux/xarray_slot.h>
 #include <trace/events/fs_dax.h>
 
 #include "dax-internal.h"
@@ -61,11 +116,21 @@ static void dax_wrprotect_entry(struct address_space *mapping, pgoff_t start,
  * @pgmap: The pgmap of the last entry, kept for the next one.  It is dropped
  *	before a wait for a locked entry, because the removal of the device
  *	waits for it.
+ * @first: First page offset of the range.
+ * @last: Last page offset of the range.
+ * @by_parts: Whether an entry that extends beyond the range is flushed in part.
+ * @keep_dirty: Whether DIRTY stays even if a whole entry is flushed.
+ * @flushed: Whether anything was flushed.
  */
 struct dax_flush {
 	struct address_space	*mapping;
 	struct dax_device	*dax_dev;
 	struct dev_pagemap	*pgmap;
+	pgoff_t			first;
+	pgoff_t			last;
+	bool			by_parts;
+	bool			keep_dirty;
+	bool			flushed;
 };
 
 static void dax_put_flushed(struct dax_flush *flush)
@@ -74,8 +139,12 @@ static void dax_put_flushed(struct dax_flush *flush)
 	flush->pgmap = NULL;
 }
 
-/* Flush the locked @entry, unless its device was removed. */
-static int dax_flush_locked(struct dax_flush *flush, void *entry)
+/*
+ * Flush @nr pages of the locked @entry from @offset, in pages, unless its
+ * device was removed.
+ */
+static int dax_flush_locked(struct dax_flush *flush, void *entry,
+			    unsigned long offset, unsigned long nr)
 {
 	int id, ret = 0;
 
@@ -84,11 +153,13 @@ static int dax_flush_locked(struct dax_flush *flush, void *entry)
 		return -EIO;
 	id = dax_read_lock();
 	if (dax_alive(flush->dax_dev))
-		dax_flush(flush->dax_dev, dax_entry_kaddr(entry),
-			  dax_entry_nr_pages(entry) << PAGE_SHIFT);
+		dax_flush(flush->dax_dev,
+			  dax_entry_kaddr(entry) + (offset << PAGE_SHIFT),
+			  nr << PAGE_SHIFT);
 	else
 		ret = -EIO;
 	dax_read_unlock(id);
+	flush->flushed |= !ret;
 	return ret;
 }
 
@@ -107,7 +178,7 @@ static int dax_writeback_one(struct xa_state *xas, struct dax_flush *flush,
 	xas_unlock_irq(xas);
 
 	dax_wrprotect_entry(flush->mapping, start, entry);
-	ret = dax_flush_locked(flush, entry);
+	ret = dax_flush_locked(flush, entry, 0, dax_entry_nr_pages(entry));
 
 	/* Trace before the marks are cleared. */
 	if (!ret)
@@ -117,7 +188,8 @@ static int dax_writeback_one(struct xa_state *xas, struct dax_flush *flush,
 	xas_lock_irq(xas);
 	__dax_unlock_entry(xas, entry);
 	if (!ret) {
-		xas_clear_mark(xas, PAGECACHE_TAG_DIRTY);
+		if (!flush->keep_dirty)
+			xas_clear_mark(xas, PAGECACHE_TAG_DIRTY);
 		xas_clear_mark(xas, PAGECACHE_TAG_TOWRITE);
 	}
 	return ret;
@@ -152,18 +224,192 @@ static int dax_writeback_walk(struct xa_state *xas, struct dax_flush *flush,
 	return ret;
 }
 
+/* Write back the part of the unlocked @entry that is in the range. */
+static int dax_writeback_part(struct xa_state *xas, struct dax_flush *flush,
+			      void *entry)
+	__must_hold(xas->xa->xa_lock)
+{
+	pgoff_t start = dax_entry_start(entry, xas->xa_index);
+	pgoff_t first = max(start, flush->first);
+	pgoff_t last = min(start + dax_entry_nr_pages(entry) - 1, flush->last);
+	int ret;
+
+	if (WARN_ON_ONCE(!dax_is_mapped(entry)))
+		return -EIO;
+
+	dax_lock_entry(xas, entry);
+	xas_unlock_irq(xas);
+
+	ret = dax_flush_locked(flush, entry, first - start, last - first + 1);
+	if (!ret)
+		trace_dax_writeback_one(flush->mapping->host, first,
+					last - first + 1);
+	dax_put_flushed(flush);
+
+	xas_lock_irq(xas);
+	/* Before a store can follow that no fault announces. */
+	mapping_set_dax_untimed(flush->mapping);
+	__dax_unlock_entry(xas, entry);
+	return ret;
+}
+
+/*
+ * Write back the entry at @index, an end of the range, if it extends beyond the
+ * range.  Sets @startp to its first page offset, and @nextp to the one behind
+ * it.  Leaves both alone if there is no such entry.
+ */
+static int dax_writeback_end(struct dax_flush *flush, pgoff_t index,
+			     pgoff_t *startp, pgoff_t *nextp)
+{
+	XA_STATE(xas, &flush->mapping->i_pages, index);
+	void *entry = xa_peek(xas.xa, index);
+	int ret = 0;
+
+	/*
+	 * No lock is held.  If a large entry comes there only now, the walk
+	 * flushes it.
+	 */
+	if (!dax_entry_exceeds(entry, index, flush->first, flush->last))
+		return 0;
+
+	xas_lock_irq(&xas);
+	entry = dax_get_exceeding(&xas, flush->first, flush->last);
+	if (entry) {
+		*startp = dax_entry_start(entry, index);
+		*nextp = *startp + dax_entry_nr_pages(entry);
+		if (xas_get_mark(&xas, PAGECACHE_TAG_DIRTY))
+			ret = dax_writeback_part(&xas, flush, entry);
+	}
+	xas_unlock_irq(&xas);
+	return ret;
+}
+
+/* Write back the range. */
+static int dax_writeback_range(struct dax_flush *flush)
+{
+	struct address_space *mapping = flush->mapping;
+	pgoff_t next = flush->first, stop = flush->last + 1, other;
+	int ret = 0;
+
+	if (flush->by_parts) {
+		ret = dax_writeback_end(flush, next, &other, &next);
+		if (!ret && next < stop)
+			ret = dax_writeback_end(flush, stop - 1, &stop, &other);
+	}
+	if (!ret && next < stop) {
+		XA_STATE(xas, &mapping->i_pages, next);
+
+		/* Entries that become dirty now are for the next fsync. */
+		tag_pages_for_writeback(mapping, next, stop - 1);
+		ret = dax_writeback_walk(&xas, flush, stop - 1);
+	}
+	return ret;
+}
+
+/* Has the clock moved on, or was the change counter read, since the update? */
+static bool dax_times_are_old(struct inode *inode)
+{
+	struct timespec64 mtime = inode_get_mtime(inode);
+	struct timespec64 ctime = inode_get_ctime(inode);
+	struct timespec64 now = current_time(inode);
+
+	return !timespec64_equal(&now, &mtime) ||
+		!timespec64_equal(&now, &ctime) ||
+		(IS_I_VERSION(inode) && inode_iversion_need_inc(inode));
+}
+
+/*
+ * Stores have come without a fault.  There is no file here, and the mount that
+ * it is on does not matter, because the stores were allowed.
+ */
+static int dax_update_times(struct inode *inode)
+{
+	if (IS_NOCMTIME(inode) || sb_rdonly(inode->i_sb) ||
+	    !dax_times_are_old(inode))
+		return 0;
+	return inode_update_time(inode, S_MTIME | S_CTIME | S_VERSION);
+}
+
+/* Write back the range of a file to which stores may have come without a fault. */
+static int dax_writeback_untimed(struct dax_flush *flush,
+				 const struct writeback_control *wbc)
+{
+	bool all = !flush->first && wbc->range_end == LLONG_MAX;
+	struct super_block *sb = flush->mapping->host->i_sb;
+	bool may_start = wbc->for_sync || sb_start_write_trylock(sb);
+	int ret, err = 0;
+
+	flush->keep_dirty = !may_start && wbc->for_fsync;
+	if (all && may_start)
+		mapping_clear_dax_untimed(flush->mapping);
+	ret = dax_writeback_range(flush);
+	if (may_start && flush->flushed)
+		err = dax_update_times(flush->mapping->host);
+	if (all && (ret || err))
+		mapping_set_dax_untimed(flush->mapping);
+	if (may_start && !wbc->for_sync)
+		sb_end_write(sb);
+	return ret;
+}
+
+/*
+ * fsync without a cache to flush.  Entries of the range that are dirty may have
+ * been stored to since the last time.
+ */
+static int dax_sync_uncached(struct dax_flush *flush)
+{
+	struct address_space *mapping = flush->mapping;
+	struct super_block *sb = mapping->host->i_sb;
+	unsigned long index = flush->first;
+	bool alive;
+	int id;
+
+	id = dax_read_lock();
+	alive = dax_alive(flush->dax_dev);
+	dax_read_unlock(id);
+	if (!alive)
+		return -EIO;
+
+	if (xa_find(&mapping->i_pages, &index, flush->last,
+		    PAGECACHE_TAG_DIRTY) &&
+	    mapping_set_dax_untimed(mapping) && sb_start_write_trylock(sb)) {
+		dax_update_times(mapping->host);
+		sb_end_write(sb);
+	}
+	return 0;
+}
+
+/*
+ * Must the page tables be write-protected, because the caller excludes faults?
+ * A caller that has said for_fsync by mistake would share the blocks then.
+ */
+static bool dax_excludes_faults(struct address_space *mapping)
+{
+	if (!filemap_invalidate_trylock_shared(mapping))
+		return true;
+	filemap_invalidate_unlock_shared(mapping);
+	return false;
+}
+
 /**
  * dax_writeback_mapping_range() - Make a range of a DAX file durable
  * @mapping: The mapping of the file.
  * @dax_dev: The device of the file.
  * @wbc: The range in bytes, both ends included, and the mode.
  *
- * When it returns 0, each entry that overlaps the range and was dirty at the
- * call has been flushed as a whole.  Does nothing unless @wbc requests
- * WB_SYNC_ALL, because background writeback would not free memory.
+ * When it returns 0, each store to the range that came before the call has been
+ * flushed.  Each entry that overlaps the range and was dirty at the call has
+ * been flushed as a whole, and all mappings of it are write-protected.  With
+ * @wbc->for_fsync, an entry that extends beyond the range is flushed in the
+ * range only, and stays dirty and mapped as it is; and if the device has no
+ * volatile cache, all entries do.
  *
- * Context: Process context; needs no lock of the inode.  Takes entry locks, one
- * at a time.  May sleep.
+ * Does nothing unless @wbc requests WB_SYNC_ALL, because background writeback
+ * would not free memory.
+ *
+ * Context: Process context; needs no lock of the inode.  No transaction is open,
+ * because one may be started to update the times.  Takes entry locks, one at a
+ * time.  May sleep.
  * Return: 0; -EIO if the device was removed, if the block size is not
  * PAGE_SIZE, or if the tree has an entry that it must not have.  The error is
  * also recorded in @mapping, unless it is the block size.
@@ -172,10 +418,12 @@ int dax_writeback_mapping_range(struct address_space *mapping,
 				struct dax_device *dax_dev,
 				struct writeback_control *wbc)
 {
-	pgoff_t start = wbc->range_start >> PAGE_SHIFT;
-	pgoff_t end = wbc->range_end >> PAGE_SHIFT;
-	struct dax_flush flush = { .mapping = mapping, .dax_dev = dax_dev };
-	XA_STATE(xas, &mapping->i_pages, start);
+	struct dax_flush flush = {
+		.mapping	= mapping,
+		.dax_dev	= dax_dev,
+		.first		= wbc->range_start >> PAGE_SHIFT,
+		.last		= wbc->range_end >> PAGE_SHIFT,
+	};
 	struct inode *inode = mapping->host;
 	int ret;
 
@@ -184,13 +432,17 @@ int dax_writeback_mapping_range(struct address_space *mapping,
 	if (wbc->sync_mode != WB_SYNC_ALL || mapping_empty(mapping))
 		return 0;
 
-	trace_dax_writeback_range(inode, start, end);
-	/* Entries that become dirty from now on are for the next fsync. */
-	tag_pages_for_writeback(mapping, start, end);
-	ret = dax_writeback_walk(&xas, &flush, end);
+	trace_dax_writeback_range(inode, flush.first, flush.last);
+	flush.by_parts = wbc->for_fsync && !dax_excludes_faults(mapping);
+	if (flush.by_parts && !dax_write_cache_enabled(dax_dev))
+		ret = dax_sync_uncached(&flush);
+	else if (mapping_dax_untimed(mapping))
+		ret = dax_writeback_untimed(&flush, wbc);
+	else
+		ret = dax_writeback_range(&flush);
 	if (ret)
 		mapping_set_error(mapping, ret);
-	trace_dax_writeback_range_done(inode, xas.xa_index, end);
+	trace_dax_writeback_range_done(inode, flush.first, flush.last);
 	return ret;
 }
 EXPORT_SYMBOL_GPL(dax_writeback_mapping_range);
