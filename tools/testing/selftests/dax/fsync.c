@@ -3,6 +3,9 @@
  * A flush covers the whole entry, and every mapping of it. A store after a
  * flush must fault again, or it is lost by the next fsync. Only events of the
  * stock kernel are counted here.
+ *
+ * If the range of an fsync or msync ends inside an entry, only the part in the
+ * range is flushed. The entry stays dirty then, and stores to it do not fault.
  */
 #include "dax_harness.h"
 
@@ -18,6 +21,12 @@ static int start(size_t len)
 
 /* Of the file, 2 MiB, the start is mapped by one entry. */
 DAX_SIZES_FILE(whole, start(SZ_2M), dax_map(self->fd, 0, variant->size));
+
+/* The stock kernel flushes whole entries, for whatever range. */
+static const char *dax_no_parts(void)
+{
+	return dax_no_event("dax_grab_entry");
+}
 
 static unsigned int faults(void)
 {
@@ -73,19 +82,324 @@ TEST_F(whole, store_fsync_store_fsync)
 	}
 }
 
-/* msync of one page in the middle flushes the entry that covers it. (F4) */
+/* msync of one page in the middle flushes that page, and no other. (F4) */
 TEST_F(dax, msync_of_a_part)
 {
 	size_t size = variant->size, middle = size / 2 & -SZ_4K;
 	int fd = start(2 * SZ_2M);
 	char *p = dax_map(fd, SZ_2M, size);
 
+	NEED(dax_no_parts());
 	dax_poke(p, 'w');
 	dax_poke(p + size - 1, 'w');
 	dax_msync(p + middle, SZ_4K);
-	EXPECT_EQ(1, FLUSHED(SZ_2M, size));
+	EXPECT_EQ(1, FLUSHED(SZ_2M + middle, SZ_4K));
 	EXPECT_EQ(1, FLUSHES());
-	EXPECT_FLUSHES(1, fd);
+
+	/* The rest of it is left for a later fsync. */
+	dax_trace_clear();
+	EXPECT_FLUSHES(size == SZ_2M, fd);
+	EXPECT_EQ(size == SZ_2M, FLUSHED(SZ_2M, size));
+}
+
+/*
+ * A file of four entries of 2 MiB, which are all mapped writable and dirty. It
+ * has flushes and faults only after that.
+ */
+#define PARTS_LEN	(4 * SZ_2M)
+
+static char *map_dirty(int fd, size_t len)
+{
+	char *p = dax_map(fd, 0, len);
+
+	dax_poke_each(p, len, SZ_2M, 'w');
+	EXPECT_MAPPED("2M", p);
+	dax_trace_clear();
+	return p;
+}
+
+DAX_FILE_FIXTURE(part, dax_no_parts(), start(PARTS_LEN),
+		 map_dirty(self->fd, PARTS_LEN));
+
+/* A page is stored to and flushed, again and again, without a fault. */
+TEST_F(part, stays_writable)
+{
+	for (int i = 1; i <= 8; i++) {
+		char *page = self->p + i * 37 * SZ_4K;
+
+		dax_poke(page, 'a' + i);
+		dax_msync(page, SZ_4K);
+		EXPECT_EQ(1, FLUSHED(i * 37 * SZ_4K, SZ_4K));
+		EXPECT_EQ(i, FLUSHES());
+	}
+	EXPECT_EQ(0, faults());
+	/* It is still dirty, and after a flush of all the next store faults. */
+	dax_trace_clear();
+	EXPECT_FLUSHES(4, self->fd);
+	EXPECT_EQ(1, FLUSHED(0, SZ_2M));
+	dax_poke(self->p + 5, 'x');
+	EXPECT_EQ(1, faults());
+}
+
+/* Of a range, the ends are flushed in part, and what lies between as a whole. */
+TEST_F(part, at_both_ends)
+{
+	size_t from = SZ_2M - 2 * SZ_4K, to = 3 * SZ_2M + SZ_4K;
+
+	dax_msync(self->p + from, to - from);
+	EXPECT_EQ(1, FLUSHED(from, 2 * SZ_4K));
+	EXPECT_EQ(1, FLUSHED(SZ_2M, SZ_2M));
+	EXPECT_EQ(1, FLUSHED(2 * SZ_2M, SZ_2M));
+	EXPECT_EQ(1, FLUSHED(3 * SZ_2M, SZ_4K));
+	EXPECT_EQ(4, FLUSHES());
+
+	/* The ends are still dirty. */
+	dax_trace_clear();
+	EXPECT_FLUSHES(2, self->fd);
+	EXPECT_EQ(1, FLUSHED(0, SZ_2M));
+	EXPECT_EQ(1, FLUSHED(3 * SZ_2M, SZ_2M));
+}
+
+/* The end of one entry and the start of the next, and nothing between. */
+TEST_F(part, of_two)
+{
+	dax_msync(self->p + SZ_2M - SZ_4K, 2 * SZ_4K);
+	EXPECT_EQ(1, FLUSHED(SZ_2M - SZ_4K, SZ_4K));
+	EXPECT_EQ(1, FLUSHED(SZ_2M, SZ_4K));
+	EXPECT_EQ(2, FLUSHES());
+	EXPECT_EQ(0, faults());
+}
+
+/* A part of what is clean: nothing is flushed. */
+TEST_F(part, of_a_clean_entry)
+{
+	dax_fsync(self->fd);
+	dax_trace_clear();
+	dax_msync(self->p + SZ_4K, SZ_4K);
+	dax_msync(self->p + SZ_2M - SZ_4K, 2 * SZ_4K);
+	EXPECT_EQ(0, FLUSHES());
+	EXPECT_FLUSHES(0, self->fd);
+}
+
+/* A write(2) with O_DSYNC syncs what it has written. */
+TEST_F(part, by_dsync_write)
+{
+	char name[64];
+	int fd;
+
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", self->fd);
+	fd = open(name, O_RDWR | O_DSYNC);
+	ASSERT_LE(0, fd);
+	dax_fill(fd, 5 * SZ_4K, SZ_4K, 'd');
+	EXPECT_EQ(1, FLUSHED(5 * SZ_4K, SZ_4K));
+	EXPECT_EQ(1, FLUSHES());
+	dax_poke(self->p + 5 * SZ_4K, 'e');
+	EXPECT_EQ(0, faults());
+	close(fd);
+}
+
+/* Only fsync and msync work by parts. Others may need the write protection. */
+TEST_F(part, not_by_sync_file_range)
+{
+	dax_msync(self->p, SZ_4K);
+	dax_trace_clear();
+	ASSERT_EQ(0, sync_file_range(self->fd, SZ_4K, SZ_4K,
+				     SYNC_FILE_RANGE_WRITE_AND_WAIT));
+	EXPECT_EQ(1, FLUSHED(0, SZ_2M));
+	EXPECT_EQ(1, FLUSHES());
+	dax_poke(self->p, 'x');
+	EXPECT_EQ(1, faults());
+}
+
+/* Whoever cleans the file afterwards flushes all of the entry. */
+TEST_F(part, then_syncfs)
+{
+	dax_msync(self->p + SZ_4K, SZ_4K);
+	dax_poke(self->p + 8 * SZ_4K, 'x');
+	dax_trace_clear();
+	ASSERT_EQ(0, syncfs(self->fd));
+	EXPECT_EQ(1, FLUSHED(0, SZ_2M));
+	EXPECT_EQ(4, FLUSHES());
+	dax_poke(self->p, 'y');
+	EXPECT_EQ(1, faults());
+}
+
+TEST_F(part, then_punch)
+{
+	dax_msync(self->p + SZ_4K, SZ_4K);
+	dax_poke(self->p + 8 * SZ_4K, 'x');
+	dax_trace_clear();
+	dax_punch_hole(self->fd, 5 * SZ_4K, SZ_4K);
+	EXPECT_EQ(1, FLUSHED(0, SZ_2M));
+	EXPECT_EQ('x', dax_peek(self->p + 8 * SZ_4K));
+}
+
+/* --- mtime and ctime ------------------------------------------------------ */
+
+static void set_past(int fd)
+{
+	const struct timespec past[2] = { { .tv_sec = 1000000 },
+					  { .tv_sec = 1000000 } };
+
+	if (futimens(fd, past))
+		dax_exit_fail("futimens: %m");
+}
+
+/* Has mtime changed since set_past()? */
+static bool modified(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		dax_exit_fail("fstat: %m");
+	return st.st_mtim.tv_sec != 1000000;
+}
+
+static void sync_part(int fd, char *p)
+{
+	dax_msync(p, SZ_4K);
+}
+
+static void sync_all(int fd, char *p)
+{
+	dax_fsync(fd);
+}
+
+static void sync_fs(int fd, char *p)
+{
+	if (syncfs(fd))
+		dax_exit_fail("syncfs: %m");
+}
+
+static void sync_range(int fd, char *p)
+{
+	if (sync_file_range(fd, 0, SZ_4K, SYNC_FILE_RANGE_WRITE_AND_WAIT))
+		dax_exit_fail("sync_file_range: %m");
+}
+
+FIXTURE_VARIANT(times) { void (*sync)(int fd, char *p); bool cleans; };
+DAX_FILE_FIXTURE(times, dax_no_parts(), start(PARTS_LEN),
+		 map_dirty(self->fd, PARTS_LEN));
+FIXTURE_VARIANT_ADD(times, part) { sync_part, false };
+FIXTURE_VARIANT_ADD(times, fsync) { sync_all, true };
+FIXTURE_VARIANT_ADD(times, syncfs) { sync_fs, true };
+FIXTURE_VARIANT_ADD(times, sync_file_range) { sync_range, false };
+
+/*
+ * A store that needs no fault, because a part was flushed before, changes mtime
+ * with the next flush, whichever that is.
+ */
+TEST_F(times, store_without_fault)
+{
+	/* The fault has updated mtime: this flush has nothing to tell. */
+	set_past(self->fd);
+	sync_part(self->fd, self->p);
+	EXPECT_FALSE(modified(self->fd));
+
+	dax_poke(self->p + 5, 'x');
+	EXPECT_EQ(0, faults());
+	EXPECT_FALSE(modified(self->fd));
+	variant->sync(self->fd, self->p);
+	EXPECT_TRUE(modified(self->fd));
+}
+
+/* What flushes nothing changes no mtime. */
+TEST_F(times, nothing_flushed)
+{
+	sync_part(self->fd, self->p);
+	dax_fsync(self->fd);
+	set_past(self->fd);
+	dax_peek(self->p);
+	variant->sync(self->fd, self->p);
+	sync_part(self->fd, self->p + SZ_2M);
+	EXPECT_FALSE(modified(self->fd));
+}
+
+/* Once all is clean, each store faults again, and a flush tells nothing. */
+TEST_F(times, after_all_is_clean)
+{
+	sync_part(self->fd, self->p);
+	variant->sync(self->fd, self->p);
+	if (!variant->cleans)
+		dax_fsync(self->fd);
+	dax_trace_clear();
+	dax_poke(self->p, 'x');
+	EXPECT_EQ(1, faults());
+	set_past(self->fd);
+	variant->sync(self->fd, self->p);
+	EXPECT_FALSE(modified(self->fd));
+}
+
+/* --- a device without a volatile cache ------------------------------------ */
+
+static bool cache_is_off;
+
+static int set_cache(bool on)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "/sys/block/%s/dax/write_cache",
+		 strrchr(dax_scratch_device(), '/') + 1);
+	cache_is_off = !on;
+	return dax_write_file(path, "%d", on);
+}
+
+void dax_restore(void)
+{
+	if (cache_is_off && set_cache(true))
+		dax_exit_fail("the write cache of the scratch device is still off");
+}
+
+static const char *without_cache(void)
+{
+	const char *why = dax_no_parts() ?: dax_scratch(400, "", "dax=always");
+
+	if (why)
+		return why;
+	return set_cache(false) ? "the device has no dax/write_cache" : NULL;
+}
+
+DAX_FILE_FIXTURE(uncached, without_cache(), start(PARTS_LEN),
+		 map_dirty(self->fd, PARTS_LEN));
+
+/* There is nothing to flush, and all stays dirty and writable. */
+TEST_F(uncached, fsync_returns_at_once)
+{
+	dax_fsync(self->fd);
+	dax_msync(self->p, SZ_4K);
+	EXPECT_EQ(0, FLUSHES());
+	dax_poke(self->p, 'x');
+	EXPECT_EQ(0, faults());
+
+	/* What came with the cache off is flushed when it is on. */
+	ASSERT_EQ(0, set_cache(true));
+	EXPECT_FLUSHES(4, self->fd);
+}
+
+TEST_F(uncached, syncfs_protects)
+{
+	dax_fsync(self->fd);
+	ASSERT_EQ(0, syncfs(self->fd));
+	EXPECT_EQ(4, FLUSHES());
+	dax_poke(self->p, 'x');
+	EXPECT_EQ(1, faults());
+}
+
+TEST_F(uncached, mtime)
+{
+	set_past(self->fd);
+	dax_fsync(self->fd);
+	EXPECT_FALSE(modified(self->fd));
+	dax_poke(self->p, 'x');
+	EXPECT_EQ(0, faults());
+	dax_fsync(self->fd);
+	EXPECT_TRUE(modified(self->fd));
+
+	/* Nothing is dirty any more. */
+	ASSERT_EQ(0, syncfs(self->fd));
+	set_past(self->fd);
+	dax_fsync(self->fd);
+	EXPECT_FALSE(modified(self->fd));
 }
 
 /* msync leaves pages outside its range dirty. */
@@ -137,29 +451,54 @@ TEST_F(small, more_than_one_batch)
 	EXPECT_FLUSHES(0, fd);
 }
 
-/* The driver flushes the whole entry. (F4, F6) */
+/* The driver flushes the whole entry, or the part that was asked for. (F4, F6) */
 #define KPROBES	"/sys/kernel/tracing/kprobe_events"
+
+/*
+ * How many of @len bytes, from @offset in an entry of @size: the addresses of an
+ * entry are aligned as it is.
+ */
+static int driver_flushes(size_t offset, size_t size, size_t len)
+{
+	unsigned long at, nr;
+	int flushes = 0;
+
+	for (const char *line = dax_trace_text(); *line;
+	     line = dax_next_line(line)) {
+		const char *args = strstr(line, "at=");
+
+		if (args && sscanf(args, "at=%lx size=%lx", &at, &nr) == 2)
+			flushes += nr == len && (at & (size - 1)) == offset;
+	}
+	dax_trace_clear();
+	return flushes;
+}
 
 TEST_F(dax, flush_covers_entry)
 {
-	int fd = dax_file(SZ_2M, WRITTEN), flushes = 0;
-	const char *event, *want;
+	size_t size = variant->size, middle = size / 2 & -SZ_4K;
+	int fd = dax_file(SZ_2M, WRITTEN);
+	const char *event;
 	char *p;
 
-	if (dax_write_file(KPROBES, "p:dax_test/flush_%d dax_flush size=%%dx:x64",
+	if (dax_write_file(KPROBES, "p:dax_test/flush_%d dax_flush at=%%si:x64 size=%%dx:x64",
 			   getpid()))
 		SKIP(return, "needs CONFIG_KPROBE_EVENTS, and dax_flush() in it");
 	event = dax_text("dax_test/flush_%d", getpid());
-	p = dax_map(fd, 0, variant->size);
-	dax_poke(p + variant->size - 1, 'w');
+	p = dax_map(fd, 0, size);
+	dax_poke(p + size - 1, 'w');
+	ASSERT_MAPPED(variant->mapped, p);
+	if (!dax_no_parts()) {
+		dax_trace_thread(event, NULL);
+		dax_msync(p + middle, SZ_4K);
+		dax_trace_stop(event);
+		EXPECT_EQ(1, driver_flushes(middle, size, SZ_4K));
+		dax_poke(p + size - 1, 'w');
+	}
 	dax_trace_thread(event, NULL);
-	dax_msync(p, SZ_4K);
+	dax_msync(p, size);
 	dax_trace_stop(event);
-	want = dax_text("size=0x%lx\n", variant->size);
-	for (const char *at = dax_trace_text(); (at = strstr(at, want)); at++)
-		flushes++;
-	EXPECT_EQ(1, flushes);
-	dax_trace_clear();
+	EXPECT_EQ(1, driver_flushes(0, size, size));
 	dax_write_file(KPROBES, "-:%s", event);
 }
 
@@ -269,6 +608,81 @@ TEST_F(frozen, store_while_frozen)
 	EXPECT_EQ(0, dax_wait(pid));
 	EXPECT_EQ(1, *stored);
 	EXPECT_EQ('w', dax_peek(p));
+}
+
+/* The same if a part of the entry was flushed before, and left it writable. */
+TEST_F(frozen, store_after_a_part)
+{
+	volatile char *stored = dax_shared(SZ_4K);
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = dax_map(fd, 0, SZ_2M);
+	pid_t pid;
+
+	NEED(dax_no_parts());
+	dax_poke(p, '1');
+	dax_msync(p, SZ_4K);
+	set_past(fd);
+	dax_poke(p, '2');
+	ASSERT_EQ(0, ioctl(fd, FIFREEZE, 0));
+	EXPECT_TRUE(modified(fd));
+	/* Nothing is dirty, so neither call has to wait for the thaw. */
+	dax_msync(p, SZ_4K);
+	dax_fsync(fd);
+	pid = dax_spawn((dax_poke(p, 'w'), *stored = 1, 0));
+	while (!*stored && dax_state(pid) != 'D')
+		sched_yield();
+	EXPECT_EQ(0, *stored);
+	EXPECT_EQ(0, ioctl(fd, FITHAW, 0));
+	EXPECT_EQ(0, dax_wait(pid));
+	EXPECT_EQ('w', dax_peek(p));
+}
+
+/* Has freeze protection until the pipe ends, as a write(2) has. */
+static int splice_from(int pipe_fd[2], int fd)
+{
+	close(pipe_fd[1]);
+	return splice(pipe_fd[0], NULL, fd, NULL, SZ_4K, 0) < 0;
+}
+
+static int freeze(int pipe_fd[2], int fd)
+{
+	close(pipe_fd[1]);
+	return ioctl(fd, FIFREEZE, 0);
+}
+
+/*
+ * fsync cannot update mtime once a freeze has begun. It leaves that to the sync
+ * of the freeze, which has to find the entry.
+ */
+TEST_F(frozen, fsync_while_freezing)
+{
+	int fd = dax_file(SZ_2M, WRITTEN), other = dax_create("other");
+	char *p = dax_map(fd, 0, SZ_2M);
+	pid_t writer, freezer;
+	int pipe_fd[2];
+
+	NEED(dax_no_parts());
+	dax_poke(p, '1');
+	dax_msync(p, SZ_4K);
+	set_past(fd);
+	dax_poke(p, '2');
+
+	ASSERT_EQ(0, pipe(pipe_fd));
+	writer = dax_spawn(splice_from(pipe_fd, other));
+	while (dax_state(writer) != 'S')
+		sched_yield();
+	freezer = dax_spawn(freeze(pipe_fd, fd));
+	while (dax_state(freezer) != 'D')
+		sched_yield();
+	dax_trace(fd, "dax_writeback_one");
+	EXPECT_FLUSHES(1, fd);
+	EXPECT_FALSE(modified(fd));
+
+	close(pipe_fd[1]);
+	EXPECT_EQ(0, dax_wait(writer));
+	EXPECT_EQ(0, dax_wait(freezer));
+	EXPECT_TRUE(modified(fd));
+	EXPECT_EQ(0, ioctl(fd, FITHAW, 0));
 }
 
 /* sync_file_range and fdatasync are no different. */

@@ -22,6 +22,7 @@ struct load {
 	unsigned int entries;	/* at the start of the file */
 	size_t shift;		/* of the mapping */
 	unsigned int rounds;
+	size_t sync;		/* at the start of each entry; 0: all of the file */
 };
 
 FIXTURE_VARIANT(dax) {
@@ -31,10 +32,13 @@ FIXTURE_VARIANT(dax) {
 FIXTURE_VARIANT_ADD(dax, 4k)
 	{ .load = { SZ_4K, .entries = 16, .shift = SZ_4K, .rounds = 300 } };
 FIXTURE_VARIANT_ADD(dax, 2m) { .load = { SZ_2M, .entries = 1, .rounds = 300 } };
+/* msync of a part of the entry, which leaves it dirty. */
+FIXTURE_VARIANT_ADD(dax, part)
+	{ .load = { SZ_2M, .entries = 1, .rounds = 300, .sync = SZ_4K } };
 
 struct race {
 	int fd;
-	size_t size, len;
+	size_t size, len, sync;
 	char *writer, *other;
 	volatile bool stop;
 	volatile unsigned int stored;	/* rounds that wait for their msync */
@@ -64,6 +68,20 @@ static void fsyncs(struct race *race)
 		dax_fsync(race->fd);
 }
 
+/*
+ * Of a page of the same entry, in which no store is awaited; not so many that the
+ * trace overflows.
+ */
+static void msyncs_of_another_part(struct race *race)
+{
+	for (; !race->stop; race->laps++) {
+		while (race->laps > 64UL * race->stored && !race->stop)
+			sched_yield();
+		dax_poke(race->other + race->size - 1, race->laps);
+		dax_msync(race->other + race->size - SZ_4K, SZ_4K);
+	}
+}
+
 /* One fsync to each msync, at the same time. */
 static void fsync_in_step(struct race *race)
 {
@@ -84,7 +102,7 @@ static void one_round(struct race *race, char byte)
 	dax_round_begins();
 	dax_poke_each(race->writer, race->len, race->size, byte);
 	race->stored++;
-	dax_msync(race->writer, race->len);
+	dax_msync(race->writer, race->sync ?: race->len);
 	dax_round_ends(race->len / race->size);
 }
 
@@ -103,6 +121,7 @@ static void run(const struct load *load, void (*other)(struct race *race),
 	struct race *race = dax_shared(sizeof(*race));
 
 	race->size = load->size;
+	race->sync = load->sync;
 	race->len = load->size * load->entries;
 	race->fd = dax_file(SZ_2M, WRITTEN);
 	race->writer = map(load, race->fd);
@@ -135,6 +154,13 @@ TEST_F(dax, alone) DAX_CALL(run(&variant->load, NULL, 0))
 TEST_F(dax, against_read_faults) DAX_CALL(run(&variant->load, read_faults, 1))
 TEST_F(dax, against_write_faults) DAX_CALL(run(&variant->load, write_faults, 1))
 TEST_F(dax, against_another_fsync) DAX_CALL(run(&variant->load, fsyncs, 1))
+
+/*
+ * The request of an fsync stands in a mark that all share. One that flushes a
+ * part, which it has nothing to do with, must leave it alone.
+ */
+TEST_F(dax, against_msyncs_of_a_part)
+	DAX_CALL(run(&variant->load, msyncs_of_another_part, 1))
 
 /*
  * Two calls that flush the same range leapfrog, each past the entry that the

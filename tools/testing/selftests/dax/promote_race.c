@@ -5,7 +5,9 @@
  *
  * One process stores a byte to some pages of 2 MiB, through a mapping that is
  * off colour, and calls msync(MS_SYNC), round by round. Others fault on the
- * same 2 MiB with a fresh page table each time, or collapse theirs. Marks in
+ * same 2 MiB with a fresh page table each time, or collapse theirs. The msync is
+ * of all 2 MiB, or only of what lies between the first store and the last, which
+ * flushes a part if the 2 MiB are one entry by then. Marks in
  * the trace frame each round; the trace clock orders the events of all CPUs. A
  * store whose page no flush between the marks covers was missed.
  *
@@ -28,6 +30,7 @@ struct race {
 	off_t range;			/* the 2 MiB that it is about */
 	char *small;			/* the writer's window on them */
 	char *huge;			/* where others map them */
+	bool parts;			/* msync of the stores alone */
 	volatile bool stop, hold;
 	volatile bool held[2], running[2];
 	volatile unsigned long laps[2];
@@ -76,6 +79,7 @@ FIXTURE_VARIANT(dax) {
 	unsigned int rounds;
 	bool rolls_back;	/* the 2 MiB can never be one entry */
 	rival_fn rival[2];
+	bool parts;
 };
 
 #define LOAD	FIXTURE_VARIANT(dax)
@@ -89,6 +93,11 @@ FIXTURE_VARIANT_ADD(dax, read_faults_and_fsyncs)
 	{ 100, false, { read_fault, another_fsync } };
 FIXTURE_VARIANT_ADD(dax, collapses_and_fsyncs)
 	{ 100, false, { collapse, another_fsync } };
+FIXTURE_VARIANT_ADD(dax, parts_and_faults)
+	{ 150, false, { read_fault, write_fault }, true };
+FIXTURE_VARIANT_ADD(dax, parts_and_fsyncs)
+	{ 100, false, { read_fault, another_fsync }, true };
+FIXTURE_VARIANT_ADD(dax, rolled_back_parts) { 150, true, { read_fault }, true };
 FIXTURE_VARIANT_ADD(dax, rolled_back_faults) { 200, true, { read_fault } };
 FIXTURE_VARIANT_ADD(dax, rolled_back_collapses) { 200, true, { collapse } };
 FIXTURE_VARIANT_ADD(dax, rolled_back_faults_and_fsyncs)
@@ -117,7 +126,11 @@ static void one_round(struct race *race, unsigned int round)
 	dax_round_begins();
 	for (unsigned int i = 0; i < nr; i++)
 		dax_poke(race->small + STORE_PAGE(i) * SZ_4K, round);
-	dax_msync(race->small, SZ_2M);
+	if (race->parts)
+		dax_msync(race->small + STORE_PAGE(0) * SZ_4K,
+			  (STORE_PAGE(nr - 1) + 1 - STORE_PAGE(0)) * SZ_4K);
+	else
+		dax_msync(race->small, SZ_2M);
 	dax_round_ends(nr);
 	/* The slowest sets the pace: a rival that rests proves nothing. */
 	for (int id = 0; id < 2; id++)
@@ -188,6 +201,7 @@ static struct race *start_race(const LOAD *load)
 {
 	struct race *race = dax_shared(sizeof(*race));
 
+	race->parts = load->parts;
 	if (load->rolls_back)
 		race->fd = dax_file(SZ_2M, PREALLOC);
 	else

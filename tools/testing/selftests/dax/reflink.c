@@ -90,6 +90,43 @@ TEST_F(dax, dirty_beside_shared)
 	EXPECT_NE(dax_block(fd, 0), dax_block(clone, 0));
 }
 
+/*
+ * A page of an entry is shared that is dirty, and of which only a part was
+ * flushed: no mapping may stay writable, or a store changes both files.
+ */
+TEST_F(dax, share_a_page_of_dirty)
+{
+	int fd = dax_file(SZ_2M, WRITTEN), clone = dax_file(SZ_2M, HOLE);
+	char *a = dax_map_shift(fd, SZ_2M, variant->shift), *b;
+
+	for (size_t at = 0; at < 4 * SZ_4K; at += SZ_4K) {
+		dax_poke(a + at, 'a');
+		dax_msync(a + SZ_4K, SZ_4K);
+		dax_share_page(fd, at, clone);
+		dax_poke(a + at, 'b');
+		b = dax_map_shift(clone, SZ_2M, variant->shift);
+		EXPECT_EQ('a', dax_peek(b));
+		EXPECT_EQ('b', dax_peek(a + at));
+		EXPECT_NE(dax_block(fd, at), dax_block(clone, 0));
+		dax_unmap(b, SZ_2M);
+	}
+}
+
+TEST_F(dax, dedupe_a_page_of_dirty)
+{
+	int fd = dax_file(SZ_2M, WRITTEN), other = dax_file(SZ_2M, WRITTEN);
+	char *a = dax_map_shift(fd, SZ_2M, variant->shift);
+
+	dax_poke(a, FILL);
+	dax_poke(a + SZ_4K, 'a');
+	dax_msync(a + SZ_4K, SZ_4K);
+	ASSERT_EQ(SZ_4K, dax_dedupe(fd, 0, SZ_4K, other, 0));
+	EXPECT_EQ(dax_block(fd, 0), dax_block(other, 0));
+	dax_poke(a, 'b');
+	EXPECT_FILE(FILL, other, 0, SZ_4K);
+	EXPECT_EQ('b', dax_peek(a));
+}
+
 /* The first access is the store: the block is copied before it can be seen. */
 TEST_F(dax, write_first)
 {
