@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * fsync: instructions, and bytes that were flushed.
+ * fsync: instructions, and bytes that were flushed. Then stores, each with a sync
+ * of what it has changed: the figures are those of one store and its sync.
  *
  * The bytes are told by the trace event dax_writeback_one, in a run of its own
  * that is not measured, since a trace takes instructions.
  */
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
 #include "bench.h"
 
 #define INSTANCE	"/sys/kernel/tracing/instances/bench"
@@ -132,6 +136,126 @@ static void sync_twice(void)
 	}
 }
 
+/* Stores to some pages, and the sync of these pages alone. */
+#define PART_CALLS	512
+
+struct part {
+	const char *name;
+	size_t len;		/* that is synced; each page of it is stored to */
+	unsigned int stores;	/* or so many, anywhere, and then fsync(2) */
+	bool dsync;		/* a write(2) to the page that was stored to */
+};
+
+static const struct part parts[] = {
+	{ "store, msync 4 KiB", SZ_4K },
+	{ "16 stores, msync 64 KiB", 16 * SZ_4K },
+	{ "store, O_DSYNC write 4 KiB", SZ_4K, .dsync = true },
+};
+
+static const struct part uncached_parts[] = {
+	{ "no cache: store, msync 4 KiB", SZ_4K },
+	{ "no cache: 10 stores, fsync", SZ_4K, .stores = 10 },
+};
+
+struct part_file {
+	int fd, dsync_fd;
+	char *map;
+	size_t len;
+};
+
+static void store_and_sync(const struct part_file *file, const struct part *part,
+			   unsigned long *state)
+{
+	static char page[SZ_4K];
+	size_t off = random_next(state) % (file->len / part->len) * part->len;
+
+	for (unsigned int i = 1; i < part->stores; i++)
+		dax_poke(file->map + random_next(state) % file->len, i);
+	dax_poke_each(file->map + off, part->len, SZ_4K, 3);
+	if (part->dsync && pwrite(file->dsync_fd, page, SZ_4K, off) != SZ_4K)
+		dax_exit_fail("pwrite: %m");
+	else if (part->stores)
+		dax_fsync(file->fd);
+	else if (!part->dsync)
+		dax_msync(file->map + off, part->len);
+}
+
+static void sync_part(const struct part_file *file, const struct part *part,
+		      const char *size)
+{
+	unsigned long state = 1, spent = 0, faults, took;
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s, %s", part->name, size);
+	for (unsigned int run = 0; more_runs(&run, spent); spent += took) {
+		settle();
+		touch_pages(file->map, file->len, true);
+		profile_begin();
+		faults = count_faults();
+		took = ticks();
+		for (int i = 0; i < PART_CALLS; i++)
+			store_and_sync(file, part, &state);
+		took = ticks() - took;
+		faults = count_faults() - faults;
+		profile_end();
+		profile_report(name, PART_CALLS);
+		report(name, "instr", (double)took / PART_CALLS);
+		report(name, "faults", (double)faults / PART_CALLS);
+	}
+	trace_begin();
+	for (int i = 0; i < PART_CALLS; i++)
+		store_and_sync(file, part, &state);
+	report(name, "bytes", (double)trace_end() / PART_CALLS);
+}
+
+/* The write cache of the device of the file, if its driver lets it be set. */
+static bool set_cache(int fd, bool on)
+{
+	char path[64];
+	struct stat st;
+
+	if (fstat(fd, &st))
+		dax_exit_fail("fstat: %m");
+	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/dax/write_cache",
+		 major(st.st_dev), minor(st.st_dev));
+	return !dax_write_file(path, "%d", on);
+}
+
+static void sync_parts(const struct part_file *file, const char *size)
+{
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		sync_part(file, &parts[i], size);
+	if (!set_cache(file->fd, false))
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(uncached_parts); i++)
+		sync_part(file, &uncached_parts[i], size);
+	set_cache(file->fd, true);
+}
+
+static void sync_parts_of_size(size_t len, size_t shift, const char *size)
+{
+	struct part_file file = { .fd = file_falloc(len), .len = len };
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file.fd);
+	file.dsync_fd = open(path, O_RDWR | O_DSYNC);
+	if (file.dsync_fd < 0)
+		dax_exit_fail("%s: %m", path);
+	file.map = map_file(file.fd, len, shift);
+	touch_pages(file.map, len, true);
+	if (shift || share_huge(file.map, len) == 100)
+		sync_parts(&file, size);
+	else
+		for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+			snprintf(path, sizeof(path), "%s, %s", parts[i].name,
+				 size);
+			report_why(path, "this file system gave small blocks");
+		}
+	dax_unmap(file.map, len);
+	close(file.dsync_fd);
+	close(file.fd);
+}
+
 void bench_sync(void)
 {
 	size_t len = scaled(64);
@@ -145,4 +269,6 @@ void bench_sync(void)
 	dax_unmap(map, len);
 	close(fd);
 	sync_twice();
+	sync_parts_of_size(len, SZ_4K, "4K");
+	sync_parts_of_size(len, 0, "2M");
 }
