@@ -26,6 +26,7 @@
 #include <linux/pgalloc.h>
 #include <linux/string.h>
 #include <linux/sysfs.h>
+#include <linux/xarray_slot.h>
 
 #include "dax-fault.h"
 #include "dax-internal.h"
@@ -189,7 +190,9 @@ static bool dax_should_collapse(const struct vm_fault *vmf, vm_fault_t ret)
 	    !(vma->vm_flags & VM_MAYSHARE) || dax_vma_tracks_soft_dirty(vma) ||
 	    !thp_vma_allowable_order(vma, vma->vm_flags, TVA_IN_PF, order))
 		return false;
-	if (dax_fault_eligible(vmf, order))
+	if (dax_fault_eligible(vmf, order) ||
+	    dax_is_by_page(xa_peek(&vma->vm_file->f_mapping->i_pages,
+				   vmf->pgoff)))
 		return false;
 	return dax_count_mapped_pages(vma->vm_file->f_mapping, vmf->pgoff,
 				      order) >= DAX_EAGER_DENSE;

@@ -6,10 +6,10 @@
  * stands for 1 << order consecutive pages of the file, naturally aligned in the
  * file:
  *
- *	 BITS_PER_XA_VALUE ... 8   7 ... 3   2 ... 1    0
- *	+-----------------------+---------+---------+--------+
- *	|          pfn          |  order  |  kind   | locked |
- *	+-----------------------+---------+---------+--------+
+ *	 62 ... 23   22 ... 8   7 ... 3   2 ... 1    0
+ *	+----------+----------+---------+---------+--------+
+ *	|   pfn    |   dirt   |  order  |  kind   | locked |
+ *	+----------+----------+---------+---------+--------+
  *
  * kind is one of
  *
@@ -18,6 +18,11 @@
  *	zero	The range is a hole that was read.  The shared zero page of
  *		that order is mapped.  There is no pfn.
  *	empty	The contents are not known.  The entry exists for its lock.
+ *
+ * dirt is what dax-dirty.c knows of the stores to a large mapped entry.  The
+ * low bits of an aligned pfn are 0, so dirt extends to the lowest three bits of
+ * the pfn.  It is 0 in all other entries.  A value of 32 bits has no room for
+ * it: the pfn begins at bit 8 there.
  *
  * This header builds entries and reads their fields.  It takes no lock and
  * knows no page.  It is the only place that shifts and masks.  The size of an
@@ -48,7 +53,12 @@ enum dax_kind {
 #define DAX_KIND_MASK		GENMASK(1, 0)
 #define DAX_ORDER_SHIFT		3
 #define DAX_ORDER_MASK		GENMASK(4, 0)
-#define DAX_PFN_SHIFT		8
+#define DAX_DIRT_SHIFT		8
+#define DAX_DIRT_BITS		(BITS_PER_LONG == 64 ? 18 : 0)
+/* Entries of smaller orders have no dirt. */
+#define DAX_DIRT_MIN_ORDER	3
+#define DAX_PFN_SHIFT		\
+	(DAX_DIRT_SHIFT + (DAX_DIRT_BITS ? DAX_DIRT_BITS - DAX_DIRT_MIN_ORDER : 0))
 
 /* An unlocked entry of @kind.  @pfn must be 0 unless @kind is DAX_MAPPED. */
 static inline void *dax_make_entry(enum dax_kind kind, unsigned long pfn,
@@ -144,7 +154,8 @@ static inline bool dax_entry_exceeds(void *entry, unsigned long index,
 static inline unsigned long dax_entry_pfn(void *entry)
 {
 	WARN_ON_ONCE(!dax_is_mapped(entry));
-	return xa_to_value(entry) >> DAX_PFN_SHIFT;
+	return (xa_to_value(entry) >> DAX_PFN_SHIFT) &
+		~(dax_entry_nr_pages(entry) - 1);
 }
 
 /* The pfn of page offset @index, which lies within the mapped @entry. */
@@ -159,9 +170,39 @@ static inline void *dax_next_pfn_entry(void *entry)
 	return xa_mk_value(xa_to_value(entry) + (1UL << DAX_PFN_SHIFT));
 }
 
+/* Can @entry have dirt? */
+static inline bool dax_has_dirt(void *entry)
+{
+	return DAX_DIRT_BITS && dax_is_mapped(entry) &&
+		dax_entry_order(entry) >= DAX_DIRT_MIN_ORDER;
+}
+
+/* The dirt of @entry, for which dax_has_dirt() is true. */
+static inline unsigned long dax_entry_dirt(void *entry)
+{
+	return (xa_to_value(entry) >> DAX_DIRT_SHIFT) &
+		((1UL << DAX_DIRT_BITS) - 1);
+}
+
+/* @entry, for which dax_has_dirt() is true, with other dirt. */
+static inline void *dax_set_dirt(void *entry, unsigned long dirt)
+{
+	unsigned long mask = ((1UL << DAX_DIRT_BITS) - 1) << DAX_DIRT_SHIFT;
+
+	return xa_mk_value((xa_to_value(entry) & ~mask) |
+			   dirt << DAX_DIRT_SHIFT);
+}
+
+/* Are the stores to @entry tracked by page?  See dax-dirty.c. */
+static inline bool dax_is_by_page(void *entry)
+{
+	return DAX_DIRT_BITS && xa_to_value(entry) & BIT(DAX_DIRT_SHIFT);
+}
+
 /*
  * Does @entry, found at @index, include all of @new, so that a fault that needs
- * @new can share @entry instead of replacing it?  The lock bits are ignored.
+ * @new can share @entry instead of replacing it?  The lock bits and the dirt are
+ * ignored.
  * An empty entry includes nothing.
  */
 static inline bool dax_entry_covers(void *entry, void *new, unsigned long index)

@@ -46,7 +46,6 @@
 #include <linux/highmem.h>
 #include <linux/huge_mm.h>
 #include <linux/iomap.h>
-#include <linux/khugepaged.h>
 #include <linux/memcontrol.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
@@ -78,6 +77,8 @@
  * @entry: The entry without the lock bit.  The fault holds its lock.
  * @promotion: The smaller entries that @entry has replaced, until it is certain
  *	that they are not restored.
+ * @crowded: @entry was by page (dax-dirty.c), and the store of the fault has
+ *	shown that huge pages are better.
  * @drop_entry: Delete @entry instead of unlocking it.
  * @iomap_called: ->iomap_begin was called, and may have allocated blocks.
  * @need_sync: An earlier extent has metadata that are not durable.
@@ -100,6 +101,7 @@ struct dax_fault {
 		struct xa_state		xas;
 		void			*entry;
 		struct dax_promotion	*promotion;
+		bool			crowded;
 		bool			drop_entry;
 		bool			iomap_called;
 		bool			need_sync;
@@ -309,6 +311,26 @@ static void dax_fault_reassociate(struct dax_fault *df, void *new)
 }
 
 /*
+ * The entry is by page, and @xas is walked to it.  Record a store, which the
+ * caller has marked.  A collapse asks for a huge page, so the entry is whole
+ * after it.
+ */
+static void dax_fault_by_page(struct dax_fault *df, bool dirty)
+{
+	struct xa_state *xas = &df->xas;
+
+	if (df->collapse || dirty)
+		df->entry = dax_record_store(xas, df->entry, df->vmf->pgoff,
+					     df->order);
+	if (!dirty)
+		return;
+	if (dax_is_by_page(df->entry))
+		dax_set_page_dirty(df->entry, df->vmf->pgoff);
+	else
+		df->crowded = true;
+}
+
+/*
  * Replace the entry by @new, unless it includes @new already, and mark it dirty
  * if a store follows.  From here on the blocks are in use: the filesystem must
  * not take them back, even if they cannot be mapped.
@@ -337,6 +359,8 @@ static void dax_fault_store(struct dax_fault *df, void *new)
 	}
 	if (dirty)
 		xas_set_mark(xas, PAGECACHE_TAG_DIRTY);
+	if (dax_is_by_page(df->entry))
+		dax_fault_by_page(df, dirty);
 	trace_dax_store_entry(mapping, xas->xa_index, df->entry, dirty);
 	xas_unlock_irq(xas);
 	if (shared)
@@ -353,18 +377,12 @@ static void dax_fault_store(struct dax_fault *df, void *new)
 	df->iter.processed = iomap_length(&df->iter);
 }
 
-/*
- * For a collapse: remove the page tables of the range in all processes that
- * could map it huge.  The entry is locked, so no DAX fault fills them
- * meanwhile.  Their ptes hold no references or counts, and stores to them are
- * marked in the tree, so they can be dropped.  mm skips page tables that have
- * private pages, and processes that track soft-dirty pages.
- */
+/* For a collapse: make room for the huge page. */
 static vm_fault_t dax_fault_retract_page_tables(struct dax_fault *df)
 {
 	if (!df->collapse)
 		return 0;
-	retract_page_tables(dax_vmf_mapping(df->vmf), df->xas.xa_index);
+	dax_retract_entry(df->vmf, df->entry);
 	if (!dax_page_table_fits(df->vmf, df->order))
 		return dax_fault_fallback(df, DAX_FALLBACK_PAGE_TABLE);
 	return 0;
@@ -482,6 +500,10 @@ static vm_fault_t __dax_fault_mapped(struct dax_fault *df)
 	if (dax_fault_is_sync(df)) {
 		*df->pfnp = pfn;
 		return VM_FAULT_NEEDDSYNC;
+	}
+	if (df->crowded) {
+		dax_retract_entry(df->vmf, df->entry);
+		return VM_FAULT_NOPAGE;
 	}
 	ret = dax_fault_retract_page_tables(df);
 	if (ret)
@@ -667,6 +689,8 @@ static enum dax_fallback dax_errno_to_fallback(int err)
 		return DAX_FALLBACK_FRAGMENTED;
 	case -EAGAIN:
 		return DAX_FALLBACK_ENTRY_LOCKED;
+	case -EACCES:
+		return DAX_FALLBACK_SMALL_WRITES;
 	default:
 		return DAX_FALLBACK_SMALL_ENTRIES;
 	}
@@ -690,6 +714,7 @@ static vm_fault_t dax_fault_grab(struct dax_fault *df)
 	case -EBUSY:
 	case -ERANGE:
 	case -EAGAIN:
+	case -EACCES:
 		return dax_fault_fallback(df, dax_errno_to_fallback(err));
 	case -ENOMEM:
 		return dax_fault_error(df, err, DAX_FALLBACK_NO_MEMORY);
@@ -899,6 +924,8 @@ static vm_fault_t dax_map_synced(struct vm_fault *vmf, unsigned int order,
 	}
 	dax_lock_entry(&xas, entry);
 	xas_set_mark(&xas, PAGECACHE_TAG_DIRTY);
+	if (dax_is_by_page(entry))
+		entry = dax_record_store(&xas, entry, vmf->pgoff, order);
 	xas_unlock_irq(&xas);
 	__mark_inode_dirty(mapping->host, I_DIRTY_PAGES);
 
@@ -908,8 +935,11 @@ static vm_fault_t dax_map_synced(struct vm_fault *vmf, unsigned int order,
 	 */
 	ret = VM_FAULT_NOPAGE;
 	pgmap = dax_get_entry_pgmap(&xas, entry, xas.xa_index, order);
-	if (pgmap && dax_page_table_fits(vmf, order))
+	if (pgmap && dax_page_table_fits(vmf, order)) {
+		if (dax_is_by_page(entry))
+			dax_set_page_dirty(entry, vmf->pgoff);
 		ret = dax_map_pfn(vmf, pfn, order, true);
+	}
 	put_dev_pagemap(pgmap);
 	dax_unlock_entry(&xas, entry);
 	trace_dax_insert_pfn_mkwrite(mapping->host, vmf, (__force int)ret);

@@ -9,6 +9,7 @@
 #include <linux/compiler.h>
 #include <linux/fs.h>
 #include <linux/huge_mm.h>
+#include <linux/khugepaged.h>
 #include <linux/math.h>
 #include <linux/mm.h>
 #include <linux/pfn_t.h>
@@ -100,6 +101,19 @@ static inline void dax_trace_fault_done(struct vm_fault *vmf,
 	else if (order == PMD_ORDER)
 		trace_dax_pmd_fault_done(inode, vmf, dax_vmf_max_pgoff(vmf),
 					 result);
+}
+
+/*
+ * Remove the page tables of the range of @entry in all processes that could map
+ * it huge.  The entry is locked, so no DAX fault fills them meanwhile.  Their
+ * ptes hold no references or counts, and stores to them are marked in the tree,
+ * so they can be dropped.  mm skips page tables that have private pages, and
+ * processes that track soft-dirty pages.
+ */
+static inline void dax_retract_entry(const struct vm_fault *vmf, void *entry)
+{
+	retract_page_tables(dax_vmf_mapping(vmf),
+			    dax_entry_start(entry, vmf->pgoff));
 }
 
 /*

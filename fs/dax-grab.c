@@ -11,7 +11,9 @@
  *	demote	A larger entry cannot serve the fault: delete it.
  *	promote	Smaller entries are in the range: replace them by one
  *		(dax-promote.c).
- *	refuse	Smaller entries are in the range and cannot be promoted.
+ *	refuse	Smaller entries are in the range and cannot be promoted.  Or the
+ *		fault is a write of a large order, and the entry wants small
+ *		ones (dax-dirty.c).
  *
  * dax_grab_mapped() is for the common case: it locks a mapped entry that can
  * serve the fault, and takes none of these steps.
@@ -37,6 +39,12 @@ static bool dax_should_demote(void *entry, unsigned int order, bool write)
 	if (dax_entry_order(entry) <= order)
 		return false;
 	return dax_is_empty(entry) || (dax_is_zero(entry) && write);
+}
+
+/* Must the store be made through a small page, see dax-dirty.c? */
+static bool dax_refuses(void *entry, const struct dax_grab *grab)
+{
+	return grab->write && grab->order && dax_is_by_page(entry);
 }
 
 /* Delete the unlocked @entry, so that a smaller one can be inserted. */
@@ -95,6 +103,7 @@ bool dax_grab_mapped(struct xa_state *xas, struct dax_grab *grab)
 	bool dirty;
 
 	grab->dirtied = false;
+	grab->crowded = false;
 	xas_lock_irq(xas);
 	entry = xas_load(xas);
 	if (!xa_is_value(entry) || dax_is_locked(entry)) {
@@ -102,7 +111,7 @@ bool dax_grab_mapped(struct xa_state *xas, struct dax_grab *grab)
 			goto refuse;
 	}
 	dirty = grab->write && entry && xas_get_mark(xas, PAGECACHE_TAG_DIRTY);
-	if (!dax_is_known(entry, grab->order) ||
+	if (!dax_is_known(entry, grab->order) || dax_refuses(entry, grab) ||
 	    (grab->write && !grab->unshared &&
 	     (!dirty || dax_entry_order(entry)))) {
 		dax_put_unlocked_entry(xas, entry);
@@ -112,6 +121,11 @@ bool dax_grab_mapped(struct xa_state *xas, struct dax_grab *grab)
 	if (grab->write && !dirty) {
 		xas_set_mark(xas, PAGECACHE_TAG_DIRTY);
 		grab->dirtied = true;
+	}
+	/* Even if it is dirty, this page may not be. */
+	if (grab->write && dax_is_by_page(entry)) {
+		entry = dax_record_store(xas, entry, xas->xa_index, 0);
+		grab->crowded = !dax_is_by_page(entry);
 	}
 	xas_unlock_irq(xas);
 	grab->entry = entry;
@@ -134,7 +148,7 @@ refuse:
  * transaction for the fault.  The result may be outdated on return.
  *
  * Context: Process context; takes the xa_lock.
- * Return: 0 if dax_grab_entry() may succeed; -EBUSY or -ERANGE as
+ * Return: 0 if dax_grab_entry() may succeed; -EBUSY, -ERANGE or -EACCES as
  * dax_grab_entry().
  */
 int dax_peek_entry(struct address_space *mapping, pgoff_t index,
@@ -151,6 +165,8 @@ int dax_peek_entry(struct address_space *mapping, pgoff_t index,
 			ret = -EBUSY;
 		else if (!dax_may_promote(xas.xa, xas.xa_index, order))
 			ret = -ERANGE;
+	} else if (write && xa_is_value(entry) && dax_is_by_page(entry)) {
+		ret = -EACCES;
 	}
 	if (ret == -ERANGE) {
 		dax_account_promotion(&xas, order, NULL, DAX_PROMOTE_TRY);
@@ -201,6 +217,11 @@ static int dax_grab_entry_locked(struct xa_state *xas, struct dax_grab *grab)
 	/* An entry that was promoted is locked already. */
 	if (ret || (grab->promotion && grab->promotion->nr))
 		return ret;
+
+	if (dax_refuses(grab->entry, grab)) {
+		dax_put_unlocked_entry(xas, grab->entry);
+		return -EACCES;
+	}
 
 	if (grab->entry &&
 	    dax_should_demote(grab->entry, grab->order, grab->write)) {
@@ -290,7 +311,8 @@ static int dax_grab_slowpath(struct xa_state *xas, struct dax_grab *grab,
  * Return: 0 with the entry locked; -ENOMEM; -EIO if the tree holds a folio; or,
  * if there are smaller entries in the range: -EBUSY if they may not be
  * promoted, -ERANGE if their blocks are not one run that is aligned to the
- * order, -EAGAIN if one of them was locked each time.
+ * order, -EAGAIN if one of them was locked each time; -EACCES for a write of a
+ * large order if the stores to the entry are tracked by page.
  */
 int dax_grab_entry(struct xa_state *xas, struct dax_grab *grab)
 {

@@ -72,6 +72,23 @@ void dax_unmap_entry(struct address_space *mapping, pgoff_t index,
 void dax_skip_entry(struct xa_state *xas, void *entry);
 void dax_pause_walk(struct xa_state *xas, void *entry);
 
+/* dax-dirty.c: which pages of a large entry are dirty */
+
+/* The parts of an entry that is by page: each has a bit in the word. */
+#define DAX_NR_PARTS	8U
+
+/* How many pages a part of @entry has. */
+static inline unsigned int dax_part_pages(void *entry)
+{
+	return dax_entry_nr_pages(entry) / DAX_NR_PARTS;
+}
+
+void *dax_record_store(struct xa_state *xas, void *entry, pgoff_t index,
+		       unsigned int order);
+bool dax_flush_ends_whole(void *entry);
+void *dax_record_flush(struct xa_state *xas, void *entry);
+unsigned long dax_dirty_parts(void *entry);
+
 /* dax-stat.c: counters, and the length of walks */
 
 /**
@@ -232,6 +249,8 @@ enum dax_grab_action {
  * @unshared: Whether no other file can share blocks of this one.
  * @dirtied: Result of dax_grab_mapped(): the entry was clean, and is marked
  *	dirty now.
+ * @crowded: Result of dax_grab_mapped(): the entry was by page, and the fault
+ *	has shown that huge pages are better.
  * @entry: Result: the entry, without the lock bit.
  * @promotion: Result: the smaller entries that were promoted, or NULL.
  */
@@ -241,6 +260,7 @@ struct dax_grab {
 	bool promote;
 	bool unshared;
 	bool dirtied;
+	bool crowded;
 	void *entry;
 	struct dax_promotion *promotion;
 };
@@ -280,6 +300,10 @@ bool dax_pfns_on_device(unsigned long pfn, unsigned long nr);
 struct page *dax_entry_page(void *entry, pgoff_t index);
 void *dax_entry_kaddr(void *entry);
 void dax_flush_entry(void *entry);
+void dax_set_page_dirty(void *entry, pgoff_t index);
+unsigned int dax_next_dirty_pages(void *entry, unsigned int end,
+				  unsigned int *offset);
+void dax_clear_dirty_pages(void *entry, unsigned int offset, unsigned int nr);
 
 /* dax-access.c has a header of its own */
 
@@ -343,6 +367,9 @@ bool dax_drop_range(struct address_space *mapping, loff_t pos, u64 len,
 	R(MISALIGNED_PFN,	"misaligned-pfn")			\
 	/* The huge zero page could not be allocated. */		\
 	R(NO_ZERO_PAGE,		"no-zero-page")				\
+	/* The stores between two flushes are few, and small pages show */	\
+	/* which pages must be flushed. */				\
+	R(SMALL_WRITES,		"small-writes")				\
 	/* The page table maps smaller pages in the range. */		\
 	R(PAGE_TABLE,		"page-table")				\
 	/* An allocation failed. */					\

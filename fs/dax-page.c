@@ -547,3 +547,62 @@ void dax_flush_entry(void *entry)
 			   dax_entry_nr_pages(entry) << PAGE_SHIFT);
 	put_dev_pagemap(pgmap);
 }
+
+/**
+ * dax_set_page_dirty() - Flag a page of an entry whose stores are tracked by page
+ * @entry: The entry, which is by page (dax-dirty.c).
+ * @index: The page offset.
+ *
+ * Nothing else uses PG_dirty of the pages of a filesystem's DAX device: their
+ * ->dirty_folio does nothing.
+ *
+ * Context: The entry is locked and the pgmap is held, as for a fault that maps
+ * the page next.
+ */
+void dax_set_page_dirty(void *entry, pgoff_t index)
+{
+	SetPageDirty(dax_entry_page(entry, index));
+}
+
+/**
+ * dax_next_dirty_pages() - Find the next run of flagged pages of an entry
+ * @entry: The entry.
+ * @end: How many of its pages to look at.
+ * @offset: The page of the entry to begin with; set to the first page of the
+ *	run.
+ *
+ * Context: The entry is locked and the pgmap is held.
+ * Return: The number of pages of the run; 0 if there is none.
+ */
+unsigned int dax_next_dirty_pages(void *entry, unsigned int end,
+				  unsigned int *offset)
+{
+	struct page *page = pfn_to_page(dax_entry_pfn(entry));
+	unsigned int first = *offset, last;
+
+	while (first < end && !PageDirty(page + first))
+		first++;
+	for (last = first; last < end && PageDirty(page + last); )
+		last++;
+	*offset = first;
+	return last - first;
+}
+
+/**
+ * dax_clear_dirty_pages() - Clear the flags of pages that were flushed
+ * @entry: The entry.
+ * @offset: The first page, from the start of the entry.
+ * @nr: The number of pages.
+ *
+ * Context: The entry is locked since before the pages were write-protected, and
+ * the pgmap is held.
+ */
+void dax_clear_dirty_pages(void *entry, unsigned int offset, unsigned int nr)
+{
+	struct page *page = pfn_to_page(dax_entry_pfn(entry)) + offset;
+
+	for (; nr; nr--, page++) {
+		if (PageDirty(page))
+			ClearPageDirty(page);
+	}
+}

@@ -109,11 +109,25 @@ dax_map_entry(struct vm_fault *vmf, unsigned int order, struct xa_state *xas,
 	trace_dax_grab_entry(mapping, xas->xa_index, order, write, entry,
 			     DAX_GRAB_LOCK);
 	trace_dax_store_entry(mapping, xas->xa_index, entry, write);
+	if (write && dax_is_by_page(entry))
+		dax_set_page_dirty(entry, xas->xa_index);
 	ret = dax_map_pfn(vmf, phys_to_pfn_t(PFN_PHYS(pfn), PFN_DEV | PFN_MAP),
 			  order, write);
 	put_dev_pagemap(pgmap);
 	dax_trace_fault_done(vmf, order, ret);
 	return ret;
+}
+
+/*
+ * The range of the locked @entry is better mapped huge.  Map nothing, and make
+ * room for a huge page, which the next fault maps.
+ */
+static noinline vm_fault_t dax_fault_crowded(struct vm_fault *vmf, void *entry)
+{
+	dax_trace_fault(vmf, 0);
+	dax_retract_entry(vmf, entry);
+	dax_trace_fault_done(vmf, 0, VM_FAULT_NOPAGE);
+	return VM_FAULT_NOPAGE;
 }
 
 /*
@@ -147,7 +161,9 @@ dax_fault_known(struct vm_fault *vmf, unsigned int order, dax_durable_t durable)
 	 */
 	if (grab.dirtied)
 		__mark_inode_dirty(mapping->host, I_DIRTY_PAGES);
-	if (!sync || durable(vmf, order))
+	if (unlikely(grab.crowded))
+		ret = dax_fault_crowded(vmf, grab.entry);
+	else if (!sync || durable(vmf, order))
 		ret = dax_map_entry(vmf, order, &xas, grab.entry, grab.write);
 	dax_unlock_entry(&xas, grab.entry);
 	return ret;

@@ -7,7 +7,8 @@
  *
  *	write-protect	Protect its pages in all page tables.  The next store
  *			faults and waits for the entry lock.
- *	flush		Flush the memory of the whole entry.
+ *	flush		Flush the memory of the whole entry, or of its dirty
+ *			pages if they are known (dax-dirty.c).
  *	clear marks	Clear DIRTY and TOWRITE: the entry has not become dirty
  *			since.
  *
@@ -24,7 +25,7 @@
  *		entry.  Only the part in the range is flushed then, and neither
  *		the page tables nor the marks change: write protection only
  *		serves to learn of later stores, and DIRTY says that there may
- *		be some.  The next fsync of all flushes the whole entry.
+ *		be some.  The next fsync of all flushes all that may be dirty.
  *
  *		At most the first and the last entry of a range are such.  They
  *		are looked up, because TOWRITE may be a request of another
@@ -92,18 +93,17 @@
 #include "dax-trace.h"
 
 /*
- * Write-protect the pages of the locked @entry in all page tables, whatever
- * their mapping size is and whichever part of the entry a VMA maps.
+ * Write-protect pages of a locked entry in all page tables, whatever their
+ * mapping size is and whichever part of the pages a VMA maps.
  */
-static void dax_wrprotect_entry(struct address_space *mapping, pgoff_t start,
-				void *entry)
+static void dax_wrprotect(struct address_space *mapping, pgoff_t start,
+			  unsigned long pfn, unsigned long nr)
 {
-	unsigned long nr = dax_entry_nr_pages(entry);
 	struct vm_area_struct *vma;
 
 	i_mmap_lock_read(mapping);
 	vma_interval_tree_foreach(vma, &mapping->i_mmap, start, start + nr - 1) {
-		pfn_mkclean_range(dax_entry_pfn(entry), nr, start, vma);
+		pfn_mkclean_range(pfn, nr, start, vma);
 		cond_resched();
 	}
 	i_mmap_unlock_read(mapping);
@@ -163,6 +163,67 @@ static int dax_flush_locked(struct dax_flush *flush, void *entry,
 	return ret;
 }
 
+/* Write-protect and flush pages of the locked @entry, which is at @start. */
+static int dax_clean_pages(struct dax_flush *flush, pgoff_t start, void *entry,
+			   unsigned long offset, unsigned long nr)
+{
+	int ret;
+
+	dax_wrprotect(flush->mapping, start + offset,
+		      dax_entry_pfn(entry) + offset, nr);
+	ret = dax_flush_locked(flush, entry, offset, nr);
+	/* Trace before the marks are cleared. */
+	if (!ret)
+		trace_dax_writeback_one(flush->mapping->host, start + offset,
+					nr);
+	return ret;
+}
+
+/*
+ * Clean the dirty pages of the locked @entry, which is by page.  No page table
+ * maps another page of it writable, so the others need no write protection.
+ */
+static int dax_clean_dirty_pages(struct dax_flush *flush, pgoff_t start,
+				 void *entry)
+{
+	unsigned long parts = dax_dirty_parts(entry);
+	unsigned int size = dax_part_pages(entry);
+	unsigned int first, end, nr;
+	int ret;
+
+	flush->pgmap = get_dev_pagemap(dax_entry_pfn(entry), flush->pgmap);
+	if (!flush->pgmap)
+		return -EIO;
+	for_each_set_bitrange(first, end, &parts, DAX_NR_PARTS) {
+		unsigned int offset = first * size;
+
+		while ((nr = dax_next_dirty_pages(entry, end * size,
+						  &offset))) {
+			ret = dax_clean_pages(flush, start, entry, offset, nr);
+			if (ret)
+				return ret;
+			if (!flush->keep_dirty)
+				dax_clear_dirty_pages(entry, offset, nr);
+			offset += nr;
+		}
+	}
+	return 0;
+}
+
+/* Clean all of the locked @entry that is dirty. */
+static int dax_clean_entry(struct dax_flush *flush, pgoff_t start, void *entry)
+{
+	unsigned long nr = dax_entry_nr_pages(entry);
+	int ret;
+
+	if (dax_is_by_page(entry))
+		return dax_clean_dirty_pages(flush, start, entry);
+	ret = dax_clean_pages(flush, start, entry, 0, nr);
+	if (!ret && dax_flush_ends_whole(entry))
+		dax_clear_dirty_pages(entry, 0, nr);
+	return ret;
+}
+
 /* Write back the unlocked @entry that the walk has reached. */
 static int dax_writeback_one(struct xa_state *xas, struct dax_flush *flush,
 			     void *entry)
@@ -177,21 +238,19 @@ static int dax_writeback_one(struct xa_state *xas, struct dax_flush *flush,
 	dax_lock_entry(xas, entry);
 	xas_unlock_irq(xas);
 
-	dax_wrprotect_entry(flush->mapping, start, entry);
-	ret = dax_flush_locked(flush, entry, 0, dax_entry_nr_pages(entry));
+	ret = dax_clean_entry(flush, start, entry);
 
-	/* Trace before the marks are cleared. */
-	if (!ret)
-		trace_dax_writeback_one(flush->mapping->host, start,
-					dax_entry_nr_pages(entry));
-
+	xas_reset(xas);
 	xas_lock_irq(xas);
-	__dax_unlock_entry(xas, entry);
+	xas_load(xas);
 	if (!ret) {
-		if (!flush->keep_dirty)
+		if (!flush->keep_dirty) {
+			entry = dax_record_flush(xas, entry);
 			xas_clear_mark(xas, PAGECACHE_TAG_DIRTY);
+		}
 		xas_clear_mark(xas, PAGECACHE_TAG_TOWRITE);
 	}
+	__dax_unlock_entry(xas, entry);
 	return ret;
 }
 

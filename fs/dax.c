@@ -57,6 +57,7 @@
  *
  *		dax-entry.h	what an entry is
  *		dax-entry.c	the lock of an entry
+ *		dax-dirty.c	which pages of a large entry are dirty
  *		dax-promote.c	many small entries to one large entry, and back
  *		dax-grab.c	the entry for a fault
  *		dax-page.c	the pages that an entry points to
