@@ -371,7 +371,9 @@ TEST_F(dax, fsync_against_zap)
 	protect.fd = numbered_file(SZ_2M);
 	protect.p = dax_map(protect.fd, 0, SZ_2M);
 	for (unsigned int i = 0; i < rounds; i++) {
-		dax_poke(protect.p + 8, i);
+		/* Many pages, so that the range stays huge. */
+		for (size_t at = 8; at < SZ_2M / 4; at += SZ_4K)
+			dax_poke(protect.p + at, i);
 		protect.looks = i % 2 ? UINT_MAX : i;
 		protect.synced = false;
 		dax_run_threads(2, fsync_or_zap, NULL);
