@@ -256,6 +256,84 @@ static void sync_parts_of_size(size_t len, size_t shift, const char *size)
 	close(file.fd);
 }
 
+/*
+ * The same stores and fsync again and again, as a database does. What counts is
+ * the mean: how a range is mapped may depend on what came before.
+ */
+struct repeat {
+	const char *what;
+	unsigned int mib, rounds;
+	void (*stores)(char *map, size_t len, unsigned long *seed);
+};
+
+static void ten_stores(char *map, size_t len, unsigned long *seed)
+{
+	for (int i = 0; i < 10; i++)
+		dax_poke(map + random_next(seed) % len, 3);
+}
+
+/* As LMDB: some pages that follow each other, and some anywhere. */
+static void commit(char *map, size_t len, unsigned long *seed)
+{
+	size_t run = random_next(seed) % (len - 16 * SZ_4K);
+
+	memset(map + run, 3, 16 * SZ_4K);
+	for (int i = 0; i < 16; i++)
+		dax_poke(map + random_next(seed) % len, 3);
+	dax_poke(map, 3);
+}
+
+static void fill(char *map, size_t len, unsigned long *seed)
+{
+	memset(map, 3, len);
+}
+
+static const struct repeat repeats[] = {
+	{ "10 random stores, fsync",	64, 400, ten_stores },
+	{ "commit of 33 pages, fsync",	16, 200, commit },
+	{ "fill, fsync",		4, 200, fill },
+};
+
+static void repeat_rounds(const struct repeat *r, int fd, char *map, size_t len,
+			  unsigned int rounds)
+{
+	unsigned long seed = 1;
+
+	for (unsigned int i = 0; i < rounds; i++) {
+		r->stores(map, len, &seed);
+		dax_fsync(fd);
+	}
+}
+
+static void sync_repeatedly(const struct repeat *r)
+{
+	size_t len = scaled(r->mib);
+
+	for (int run = 0; run < 2; run++) {
+		int fd = file_falloc(len);
+		char *map = map_file(fd, len, 0);
+		unsigned long t;
+
+		touch_pages(map, len, true);
+		dax_fsync(fd);
+		profile_begin();
+		t = ticks();
+		repeat_rounds(r, fd, map, len, r->rounds);
+		t = ticks() - t;
+		profile_end();
+		profile_report(r->what, r->rounds);
+		report(r->what, "instr", (double)t / r->rounds);
+		/* The bytes are those of the end of a long run. */
+		if (run) {
+			trace_begin();
+			repeat_rounds(r, fd, map, len, 20);
+			report(r->what, "bytes", trace_end() / 20);
+		}
+		dax_unmap(map, len);
+		close(fd);
+	}
+}
+
 void bench_sync(void)
 {
 	size_t len = scaled(64);
@@ -271,4 +349,6 @@ void bench_sync(void)
 	sync_twice();
 	sync_parts_of_size(len, SZ_4K, "4K");
 	sync_parts_of_size(len, 0, "2M");
+	for (size_t i = 0; i < ARRAY_LEN(repeats); i++)
+		sync_repeatedly(&repeats[i]);
 }
