@@ -70,6 +70,7 @@
  *		dax-reflink.c	two files: unshare, compare, remap
  *		dax-writeback.c	flushing of dirty entries
  *		dax-defer.c	deleted files whose pages are in use
+ *		dax-align.c	where memory has huge pages
  *
  *		All files may call dax-stat.c, which has the counters and the
  *		pauses of walks, and dax-trace.[ch], which has the trace events
