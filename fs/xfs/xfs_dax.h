@@ -2,6 +2,8 @@
 #ifndef __XFS_DAX_H__
 #define __XFS_DAX_H__
 
+struct xfs_alloc_arg;
+struct xfs_bmalloca;
 struct xfs_inode;
 struct xfs_mount;
 
@@ -25,6 +27,17 @@ bool xfs_dax_defer_inactive(struct xfs_inode *ip);
 void xfs_dax_init_mount(struct xfs_mount *mp);
 void xfs_dax_drain(struct xfs_mount *mp);
 void xfs_dax_resume_defer(struct xfs_mount *mp);
+
+/* xfs_dax_alloc.c */
+void xfs_dax_init_align(struct xfs_mount *mp);
+int xfs_dax_btalloc(struct xfs_bmalloca *ap, struct xfs_alloc_arg *args,
+		    xfs_fileoff_t offset, xfs_extlen_t len);
+xfs_fileoff_t xfs_dax_widen(struct xfs_inode *ip, xfs_fileoff_t offset,
+			    xfs_fileoff_t end);
+xfs_filblks_t xfs_dax_cow_blocks(struct xfs_inode *ip, xfs_fileoff_t offset,
+				 xfs_filblks_t len);
+bool xfs_dax_needs_space(struct xfs_inode *ip);
+bool xfs_dax_has_windows(struct xfs_mount *mp);
 #else
 static inline bool xfs_inode_should_enable_dax(struct xfs_inode *ip)
 {
@@ -56,6 +69,41 @@ static inline void xfs_dax_drain(struct xfs_mount *mp)
 
 static inline void xfs_dax_resume_defer(struct xfs_mount *mp)
 {
+}
+
+static inline void xfs_dax_init_align(struct xfs_mount *mp)
+{
+}
+
+static inline int xfs_dax_btalloc(struct xfs_bmalloca *ap,
+				  struct xfs_alloc_arg *args,
+				  xfs_fileoff_t offset, xfs_extlen_t len)
+{
+	return 0;
+}
+
+static inline xfs_fileoff_t xfs_dax_widen(struct xfs_inode *ip,
+					  xfs_fileoff_t offset,
+					  xfs_fileoff_t end)
+{
+	return end;
+}
+
+static inline xfs_filblks_t xfs_dax_cow_blocks(struct xfs_inode *ip,
+					       xfs_fileoff_t offset,
+					       xfs_filblks_t len)
+{
+	return 0;
+}
+
+static inline bool xfs_dax_needs_space(struct xfs_inode *ip)
+{
+	return false;
+}
+
+static inline bool xfs_dax_has_windows(struct xfs_mount *mp)
+{
+	return false;
 }
 #endif
 
