@@ -250,6 +250,8 @@ struct dax_walks dax_walks(const char *what);
 const char *dax_policy(const char *policy);
 unsigned long dax_promotions(const char *action);
 int dax_collapse(void *addr, size_t len);	/* 0 or an errno */
+/* Whether blocks are allocated for huge pages; returns a reason to skip. */
+const char *dax_align(bool on);
 
 /* Fault injection hits this thread or not; objects of a slab cache in use. */
 void dax_fail_me(bool on);
@@ -310,6 +312,10 @@ void dax_helper_stop(struct dax_helper *peer);
  * Returns NULL or the reason why it is not available.
  */
 const char *dax_scratch(unsigned int mib, const char *mkfs, const char *mount);
+/* The same as mkfs makes it by itself, on @dev. */
+const char *dax_scratch_plain(const char *dev, unsigned int mib,
+			      const char *mkfs);
+int dax_scratch_check(void);		/* leaves it mounted again; 0: clean */
 const char *dax_small_scratch(void);
 int dax_fill_up(size_t leave);
 unsigned long dax_free_blocks(void);

@@ -102,6 +102,31 @@ const char *dax_scratch(unsigned int mib, const char *mkfs, const char *mount)
 	return why;
 }
 
+/*
+ * A filesystem as mkfs makes it by itself, but for the options @mkfs, on the scratch
+ * device, or on what dax_scratch_dm() has made on top of it.
+ */
+const char *dax_scratch_plain(const char *dev, unsigned int mib,
+			      const char *mkfs)
+{
+	const char *why = dax_no_scratch();
+	int err;
+
+	if (why)
+		return why;
+	if (dax_is_xfs())
+		err = dax_sh("mkfs.xfs -q -f -b size=4096 -d size=%um %s %s",
+			     mib, mkfs, dev);
+	else
+		err = dax_sh("mkfs.ext4 -q -F -b 4096 %s %s %uk", mkfs, dev,
+			     mib * 1024);
+	if (err)
+		dax_exit_fail("no plain filesystem on %s", dev);
+	remove_work_dir();
+	scratch_mount(dev, "dax=always");
+	return NULL;
+}
+
 /* A small one, for what happens when it is nearly full. */
 const char *dax_small_scratch(void)
 {
@@ -196,6 +221,19 @@ const char *dax_scratch_rt(unsigned int rt_mib, const char *extsize)
 				    RT_DEVICE, extsize),
 			   RT_MOUNT);
 	return why;
+}
+
+/* Is it clean, as its own checker says?  It is mounted again after that. */
+int dax_scratch_check(void)
+{
+	int err;
+
+	if (umount(scratch_dir))
+		dax_exit_fail("cannot unmount %s: %m", scratch_dir);
+	err = dax_sh(dax_is_xfs() ? "xfs_repair -n %s" : "e2fsck -fn %s",
+		     scratch_dev);
+	mount_at(scratch_dev, scratch_dir, "dax=always");
+	return err;
 }
 
 int dax_scratch_check_rt(void)

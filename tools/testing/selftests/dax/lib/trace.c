@@ -251,6 +251,7 @@ struct dax_walks dax_walks(const char *what)
 /* Promotion. */
 
 #define POLICY	"/sys/module/fs_dax/parameters/promote"
+#define ALIGN	"/sys/module/fs_dax/parameters/align"
 #define COUNTERS	"/sys/kernel/debug/fs_dax/promote"
 
 static char policy_before[16];
@@ -269,11 +270,23 @@ const char *dax_policy(const char *policy)
 	return NULL;
 }
 
+static bool align_changed;
+
+const char *dax_align(bool on)
+{
+	if (dax_write_file(ALIGN, on ? "Y" : "N"))
+		return "this core does not align blocks";
+	align_changed = !on;
+	return NULL;
+}
+
 void restore_policy(void)
 {
 	if (policy_before[0])
 		dax_write_file(POLICY, "%s", policy_before);
 	policy_before[0] = '\0';
+	if (align_changed)
+		dax_align(true);
 }
 
 unsigned long dax_promotions(const char *action)
