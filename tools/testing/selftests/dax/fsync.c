@@ -315,6 +315,23 @@ TEST_F(times, store_without_fault)
 	EXPECT_TRUE(modified(self->fd));
 }
 
+/*
+ * A time that a task sets is not replaced for a store that came before, and is
+ * for the next one.
+ */
+TEST_F(times, set_after_the_store)
+{
+	sync_part(self->fd, self->p);
+	dax_poke(self->p + 5, 'x');
+	set_past(self->fd);
+	variant->sync(self->fd, self->p);
+	EXPECT_FALSE(modified(self->fd));
+
+	dax_poke(self->p + 6, 'y');
+	variant->sync(self->fd, self->p);
+	EXPECT_TRUE(modified(self->fd));
+}
+
 /* What flushes nothing changes no mtime. */
 TEST_F(times, nothing_flushed)
 {
@@ -636,8 +653,8 @@ TEST_F(frozen, store_after_a_part)
 
 	NEED(dax_no_parts());
 	dax_poke(p, '1');
-	dax_msync(p, SZ_4K);
 	set_past(fd);
+	dax_msync(p, SZ_4K);
 	dax_poke(p, '2');
 	ASSERT_EQ(0, ioctl(fd, FIFREEZE, 0));
 	EXPECT_TRUE(modified(fd));
@@ -679,8 +696,8 @@ TEST_F(frozen, fsync_while_freezing)
 
 	NEED(dax_no_parts());
 	dax_poke(p, '1');
-	dax_msync(p, SZ_4K);
 	set_past(fd);
+	dax_msync(p, SZ_4K);
 	dax_poke(p, '2');
 
 	ASSERT_EQ(0, pipe(pipe_fd));
