@@ -30,6 +30,12 @@ else
 	c_bad='' c_note='' c_off='' tty=
 fi
 
+# usage: the comment at the top of the script, from the line that names it on
+usage() { sed -n '4,/^$/s/^# \{0,1\}//p' "$0"; }
+
+# take_help ARGUMENT...: prints it and ends the script if the first one asks for it
+take_help() { case ${1:-} in -h|--help) usage; exit 0 ;; esac; }
+
 # step TAG TEXT...: one line for one piece of work
 step() { local tag=$1; shift; printf '  %-8s%s\n' "$tag" "$*" >&2; }
 

@@ -110,6 +110,18 @@ class Filesystems(WithFolder):
             self.assertNotIn("no", text.split())
 
 
+class Tree(WithFolder):
+    """vm/tree, as far as it comes without a kernel."""
+
+    def tree(self, *args, kernel=""):
+        return call(VM / "tree", *args, env=dict(os.environ, KERNEL=str(kernel)))
+
+    def test_a_bad_name_is_told_before_anything_is_done(self):
+        code, text = self.tree("none", kernel=self.folder)
+        self.assertEqual(code, 1)
+        self.assertRegex(text, r"^vm/tree: unknown argument 'none'")
+
+
 class Decode(WithFolder):
     STACK = " twice+0x4/0x10\n"
 
@@ -242,7 +254,8 @@ class Guest(unittest.TestCase):
 
 class Usage(unittest.TestCase):
     def test_help_begins_with_the_name(self):
-        for name in ("bench", "decode", "demo", "lint", "profile", "run", "xfstests"):
+        for name in ("bench", "build", "decode", "demo", "fixes", "lint", "profile", "quilt",
+                     "run", "series", "setup", "test", "tree", "xfstests"):
             with self.subTest(name):
                 code, text = call(VM / name, "--help")
                 self.assertEqual(code, 0)
