@@ -101,6 +101,8 @@ need_memory() {
 		    "end something, or wait for another run to end"
 }
 
+[[ ${JOBS:-1} =~ ^[1-9][0-9]*$ ]] || die "JOBS=$JOBS: not a number of processes"
+
 # shellcheck source=vm/filesystems
 . "$top/vm/filesystems"
 

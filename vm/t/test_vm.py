@@ -50,6 +50,13 @@ class Base(WithFolder):
         self.assertRegex(text, r"^(\d\.\d+) linux-source-\1 /usr/src/linux-source-\1\.tar\.\w+$")
         self.assertEqual(lib.RELEASE, text.split()[0])
 
+    def test_bad_jobs(self):
+        for jobs in ("abc", "0", "-1"):
+            code, text = call("bash", "-c", '. "$0"', VM / "lib.sh",
+                              env=dict(os.environ, JOBS=jobs))
+            self.assertEqual(code, 1)
+            self.assertIn(f"JOBS={jobs}: not a number of processes", text)
+
     def stock_files(self, *args):
         return call(sys.executable, self.folder / "stock-files", *args)
 
