@@ -129,6 +129,20 @@ class Tree(WithFolder):
         self.assertRegex(text, r"^vm/tree: unknown argument 'none'")
 
 
+class Setup(WithFolder):
+    """vm/setup, where no package is installed and none can be."""
+
+    def test_what_went_wrong_is_told(self):
+        self.program("dpkg-query", "#!/bin/sh\nexit 1\n")
+        for name in ("apt-get", "sudo"):
+            self.program(name, "#!/bin/sh\necho 'sudo: a password is required'\nexit 1\n")
+        code, text = call(VM / "setup",
+                          env=dict(os.environ, PATH=f"{self.folder}:{os.environ['PATH']}"))
+        self.assertEqual(code, 1)
+        self.assertIn("sudo: a password is required", text)
+        self.assertIn("vm/setup: apt-get cannot install", text)
+
+
 class Decode(WithFolder):
     STACK = " twice+0x4/0x10\n"
 
