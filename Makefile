@@ -78,7 +78,7 @@ clang-format: setup
 	@echo 'clang-format and editors now use build/src/stock/.clang-format'
 
 clean:
-	rm -rf build/obj build/kernel-*/obj build/log build/results build/init
+	rm -rf build/obj build/kernel-*/obj build/kernel-*/log build/log build/results build/init
 
 distclean:
 	rm -rf build

@@ -25,6 +25,13 @@ def call(*command, **keywords):
     return run.returncode, run.stdout
 
 
+def function(script, name, command, *args, header="", **keywords):
+    """Calls a function of a script, without the rest of it."""
+    text = re.search(rf"(?ms)^{name}\(\)\n{{.*?^}}$", (VM / script).read_text()).group()
+    return call("bash", "-uc", f'die() {{ echo "$@"; exit 1; }}\n{header}\n{text}\n{command}',
+                *args, **keywords)
+
+
 class WithFolder(unittest.TestCase):
     """A temporary folder for each test."""
 
@@ -128,6 +135,41 @@ class Tree(WithFolder):
         self.assertEqual(code, 1)
         self.assertRegex(text, r"^vm/tree: unknown argument 'none'")
 
+    def test_no_kernel(self):
+        code, text = self.tree(kernel=self.folder)
+        self.assertEqual(code, 1)
+        self.assertIn("is not a Linux source tree", text)
+        self.assertEqual(list((TOP / "build").glob(f"kernel-{self.folder.name}-*")), [])
+
+    def test_a_kernel_without_a_version(self):
+        for name in ("Kbuild", "Makefile"):
+            (self.folder / name).touch()
+        (self.folder / "fs").mkdir()
+        code, text = self.tree(kernel=self.folder)
+        self.assertEqual(code, 1)
+        self.assertRegex(text, r"has no version in its Makefile; hugedax is for \d\.\d+")
+
+    def test_what_a_stable_update_changed_is_kept_with_that_kernel(self):
+        code, text = function(
+            "tree", "check_replaced", "check_replaced", "t", header=f"""
+            top={self.folder} work={self.folder}/work log={self.folder}/log src=$work/src
+            replaced_files() {{ echo fs/dax.c; }}
+            kernel_version() {{ echo 6.12.1; }}
+            note() {{ echo "$@"; }}
+            short() {{ echo "$1"; }}
+            mkdir -p $top/vm $src/stock/fs
+            touch $top/vm/base $src/stock/fs/dax.c
+            printf '#!/bin/sh\necho changed\n' >$top/vm/stock-files
+            chmod +x $top/vm/stock-files""")
+        self.assertEqual(code, 0, text)
+        diff = self.folder / "work/log/stock-fs_dax.c.diff"
+        self.assertIn(str(diff), text)
+        self.assertEqual(diff.read_text(), "changed\n")
+
+    def test_each_kernel_has_a_series(self):
+        text = (VM / "series").read_text()
+        self.assertEqual(re.findall(r"(?m)^\s*result=(.*)$", text), ["$work/series", "$work/fixes"])
+
 
 class Setup(WithFolder):
     """vm/setup, where no package is installed and none can be."""
@@ -230,15 +272,10 @@ class Run(WithFolder):
 class Test(unittest.TestCase):
     """Functions of vm/test."""
 
-    def function(self, name, command, *args, **keywords):
-        text = re.search(rf"(?ms)^{name}\(\)\n{{.*?^}}$", (VM / "test").read_text()).group()
-        return call("bash", "-uc", f'die() {{ echo "$@"; exit 1; }}\n{text}\n{command}', "t",
-                    *args, **keywords)
-
     def case(self, *names):
-        return self.function("take_case",
-                             'only=("$@") test_args=""; take_case; echo "${only[*]}|$test_args"',
-                             *names)
+        return function("test", "take_case",
+                        'only=("$@") test_args=""; take_case; echo "${only[*]}|$test_args"',
+                        "t", *names)
 
     def test_case(self):
         for names, want in ((("xfs/io",), "xfs/io|"), (("io", "xfs/rt"), "io xfs/rt|"),
@@ -255,8 +292,8 @@ class Test(unittest.TestCase):
                 "# ext4: # seed 1: 100 operations in 2 seconds\n"
                 "# ext4: # seed 2: 11 operations in 2 seconds\n"
                 "# xfs: # seed 1: 7 operations in 2 seconds\n3 passed, 0 failed, 0 skipped\n")
-        code, row = self.function("stress_row", 'stress_row "$@"', "debug", "0123456", "1",
-                                  "2026-11-26", input=text)
+        code, row = function("test", "stress_row", 'stress_row "$@"', "t", "debug", "0123456",
+                             "1", "2026-11-26", input=text)
         self.assertEqual((code, row.split()), (0, ["2026-11-26", "debug", "0123456", "1",
                                                    "111", "7"]))
 
