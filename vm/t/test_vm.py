@@ -287,6 +287,20 @@ class Test(unittest.TestCase):
         for names in (("io:a", "xfs/rt"), (":a",), ("io:",), ("io:a b",)):
             self.assertEqual(self.case(*names)[0], 1)
 
+    def test_bad_names(self):
+        for names, complaint in ((("--foo",), "unknown option '--foo'"),
+                                 (("fsync", "nosuchtest"), "no test is called 'nosuchtest'"),
+                                 (("btrfs/fsync",), "no test is called 'btrfs/fsync'"),
+                                 (("nosuchtest:a",), "no test is called 'nosuchtest'")):
+            code, text = call(VM / "test", *names, timeout=60)
+            self.assertEqual(code, 1)
+            self.assertRegex(text, f"^vm/test: {complaint}")
+
+    def test_good_names(self):
+        code, text = function("test", "check_names", 'only=("$@"); check_names', "t",
+                              "xfs", "fsync", "ext4/fsync", header=f". {VM}/lib.sh; set +e")
+        self.assertEqual((code, text), (0, ""))
+
     def test_stress_row(self):
         text = ("# ext4: # seed 1: 5 operations in 1 seconds, 5 per second\n"
                 "# ext4: # seed 1: 100 operations in 2 seconds\n"
