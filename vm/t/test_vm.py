@@ -244,6 +244,26 @@ class Run(WithFolder):
                 self.assertEqual(code, 125)
                 self.assertIn(complaint, text)
 
+    def test_a_folder_that_the_guest_covers(self):
+        for folder in ("/dev", "/proc/self"):
+            code, text = call(VM / "run", "--as-built", "--dry-run", "true", cwd=folder,
+                              env=self.environment)
+            self.assertEqual(code, 125)
+            self.assertRegex(text, r"the guest has a /\w+ of its own")
+
+    def check_kvm(self, console):
+        (self.folder / "console").write_text(console)
+        return function("run", "check_kvm_runs", "check_kvm_runs", "t", header=f"""
+            sleep 60 >/dev/null &
+            qemu_pid=$! console={self.folder}/console kvm_seconds=1
+            trap 'kill $qemu_pid' EXIT""")
+
+    def test_a_kvm_that_runs_nothing(self):
+        code, text = self.check_kvm("")
+        self.assertEqual(code, 1)
+        self.assertIn("the guest has printed nothing in 1 seconds", text)
+        self.assertEqual(self.check_kvm("Linux"), (0, ""))
+
     def test_a_kernel_that_was_not_built(self):
         code, text = self.run_vm("--as-built", "--kernel", "debug", "true")
         self.assertEqual(code, 125)
