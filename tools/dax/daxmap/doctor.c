@@ -228,9 +228,12 @@ static void show_alignment(struct show_table *t, const struct doctor *d)
 static void show_checks(const struct doctor *d, const struct space *space)
 {
 	struct show_table *t = show_table("checks", check_columns, ARRAY_LEN(check_columns));
-	char *text = format("%s on %s, %s", d->root->mount.type ?: "?",
-			    d->root->device ? d->root->device->name : d->root->mount.source,
-			    d->root->mount.options ?: "");
+	const struct mount_facts *mount = &d->root->mount;
+	char value[16] = "";
+	bool option = has_option(mount->options, "dax", value, sizeof(value));
+	char *text = format("%s on %s, %s%s%s", mount->type ?: "?",
+			    d->root->device ? d->root->device->name : mount->source,
+			    option ? "dax" : "no option dax", value[0] ? "=" : "", value);
 
 	show_check(t, "filesystem", d->root->mount.target ?: "?", text);
 	free(text);
@@ -256,7 +259,8 @@ static void show_checks(const struct doctor *d, const struct space *space)
 enum { F_GAIN, F_SIZE, F_FILE };
 
 static const struct show_column file_columns[] = {
-	[F_GAIN] = { "GAIN", .right = true }, [F_SIZE] = { "SIZE", .right = true },
+	[F_GAIN] = { "GAIN", .right = true, .number = true },
+	[F_SIZE] = { "SIZE", .right = true, .number = true },
 	[F_FILE] = { "FILE" },
 };
 

@@ -128,10 +128,13 @@ void show_text(struct show_table *t, unsigned int column, const char *fmt, ...)
 	if (t->at[column] < 0)
 		return;
 	va_start(args, fmt);
-	if (vasprintf(&text, fmt, args) < 0 ||
-	    scols_line_refer_data(t->line, t->at[column], text))
+	if (vasprintf(&text, fmt, args) < 0)
 		die("out of memory");
 	va_end(args);
+	if (opt.json && (!strcmp(text, "-") || !strcmp(text, "?")))
+		free(text);	/* null */
+	else if (scols_line_refer_data(t->line, t->at[column], text))
+		die("out of memory");
 }
 
 void show_size(struct show_table *t, unsigned int column, uint64_t bytes)
@@ -219,9 +222,11 @@ void show_end(enum status status, const char *verdict)
 		forget_missing();
 		return;
 	}
+	if (nr_printed)
+		show_note("%s", "");
 	if (all_missing())
-		show_note("\nnot seen: %s", all_missing());
-	show_note("%s%s: %s", all_missing() ? "" : "\n", target_name, verdict);
+		show_note("not seen: %s", all_missing());
+	show_note("%s: %s", target_name, verdict);
 	forget_missing();
 }
 

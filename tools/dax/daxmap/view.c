@@ -17,7 +17,7 @@ static const struct show_column layer_columns[] = {
 	[L_LAYER] = { "LAYER" },
 	[L_NAME] = { "NAME" },
 	[L_START] = { "START", .right = true },
-	[L_ALIGNED] = { "ALIGNED", .right = true },
+	[L_ALIGNED] = { "ALIGNED", .right = true, .number = true },
 	[L_DETAIL] = { "DETAIL" },
 };
 
@@ -105,8 +105,7 @@ static void show_layers(const struct file *f)
 	show_row(t);
 	show_text(t, L_LAYER, "filesystem");
 	show_text(t, L_NAME, "%s", f->mount.target ?: "?");
-	show_text(t, L_DETAIL, "%s, blocks of %s%s%s", f->mount.type ?: "?", size_text(f->block),
-		  has_option(f->mount.options, "dax", NULL, 0) ? ", dax" : "",
+	show_text(t, L_DETAIL, "%s, blocks of %s%s", f->mount.type ?: "?", size_text(f->block),
 		  f->realtime ? ", realtime" : "");
 	show_row(t);
 	show_text(t, L_LAYER, "extent");
@@ -126,7 +125,7 @@ enum { S_FOR, S_GETS, S_BYTES, S_RANGES, S_SHARE, S_REASON, S_LAYER };
 static const struct show_column size_columns[] = {
 	[S_FOR] = { "FOR" },
 	[S_GETS] = { "GETS" },
-	[S_BYTES] = { "BYTES", .right = true },
+	[S_BYTES] = { "BYTES", .right = true, .number = true },
 	[S_RANGES] = { "RANGES", .right = true, .number = true },
 	[S_SHARE] = { "%", .right = true, .number = true },
 	[S_REASON] = { "REASON" },
@@ -206,8 +205,8 @@ static void show_sizes(const struct file *f, const struct sums *write, const str
 enum { R_OFFSET, R_LENGTH, R_BLOCKS, R_ADDRESS, R_WRITE, R_READ, R_REASON, R_LAYER };
 
 static const struct show_column range_columns[] = {
-	[R_OFFSET] = { "OFFSET", .right = true },
-	[R_LENGTH] = { "LENGTH", .right = true },
+	[R_OFFSET] = { "OFFSET", .right = true, .number = true },
+	[R_LENGTH] = { "LENGTH", .right = true, .number = true },
 	[R_BLOCKS] = { "BLOCKS" },
 	[R_ADDRESS] = { "ADDRESS", .right = true },
 	[R_WRITE] = { "WRITE" },
