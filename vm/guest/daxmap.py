@@ -49,7 +49,7 @@ def sh(command, check=True):
     run = subprocess.run(["bash", "-c", command], stdout=subprocess.PIPE,
                          stderr=subprocess.STDOUT, text=True, check=False)
     if check and run.returncode:
-        raise RuntimeError(f"{command}: {run.stdout}")
+        raise RuntimeError(f"{command}: {run.stdout[:200]}")
     return run.stdout
 
 
@@ -214,7 +214,7 @@ XFS, EXT4 = "mkfs.xfs -q -f", "mkfs.ext4 -q -F -b 4096"
 XFS_ALIGNED = XFS + " -d su=2m,sw=1"
 EXT4_ALIGNED = EXT4 + " -E stride=512,stripe_width=512"
 HINT = f"xfs_io -c 'extsize 2m' {MNT}"
-SECTORS = 1 << 20	# 512 MiB
+SECTORS = 2 << 20	# 1 GiB
 
 
 def linear(offset):

@@ -157,6 +157,7 @@ struct device {
 	const char *mode;
 	uint64_t base, modulus;	/* byte 0 is at @base modulo @modulus; 0: not known */
 	bool exact;		/* @base is the address itself */
+	const char *hidden;	/* what could not be read, see missing() */
 	/* a partition */
 	struct device *parent;
 	uint64_t start;
@@ -222,6 +223,7 @@ struct kernel {
 const struct kernel *kernel(void);
 /* NULL and errno if it cannot be looked at. */
 struct file *file_open(const char *path, const char *shown);
+bool file_is_folder(const char *path);
 void file_close(struct file *file);
 bool find_mount(dev_t number, const char *path, struct mount_facts *mount);
 bool has_option(const char *options, const char *name, char *value, size_t size);

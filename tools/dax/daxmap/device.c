@@ -100,8 +100,8 @@ static void read_base(struct device *d)
 		d->modulus = align;
 	else if (d->mode && !strcmp(d->mode, "raw"))
 		d->modulus = HOTPLUG_ALIGN;
-	else if (denied)
-		missing("the start of the namespace (root)");
+	if (denied)
+		d->hidden = "the start of the namespace (root)";
 }
 
 static void read_disk(struct device *d)
@@ -207,9 +207,9 @@ static void read_dm(struct device *d, char *name)
 	if (text) {
 		read_table(d, text);
 	} else if (!read_align_of_disk(d)) {
-		missing(errno == EOPNOTSUPP ?
+		d->hidden = errno == EOPNOTSUPP ?
 			"the device-mapper table (daxmap was built without libdevmapper)" :
-			"the device-mapper table (root)");
+			"the device-mapper table (root)";
 	}
 	free(text);
 }
@@ -322,6 +322,8 @@ struct place device_place(const struct device *d, uint64_t offset, uint64_t len)
 	t = find_target(d, offset);
 	if (t)
 		return target_place(t, offset - t->start, len);
+	if (d->hidden && d->modulus < SZ_2M)
+		missing(d->hidden);
 	if (!d->modulus)
 		return nowhere(len);
 	return (struct place) {

@@ -142,6 +142,13 @@ static bool read_facts(struct file *f)
 	return true;
 }
 
+bool file_is_folder(const char *path)
+{
+	struct file f = { .facts = (char *)path };
+
+	return read_facts(&f) && S_ISDIR(f.mode);
+}
+
 /* Its extents are on the device of the filesystem, or on the realtime device. */
 static struct device *device_of(const struct file *f)
 {

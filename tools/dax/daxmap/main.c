@@ -261,21 +261,11 @@ static void add_names(struct targets *targets, char **names, int nr)
 	}
 }
 
-static bool is_folder(const char *path)
-{
-	struct file *f = file_open(path, path);
-	bool folder = f && S_ISDIR(f->mode);
-
-	file_close(f);
-	forget_missing();
-	return folder;
-}
-
 static enum status show_target(char *name, pid_t pid)
 {
 	if (pid)
 		return opt.collapse ? collapse_task(pid) : show_task(pid);
-	if (is_folder(name)) {
+	if (file_is_folder(name)) {
 		if (opt.collapse || opt.require)
 			die("%s is a folder: --collapse and --require are for files and processes",
 			    name);

@@ -47,7 +47,7 @@ const char * const gets_names[NR_GETS] = {
 struct pieces {
 	unsigned int nr, zero, written, unwritten, hole, shared, no_blocks;
 	bool apart;		/* a block does not follow the one before it */
-	bool device_apart;	/* so it is on the device, but not in the file */
+	bool device_apart;	/* a target of device-mapper ends in an extent */
 	int aligned;
 	struct place first;	/* where a block would be at the start of the range */
 	uint64_t first_at;	/* the same on the device */
@@ -65,23 +65,20 @@ static void add_blocks(struct pieces *p, const struct file *f, uint64_t start, u
 		p->apart = true;
 	if (!p->blocks)
 		p->first_at = at - (from - start);
-	for (uint64_t done = 0; f->device && done < len;) {
-		struct place place = device_place(f->device, at + done, len - done);
-		uint64_t in_range = from + done - start;
+	if (f->device) {
+		struct place place = device_place(f->device, at, len);
+		uint64_t in_range = from - start;
 
+		if (place.len < len)
+			p->device_apart = true;
+		if (p->blocks && p->first.exact && place.address - in_range != p->first.address)
+			p->apart = true;
 		if (!p->blocks) {
 			p->first = place;
 			p->first.address -= in_range;
 			p->aligned = place_aligned(&place, in_range, SZ_2M);
-			p->blame = device_blame(f->device, at + done, SZ_2M, &culprit);
-		} else if (place.modulus && p->first.exact &&
-			   place.address - in_range != p->first.address) {
-			p->device_apart = true;
+			p->blame = device_blame(f->device, at, SZ_2M, &culprit);
 		}
-		p->blocks = true;
-		if (!place.len)
-			break;
-		done += place.len;
 	}
 	p->blocks = true;
 }
@@ -154,11 +151,11 @@ static struct outcome outcome_of_blocks(const struct pieces *p)
 {
 	if (p->nr > 1 && (!kernel()->ours || p->apart || p->shared))
 		return OUTCOME(4K, EXTENT_SHORT, EXTENT);
+	if (p->device_apart)
+		return OUTCOME(4K, DEVICE_SHORT, DM);
 	if (!p->aligned)
 		return (struct outcome) { GETS_4K, REASON_MISALIGNED_PFN,
 					  p->blame ?: LAYER_EXTENT };
-	if (p->device_apart)
-		return OUTCOME(4K, DEVICE_SHORT, DM);
 	if (p->aligned < 0)
 		return OUTCOME(UNKNOWN, HIDDEN, NONE);
 	return OUTCOME(2M, NONE, NONE);

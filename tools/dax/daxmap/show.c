@@ -131,7 +131,8 @@ void show_text(struct show_table *t, unsigned int column, const char *fmt, ...)
 	if (vasprintf(&text, fmt, args) < 0)
 		die("out of memory");
 	va_end(args);
-	if (opt.json && (!strcmp(text, "-") || !strcmp(text, "?")))
+	if (opt.json && (!strcmp(text, "-") ||
+			 (t->columns[column].number && !strcmp(text, "?"))))
 		free(text);	/* null */
 	else if (scols_line_refer_data(t->line, t->at[column], text))
 		die("out of memory");
