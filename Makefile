@@ -12,6 +12,8 @@ help:
 	@echo '  make test          all tests, on a debug kernel; T=name for one selftest,'
 	@echo '                     T=name:case for one case of it'
 	@echo '  make test-long     the long ones: races in full, and an hour of daxstress'
+	@echo '  make daxmap        the program that tells which page size a DAX file gets, and why'
+	@echo '  make daxmap-test   compare it with what faults get, on hugedax and on stock'
 	@echo '  make bench         side by side with the stock kernel, in instructions'
 	@echo '  make bench-picture the last figures, as results/bench.svg and .txt'
 	@echo '  make profile       the same by function of the kernel; T=section'
@@ -44,6 +46,13 @@ test: setup
 
 test-long: setup
 	@vm/test --long
+
+daxmap: setup
+	@$(MAKE) -s -C tools/dax/daxmap
+	@echo 'daxmap is in tools/dax/daxmap; make -C tools/dax/daxmap install puts it to /usr/local'
+
+daxmap-test: setup
+	@vm/daxmap $(T)
 
 bench: setup
 	@vm/bench
@@ -83,4 +92,4 @@ clean:
 distclean:
 	rm -rf build
 
-.PHONY: help setup run test test-long bench bench-picture profile mutants lint series series-check fixes fixes-test clang-format clean distclean
+.PHONY: help setup run test test-long daxmap daxmap-test bench bench-picture profile mutants lint series series-check fixes fixes-test clang-format clean distclean

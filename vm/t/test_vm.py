@@ -346,7 +346,7 @@ class Guest(unittest.TestCase):
 
 class Usage(unittest.TestCase):
     def test_help_begins_with_the_name(self):
-        for name in ("bench", "build", "decode", "demo", "fixes", "lint", "profile", "quilt",
+        for name in ("bench", "build", "daxmap", "decode", "demo", "fixes", "lint", "profile", "quilt",
                      "run", "series", "setup", "test", "tree", "xfstests"):
             with self.subTest(name):
                 code, text = call(VM / name, "--help")
