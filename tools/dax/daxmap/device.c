@@ -19,7 +19,10 @@
 
 #define SECTOR	512ULL
 
-/* memory hotplug takes only such pieces, and page structures come by it */
+/*
+ * DAX wants page structures, and memory hotplug makes them for such pieces alone
+ * (PAGES_PER_SUBSECTION).
+ */
 #define HOTPLUG_ALIGN	SZ_2M
 
 static struct device **known;
@@ -54,14 +57,19 @@ static const char *mode_of(const char *namespace)
 	static const struct {
 		const char *prefix, *mode;
 	} modes[] = {
-		{ "pfn", "fsdax" }, { "namespace", "raw" }, { "btt", "sector" },
-		{ "dax", "devdax" },
+		{ "pfn", "fsdax" }, { "btt", "sector" }, { "dax", "devdax" },
+		{ "namespace", "raw" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(modes); i++)
 		if (!strncmp(namespace, modes[i].prefix, strlen(modes[i].prefix)))
 			return modes[i].mode;
 	return NULL;
+}
+
+static bool has_pages(const struct device *d)
+{
+	return !strcmp(d->mode, "fsdax") || !strcmp(d->mode, "memory");
 }
 
 /* The kernel of ours says it; so does no other. */
@@ -96,12 +104,21 @@ static void read_base(struct device *d)
 	if (read_align_of_disk(d))
 		return;
 	align = fact_number(0, "/sys/dev/block/%u:%u/device/align", NUM(d));
-	if (align)
-		d->modulus = align;
-	else if (d->mode && !strcmp(d->mode, "raw"))
-		d->modulus = HOTPLUG_ALIGN;
+	d->modulus = align;
+	if (has_pages(d))
+		d->modulus = MAX(align, HOTPLUG_ALIGN);
 	if (denied)
 		d->hidden = "the start of the namespace (root)";
+}
+
+/* "memory": a raw one that has page structures, as memmap= makes it */
+static void read_mode(struct device *d)
+{
+	char *mode = fact_file("/sys/dev/block/%u:%u/device/mode", NUM(d));
+
+	if (mode && !strcmp(mode, "memory"))
+		d->mode = "memory";
+	free(mode);
 }
 
 static void read_disk(struct device *d)
@@ -119,6 +136,8 @@ static void read_disk(struct device *d)
 	snprintf(d->namespace, sizeof(d->namespace), "%s", name);
 	d->mode = mode_of(name);
 	free(name);
+	if (d->mode && !strcmp(d->mode, "raw"))
+		read_mode(d);
 	if (d->mode)
 		read_base(d);
 }
