@@ -27,14 +27,18 @@ static const struct device *culprit_of(const struct file *f, enum layer layer)
 static char *move_blocks(const struct file *f)
 {
 	bool xfs = f->mount.type && !strcmp(f->mount.type, "xfs");
+	unsigned long long size = f->size;
 
 	if (xfs && f->realtime)
-		return format("a realtime extent size of 2 MiB (mkfs.xfs -r extsize=2m), then a copy of the file");
+		return format("mkfs.xfs -r extsize=2m, then a copy of the file # erases all");
 	if (xfs)
-		return format("xfs_io -f -c 'extsize 2m' -c 'falloc 0 %llu' NEW; dd if=%s of=NEW bs=2M conv=notrunc; mv NEW %s",
-			      (unsigned long long)f->size, f->path, f->path);
-	return format("fallocate -l %llu NEW; dd if=%s of=NEW bs=2M conv=notrunc; mv NEW %s # aligned if mkfs.ext4 had -E stride=512,stripe_width=512",
-		      (unsigned long long)f->size, f->path, f->path);
+		return format("xfs_io -f -c 'extsize 2m' -c 'falloc 0 %llu' NEW &&\n"
+			      "    dd if=%s of=NEW bs=2M conv=notrunc && mv NEW %s",
+			      size, f->path, f->path);
+	return format("fallocate -l %llu NEW &&\n"
+		      "    dd if=%s of=NEW bs=2M conv=notrunc && mv NEW %s\n"
+		      "    # aligned if mkfs.ext4 had -E stride=512,stripe_width=512", size, f->path,
+		      f->path);
 }
 
 static char *move_device(enum layer layer, const struct device *d)
@@ -43,13 +47,14 @@ static char *move_device(enum layer layer, const struct device *d)
 		return format("ndctl create-namespace -f -e %s --mode=fsdax --align=2M # erases it",
 			      d->namespace[0] ? d->namespace : "NAMESPACE");
 	if (layer == LAYER_PARTITION)
-		return format("echo 'start=4096' | sfdisk /dev/%s # or another multiple of 4096 sectors; erases it",
+		return format("echo 'start=4096' | sfdisk /dev/%s\n"
+			      "    # or another multiple of 4096 sectors; erases it",
 			      d->parent ? d->parent->name : "DISK");
 	if (!strncmp(d->uuid, "LVM-", 4))
 		return format("pvcreate --dataalignment 2m, vgcreate -s 4m, lvcreate # erases %s",
 			      d->name);
-	return format("dmsetup: let each target of %s start and end at a multiple of 4096 sectors, on both sides # erases it",
-		      d->name);
+	return format("dmsetup: let each target of %s start and end at a multiple of\n"
+		      "    4096 sectors, on both sides # erases it", d->name);
 }
 
 char *advice(enum reason reason, enum layer layer, const struct file *f)
@@ -69,7 +74,8 @@ char *advice(enum reason reason, enum layer layer, const struct file *f)
 	case REASON_PROMOTABLE:
 		return format("daxmap --collapse %s", f->path);
 	case REASON_SMALL_ENTRIES:
-		return format("unmap the file in all processes, then: echo 2 > /proc/sys/vm/drop_caches");
+		return format("unmap the file in all processes, then:\n"
+			      "    echo 2 > /proc/sys/vm/drop_caches");
 	case REASON_COLOUR:
 		return format("mmap the file so that address and offset are equal modulo 2 MiB");
 	case REASON_VMA:

@@ -133,9 +133,10 @@ static void collapse_vma(int pidfd, const struct vma *vma, struct tally *t)
 		r = predict_range(vma->file, offset);
 		if (!can_be_huge(&r))
 			t->impossible++;
+		else if (syscall(SYS_process_madvise, pidfd, &iov, 1, MADV_COLLAPSE, 0) < 0)
+			count(t, errno);
 		else
-			count(t, syscall(SYS_process_madvise, pidfd, &iov, 1, MADV_COLLAPSE, 0) < 0 ?
-			      errno : 0);
+			count(t, 0);
 	}
 }
 

@@ -114,9 +114,7 @@ extern const char * const layer_names[NR_LAYERS];
 /* --- facts.c -------------------------------------------------------------- */
 
 /* A probe returns an allocated text, or NULL and sets errno. */
-typedef char *probe_fn(const char *arg);
-
-char *fact(const char *path, probe_fn *probe, const char *arg);
+char *fact(const char *path, char *(*probe)(const char *arg), const char *arg);
 char *fact_file(const char *fmt, ...) PRINTF(1, 2);
 uint64_t fact_number(uint64_t otherwise, const char *fmt, ...) PRINTF(2, 3);
 char *fact_location(const char *path);
@@ -129,9 +127,15 @@ void forget_missing(void);
 
 /* --- probe.c, dm.c -------------------------------------------------------- */
 
-probe_fn probe_file, probe_extents, probe_device_number, probe_geometry;
-probe_fn probe_scratch, probe_kernel_log, probe_free_ranges, probe_tree;
-probe_fn probe_dm_table;
+char *probe_file(const char *path);
+char *probe_extents(const char *path);
+char *probe_device_number(const char *path);
+char *probe_geometry(const char *path);
+char *probe_scratch(const char *folder);
+char *probe_kernel_log(const char *unused);
+char *probe_free_ranges(const char *path);
+char *probe_tree(const char *path);
+char *probe_dm_table(const char *number);
 
 /* --- device.c ------------------------------------------------------------- */
 

@@ -9,7 +9,6 @@
  * count, since a huge page needs no more.
  */
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +27,17 @@
 static struct device **known;
 static size_t nr_known;
 
-#define NUM(d)	major((d)->number), minor((d)->number)
+/* A file of the device in /sys. */
+static const char *sys(const struct device *d, const char *name)
+{
+	static char paths[4][64];
+	static unsigned int turn;
+	char *path = paths[turn++ % ARRAY_LEN(paths)];
+
+	snprintf(path, sizeof(paths[0]), "/sys/dev/block/%u:%u/%s", major(d->number),
+		 minor(d->number), name);
+	return path;
+}
 
 static bool get_number(const char *text, dev_t *number)
 {
@@ -42,11 +51,11 @@ static bool get_number(const char *text, dev_t *number)
 
 static void read_name(struct device *d)
 {
-	char *text = fact_file("/sys/dev/block/%u:%u/uevent", NUM(d));
+	char *text = fact_file("%s", sys(d, "uevent"));
 	char *name = text ? strstr(text, "DEVNAME=") : NULL;
 
 	if (!name || sscanf(name, "DEVNAME=%63s", d->name) != 1)
-		snprintf(d->name, sizeof(d->name), "%u:%u", NUM(d));
+		snprintf(d->name, sizeof(d->name), "%u:%u", major(d->number), minor(d->number));
 	free(text);
 }
 
@@ -75,7 +84,7 @@ static bool has_pages(const struct device *d)
 /* The kernel of ours says it; so does no other. */
 static bool read_align_of_disk(struct device *d)
 {
-	uint64_t align = fact_number(0, "/sys/dev/block/%u:%u/dax/align", NUM(d));
+	uint64_t align = fact_number(0, "%s", sys(d, "dax/align"));
 
 	if (!align)
 		return false;
@@ -93,7 +102,7 @@ static void read_base(struct device *d)
 	uint64_t align;
 	bool denied;
 
-	d->base = fact_number(UINT64_MAX, "/sys/dev/block/%u:%u/device/resource", NUM(d));
+	d->base = fact_number(UINT64_MAX, "%s", sys(d, "device/resource"));
 	denied = d->base == UINT64_MAX && errno == EACCES;
 	if (d->base != UINT64_MAX && d->base) {
 		d->modulus = 1ULL << 63;
@@ -103,7 +112,7 @@ static void read_base(struct device *d)
 	d->base = 0;
 	if (read_align_of_disk(d))
 		return;
-	align = fact_number(0, "/sys/dev/block/%u:%u/device/align", NUM(d));
+	align = fact_number(0, "%s", sys(d, "device/align"));
 	d->modulus = align;
 	if (has_pages(d))
 		d->modulus = MAX(align, HOTPLUG_ALIGN);
@@ -114,7 +123,7 @@ static void read_base(struct device *d)
 /* "memory": a raw one that has page structures, as memmap= makes it */
 static void read_mode(struct device *d)
 {
-	char *mode = fact_file("/sys/dev/block/%u:%u/device/mode", NUM(d));
+	char *mode = fact_file("%s", sys(d, "device/mode"));
 
 	if (mode && !strcmp(mode, "memory"))
 		d->mode = "memory";
@@ -123,14 +132,8 @@ static void read_mode(struct device *d)
 
 static void read_disk(struct device *d)
 {
-	char path[PATH_MAX];
-	char *link;
+	char *name = fact(sys(d, "device.link"), read_link, sys(d, "device"));
 
-	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/device.link", NUM(d));
-	link = format("/sys/dev/block/%u:%u/device", NUM(d));
-	char *name = fact(path, read_link, link);
-
-	free(link);
 	if (!name)
 		return;
 	snprintf(d->namespace, sizeof(d->namespace), "%s", name);
@@ -146,17 +149,12 @@ static void read_disk(struct device *d)
 
 static void read_partition(struct device *d)
 {
-	char path[PATH_MAX];
-	char *where, *text;
+	char *text = fact(sys(d, "parent.dev"), read_file, sys(d, "../dev"));
 	dev_t number;
 
 	d->start *= SECTOR;
-	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/parent.dev", NUM(d));
-	where = format("/sys/dev/block/%u:%u/../dev", NUM(d));
-	text = fact(path, read_file, where);
 	if (get_number(text, &number))
 		d->parent = device_find(number);
-	free(where);
 	free(text);
 }
 
@@ -212,17 +210,16 @@ static void read_table(struct device *d, char *text)
 
 static void read_dm(struct device *d, char *name)
 {
-	char number[32], path[PATH_MAX];
+	char number[32];
 	char *text;
 
 	d->kind = DEVICE_DM;
 	snprintf(d->name, sizeof(d->name), "%s", name);
-	text = fact_file("/sys/dev/block/%u:%u/dm/uuid", NUM(d));
+	text = fact_file("%s", sys(d, "dm/uuid"));
 	snprintf(d->uuid, sizeof(d->uuid), "%s", text ?: "");
 	free(text);
-	snprintf(number, sizeof(number), "%u:%u", NUM(d));
-	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/dm/table", NUM(d));
-	text = fact(path, probe_dm_table, number);
+	snprintf(number, sizeof(number), "%u:%u", major(d->number), minor(d->number));
+	text = fact(sys(d, "dm/table"), probe_dm_table, number);
 	if (text) {
 		read_table(d, text);
 	} else if (!read_align_of_disk(d)) {
@@ -249,8 +246,8 @@ struct device *device_find(dev_t number)
 	known[nr_known++] = d;
 
 	read_name(d);
-	d->start = fact_number(UINT64_MAX, "/sys/dev/block/%u:%u/start", NUM(d));
-	name = fact_file("/sys/dev/block/%u:%u/dm/name", NUM(d));
+	d->start = fact_number(UINT64_MAX, "%s", sys(d, "start"));
+	name = fact_file("%s", sys(d, "dm/name"));
 	if (d->start != UINT64_MAX) {
 		d->kind = DEVICE_PARTITION;
 		read_partition(d);
@@ -281,7 +278,7 @@ bool device_is_dax(const struct device *d, enum layer *layer, char **why)
 {
 	if (d->kind == DEVICE_PARTITION)
 		return d->parent && device_is_dax(d->parent, layer, why);
-	if (fact_number(0, "/sys/dev/block/%u:%u/queue/dax", NUM(d)))
+	if (fact_number(0, "%s", sys(d, "queue/dax")))
 		return true;
 	*layer = d->kind == DEVICE_DM ? LAYER_DM : LAYER_NAMESPACE;
 	for (size_t i = 0; i < d->nr_targets; i++) {

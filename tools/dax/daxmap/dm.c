@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The table of a device-mapper device, by libdevmapper where it is there. */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +27,8 @@ static char *table_of(struct dm_task *task)
 		next = dm_get_next_target(task, next, &start, &len, &type, &params);
 		if (!type)
 			break;
-		longer = format("%s%" PRIu64 " %" PRIu64 " %s %s\n", text, start, len, type, params);
+		longer = format("%s%llu %llu %s %s\n", text, (unsigned long long)start,
+				(unsigned long long)len, type, params);
 		free(text);
 		text = longer;
 	} while (next);

@@ -24,7 +24,7 @@ struct doctor {
 
 /* --- facts --------------------------------------------------------------------------- */
 
-static char *probe(const struct doctor *d, const char *name, probe_fn *fn)
+static char *probe(const struct doctor *d, const char *name, char *(*fn)(const char *arg))
 {
 	char *key = format("%s.%s", d->path, name);
 	char *text = fact(key, fn, d->path);
@@ -51,7 +51,6 @@ static void read_doctor(struct doctor *d)
 	free(text);
 }
 
-
 /* The last line of the kernel log about DAX and this device. */
 static char *log_line(const struct doctor *d)
 {
@@ -74,9 +73,9 @@ static char *log_line(const struct doctor *d)
 
 /* --- why not ------------------------------------------------------------------------- */
 
-static void blame(struct doctor *d, enum layer layer, char *why, char *repair)
+static void blame(struct doctor *d, enum layer at, char *why, char *repair)
 {
-	d->layer = layer;
+	d->layer = at;
 	d->why = why;
 	d->repair = repair;
 }
@@ -88,8 +87,8 @@ static bool blame_device(struct doctor *d)
 	char *why = NULL;
 
 	if (!device) {
-		blame(d, layer, format("a filesystem of type %s has no device", d->root->mount.type),
-		      NULL);
+		why = format("a filesystem of type %s has no device", d->root->mount.type);
+		blame(d, layer, why, NULL);
 		return true;
 	}
 	if (device_is_dax(device, &layer, &why))
@@ -116,7 +115,8 @@ static void blame_mount(struct doctor *d)
 	has_option(options, "dax", value, sizeof(value));
 	if (d->block && d->block != SZ_4K) {
 		blame(d, LAYER_FILESYSTEM,
-		      format("its blocks have %lu bytes; DAX wants those of a page, 4096", d->block),
+		      format("its blocks have %lu bytes; DAX wants those of a page, 4096",
+			     d->block),
 		      format("mkfs.%s -b %s4096 %s # erases it", d->root->mount.type,
 			     strcmp(d->root->mount.type, "xfs") ? "" : "size=",
 			     d->root->mount.source));
@@ -131,7 +131,8 @@ static void blame_mount(struct doctor *d)
 	} else {
 		blame(d, LAYER_FILESYSTEM,
 		      format("it is not mounted with dax=always, and new files have no DAX flag"),
-		      format("umount %s; mount -o dax=always %s %s # or: xfs_io -c 'chattr +x' FOLDER, for new files",
+		      format("umount %s; mount -o dax=always %s %s\n"
+			     "    # or, for new files: xfs_io -c 'chattr +x' FOLDER",
 			     target, d->root->mount.source, target));
 	}
 }
@@ -335,7 +336,8 @@ static enum status show_verdict(const struct doctor *d)
 				  d->repair);
 		text = format("not-dax, by: %s: %s", layer_names[d->layer], d->why);
 	} else {
-		text = format("it cannot be told: no file could be made in it (permission, or read-only)");
+		text = format("it cannot be told: no file could be made in it %s",
+			      "(permission, or read-only)");
 	}
 	show_end(status, text);
 	free(text);

@@ -128,7 +128,7 @@ static char *fact_of_copy(const char *path)
 	return text;
 }
 
-char *fact(const char *path, probe_fn *probe, const char *arg)
+char *fact(const char *path, char *(*probe)(const char *arg), const char *arg)
 {
 	char *text;
 	int err;

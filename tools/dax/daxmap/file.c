@@ -114,6 +114,10 @@ static void read_extents(struct file *f)
 	free(text);
 }
 
+/* what probe_file() prints */
+#define FILE_FACTS \
+	"dev %u:%u ino %llu mode %o size %llu block %llu dax %d xflags %x extsize %llu"
+
 static bool read_facts(struct file *f)
 {
 	unsigned int major, minor, xflags;
@@ -125,8 +129,8 @@ static bool read_facts(struct file *f)
 	free(key);
 	if (!text)
 		return false;
-	nr = sscanf(text, "dev %u:%u ino %llu mode %o size %llu block %llu dax %d xflags %x extsize %llu",
-		    &major, &minor, &ino, &f->mode, &size, &block, &dax, &xflags, &extsize);
+	nr = sscanf(text, FILE_FACTS, &major, &minor, &ino, &f->mode, &size, &block, &dax, &xflags,
+		    &extsize);
 	free(text);
 	errno = EINVAL;
 	if (nr != 9)

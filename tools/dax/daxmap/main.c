@@ -187,8 +187,9 @@ static void parse_folder(const char *name, const char *path, const char **into)
 /* -o: each name is that of a column of some table. */
 static void parse_columns(const char *names)
 {
-	if (!*names || names[strspn(names, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz%0124,")])
-		die("-o %s: names of columns, separated by commas", names);
+	for (const char *p = names; *p || p == names; p++)
+		if (!isalnum((unsigned char)*p) && *p != '%' && *p != ',')
+			die("-o %s: names of columns, separated by commas", names);
 	opt.columns = names;
 }
 
@@ -209,19 +210,45 @@ static void add_target(struct targets *t, char *name, pid_t pid)
 static void parse_option(int c, struct targets *targets)
 {
 	switch (c) {
-	case 'p':		add_target(targets, optarg, parse_pid(optarg)); break;
-	case 'J':		opt.json = true; break;
-	case 'o':		parse_columns(optarg); break;
-	case 'n':		opt.no_headings = true; break;
-	case 'r':		opt.raw = true; break;
-	case 'b':		opt.bytes = true; break;
-	case OPT_LIST:		opt.list = true; break;
-	case OPT_REQUIRE:	parse_require(optarg); break;
-	case OPT_FOR:		parse_for(optarg); break;
-	case OPT_COLLAPSE:	opt.collapse = true; break;
-	case OPT_WATCH:		parse_watch(optarg); break;
-	case OPT_DUMP:		parse_folder("--dump", optarg, &opt.dump); break;
-	case OPT_SYSROOT:	parse_folder("--sysroot", optarg, &opt.sysroot); break;
+	case 'p':
+		add_target(targets, optarg, parse_pid(optarg));
+		break;
+	case 'J':
+		opt.json = true;
+		break;
+	case 'o':
+		parse_columns(optarg);
+		break;
+	case 'n':
+		opt.no_headings = true;
+		break;
+	case 'r':
+		opt.raw = true;
+		break;
+	case 'b':
+		opt.bytes = true;
+		break;
+	case OPT_LIST:
+		opt.list = true;
+		break;
+	case OPT_REQUIRE:
+		parse_require(optarg);
+		break;
+	case OPT_FOR:
+		parse_for(optarg);
+		break;
+	case OPT_COLLAPSE:
+		opt.collapse = true;
+		break;
+	case OPT_WATCH:
+		parse_watch(optarg);
+		break;
+	case OPT_DUMP:
+		parse_folder("--dump", optarg, &opt.dump);
+		break;
+	case OPT_SYSROOT:
+		parse_folder("--sysroot", optarg, &opt.sysroot);
+		break;
 	case 'h':
 		fputs(usage_text, stdout);
 		exit(DAXMAP_OK);

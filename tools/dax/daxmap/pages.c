@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,6 +62,12 @@ static int scan(int fd, uint64_t start, uint64_t end, FILE *out)
 	return 0;
 }
 
+static void print_some(FILE *out, uint64_t start, uint64_t end)
+{
+	fprintf(out, "%llx %llx %d\n", (unsigned long long)start, (unsigned long long)end,
+		MAPPED_SOME);
+}
+
 /* Bit 63 of a word: there is a page. Its size is not told. */
 static int read_pagemap(int fd, uint64_t start, uint64_t end, FILE *out)
 {
@@ -71,7 +76,8 @@ static int read_pagemap(int fd, uint64_t start, uint64_t end, FILE *out)
 
 	for (uint64_t at = start; at < end;) {
 		size_t nr = MIN(ARRAY_LEN(words), (end - at) / SZ_4K);
-		ssize_t got = pread(fd, words, nr * sizeof(words[0]), at / SZ_4K * sizeof(words[0]));
+		ssize_t got = pread(fd, words, nr * sizeof(words[0]),
+				    at / SZ_4K * sizeof(words[0]));
 
 		if (got <= 0)
 			return got ? errno : 0;
@@ -81,12 +87,12 @@ static int read_pagemap(int fd, uint64_t start, uint64_t end, FILE *out)
 			if (present && !in)
 				from = at;
 			if (!present && in)
-				fprintf(out, "%" PRIx64 " %" PRIx64 " %d\n", from, at, MAPPED_SOME);
+				print_some(out, from, at);
 			in = present;
 		}
 	}
 	if (in)
-		fprintf(out, "%" PRIx64 " %" PRIx64 " %d\n", from, end, MAPPED_SOME);
+		print_some(out, from, end);
 	return 0;
 }
 
@@ -126,8 +132,9 @@ static char *probe_pages(const char *arg)
 /* NULL and errno if they cannot be read; *@nr is 0 then. */
 struct pages *pages_of(pid_t pid, uint64_t start, uint64_t end, size_t *nr)
 {
-	char *arg = format("%d %" PRIx64 " %" PRIx64, pid, start, end);
-	char *key = format("/proc/%d/pages/%" PRIx64 "-%" PRIx64, pid, start, end);
+	unsigned long long from = start, to = end;
+	char *arg = format("%d %llx %llx", pid, from, to);
+	char *key = format("/proc/%d/pages/%llx-%llx", pid, from, to);
 	char *text = fact(key, probe_pages, arg), *line, *save = NULL;
 	struct pages *pages = NULL;
 
@@ -138,7 +145,6 @@ struct pages *pages_of(pid_t pid, uint64_t start, uint64_t end, size_t *nr)
 		return NULL;
 	pages = grow(pages, 0, sizeof(*pages));
 	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		unsigned long long from, to;
 		unsigned int mapped;
 
 		if (sscanf(line, "%llx %llx %u", &from, &to, &mapped) != 3 || mapped >= NR_MAPPED)

@@ -66,6 +66,7 @@ char *probe_file(const char *path)
 {
 	struct fsxattr attr = {};
 	struct statx stx;
+	struct text t;
 	int fd = -1;
 
 	if (statx(AT_FDCWD, path, 0, STATX_BASIC_STATS, &stx))
@@ -76,10 +77,13 @@ char *probe_file(const char *path)
 		memset(&attr, 0, sizeof(attr));
 	if (fd >= 0)
 		close(fd);
-	return format("dev %u:%u ino %llu mode %o size %llu block %u dax %d xflags %#x extsize %u\n",
-		      stx.stx_dev_major, stx.stx_dev_minor, (unsigned long long)stx.stx_ino,
-		      stx.stx_mode, (unsigned long long)stx.stx_size, stx.stx_blksize,
-		      !!(stx.stx_attributes & STATX_ATTR_DAX), attr.fsx_xflags, attr.fsx_extsize);
+	text_begin(&t);
+	fprintf(t.out, "dev %u:%u ino %llu mode %o ", stx.stx_dev_major, stx.stx_dev_minor,
+		(unsigned long long)stx.stx_ino, stx.stx_mode);
+	fprintf(t.out, "size %llu block %u dax %d ", (unsigned long long)stx.stx_size,
+		stx.stx_blksize, !!(stx.stx_attributes & STATX_ATTR_DAX));
+	fprintf(t.out, "xflags %#x extsize %u\n", attr.fsx_xflags, attr.fsx_extsize);
+	return text_end(&t);
 }
 
 static unsigned int extent_flags(const struct fiemap_extent *e)
@@ -121,9 +125,10 @@ char *probe_extents(const char *path)
 		for (unsigned int i = 0; i < map->fm_mapped_extents; i++) {
 			struct fiemap_extent *e = &map->fm_extents[i];
 
-			fprintf(t.out, "%llu %llu %llu %u\n", (unsigned long long)e->fe_logical,
-				(unsigned long long)e->fe_physical, (unsigned long long)e->fe_length,
-				extent_flags(e));
+			fprintf(t.out, "%llu %llu %llu %u\n",
+				(unsigned long long)e->fe_logical,
+				(unsigned long long)e->fe_physical,
+				(unsigned long long)e->fe_length, extent_flags(e));
 			next = e->fe_logical + e->fe_length;
 			last |= !!(e->fe_flags & FIEMAP_EXTENT_LAST);
 		}
@@ -184,7 +189,7 @@ char *probe_scratch(const char *folder)
 }
 
 /* The lines about DAX, without their time stamps. */
-char *probe_kernel_log(const char *arg)
+char *probe_kernel_log(const char *unused)
 {
 	int size = klogctl(10 /* SYSLOG_ACTION_SIZE_BUFFER */, NULL, 0);
 	char *log, *line, *save = NULL;

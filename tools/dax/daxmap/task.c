@@ -8,7 +8,6 @@
  * mapped in other times, and can become a part of a huge one.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,24 +20,26 @@
 static struct file **files;
 static size_t nr_files;
 
+static struct file *open_if_mapped(char *path, const struct vma *vma)
+{
+	struct file *f = file_open(path, vma->path);
+
+	free(path);
+	if (!f || (f->number == vma->number && f->ino == vma->ino))
+		return f;
+	file_close(f);
+	return NULL;
+}
+
 /* The file behind a mapping, which may have another root, or no name any more. */
 static struct file *open_mapped(pid_t pid, const struct vma *vma)
 {
-	char *paths[] = {
-		format("/proc/%d/root%s", pid, vma->path),
-		format("/proc/%d/map_files/%" PRIx64 "-%" PRIx64, pid, vma->start, vma->end),
-	};
-	struct file *f = NULL;
+	struct file *f = open_if_mapped(format("/proc/%d/root%s", pid, vma->path), vma);
 
-	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
-		if (!f)
-			f = file_open(paths[i], vma->path);
-		if (f && (f->number != vma->number || f->ino != vma->ino)) {
-			file_close(f);
-			f = NULL;
-		}
-		free(paths[i]);
-	}
+	if (!f)
+		f = open_if_mapped(format("/proc/%d/map_files/%llx-%llx", pid,
+					  (unsigned long long)vma->start,
+					  (unsigned long long)vma->end), vma);
 	/* overlayfs and the like show another number, and have no DAX */
 	if (!f && major(vma->number))
 		missing("files that have no name any more (root)");
@@ -227,7 +228,7 @@ static const struct show_column mapping_columns[] = {
 static void show_mapping(struct show_table *t, const struct vma *vma, const struct task_sums *s)
 {
 	show_row(t);
-	show_text(t, M_ADDRESS, "%#" PRIx64, vma->start);
+	show_text(t, M_ADDRESS, "%#llx", (unsigned long long)vma->start);
 	show_size(t, M_LENGTH, s->len);
 	show_text(t, M_MODE, "%s", vma->mode);
 	show_size(t, M_1G, 0);
@@ -260,7 +261,7 @@ static void show_mapped_range(struct show_table *t, const struct vma *vma, uint6
 			      uint64_t to, enum mapped mapped, const struct outcome *o)
 {
 	show_row(t);
-	show_text(t, P_ADDRESS, "%#" PRIx64, from);
+	show_text(t, P_ADDRESS, "%#llx", (unsigned long long)from);
 	show_size(t, P_LENGTH, to - from);
 	show_size(t, P_OFFSET, from - vma->start + vma->offset);
 	show_text(t, P_MAPPED, "%s", mapped_names[mapped]);

@@ -20,9 +20,9 @@
 #ifndef PAGEMAP_SCAN
 #define PAGEMAP_SCAN		_IOWR('f', 16, struct pm_scan_arg)
 
-#define PAGE_IS_PRESENT		(1 << 3)
-#define PAGE_IS_PFNZERO		(1 << 5)
-#define PAGE_IS_HUGE		(1 << 6)
+#define PAGE_IS_PRESENT		0x08
+#define PAGE_IS_PFNZERO		0x20
+#define PAGE_IS_HUGE		0x40
 
 struct page_region {
 	__u64 start;
