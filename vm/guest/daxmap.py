@@ -273,7 +273,9 @@ def make_files(setup):
     fill(name["written"], 16 * MIB)
     sh(f"fallocate -l 8M {name['unwritten']}")
     sh(f"fallocate -l 8M {name['mixed']}")
-    fill(name["mixed"], MIB, 3 * MIB)
+    fill(name["mixed"], MIB, 3 * MIB)			# unwritten, written
+    fill(name["mixed"], MIB, 4 * MIB)			# written, unwritten
+    fill(name["mixed"], MIB // 2, 6 * MIB + MIB // 2)	# unwritten, written, unwritten
     sh(f"truncate -s 8M {name['hole']}")
     fill(name["holes"], 6 * MIB)
     sh(f"fallocate -p -o 3M -l 64K {name['holes']}")

@@ -8,6 +8,12 @@
  * other; but not shared ones. The blocks have to be aligned in memory, after
  * the partition and device-mapper. A write to a hole or to shared blocks gets new
  * ones, and nobody knows before which.
+ *
+ * A write also changes what it finds: it makes unwritten blocks written ones, which
+ * become one extent with those around them. If the range begins with such blocks,
+ * XFS does that for the whole range at once, so the stock kernel gets one piece. ext4
+ * does it for the first piece, and the fault falls back; but if it was handled
+ * under the lock of the VMA, it starts again, and finds one piece then.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -46,6 +52,7 @@ const char * const gets_names[NR_GETS] = {
 /* The pieces of a range, added up. */
 struct pieces {
 	unsigned int nr, zero, written, unwritten, hole, shared, no_blocks;
+	bool first_zero;	/* the first piece is a hole or unwritten */
 	bool apart;		/* a block does not follow the one before it */
 	bool device_apart;	/* a target of device-mapper ends in an extent */
 	int aligned;
@@ -86,7 +93,8 @@ static void add_blocks(struct pieces *p, const struct file *f, uint64_t start, u
 static void add_extent(struct pieces *p, const struct file *f, uint64_t start,
 		       const struct extent *e, uint64_t from, uint64_t to)
 {
-	p->nr++;
+	if (!p->nr++)
+		p->first_zero = e->flags & EXTENT_UNWRITTEN;
 	if (e->flags & EXTENT_NO_BLOCKS) {
 		p->no_blocks++;
 		return;
@@ -104,7 +112,8 @@ static void add_extent(struct pieces *p, const struct file *f, uint64_t start,
 
 static void add_hole(struct pieces *p)
 {
-	p->nr++;
+	if (!p->nr++)
+		p->first_zero = true;
 	p->hole++;
 	p->zero++;
 }
@@ -146,10 +155,10 @@ static void read_pieces(const struct file *f, uint64_t start, struct pieces *p)
 	}
 }
 
-/* All have blocks: are they one aligned piece of memory? */
-static struct outcome outcome_of_blocks(const struct pieces *p)
+/* All have blocks: are they one aligned piece of memory, if they are @joined? */
+static struct outcome outcome_of_blocks(const struct pieces *p, bool joined)
 {
-	if (p->nr > 1 && (!kernel()->ours || p->apart || p->shared))
+	if (p->nr > 1 && (!joined || p->apart || p->shared))
 		return OUTCOME(4K, EXTENT_SHORT, EXTENT);
 	if (p->device_apart)
 		return OUTCOME(4K, DEVICE_SHORT, DM);
@@ -167,21 +176,24 @@ static struct outcome read_outcome(const struct pieces *p)
 		return OUTCOME(ZERO, NONE, NONE);
 	if (p->zero)
 		return OUTCOME(4K, EXTENT_SHORT, EXTENT);
-	return outcome_of_blocks(p);
+	return outcome_of_blocks(p, kernel()->ours);
 }
 
-static struct outcome write_outcome(const struct pieces *p)
+static struct outcome write_outcome(const struct pieces *p, bool xfs)
 {
+	bool changed = !kernel()->ours && p->nr > 1 && p->first_zero;
 	struct outcome blocks;
 
 	if (p->shared && p->nr > 1)
 		return OUTCOME(4K, EXTENT_SHORT, EXTENT);
 	if (p->shared || p->hole == p->nr)
 		return OUTCOME(ANY, ALLOCATOR, EXTENT);
-	blocks = outcome_of_blocks(p);
-	if (p->hole && blocks.gets != GETS_4K)
+	blocks = outcome_of_blocks(p, kernel()->ours || changed);
+	if (blocks.gets == GETS_4K)
+		return blocks;
+	if (p->hole || (changed && !xfs && p->nr == 2))
 		return OUTCOME(ANY, ALLOCATOR, EXTENT);
-	return blocks;
+	return changed && !xfs ? OUTCOME(4K, EXTENT_SHORT, EXTENT) : blocks;
 }
 
 static const char *blocks_name(const struct pieces *p)
@@ -213,7 +225,7 @@ struct range predict_range(const struct file *f, uint64_t offset)
 		r.read = OUTCOME(4K, EOF, FILE);
 	} else {
 		r.read = read_outcome(&p);
-		r.write = write_outcome(&p);
+		r.write = write_outcome(&p, f->mount.type && !strcmp(f->mount.type, "xfs"));
 		return r;
 	}
 	r.write = r.read;

@@ -100,12 +100,49 @@ struct watched {
 	size_t nr;
 };
 
-static const char *name_of(const struct watched *w, dev_t number, uint64_t ino)
+/* The path that the process has mapped, if it is still there. */
+static char *name_in_maps(int pid, dev_t number, uint64_t ino)
 {
+	char *path = format("/proc/%d/maps", pid), *text = read_file(path);
+	char *line, *save = NULL, *name = NULL;
+
+	free(path);
+	if (!text)
+		return NULL;
+	for (line = strtok_r(text, "\n", &save); line && !name;
+	     line = strtok_r(NULL, "\n", &save)) {
+		unsigned int major, minor;
+		unsigned long long got;
+		int at = 0;
+
+		if (sscanf(line, "%*s %*s %*s %x:%x %llu %n", &major, &minor, &got, &at) == 3 &&
+		    at && got == ino && makedev(major, minor) == number)
+			name = format("%s", line + at);
+	}
+	free(text);
+	return name;
+}
+
+static char *name_of(const struct watched *w, int pid, dev_t number, uint64_t ino)
+{
+	char *name;
+
 	for (size_t i = 0; i < w->nr; i++)
 		if (w->files[i] && w->files[i]->ino == ino && w->files[i]->number == number)
-			return w->names[i];
-	return NULL;
+			return format("%s", w->names[i]);
+	name = name_in_maps(pid, number, ino);
+	return name ?: format("inode %llu", (unsigned long long)ino);
+}
+
+static char *comm_of(int pid)
+{
+	char *path = format("/proc/%d/comm", pid), *comm = read_file(path);
+
+	free(path);
+	if (!comm)
+		return format("task");
+	comm[strcspn(comm, "\n")] = 0;
+	return comm;
 }
 
 static bool is_watched(const struct watched *w, int pid, dev_t number, uint64_t ino)
@@ -128,8 +165,8 @@ static void print_event(struct tep_handle *tep, struct tep_event *event,
 			struct tep_record *record, const struct watched *w)
 {
 	unsigned long long dev = 0, ino = 0;
-	const char *name, *comm;
 	struct trace_seq s;
+	char *name, *comm;
 	int pid;
 
 	tep_get_field_val(NULL, event, "dev", record, &dev, 0);
@@ -137,15 +174,16 @@ static void print_event(struct tep_handle *tep, struct tep_event *event,
 	pid = tep_data_pid(tep, record);
 	if (!is_watched(w, pid, kernel_number(dev), ino))
 		return;
-	name = name_of(w, kernel_number(dev), ino);
-	comm = tep_data_comm_from_pid(tep, pid);
+	name = name_of(w, pid, kernel_number(dev), ino);
+	comm = comm_of(pid);
 	trace_seq_init(&s);
 	tep_print_event(tep, &s, record, "%s", TEP_PRINT_INFO);
 	trace_seq_terminate(&s);
-	printf("%s-%d %s: %s\n", comm && comm[0] != '<' ? comm : "task", pid, name ?: "",
-	       s.buffer);
+	printf("%s-%d %s: %s\n", comm, pid, name, s.buffer);
 	trace_seq_destroy(&s);
 	fflush(stdout);
+	free(name);
+	free(comm);
 }
 
 static int take_event(struct tep_event *event, struct tep_record *record, int cpu, void *arg)
@@ -169,7 +207,6 @@ static enum status follow(struct tracefs_instance *instance, struct watched *w)
 
 	if (!tep)
 		return DAXMAP_UNKNOWN;
-	tracefs_load_cmdlines(NULL, tep);
 	while (!stopped) {
 		tracefs_iterate_raw_events(tep, instance, NULL, 0, take_event, w);
 		usleep(200000);
