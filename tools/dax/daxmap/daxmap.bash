@@ -8,7 +8,7 @@ _daxmap()
 	local options="--pid --list --require --for --collapse --watch --dump --sysroot --json
 		--output --noheadings --raw --bytes --help --version"
 	local columns="LAYER NAME START ALIGNED DETAIL FOR GETS BYTES RANGES REASON OFFSET LENGTH
-		BLOCKS ADDRESS WRITE READ MODE 1G 2M ZERO 4K NONE FILE MAPPED CHECK RESULT GAIN SIZE"
+		BLOCKS ADDRESS WRITE READ MODE 1G 2M ZERO 4K NONE FILE ANY MAPPED CHECK RESULT GAIN SIZE"
 
 	# "--for=read" comes as three words.
 	if [[ $word == = ]]; then word=; fi

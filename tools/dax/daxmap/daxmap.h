@@ -36,6 +36,7 @@
 #define SZ_4K		0x1000ULL
 #define SZ_2M		0x200000ULL
 #define SZ_1G		0x40000000ULL
+#define MAX_COLUMNS	64	/* of -o: a bit each */
 #define ARRAY_LEN(a)	(sizeof(a) / sizeof((a)[0]))
 #define PRINTF(a, b)	__attribute__((format(printf, a, b)))
 
@@ -311,7 +312,7 @@ void show_print(struct show_table *table);
 void show_begin(const char *target, const char *kind);
 void show_end(enum status status, const char *verdict);
 void show_note(const char *fmt, ...) PRINTF(1, 2);
-void show_finish(void);
+bool show_finish(void);
 const char *size_text(uint64_t bytes);
 
 #endif /* DAXMAP_H */

@@ -187,9 +187,15 @@ static void parse_folder(const char *name, const char *path, const char **into)
 /* -o: each name is that of a column of some table. */
 static void parse_columns(const char *names)
 {
-	for (const char *p = names; *p || p == names; p++)
+	unsigned int nr = 1;
+
+	for (const char *p = names; *p; p++) {
 		if (!isalnum((unsigned char)*p) && *p != '%' && *p != ',')
 			die("-o %s: names of columns, separated by commas", names);
+		nr += *p == ',';
+	}
+	if (!*names || nr > MAX_COLUMNS)
+		die("-o: from 1 to %u columns", MAX_COLUMNS);
 	opt.columns = names;
 }
 
@@ -326,6 +332,7 @@ int main(int argc, char **argv)
 		return watch(targets.names, targets.pids, targets.nr);
 	for (size_t i = 0; i < targets.nr; i++)
 		status = worse(status, show_target(targets.names[i], targets.pids[i]));
-	show_finish();
+	if (!show_finish())
+		status = DAXMAP_ERROR;
 	return fflush(stdout) ? DAXMAP_ERROR : (int)status;
 }

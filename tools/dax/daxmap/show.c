@@ -26,6 +26,7 @@ struct show_table {
 
 static unsigned int nr_targets, nr_objects, nr_printed;
 static const char *target_name, *target_kind;
+static uint64_t columns_found;	/* a bit for each name of -o */
 
 const char *size_text(uint64_t bytes)
 {
@@ -64,11 +65,30 @@ static int wanted(const char *name, int nr)
 	for (const char *p = opt.columns; *p; place++) {
 		size_t word = strcspn(p, ",");
 
-		if (word == len && !strncasecmp(p, name, len))
+		if (word == len && !strncasecmp(p, name, len)) {
+			columns_found |= 1ULL << place;
 			return place;
+		}
 		p += word + !!p[word];
 	}
 	return -1;
+}
+
+/* A name of -o that no table had is a mistake. */
+static bool columns_are_known(void)
+{
+	int place = 0;
+
+	for (const char *p = opt.columns; p && *p; place++) {
+		size_t word = strcspn(p, ",");
+
+		if (!(columns_found & 1ULL << place)) {
+			warn("-o: no table that was printed has a column %.*s", (int)word, p);
+			return false;
+		}
+		p += word + !!p[word];
+	}
+	return true;
 }
 
 static void add_column(struct show_table *t, const struct show_column *c)
@@ -102,7 +122,7 @@ struct show_table *show_table(const char *name, const struct show_column *column
 		scols_table_enable_nowrap(t->table, 1);
 	for (size_t i = 0; i < nr; i++)
 		t->at[i] = -1;
-	for (int place = 0; place < 64; place++) {
+	for (int place = 0; place < MAX_COLUMNS; place++) {
 		for (size_t i = 0; i < nr; i++) {
 			if (wanted(columns[i].name, i) != place)
 				continue;
@@ -231,8 +251,10 @@ void show_end(enum status status, const char *verdict)
 	forget_missing();
 }
 
-void show_finish(void)
+/* False if -o asked for what is not there. */
+bool show_finish(void)
 {
 	if (opt.json && nr_targets)
 		printf("]}\n");
+	return !nr_targets || columns_are_known();
 }
