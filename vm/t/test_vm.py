@@ -344,6 +344,25 @@ class Guest(unittest.TestCase):
             self.assertEqual(0, status, f"{source.name}: {printed}")
 
 
+class Daxmap(unittest.TestCase):
+    """vm/daxmap, as far as it comes without a guest."""
+
+    def test_bad_arguments(self):
+        for args, complaint in ((["--kernel"], "--kernel wants an argument"),
+                                (["--kernel", "none"], "no kernel 'none'"),
+                                (["--none"], "unknown option '--none'")):
+            code, text = call(VM / "daxmap", *args)
+            self.assertEqual(code, 1)
+            self.assertIn(complaint, text)
+
+    def test_totals(self):
+        text = (VM / "daxmap").read_text()
+        program = re.search(r"awk '(.*?)'", text, re.S).group(1)
+        self.assertEqual(call("awk", program, input="ok 1 a\n2 passed, 1 failed, 0 skipped\n"
+                              "3 passed, 0 failed, 1 skipped\n"),
+                         (0, "5 passed, 1 failed, 1 skipped\n"))
+
+
 class Usage(unittest.TestCase):
     def test_help_begins_with_the_name(self):
         for name in ("bench", "build", "daxmap", "decode", "demo", "fixes", "lint", "profile", "quilt",
