@@ -35,11 +35,14 @@ static void catch_signals(void)
 
 /* --- by scanning ------------------------------------------------------------------------- */
 
-static void sum_pages(pid_t pid, uint64_t sums[NR_MAPPED])
+/* Returns 0 or an errno. */
+static int sum_pages(pid_t pid, uint64_t sums[NR_MAPPED])
 {
 	size_t nr_vmas = 0, nr;
 	struct vma *vmas = dax_vmas(pid, &nr_vmas);
 
+	if (!vmas)
+		return errno;
 	memset(sums, 0, NR_MAPPED * sizeof(sums[0]));
 	for (size_t i = 0; i < nr_vmas; i++) {
 		struct pages *pages = pages_of(pid, vmas[i].start, vmas[i].end, &nr);
@@ -50,25 +53,29 @@ static void sum_pages(pid_t pid, uint64_t sums[NR_MAPPED])
 		free(vmas[i].path);
 	}
 	free(vmas);
+	return 0;
 }
 
-static void scan_once(pid_t pid, uint64_t before[NR_MAPPED])
+static int scan_once(pid_t pid, uint64_t before[NR_MAPPED])
 {
 	uint64_t sums[NR_MAPPED];
+	int err = sum_pages(pid, sums);
 
-	sum_pages(pid, sums);
-	if (!memcmp(sums, before, sizeof(sums)))
-		return;
+	if (err || !memcmp(sums, before, sizeof(sums)))
+		return err;
 	memcpy(before, sums, sizeof(sums));
 	printf("%d: 2M %s, zero %s, 4K %s\n", pid, size_text(sums[MAPPED_2M]),
 	       size_text(sums[MAPPED_2M_ZERO] + sums[MAPPED_4K_ZERO]),
 	       size_text(sums[MAPPED_4K]));
 	fflush(stdout);
+	return 0;
 }
 
 static enum status watch_by_scanning(const pid_t *pids, size_t nr)
 {
 	uint64_t (*before)[NR_MAPPED] = zalloc(nr * sizeof(*before));
+	size_t left = nr;
+	int err = 0;
 
 	for (size_t i = 0; i < nr; i++) {
 		if (!pids[i]) {
@@ -78,12 +85,20 @@ static enum status watch_by_scanning(const pid_t *pids, size_t nr)
 	}
 	warn("no tracefs (root): scanning every %u s", opt.seconds);
 	memset(before, 0xff, nr * sizeof(*before));
-	while (!stopped) {
-		for (size_t i = 0; i < nr; i++)
-			scan_once(pids[i], before[i]);
-		sleep(opt.seconds);
+	while (!stopped && left) {
+		left = 0;
+		for (size_t i = 0; i < nr; i++) {
+			err = scan_once(pids[i], before[i]);
+			left += !err;
+		}
+		if (left)
+			sleep(opt.seconds);
 	}
 	free(before);
+	if (!left && err != ENOENT && err != ESRCH) {
+		warn("process %d: %s", pids[nr - 1], strerror(err));
+		return DAXMAP_UNKNOWN;
+	}
 	return DAXMAP_OK;
 }
 
