@@ -314,5 +314,6 @@ void show_end(enum status status, const char *verdict);
 void show_note(const char *fmt, ...) PRINTF(1, 2);
 bool show_finish(void);
 const char *size_text(uint64_t bytes);
+unsigned int percent(uint64_t part, uint64_t whole);
 
 #endif /* DAXMAP_H */

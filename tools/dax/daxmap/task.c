@@ -369,9 +369,9 @@ static enum status required(const struct task_sums *s)
 
 	if (!opt.require)
 		return some ? DAXMAP_UNKNOWN : DAXMAP_OK;
-	if (mapped && huge >= mapped / 100.0 * opt.percent)
+	if (mapped && percent(huge, mapped) >= opt.percent)
 		return DAXMAP_OK;
-	return mapped && huge + some >= mapped / 100.0 * opt.percent ? DAXMAP_UNKNOWN :
+	return mapped && percent(huge + some, mapped) >= opt.percent ? DAXMAP_UNKNOWN :
 								       DAXMAP_NOT_MET;
 }
 
@@ -397,7 +397,7 @@ static char *verdict(const struct task_sums *s, enum status status)
 				layer = layer_names[k];
 			}
 	return format("%s2M for %u %% of %s mapped%s%s%s%s", met,
-		      (unsigned int)(sum_huge(s) / (mapped / 100.0)), size_text(mapped),
+		      percent(sum_huge(s), mapped), size_text(mapped),
 		      reason ? "; the rest mostly " : "", reason ?: "", reason ? ", by: " : "",
 		      layer ?: "");
 }

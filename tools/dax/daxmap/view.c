@@ -155,11 +155,6 @@ static void add(struct sums *s, const struct range *r, const struct outcome *o)
 		s->could_be_1g += SZ_1G;
 }
 
-static unsigned int percent(uint64_t part, uint64_t whole)
-{
-	return whole ? part / (whole / 100.0) : 0;
-}
-
 static void show_sum(struct show_table *t, const char *access, const struct sum *sum,
 		     const char *gets, enum reason reason, enum layer layer, uint64_t size)
 {
