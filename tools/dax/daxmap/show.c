@@ -57,7 +57,7 @@ const char *size_text(uint64_t bytes)
 /* Rounded down: 100 means all. */
 unsigned int percent(uint64_t part, uint64_t whole)
 {
-	return whole ? (unsigned __int128)part * 100 / whole : 0;
+	return whole ? (__uint128_t)part * 100 / whole : 0;
 }
 
 /* The place of the column in -o; without -o, its own. */
