@@ -10,10 +10,10 @@
  * ones, and nobody knows before which.
  *
  * A write also changes what it finds: it makes unwritten blocks written ones, which
- * become one extent with those around them. If the range begins with such blocks,
- * XFS does that for the whole range at once, so the stock kernel gets one piece. ext4
- * does it for the first piece, and the fault falls back; but if it was handled
- * under the lock of the VMA, it starts again, and finds one piece then.
+ * become one extent with those around them. On the stock kernel, that falls back if the
+ * first of two pieces is unwritten; but a fault under the lock of the VMA starts
+ * again then, and finds one piece. So this is not known before. With three pieces, the
+ * third is still another one.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -179,7 +179,7 @@ static struct outcome read_outcome(const struct pieces *p)
 	return outcome_of_blocks(p, kernel()->ours);
 }
 
-static struct outcome write_outcome(const struct pieces *p, bool xfs)
+static struct outcome write_outcome(const struct pieces *p)
 {
 	bool changed = !kernel()->ours && p->nr > 1 && p->first_zero;
 	struct outcome blocks;
@@ -191,9 +191,9 @@ static struct outcome write_outcome(const struct pieces *p, bool xfs)
 	blocks = outcome_of_blocks(p, kernel()->ours || changed);
 	if (blocks.gets == GETS_4K)
 		return blocks;
-	if (p->hole || (changed && !xfs && p->nr == 2))
+	if (p->hole || (changed && p->nr == 2))
 		return OUTCOME(ANY, ALLOCATOR, EXTENT);
-	return changed && !xfs ? OUTCOME(4K, EXTENT_SHORT, EXTENT) : blocks;
+	return changed ? OUTCOME(4K, EXTENT_SHORT, EXTENT) : blocks;
 }
 
 static const char *blocks_name(const struct pieces *p)
@@ -225,7 +225,7 @@ struct range predict_range(const struct file *f, uint64_t offset)
 		r.read = OUTCOME(4K, EOF, FILE);
 	} else {
 		r.read = read_outcome(&p);
-		r.write = write_outcome(&p, f->mount.type && !strcmp(f->mount.type, "xfs"));
+		r.write = write_outcome(&p);
 		return r;
 	}
 	r.write = r.read;
