@@ -137,7 +137,7 @@ class Whole(unittest.TestCase):
         (state.folder / "id").write_text(state.identity())
         (state.folder / "list").write_text("generic/001\ngeneric/008\n")
         (folder / "tests").write_text("generic/001\ngeneric/008\n")
-        (folder / "check.out").write_text("generic/001  1s\ngeneric/008 ")
+        (folder / "output").write_text("generic/001  1s\ngeneric/008 ")
         code, report = self.run_tests()
         self.assertEqual(code, 0)
         self.assertIn("2 passed, 0 failed, 0 skipped", report)
