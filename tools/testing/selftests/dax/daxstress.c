@@ -31,6 +31,8 @@ static const struct profile profiles[] = {
 	{ "threads", MIX_CROWD, 2, STRESS_LEN, 10, 4, 1, 10000 },
 	{ "processes", MIX_CROWD, 2, STRESS_LEN, 10, 1, 4, 10000 },
 	{ "both", MIX_CROWD, 2, STRESS_LEN, 10, 2, 2, 10000 },
+	/* Unlinked heaps and sparse maps: stores allocate, punches give back. */
+	{ "heap", MIX_CROWD, 2, STRESS_LEN, 10, 4, 1, 10000, .heap = true },
 	/* Promotions, while other workers use what is promoted. */
 	{ "promote", MIX_PROMOTION, 1, 2 * SZ_2M, 4, 6, 1, 5000,
 	  "fault", .whole = true },
@@ -179,6 +181,7 @@ FIXTURE_VARIANT_ADD(profile, one_stream) { "stream" };
 FIXTURE_VARIANT_ADD(profile, threads) { "threads" };
 FIXTURE_VARIANT_ADD(profile, processes) { "processes" };
 FIXTURE_VARIANT_ADD(profile, threads_of_processes) { "both" };
+FIXTURE_VARIANT_ADD(profile, unlinked_heap) { "heap" };
 FIXTURE_VARIANT_ADD(profile, file_in_both_sizes) { "file" };
 FIXTURE_VARIANT_ADD(profile, file_in_huge_pages) { "file-huge" };
 FIXTURE_VARIANT_ADD(profile, promote_threads) { "promote" };
@@ -303,7 +306,7 @@ static const char usage[] =
 "  --steps N       how many, of each worker (20000)\n"
 "  --seconds N     go on for so long instead\n"
 "  --profile NAME  which operations, on what: stream, threads, processes, both,\n"
-"                  promote, promote-eager, promote-processes,\n"
+"                  heap, promote, promote-eager, promote-processes,\n"
 "                  promote-processes-eager, promote-clones, file, file-huge\n"
 "  --threads N     of each process; without --profile, the profile is stream for\n"
 "  --processes N   one worker, which can be replayed, and threads for many\n"

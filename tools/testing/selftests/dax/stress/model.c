@@ -475,6 +475,19 @@ void model_close(struct model *md)
 }
 
 /* They are empty; many workers find them allocated, in full size. */
+/*
+ * As LMDB, memkind and a JVM begin: a first page or two are written, then the file
+ * has its full size, and blocks come by stores to the holes. Its last name may go.
+ */
+static void begin_heap(struct file *f, size_t len)
+{
+	dax_fill(f->fd, 0, 2 * SZ_4K, 'h');
+	memset(f->data, 'h', 2 * SZ_4K);
+	dax_truncate(f->fd, len);
+	f->size = len;
+	dax_unlink(f->fd);
+}
+
 struct file *files_new(const struct target *target)
 {
 	const struct profile *profile = target->profile;
@@ -487,7 +500,9 @@ struct file *files_new(const struct target *target)
 	for (unsigned int i = 0; i < profile->files; i++) {
 		files[i].data = dax_shared(STRESS_LEN);
 		dax_truncate(files[i].fd, 0);
-		if (profile_workers(profile) > 1) {
+		if (profile->heap) {
+			begin_heap(&files[i], profile->len);
+		} else if (profile_workers(profile) > 1) {
 			dax_falloc(files[i].fd, 0, 0, profile->len);
 			files[i].size = profile->len;
 		}

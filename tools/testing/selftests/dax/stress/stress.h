@@ -72,6 +72,7 @@ struct profile {
 	bool huge;		/* no mapping is off colour */
 	bool large;		/* long loads, stores, reads and writes */
 	bool compare;		/* after each operation, a file and a mapping */
+	bool heap;		/* files are unlinked, and sparse but for 8 KiB */
 };
 
 static inline unsigned int profile_workers(const struct profile *profile)
