@@ -16,6 +16,8 @@ help:
 	@echo '  make daxmap-test   compare it with what faults get, on both kernels'
 	@echo '  make bench         side by side with the stock kernel, in instructions'
 	@echo '  make bench-picture the last figures, as results/bench.svg and .txt'
+	@echo '  make apps          LMDB, PMDK, memkind, a JVM...: what they gain; resumes'
+	@echo '  make pmdk DIR=DIR  the tests of PMDK, from a tree that is built; resumes'
 	@echo '  make profile       the same by function of the kernel; T=section'
 	@echo '  make mutants       break the core in many ways: do the tests notice? T=name'
 	@echo '  make lint          style and static checks of our files'
@@ -60,6 +62,13 @@ bench: setup
 bench-picture: setup
 	@vm/bench picture
 
+apps:
+	@vm/setup vm/apps.packages
+	@vm/apps
+
+pmdk: setup
+	@vm/pmdk "$(DIR)"
+
 profile: setup
 	@vm/profile $(or $(T),fault)
 
@@ -92,4 +101,4 @@ clean:
 distclean:
 	rm -rf build
 
-.PHONY: help setup run test test-long daxmap daxmap-test bench bench-picture profile mutants lint series series-check fixes fixes-test clang-format clean distclean
+.PHONY: help setup run test test-long daxmap daxmap-test bench bench-picture apps pmdk profile mutants lint series series-check fixes fixes-test clang-format clean distclean
