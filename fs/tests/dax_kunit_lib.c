@@ -110,7 +110,8 @@ enum dt_state dt_state(struct dt_task *task)
 	if (state & TASK_UNINTERRUPTIBLE)
 		return DT_SLEEPS;
 	/* After completion_done(), the result of the task can be read. */
-	if (state & TASK_INTERRUPTIBLE && completion_done(&task->stopped))
+	if (state & TASK_INTERRUPTIBLE && completion_done(&task->stopped) &&
+	    !completion_done(&task->go))
 		return DT_HOLDS;
 	return DT_RUNS;
 }
