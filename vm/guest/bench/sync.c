@@ -153,7 +153,7 @@ static const struct part parts[] = {
 };
 
 static const struct part uncached_parts[] = {
-	{ "no cache: store, msync 4 KiB", SZ_4K },
+	{ "no cache: msync of 4 KiB", SZ_4K },
 	{ "no cache: 10 stores, fsync", SZ_4K, .stores = 10 },
 };
 
