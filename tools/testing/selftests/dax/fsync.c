@@ -223,7 +223,7 @@ TEST_F(part, not_by_sync_file_range)
 	EXPECT_EQ(1, faults());
 }
 
-/* Whoever cleans the file afterwards flushes all of the entry. */
+/* A later writeback of the file flushes all of the entry. */
 TEST_F(part, then_syncfs)
 {
 	dax_msync(self->p + SZ_4K, SZ_4K);
