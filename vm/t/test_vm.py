@@ -184,6 +184,15 @@ class Setup(WithFolder):
         self.assertIn("sudo: a password is required", text)
         self.assertIn("vm/setup: apt-get cannot install", text)
 
+    def test_another_list_is_installed_too(self):
+        self.program("dpkg-query", "#!/bin/sh\necho installed\n")
+        path = dict(os.environ, PATH=f"{self.folder}:{os.environ['PATH']}")
+        self.assertEqual(call(VM / "setup", VM / "apps.packages", env=path), (0, ""))
+        missing = self.folder / "list"
+        self.assertEqual(call(VM / "setup", missing, env=path),
+                         (1, f"vm/setup: no list of packages '{missing}'; vm/packages is "
+                             "such a list\n"))
+
 
 class Decode(WithFolder):
     STACK = " twice+0x4/0x10\n"
