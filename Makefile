@@ -18,7 +18,7 @@ help:
 	@echo '  make bench-picture the last figures, as results/bench.svg and .txt'
 	@echo '  make apps          LMDB, PMDK, memkind, a JVM...: what they gain; resumes'
 	@echo '  make pmdk DIR=DIR  the tests of PMDK, from a tree that is built; resumes'
-	@echo '  make profile       the same by function of the kernel; T=section'
+	@echo '  make profile       the instructions of make bench by kernel function; T=section'
 	@echo '  make mutants       break the core in many ways: do the tests notice? T=name'
 	@echo '  make lint          style and static checks of our files'
 	@echo '  make series        our tree as a mailable patch series, in build/series'
@@ -51,7 +51,7 @@ test-long: setup
 
 daxmap: setup
 	@$(MAKE) -s -C tools/dax/daxmap
-	@echo 'daxmap is in tools/dax/daxmap; make -C tools/dax/daxmap install puts it to /usr/local'
+	@echo 'daxmap is in tools/dax/daxmap; make -C tools/dax/daxmap install installs it'
 
 daxmap-test: setup
 	@vm/daxmap $(T)
