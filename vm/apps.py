@@ -81,7 +81,7 @@ class Slice:
         self.path = settings.results / "apps" / f"{program.name}.{kernel}.tsv"
 
     def identity(self):
-        """If it is not what it was, the figures are not kept."""
+        """Names the program and the kernel. If it changes, the figures are dropped."""
         words = (*self.program.command, *self.program.prepare)
         files = [word.replace("{src}/", "") for word in words if word.startswith("{src}/")]
         files += [self.program.source] if self.program.source else []
@@ -93,7 +93,7 @@ class Slice:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def kept(self):
-        """Are there figures, and of what is there now?"""
+        """Are there figures of the present program and kernel?"""
         if not self.path.exists():
             return False
         with open(self.path, encoding="utf-8") as file:
@@ -326,12 +326,12 @@ class Table:
 
 
 NOTES = """\
-Faults that mapped a page, by its size. Instructions of the program, and of the
-kernel for it. Flushed by fsync, msync and writeback. 2 MiB ranges of the mapped
-files when most of them was mapped: mapped by a huge page; with blocks that
-allow one; with any blocks. The most page tables at one time. "never" is hugedax
-with dax=never. -: no file was mapped when the program was looked at, each
-0.1 s; or only instructions were counted."""
+faults: that mapped a page, by its size. instructions: of the program, and of
+the kernel on its behalf. flushed: by fsync, msync and writeback. 2 MiB ranges:
+of the mapped files, at the time when most pages were mapped; "huge" are mapped
+by a huge page, "can" have blocks that allow one, "all" have any blocks. tables:
+the most page tables at one time. "never" is hugedax with dax=never. "-": no
+file was mapped at any look, each 0.1 s, or only instructions were counted."""
 
 
 def text_of(table):

@@ -64,8 +64,8 @@ def last_line(text, pattern):
 
 
 def outcome(test, status, text):
-    """A Result. A test runs several times, for sorts of filesystem and mapping; it has
-    failed if it failed once, and was not run if it passed never."""
+    """A Result. A test runs several times, with several kinds of filesystem and mapping.
+    It has failed if one run failed, and was not run if no run passed."""
     text = ESCAPE.sub("", text)
     if status:
         line = last_line(text, r"FAIL|[Ee]rror|failed|timed out") or f"exit status {status}"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A suite of tests in slices: guests that run some tests each, results that are kept,
-and the report. vm/xfstests and vm/pmdk say how their suite is called, and what its
-output means.
+"""Runs a suite of tests in slices. Each slice is a guest that runs some of the tests.
+The results are kept, and a report compares them. vm/xfstests and vm/pmdk define how
+their suite is called, and what its output means.
 """
 
 import collections
@@ -147,7 +147,7 @@ class State:
         self.lock = None
 
     def identity(self):
-        """If it is not what it was, the results are not kept."""
+        """Names the kernel and the tree. If it changes, the results are dropped."""
         built = read(self.settings.obj / self.kernel / "built.id") or "being built\n"
         return built + tree_identity(self.settings.tree, self.depends)
 
@@ -173,8 +173,8 @@ class State:
         raise NotImplementedError
 
     def harvest(self, folder, because):
-        """The results of a slice, of which only those that there are. @because is why
-        the guest ended, and None if the run was interrupted."""
+        """The results that a slice has printed. @because is the reason why the guest
+        ended, or None if the run was interrupted."""
         raise NotImplementedError
 
     def guest(self):
@@ -266,7 +266,7 @@ def report_one(results, title):
 def compare(fs, ours, stock, titles):
     """(lines, passed, failed, skipped): which tests end in another way than in stock.
 
-    A test that fails in both has not failed.
+    A test that fails in both kernels counts as passed.
     """
     mine = {r.test: r for r in ours}
     none = Result("", "", "")

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the programs of "make apps" share: to end with a message, and data that can be
- * told from its key alone, so that each program can check what it reads.
+ * Shared by the programs of "make apps": a message that ends the program, and data that
+ * follow from a key alone, so that each program can check the data that it reads.
  */
 #ifndef APP_H
 #define APP_H

@@ -4,9 +4,10 @@
  * and its children have executed, in user space and in the kernel.
  *
  * With QEMU's -icount shift=0, each instruction takes 1 ns. So the CPU time of a control
- * group is a number of instructions. Left out are the kernel's own threads, and an idle
- * CPU: its clock jumps from timer to timer while it waits for the host, and how many
- * timers that are depends on the host. Elsewhere the figure means nothing.
+ * group is a number of instructions. The kernel's own threads and an idle CPU are left
+ * out. The clock of an idle CPU jumps from timer to timer while the CPU waits for the
+ * host, and the number of these timers depends on the host. Without -icount, the figure
+ * means nothing.
  */
 #include <fcntl.h>
 #include <stdio.h>

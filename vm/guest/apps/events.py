@@ -52,8 +52,8 @@ def pages_flushed(text):
 
 
 class Counters:
-    """The events that the table has. Most entries have one of two sizes, and the few
-    that have another are read."""
+    """The events that the table has. Most flushes have one of two sizes, and their events
+    are only counted. The few events of another size are read."""
 
     def __init__(self):
         self.small = Events("small", "dax_pte_fault_done", NOPAGE)

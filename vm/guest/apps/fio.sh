@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# fio.sh DIR MIB JOB: a job file of this folder. libpmem needs a file that is there.
+# fio.sh DIR MIB JOB: run fio with a job file of this folder. The job libpmem needs a
+# file that exists already.
 
 set -euo pipefail
 
