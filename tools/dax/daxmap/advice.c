@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What repairs a reason, as a command.
+ * The command that repairs a reason.
  *
  * Where a command destroys data, its text says so.
  */

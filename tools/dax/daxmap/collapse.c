@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * --collapse: ask the kernel to map with 2 MiB what can be, by MADV_COLLAPSE.
+ * --collapse: ask the kernel to map 2 MiB pages where it can, by MADV_COLLAPSE.
  *
- * A file is mapped for reading, and so needs no privilege but that. It is collapsed
- * for all processes. A process is asked to by process_madvise(2).
+ * A file is mapped for reading, so read permission is enough. It is collapsed for all
+ * processes. The mappings of a process are collapsed by process_madvise(2).
  */
 #include <errno.h>
 #include <fcntl.h>

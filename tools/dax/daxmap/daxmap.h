@@ -2,10 +2,10 @@
 /*
  * daxmap: tell which page size a DAX file gets, and why.
  *
- * What daxmap knows of a machine are facts. A fact is a text with a path: a file
- * of /proc or /sys, or what a probe printed, such as the extents of a file. All
- * of them come through facts.c, which can keep them in a folder (--dump) and read
- * them from there (--sysroot). So whatever daxmap says can be repeated elsewhere.
+ * daxmap knows a machine by facts. A fact is a text with a path: a file of /proc
+ * or /sys, or the output of a probe, such as the extents of a file. All facts come
+ * through facts.c, which can keep them in a folder (--dump) and read them from
+ * there (--sysroot). So each output of daxmap can be repeated on another machine.
  *
  * The other files, in the order of their calls:
  *

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a fault would get in each 2 MiB of a file, if nothing has mapped 4 KiB of it.
+ * The page size that a fault gets in each 2 MiB of a file, if nothing has mapped
+ * 4 KiB pages of it.
  *
  * The kernel asks the filesystem for the 2 MiB around the fault and gets pieces:
  * extents and holes. The stock kernel wants one piece. The kernel of this project
  * joins pieces if all of them are zero for a read, or if their blocks follow each
  * other; but not shared ones. The blocks have to be aligned in memory, after
  * the partition and device-mapper. A write to a hole or to shared blocks gets new
- * ones, and nobody knows before which.
+ * ones, which the filesystem chooses only then.
  *
- * A write also changes what it finds: it makes unwritten blocks written ones, which
- * become one extent with those around them. On the stock kernel, that falls back if the
- * first of two pieces is unwritten; but a fault under the lock of the VMA starts
- * again then, and finds one piece. So this is not known before. With three pieces, the
- * third is still another one.
+ * A write also converts unwritten blocks, which become one extent with the written
+ * blocks around them. On the stock kernel, a write falls back if the first of two
+ * pieces is unwritten. A fault under the lock of the VMA is then repeated, and the
+ * second attempt finds one piece. So the result cannot be predicted. Of three pieces,
+ * the second attempt still finds two.
  */
 #include <errno.h>
 #include <stdio.h>

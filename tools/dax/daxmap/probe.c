@@ -61,7 +61,7 @@ static int open_quietly(const char *path)
 	return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 }
 
-/* What statx(2) says; FS_IOC_FSGETXATTR, which wants the file open, may be absent. */
+/* The facts of statx(2); those of FS_IOC_FSGETXATTR need the file open, and may be absent. */
 char *probe_file(const char *path)
 {
 	struct fsxattr attr = {};
@@ -148,7 +148,7 @@ char *probe_device_number(const char *path)
 	return format("%u:%u\n", major(st.st_rdev), minor(st.st_rdev));
 }
 
-/* What XFS says of itself, and the block size of any filesystem. */
+/* Whether an XFS has reflink, and the block size of any filesystem. */
 char *probe_geometry(const char *path)
 {
 	struct xfs_fsop_geom geo;

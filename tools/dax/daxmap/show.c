@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What is printed: tables by libsmartcols, and notes between them.
+ * The output: tables by libsmartcols, and notes between them.
  *
  * JSON is one document: an object for each target, which has the tables as lists.
  * libsmartcols prints a table as an object with one list in it, so the braces around

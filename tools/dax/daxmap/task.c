@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The view of a process: by what its DAX mappings are mapped, and why it is 4 KiB
- * where it is.
+ * The view of a process: the page sizes of its DAX mappings, and the reasons of its
+ * 4 KiB pages.
  *
- * Page sizes are from the page table. The reason of a 4 KiB page is not kept
- * anywhere: it is what would keep a fault small now. If nothing would, the page was
- * mapped in other times, and can become a part of a huge one.
+ * Page sizes are from the page table. The kernel does not keep the reason of a 4 KiB
+ * page, so it is the reason for which a fault would map 4 KiB now. If there is none,
+ * the page was mapped under other conditions, and can become a part of a huge one.
  */
 #include <errno.h>
 #include <stdio.h>
