@@ -53,7 +53,7 @@ EXPORT_SYMBOL_GPL(dax_align_enabled);
 
 /*
  * Is the first whole huge page at or after page @at of the filesystem contiguous
- * in memory, and where @phase says?  A device that cannot tell does not object.
+ * in memory, and where @phase says?  If the device returns an error, assume so.
  */
 static bool dax_align_sample(struct dax_device *dax_dev, pgoff_t start,
 			     unsigned long at, unsigned long phase)

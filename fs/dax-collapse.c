@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Collapse: map a range of a DAX file huge that is mapped by small pages.
+ * Collapse: map a huge page where small pages of a DAX file are mapped.
  *
  * A process that has a page table where a huge page could be mapped does not
  * get a huge fault there again.  Collapse takes the fault path without a fault:
@@ -121,7 +121,7 @@ static vm_fault_t dax_do_collapse(struct vm_fault *vmf,
 }
 
 /**
- * dax_iomap_collapse() - Map a range huge that is mapped by small pages
+ * dax_iomap_collapse() - Map a huge page where small pages are mapped
  * @vma: A shared mapping of a DAX file.
  * @addr: Start of the range, aligned to PMD_SIZE.
  * @ops: The filesystem's block lookup, for reading.
@@ -168,7 +168,7 @@ EXPORT_SYMBOL_GPL(dax_iomap_collapse);
 
 /*
  * After each DAX_EAGER_STRIDE pages that a process faults in one by one, check
- * whether at least DAX_EAGER_DENSE pages of the range have blocks.
+ * whether at least DAX_EAGER_DENSE pages of the range are in mapped entries.
  */
 #define DAX_EAGER_STRIDE	128
 #define DAX_EAGER_DENSE		(1U << (PMD_ORDER - 1))
@@ -199,7 +199,7 @@ static bool dax_should_collapse(const struct vm_fault *vmf, vm_fault_t ret)
 }
 
 /**
- * dax_fault_collapse() - Map a range huge that small faults have filled
+ * dax_fault_collapse() - Map a huge page where small faults have filled a range
  * @vmf: A fault of order 0 that is done.
  * @ret: What it returned.
  *

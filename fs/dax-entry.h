@@ -25,8 +25,9 @@
  * it: the pfn begins at bit 8 there.
  *
  * This header builds entries and reads their fields.  It takes no lock and
- * knows no page.  It is the only place that shifts and masks.  The size of an
- * entry is never stored, because it follows from the order.
+ * knows no page.  Only this header knows the place of a field in the word;
+ * dax-dirty.c divides the dirt further.  The size of an entry is never stored,
+ * because it follows from the order.
  */
 #ifndef _FS_DAX_ENTRY_H
 #define _FS_DAX_ENTRY_H
@@ -201,9 +202,8 @@ static inline bool dax_is_by_page(void *entry)
 
 /*
  * Does @entry, found at @index, include all of @new, so that a fault that needs
- * @new can share @entry instead of replacing it?  The lock bits and the dirt are
- * ignored.
- * An empty entry includes nothing.
+ * @new can share @entry instead of replacing it?  The lock bits and the dirt
+ * are ignored.  An empty entry includes nothing.
  */
 static inline bool dax_entry_covers(void *entry, void *new, unsigned long index)
 {

@@ -5,8 +5,8 @@
  * dax-quick.c serves faults on known memory first.  This file serves all
  * others, which need blocks from the filesystem.
  *
- * There is one path for all orders.  In addition to these steps, only a huge
- * fault promotes entries, joins extents and falls back:
+ * There is one path for all orders.  Only huge faults promote entries, join
+ * extents and fall back.  The steps are:
  *
  *	eligible?	address, VMA, file size: can this order be mapped here?
  *	grab		Lock the entry.  No other fault, writeback or truncate
@@ -23,9 +23,9 @@
  *	unlock		Or delete the entry, if it cannot be replaced.
  *
  * The grab may have promoted small entries.  If the fault does not store an
- * entry, the small entries are restored, which also replaces the unlock.  If it
- * does, pages of the small entries stay mapped if they have the same memory.
- * Zero pages are unmapped if the range has blocks now.
+ * entry, the small entries are restored, which also replaces the unlock.  If
+ * the fault stores one, pages of the small entries stay mapped if they have the
+ * same memory, and zero pages are unmapped if the range has blocks now.
  *
  * A huge fault that cannot be served falls back.  It leaves the page table in a
  * state in which the next smaller order can be mapped, and reports the reason
@@ -866,9 +866,9 @@ EXPORT_SYMBOL_GPL(dax_fault_may_be_huge);
  * and, for a write to a shared mapping, freeze protection and any transaction
  * that must include the block lookup.  May sleep.
  * Return: VM_FAULT_NOPAGE when the page is mapped or the access must be
- * repeated, with VM_FAULT_MAJOR if blocks were allocated; VM_FAULT_DONE_COW for
- * a private write; VM_FAULT_NEEDDSYNC if the caller must call
- * dax_finish_sync_fault(); VM_FAULT_FALLBACK to try a smaller order;
+ * repeated, with VM_FAULT_MAJOR if a fault of order 0 allocated blocks;
+ * VM_FAULT_DONE_COW for a private write; VM_FAULT_NEEDDSYNC if the caller must
+ * call dax_finish_sync_fault(); VM_FAULT_FALLBACK to try a smaller order;
  * VM_FAULT_SIGBUS beyond the end of the file or on an I/O error;
  * VM_FAULT_HWPOISON; VM_FAULT_OOM.
  */

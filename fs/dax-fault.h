@@ -106,9 +106,9 @@ static inline void dax_trace_fault_done(struct vm_fault *vmf,
 /*
  * Remove the page tables of the range of @entry in all processes that could map
  * it huge.  The entry is locked, so no DAX fault fills them meanwhile.  Their
- * ptes hold no references or counts, and stores to them are marked in the tree,
- * so they can be dropped.  mm skips page tables that have private pages, and
- * processes that track soft-dirty pages.
+ * ptes hold no references or counts, and stores through them are marked in the
+ * tree, so they can be dropped.  mm skips page tables that have private pages,
+ * and mappings that track soft-dirty pages.
  */
 static inline void dax_retract_entry(const struct vm_fault *vmf, void *entry)
 {
@@ -118,7 +118,7 @@ static inline void dax_retract_entry(const struct vm_fault *vmf, void *entry)
 
 /*
  * Map file memory.  Only this function and dax_load_zero(), with its helpers,
- * map pages.
+ * map pages; mm maps the private copies.
  */
 static inline vm_fault_t dax_map_pfn(struct vm_fault *vmf, pfn_t pfn,
 				     unsigned int order, bool write)

@@ -12,8 +12,8 @@
  *	promote	Smaller entries are in the range: replace them by one
  *		(dax-promote.c).
  *	refuse	Smaller entries are in the range and cannot be promoted.  Or the
- *		fault is a write of a large order, and the entry wants small
- *		ones (dax-dirty.c).
+ *		fault is a write of a large order, and the stores to the entry
+ *		are tracked by page (dax-dirty.c).
  *
  * dax_grab_mapped() is for the common case: it locks a mapped entry that can
  * serve the fault, and takes none of these steps.
@@ -31,8 +31,8 @@
 
 /*
  * Must a larger entry be deleted before the fault can be served?  A mapped
- * entry serves faults of all orders, and becomes dirty and is flushed as a
- * whole.  A zero entry can serve a read: a small zero page is mapped under it.
+ * entry serves faults of all smaller orders.  A zero entry can serve a read: a
+ * small zero page is mapped under it.
  */
 static bool dax_should_demote(void *entry, unsigned int order, bool write)
 {
@@ -141,7 +141,7 @@ refuse:
  * @mapping: The mapping.
  * @index: A page offset in the range of the fault.
  * @order: The order of the fault.
- * @write: Whether the fault is for writing, for the trace.
+ * @write: Whether the fault will write to the file.
  * @promote: Whether smaller entries may be promoted.
  *
  * For dax_fault_may_be_huge(), which a filesystem calls before it starts a

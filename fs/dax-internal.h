@@ -122,7 +122,8 @@ void dax_count_promote(enum dax_promote what);
 
 /**
  * enum dax_walk_kind - The purpose of a walk over the entries of a file
- * @DAX_WALK_BUSY: A layout break looks for pages that are in use.
+ * @DAX_WALK_BUSY: A layout break, or the check of a deleted file, looks for
+ *	pages that are in use.
  * @DAX_WALK_DROP: The blocks of a range change, and entries are deleted.
  * @DAX_WALK_WRITE: Not a walk: a write(2) that excludes faults.
  * @DAX_WALK_UNSHARE: Not a walk: FALLOC_FL_UNSHARE_RANGE, which excludes
@@ -138,8 +139,8 @@ enum dax_walk_kind {
 };
 
 /*
- * After this many pages, a walk pauses, and locks that exclude faults are
- * dropped: 2 MiB with pages of 4 KiB.
+ * After this many pages, a walk pauses, and a write or an unshare that excludes
+ * faults allows them: 2 MiB with pages of 4 KiB.
  */
 #define DAX_WALK_PAGES	512U
 
@@ -229,7 +230,8 @@ unsigned int dax_count_mapped_pages(struct address_space *mapping,
  * @DAX_GRAB_INSERT: There was no entry; a locked empty one was inserted.
  * @DAX_GRAB_LOCK: The entry that was found can serve the fault, and was locked.
  * @DAX_GRAB_DEMOTE: The entry that was found is too large, and was deleted.
- * @DAX_GRAB_REFUSE: There are smaller entries.
+ * @DAX_GRAB_REFUSE: There are smaller entries; or the fault is a write of a
+ *	large order, and the stores to the entry are tracked by page.
  * @DAX_GRAB_PROMOTE: There were smaller entries; one locked empty entry has
  *	replaced them.
  */

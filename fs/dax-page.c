@@ -33,7 +33,8 @@
  *		pgmap, or stays in the dax_read_lock() section in which
  *		dax_direct_access() has returned the pages.  A fault in
  *		dax-fault.c does the second, until the pages are mapped.  A
- *		fault in dax-quick.c does the first.
+ *		fault in dax-quick.c and the second half of a MAP_SYNC fault do
+ *		the first.
  *
  * Zero and empty entries have no page of the device.  Only this file depends on
  * how the kernel keeps track of DAX pages.
@@ -464,9 +465,9 @@ struct page *dax_entry_page(void *entry, pgoff_t index)
  *
  * For a fault that does not call ->iomap_begin.  It still checks that the
  * device is alive, that it is the one that had the page when the entry was
- * stored, and that its driver lists none of the pages as bad.  Only the owner
- * of a page knows the second; if that is another entry, the filesystem has to
- * say where the page is.  Only the first page is checked for PageHWPoison().
+ * stored, and that its driver lists none of the pages as bad.  The page tells
+ * its device only to the file that owns it; for other files, the filesystem has
+ * to look up the block.  Only the first page is checked for PageHWPoison().
  *
  * Context: Process context.
  * Return: The pgmap, for put_dev_pagemap() after the page is mapped; NULL if

@@ -7,7 +7,7 @@
  * many entries and gaps.  Promotion does not lock the small entries.  In one
  * xa_lock section it checks that all of them are unlocked and fit together, and
  * replaces them by one large entry that is locked and empty.  From then on,
- * everyone who needs a part of the range waits for the large entry.
+ * each task that needs a part of the range waits for the large entry.
  *
  *	prepare		Allocate memory, also for the rollback, which therefore
  *			cannot fail.
@@ -33,7 +33,7 @@
  * The pages of mapped small entries stay associated with the file throughout
  * (dax-page.c), because they belong to the file all the time.
  *
- * This file knows neither struct page nor fault codes.  It also builds in user
+ * This file uses neither struct page nor fault codes.  It also builds in user
  * space, see tools/testing/dax/.
  */
 
@@ -508,7 +508,7 @@ void dax_undo_promotion(struct xa_state *xas, struct dax_promotion *promotion,
 }
 
 /**
- * dax_count_mapped_pages() - Count the pages of a range that have blocks
+ * dax_count_mapped_pages() - Count the pages of a range in mapped entries
  * @mapping: The mapping.
  * @index: A page offset in the range.
  * @order: The order of the range.

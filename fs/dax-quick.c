@@ -20,9 +20,9 @@
  * The entry does not tell whether its memory can be accessed now.  The device
  * may have been removed and a page may be bad since the entry was stored.  So
  * the fault asks the driver, and holds the pgmap until the page is mapped.
- * Another device may have been added at the same place.  So the entry must be
- * the owner of the page, see dax-page.c.  An entry that shares the page with its
- * owner cannot be told from one of the removed device.
+ * Another device may have been added at the same place.  So the file must be
+ * the owner of the page, see dax-page.c.  An entry of another file that shares
+ * the page cannot be told from one of the removed device.
  *
  * A fault that is not served here takes the path of dax-fault.c, which also
  * reports all errors.  Such a fault may have left the entry marked dirty, which

@@ -3,8 +3,8 @@
  * Trace events of the DAX core besides those of trace/events/fs_dax.h.
  *
  * Other programs parse the events of that header, so their format stays.  The
- * events of this header report what the core adds: the entry that a fault found
- * and what the fault did with it, and the order and reason of each fallback.
+ * events of this header report what the core adds: the life of an entry, the
+ * order and reason of each fallback, and the walks and waits of the core.
  *
  * Page offsets and sizes are in pages.  A pgoff is that of the request, or the
  * first page offset of the entry if the event is about an entry.
