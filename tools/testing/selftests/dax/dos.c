@@ -3,7 +3,7 @@
  * What a user with read access to one file can block: the user puts a page of
  * it into a pipe and sleeps. Only a call that frees this page's block may wait,
  * and it is interruptible. All others end while the pipe is still full: an
- * unmount, sync(2), calls on other files, the removal of the file itself. (R7)
+ * unmount, sync(2), calls on other files, the removal of the file itself. (H27)
  *
  * Each call is made by a process of its own, which must end without help.
  */

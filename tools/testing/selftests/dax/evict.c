@@ -5,7 +5,7 @@
  * no freeze. An unmount waits for two seconds, logs it, and continues; it does
  * not wait at all for a file that has a name. The pages are in a pipe, by
  * vmsplice(): as with a device, munmap() and close() do not remove them, but no
- * timing depends on it. (T5, R6, R7)
+ * timing depends on it. (T5, H26, H27)
  */
 #include <sys/mount.h>
 #include <sys/socket.h>

@@ -441,7 +441,7 @@ TEST_F(dax, used_while_the_other_is_truncated)
  * A page that was shared is in a pipe, its file gets a copy of its own, and the
  * other file, which has not accessed that page, is deleted. The block must not
  * go to a third file before the pipe releases the page. Space is so short that
- * the next write gets the block. (N8)
+ * the next write gets the block. (H8)
  */
 struct in_pipe {
 	int fd, clone, pipe[2];
@@ -551,7 +551,7 @@ TEST_F(in_use, clone_punched)
 /*
  * Two processes meet at one word of a file, by what its page is in the file, not by
  * where they have it mapped. A page that was shared and is no more is one like all
- * others; so is a copy. (N4)
+ * others; so is a copy. (H4)
  */
 #define FUTEX_SECONDS	20
 
@@ -661,7 +661,7 @@ TEST_F(dax, futex_after_copy)
  * the fault marks the page, a second file shares the block, is mapped, and
  * marks the page as shared. Then the fault continues: the page must not be
  * taken for one of the first file alone, or the second file is left out when it
- * is deleted. (N6)
+ * is deleted. (H6)
  *
  * The fault is held when the filesystem has returned. That needs
  * CONFIG_PREEMPT; on other kernels it is not stopped.

@@ -332,7 +332,7 @@ static const struct scenario {
 	{ "read", .after = {
 		{ READ, ANY_ERROR }, { UNMAP, 0 }, { READ, ANY_ERROR },
 	} },
-	/* A fault checks the device even if it needs nothing but the entry. (R2) */
+	/* A fault checks the device even if it needs nothing but the entry. (H22) */
 #define FAULTS		3	/* their place in the list */
 	{ "faults", { UNMAP }, {
 		{ READ_SMALL, SIGBUS },

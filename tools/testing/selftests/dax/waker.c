@@ -3,7 +3,7 @@
  * Every way to release a page wakes every waiter for it. Before blocks are
  * freed, their pages must be idle. Some users of a page wake the waiter on
  * release; others, such as a futex call and access to another process's memory,
- * do not: the wait must not depend on it. (W17, N1)
+ * do not: the wait must not depend on it. (W17, H1)
  *
  * Each way to use a page is tested against each way to wait for it: one thread
  * takes and releases the page in a loop, another frees its block and allocates
