@@ -30,7 +30,7 @@ static int start(void)
 	return fd;
 }
 
-/* The second flush in a row shows that there may be more. */
+/* The second flush makes the entry by page. */
 static char *map_by_page(int fd)
 {
 	char *p = dax_map(fd, 0, SZ_2M);
@@ -52,7 +52,7 @@ static void store(char *p, unsigned long page)
 	dax_poke(p + page * SZ_4K + page, 's');
 }
 
-/* What is stored is flushed, page by page, and nothing else. */
+/* A flush covers the pages that were stored to, and no others. */
 TEST_F(page, few_stores)
 {
 	static const unsigned long pages[] = { 3, 200, 201, 63, 64, 511 };
@@ -146,7 +146,7 @@ TEST_F(page, many_stores)
 	EXPECT_EQ(7, FLUSHED_PAGES(0, PAGES_2M));
 }
 
-/* It is asked more and more rarely whether it still stores to all. */
+/* The entry stays whole for longer each time that its stores prove to be many. */
 TEST_F(page, many_stores_for_long)
 {
 	unsigned int rounds = 8 + 32 + 127;
@@ -280,7 +280,7 @@ TEST_F(page, reads_stay_huge)
 	dax_helper_stop(&reader);
 }
 
-/* What the page tables do not tell any more is known all the same. */
+/* A page is flushed even if its page table entry is gone. */
 TEST_F(page, dirty_then_zap)
 {
 	store(self->p, 9);
@@ -357,7 +357,7 @@ TEST_F(page, stores_of_the_kernel)
 	EXPECT_EQ(1, FLUSHED_PAGES(30, 1));
 }
 
-/* On request it is huge again, and what was dirty is flushed. */
+/* A collapse makes the range huge again, and the next flush covers all of it. */
 TEST_F(page, collapse)
 {
 	store(self->p, 9);
@@ -369,7 +369,7 @@ TEST_F(page, collapse)
 	EXPECT_MAPPED("2M", self->p);
 }
 
-/* Unasked, it is not. */
+/* The policy "eager" does not collapse an entry that is by page. */
 TEST_F(page, eager_policy)
 {
 	NEED(dax_policy("eager"));
@@ -423,7 +423,7 @@ TEST_F(dax, shares_blocks_elsewhere)
 	EXPECT_EQ(1, FLUSHED_PAGES(0, PAGES_2M));
 }
 
-/* What shares blocks was flushed before. Stores go to copies. */
+/* Dirty pages are flushed before their blocks are shared. Stores go to copies. */
 TEST_F(page, reflink)
 {
 	int clone;
@@ -442,7 +442,7 @@ TEST_F(page, reflink)
 	EXPECT_FLUSHES(0, self->fd);
 }
 
-/* The entry goes, with what was dirty in the rest of it. XFS flushes before. */
+/* The punch flushes the entry and deletes it. XFS has flushed the dirty page before. */
 TEST_F(page, punch)
 {
 	store(self->p, 33);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A fault that cannot be huge says why, and costs no more than the 4 KiB fault
- * that follows: ext4 opens no transaction only to learn it.
+ * A 2 MiB fault that falls back reports the reason, and costs no more than the
+ * 4 KiB fault that follows: ext4 starts no transaction for it.
  */
 #include "dax_harness.h"
 #include "dax_stall.h"

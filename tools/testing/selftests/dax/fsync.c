@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A flush covers the whole entry, and every mapping of it. A store after a
- * flush must fault again, or it is lost by the next fsync. Only events of the
- * stock kernel are counted here.
+ * A flush of a whole entry covers all pages of it that may be dirty, in every
+ * mapping. A store after such a flush must fault again, or the next fsync misses
+ * it. Only events of the stock kernel are counted here.
  *
- * If the range of an fsync or msync ends inside an entry, only the part in the
- * range is flushed. The entry stays dirty then, and stores to it do not fault.
+ * If the range of an fsync or msync begins or ends inside an entry, only the part
+ * in the range is flushed. The entry stays dirty then, and stores to it do not
+ * fault.
  */
 #include "dax_harness.h"
 
@@ -332,7 +333,7 @@ TEST_F(times, set_after_the_store)
 	EXPECT_TRUE(modified(self->fd));
 }
 
-/* What flushes nothing changes no mtime. */
+/* A call that flushes nothing does not change mtime. */
 TEST_F(times, nothing_flushed)
 {
 	sync_part(self->fd, self->p);
@@ -400,7 +401,7 @@ TEST_F(uncached, fsync_returns_at_once)
 	dax_poke(self->p, 'x');
 	EXPECT_EQ(0, faults());
 
-	/* What came with the cache off is flushed when it is on. */
+	/* Stores made while the cache was off are flushed when it is on. */
 	ASSERT_EQ(0, set_cache(true));
 	EXPECT_FLUSHES(4, self->fd);
 }

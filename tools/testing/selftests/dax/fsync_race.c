@@ -8,8 +8,8 @@
  *
  * One process stores a byte to each entry and calls msync(MS_SYNC), round by
  * round, while another process keeps the entries' locks busy. Marks in the
- * trace frame each round; the trace clock orders the events of all CPUs. A
- * store whose entry has no flush event between the marks was missed.
+ * trace surround each round; the trace clock orders the events of all CPUs. A
+ * store was missed if no flush of its entry is between the marks.
  *
  * The test uses events of the stock kernel only; a stock kernel runs it and
  * fails.

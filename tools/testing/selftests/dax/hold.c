@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A long call never blocks faults for its whole duration. It handles 2 MiB and
- * one entry more, and then drops the lock that excludes faults, or rests.
+ * A long call blocks faults for 2 MiB at a time. Dedupe, truncate and similar calls
+ * have to block faults on their own files for all of their time, but they pause after
+ * 2 MiB and one entry more, so that other tasks run.
  *
  * While the call runs, probes fault: another page of the same file, a page of
  * another file, and one of another filesystem. The test asserts counts: pages

@@ -2,14 +2,14 @@
 /*
  * Signals to tasks that wait.
  *
- * Truncate and punch wait until no device uses the blocks any more, and as that
- * may last, a signal ends the wait, before anything has changed. A fault that
- * waits for an entry cannot be ended: a task that is killed there goes as soon
- * as the lock comes free, and others that wait for the same get their turn.
+ * Truncate and punch wait until no device uses the blocks any more. A signal ends
+ * the wait before anything has changed. No signal ends the wait of a fault for an
+ * entry: a task that is killed there exits as soon as the lock is free, and other
+ * waiters get their turn.
  *
- * The device that uses the blocks, or has the filesystem wait with an entry
- * locked, is one that is suspended until the test resumes it: what comes first
- * is no question of time.
+ * The test suspends the device that uses the blocks, or that the filesystem waits
+ * for with an entry locked, and resumes it later. So the order of events does not
+ * depend on time.
  */
 #include "dax_aio.h"
 #include "dax_harness.h"

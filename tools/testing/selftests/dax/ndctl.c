@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * ndctl(1) and the devices below us: it lists them, makes a namespace of
- * another mode of one, and files on that are mapped by 2 MiB as before. A
- * namespace that has a place of its own for the struct pages starts the data
- * behind that: at a 2 MiB border, or nothing could be huge.
+ * ndctl(1) lists the devices, and changes the mode of a namespace. Files on that
+ * namespace are mapped by 2 MiB as before. If a namespace holds its own struct
+ * pages, its data start behind them, at a multiple of 2 MiB. Otherwise no page
+ * could be huge.
  */
 #include "dax_harness.h"
 

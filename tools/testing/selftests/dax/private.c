@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Private mappings: reads may be huge, a write copies one page, and the file
- * never hears of it.
+ * Private mappings: reads may be huge, a write copies one page, and the file does
+ * not change.
  */
 #include "dax_harness.h"
 

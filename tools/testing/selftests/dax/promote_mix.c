@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Promotion of every mix: which entries there are in 2 MiB, and what a fault
- * of 2 MiB makes of them, once for reading and once for writing. Wherever it
- * cannot be, the mapping that made the entries is to show no trace of it.
+ * Promotion of every mix of entries in 2 MiB, by a 2 MiB fault for reading and by
+ * one for writing. If the range cannot be promoted, the mapping that made the
+ * entries does not change.
  */
 #include "dax_harness.h"
 

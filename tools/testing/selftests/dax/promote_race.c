@@ -5,11 +5,11 @@
  *
  * One process stores a byte to some pages of 2 MiB, through a mapping that is
  * off colour, and calls msync(MS_SYNC), round by round. Others fault on the
- * same 2 MiB with a fresh page table each time, or collapse theirs. The msync is
- * of all 2 MiB, or only of what lies between the first store and the last, which
- * flushes a part if the 2 MiB are one entry by then. Marks in
- * the trace frame each round; the trace clock orders the events of all CPUs. A
- * store whose page no flush between the marks covers was missed.
+ * same 2 MiB with a fresh page table each time, or collapse theirs. The msync
+ * covers all 2 MiB, or only the pages from the first store to the last. If the
+ * 2 MiB are one entry by then, the latter flushes a part of it. Marks in the trace
+ * surround each round; the trace clock orders the events of all CPUs. A store was
+ * missed if no flush between the marks covers its page.
  *
  * To get small entries again, a page is punched out of the 2 MiB: it gets its
  * block back, or else the test uses the next 2 MiB of the file. Where half of

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * XFS files whose blocks are on a realtime device. It allocates rt extents of
- * many blocks, and has no record of parts of one: a write or store of 4 KiB
- * into a hole gets all rt extents that it touches, aligned to their borders.
+ * XFS files whose blocks are on a realtime device. XFS allocates such blocks in rt
+ * extents, and has no record of parts of one: a write or store of 4 KiB into a
+ * hole gets all rt extents that it touches, aligned to their borders.
  * The parts of them that are not written read zero, and are not zeroed by the
  * write. (H13)
  */
