@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What only user space can do to a test's mapping, for injection.c and
- * promotion.c: let allocations fail, act while the xa_lock is dropped for one,
- * and look at who unmaps what.
+ * Hooks that only user space has, for injection.c and promotion.c: they let
+ * allocations fail, act while the xa_lock is dropped for an allocation, and
+ * observe each unmap.
  */
 #ifndef _DAX_HOOKS_H
 #define _DAX_HOOKS_H

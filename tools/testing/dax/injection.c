@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tests of fs/dax-entry.c that only user space can do: each allocation fails
- * once, something happens in the moment in which the xa_lock is dropped, a
- * page table is looked after, a warning is expected.
+ * Tests of fs/dax-entry.c and fs/dax-grab.c that only user space can do: each
+ * allocation fails once, another task acts while the xa_lock is dropped, unmaps
+ * are counted, and a warning is expected.
  *
  * The hooks run in the middle of dax_grab_entry().  Where they need somebody
  * else, a helper thread does one call, and "it sleeps" is its task state.

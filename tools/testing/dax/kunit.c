@@ -6,8 +6,8 @@
  *
  * With DAX_TEST_STOP set, the first failure is the last.
  *
- * A case that takes longer than DAX_TEST_ALARM seconds (120) hangs: then it is
- * told who sleeps where, and the run ends.
+ * A case that takes longer than DAX_TEST_ALARM seconds (120) hangs.  The program
+ * then prints which task sleeps on which entry, and ends.
  */
 #include <setjmp.h>
 #include <signal.h>

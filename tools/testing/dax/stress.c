@@ -5,7 +5,7 @@
  * wait.  What has to hold:
  *
  *  - an entry lock has one owner, and so has each page under it;
- *  - everybody comes home (the alarm of kunit.c tells who does not);
+ *  - every thread ends (the alarm of kunit.c names those that do not);
  *  - a store that was there when writeback began is flushed when it ends,
  *    unless the page was truncated meanwhile;
  *  - nrpages is the sum of the entries.
