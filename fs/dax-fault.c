@@ -805,6 +805,7 @@ static void dax_fault_fell_back(struct vm_fault *vmf, unsigned int order,
 				vm_fault_t ret, enum dax_fallback reason)
 {
 	trace_dax_fault_fallback(vmf, order, reason, (__force int)ret);
+	dax_count_fallback(reason);
 	if (order == PMD_ORDER)
 		dax_split_huge(vmf);
 }

@@ -381,6 +381,12 @@ bool dax_drop_range(struct address_space *mapping, loff_t pos, u64 len,
 
 enum dax_fallback {
 	DAX_FALLBACK_REASONS(DAX_FALLBACK_ENUM, DAX_FALLBACK_ENUM)
+	NR_DAX_FALLBACK
 };
+
+/* dax-stat.c: counters of faults */
+
+void dax_count_fault(unsigned int order, vm_fault_t ret);
+void dax_count_fallback(enum dax_fallback reason);
 
 #endif /* _FS_DAX_INTERNAL_H */

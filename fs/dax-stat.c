@@ -2,9 +2,11 @@
 /*
  * Counters of the DAX core, and the length of its walks.
  *
- * The file fs_dax/promote in debugfs has a line with the name and the count of
- * each step of a promotion, for all files.  The dax_promote_entry event tells
- * the file.  The counters are per CPU and only grow, so counting takes no lock.
+ * The files in fs_dax in debugfs have a line with a name and a count for each
+ * step of a promotion (promote), and for each order of faults that were served
+ * and each reason for a fallback (faults).  They count for all files.  The events
+ * dax_promote_entry and dax_fault_fallback tell the file.  The counters are per
+ * CPU and only grow, so counting takes no lock.
  *
  * A walk pauses after DAX_WALK_PAGES, so that others can run.  The dax_walk
  * event tells how much was done at a time.
@@ -19,6 +21,8 @@
 #include "dax-trace.h"
 
 static DEFINE_PER_CPU(unsigned long [NR_DAX_PROMOTE], dax_promotions);
+static DEFINE_PER_CPU(unsigned long [NR_DAX_FALLBACK], dax_fallbacks);
+static DEFINE_PER_CPU(unsigned long [2], dax_served);
 
 /**
  * dax_count_promote() - Count a step of a promotion
@@ -29,6 +33,30 @@ static DEFINE_PER_CPU(unsigned long [NR_DAX_PROMOTE], dax_promotions);
 void dax_count_promote(enum dax_promote what)
 {
 	this_cpu_inc(dax_promotions[what]);
+}
+
+/**
+ * dax_count_fault() - Count a fault, if it was served
+ * @order: Order of the fault, 0 or PMD_ORDER.
+ * @ret: What the fault returns.
+ *
+ * Context: Any.
+ */
+void dax_count_fault(unsigned int order, vm_fault_t ret)
+{
+	if (!(ret & (VM_FAULT_ERROR | VM_FAULT_FALLBACK)))
+		this_cpu_inc(dax_served[order > 0]);
+}
+
+/**
+ * dax_count_fallback() - Count a fallback
+ * @reason: The reason for it.
+ *
+ * Context: Any.
+ */
+void dax_count_fallback(enum dax_fallback reason)
+{
+	this_cpu_inc(dax_fallbacks[reason]);
 }
 
 /**
@@ -73,25 +101,51 @@ static const struct trace_print_flags dax_promote_names[] = {
 	DAX_PROMOTE_NAMES
 };
 
+static const struct trace_print_flags dax_fallback_names[] = {
+	DAX_FALLBACK_NAMES
+};
+
+/* The sum of @counter over all CPUs */
+static unsigned long dax_sum(const unsigned long __percpu *counter)
+{
+	unsigned long sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += *per_cpu_ptr(counter, cpu);
+	return sum;
+}
+
 static int promote_show(struct seq_file *m, void *unused)
 {
-	for (unsigned int i = 0; i < ARRAY_SIZE(dax_promote_names); i++) {
-		const struct trace_print_flags *what = &dax_promote_names[i];
-		unsigned long sum = 0;
-		int cpu;
-
-		for_each_possible_cpu(cpu)
-			sum += per_cpu(dax_promotions, cpu)[what->mask];
-		seq_printf(m, "%s %lu\n", what->name, sum);
-	}
+	for (unsigned int i = 0; i < ARRAY_SIZE(dax_promote_names); i++)
+		seq_printf(m, "%s %lu\n", dax_promote_names[i].name,
+			   dax_sum(&dax_promotions[dax_promote_names[i].mask]));
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(promote);
 
+static int faults_show(struct seq_file *m, void *unused)
+{
+	seq_printf(m, "order-0 %lu\norder-%u %lu\n", dax_sum(&dax_served[0]),
+		   PMD_ORDER, dax_sum(&dax_served[1]));
+	for (unsigned int i = 0; i < ARRAY_SIZE(dax_fallback_names); i++) {
+		unsigned long reason = dax_fallback_names[i].mask;
+
+		if (reason != DAX_FALLBACK_NONE)
+			seq_printf(m, "%s %lu\n", dax_fallback_names[i].name,
+				   dax_sum(&dax_fallbacks[reason]));
+	}
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(faults);
+
 static int __init dax_init_debugfs(void)
 {
-	debugfs_create_file("promote", 0444, debugfs_create_dir("fs_dax", NULL),
-			    NULL, &promote_fops);
+	struct dentry *dir = debugfs_create_dir("fs_dax", NULL);
+
+	debugfs_create_file("promote", 0444, dir, NULL, &promote_fops);
+	debugfs_create_file("faults", 0444, dir, NULL, &faults_fops);
 	return 0;
 }
 late_initcall(dax_init_debugfs);

@@ -249,6 +249,8 @@ struct dax_walks dax_walks(const char *what);
  */
 const char *dax_policy(const char *policy);
 unsigned long dax_promotions(const char *action);
+/* How many faults ended so, of all files: "order-9", or a reason to fall back. */
+unsigned long dax_faults(const char *what);
 int dax_collapse(void *addr, size_t len);	/* 0 or an errno */
 /* Whether blocks are allocated for huge pages; returns a reason to skip. */
 const char *dax_align(bool on);

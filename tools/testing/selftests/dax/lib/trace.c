@@ -252,7 +252,8 @@ struct dax_walks dax_walks(const char *what)
 
 #define POLICY	"/sys/module/fs_dax/parameters/promote"
 #define ALIGN	"/sys/module/fs_dax/parameters/align"
-#define COUNTERS	"/sys/kernel/debug/fs_dax/promote"
+#define PROMOTIONS	"/sys/kernel/debug/fs_dax/promote"
+#define FAULTS	"/sys/kernel/debug/fs_dax/faults"
 
 static char policy_before[16];
 
@@ -289,21 +290,31 @@ void restore_policy(void)
 		dax_align(true);
 }
 
-unsigned long dax_promotions(const char *action)
+static unsigned long counter(const char *path, const char *what)
 {
 	unsigned long count;
 	char name[32];
-	FILE *file = fopen(COUNTERS, "r");
+	FILE *file = fopen(path, "r");
 
 	if (!file)
-		dax_exit_fail(COUNTERS ": %m");
+		dax_exit_fail("%s: %m", path);
 	while (fscanf(file, "%31s %lu", name, &count) == 2) {
-		if (!strcmp(name, action)) {
+		if (!strcmp(name, what)) {
 			fclose(file);
 			return count;
 		}
 	}
-	dax_exit_fail(COUNTERS " has no \"%s\"", action);
+	dax_exit_fail("%s has no \"%s\"", path, what);
+}
+
+unsigned long dax_promotions(const char *action)
+{
+	return counter(PROMOTIONS, action);
+}
+
+unsigned long dax_faults(const char *what)
+{
+	return counter(FAULTS, what);
 }
 
 int dax_collapse(void *addr, size_t len)
