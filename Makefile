@@ -25,6 +25,7 @@ help:
 	@echo '  make series-check  that it applies, is the same tree, and compiles'
 	@echo '  make fixes         the fixes for a stock kernel alone, in build/fixes'
 	@echo '  make fixes-test    the tests of each fix, on stock and on stock with the fixes'
+	@echo '  make release       the series, the fixes and one patch of all, as an archive'
 	@echo '  make clang-format  link .clang-format to that of the kernel tree'
 	@echo '  make setup         install the Debian packages that are missing'
 	@echo '  make clean         remove objects, logs and results; keep the sources'
@@ -90,6 +91,9 @@ fixes: setup
 fixes-test: setup
 	@vm/fixes
 
+release: setup
+	@vm/release
+
 clang-format: setup
 	@vm/tree stock
 	@ln -sfn build/src/stock/.clang-format .clang-format
@@ -101,4 +105,4 @@ clean:
 distclean:
 	rm -rf build
 
-.PHONY: help setup run test test-long daxmap daxmap-test bench bench-picture apps pmdk profile mutants lint series series-check fixes fixes-test clang-format clean distclean
+.PHONY: help setup run test test-long daxmap daxmap-test bench bench-picture apps pmdk profile mutants lint series series-check fixes fixes-test release clang-format clean distclean

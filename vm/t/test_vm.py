@@ -375,7 +375,7 @@ class Daxmap(unittest.TestCase):
 class Usage(unittest.TestCase):
     def test_help_begins_with_the_name(self):
         for name in ("bench", "build", "daxmap", "decode", "demo", "fixes", "lint", "profile", "quilt",
-                     "run", "series", "setup", "test", "tree", "xfstests"):
+                     "release", "run", "series", "setup", "test", "tree", "xfstests"):
             with self.subTest(name):
                 code, text = call(VM / name, "--help")
                 self.assertEqual(code, 0)
