@@ -1030,8 +1030,9 @@ static bool xfs_dax_may_waste(struct xfs_inode *ip, xfs_extlen_t len)
  * @offset: first block that is written to; a hole, or beyond the last extent
  * @end: the block behind the last one
  *
- * A write that continues a long stretch of blocks probably goes on: it takes the
- * rest of its window, before another file does.
+ * A write that continues a long stretch of data probably goes on: it takes the
+ * rest of its window, before another file does.  Unwritten blocks are no data.
+ * They may be the rest of another window, which nothing was written to.
  *
  * Context: ILOCK held, extents read.
  * Return: The end of the blocks to allocate, @end or more.
@@ -1054,7 +1055,7 @@ xfs_fileoff_t xfs_dax_widen(struct xfs_inode *ip, xfs_fileoff_t offset,
 	if (xfs_iext_lookup_extent(ip, &ip->i_df, offset, &icur, &next))
 		wide = min(wide, next.br_startoff);
 	if (xfs_iext_peek_prev_extent(&ip->i_df, &icur, &prev) &&
-	    xfs_dax_end(&prev) == offset)
+	    xfs_dax_end(&prev) == offset && prev.br_state == XFS_EXT_NORM)
 		stretch += prev.br_blockcount;
 	if (wide <= end || stretch < mp->m_dax_align / 2 ||
 	    !xfs_dax_may_waste(ip, wide - end))

@@ -424,6 +424,18 @@ TEST_F(plain, thin_file)
 	EXPECT_GE(len / SZ_2M + 2, blocks_of(fd2));
 }
 
+/* The rest of a window is no reason to take the rest of the next one. */
+TEST_F(plain, thin_behind_data)
+{
+	size_t len = scaled(128);
+	int fd = dax_create("thin");
+
+	dax_fill(fd, 0, SZ_1M, 'd');
+	for (size_t at = SZ_2M; at < len; at += SZ_2M)
+		dax_fill(fd, at, SZ_4K, 't');
+	EXPECT_GE(PAGES_2M + len / SZ_2M + 2, blocks_of(fd));
+}
+
 /* What a growing file has beyond its end goes at each close. */
 TEST_F(plain, waste_goes_at_close)
 {
