@@ -26,7 +26,7 @@ static const char usage_text[] =
 "      --require SIZE[:PERCENT]\n"
 "                         exit with 1 unless so much is 2M or 1G (100 percent)\n"
 "      --for read|write   what --require asks about, for a file (write)\n"
-"      --collapse         map with 2 MiB what can be\n"
+"      --collapse         map 2 MiB pages where possible\n"
 "      --watch[=SECONDS]  faults that fall back, as they happen\n"
 "      --dump DIR         also copy each fact that is read to DIR\n"
 "      --sysroot DIR      read the facts from such a copy\n"
