@@ -657,7 +657,9 @@ static int xfs_dax_search_ags(struct xfs_dax_search *search, int flags,
 	first = max(first, highest);
 	for_each_perag_wrap_range(mp, first, highest, mp->m_sb.sb_agcount, agno,
 				  pag) {
-		if (!xfs_dax_may_have(pag, min * mp->m_dax_align))
+		/* a failed attempt to take blocks leaves its AG locked */
+		if (!xfs_dax_may_lock(search, agno) ||
+		    !xfs_dax_may_have(pag, min * mp->m_dax_align))
 			continue;
 		error = xfs_dax_search_ag(search, pag, flags, want);
 		if (error || xfs_dax_found(search) || ++nr == XFS_DAX_AGS ||
