@@ -121,6 +121,7 @@ static void dax_wrprotect(struct address_space *mapping, pgoff_t start,
  * @by_parts: Whether an entry that extends beyond the range is flushed in part.
  * @keep_dirty: Whether DIRTY stays even if a whole entry is flushed.
  * @flushed: Whether anything was flushed.
+ * @left: Whether a part was flushed, and its entry left dirty.
  */
 struct dax_flush {
 	struct address_space	*mapping;
@@ -131,6 +132,7 @@ struct dax_flush {
 	bool			by_parts;
 	bool			keep_dirty;
 	bool			flushed;
+	bool			left;
 };
 
 static void dax_put_flushed(struct dax_flush *flush)
@@ -308,6 +310,7 @@ static int dax_writeback_part(struct xa_state *xas, struct dax_flush *flush,
 	xas_lock_irq(xas);
 	/* Before a store can follow that no fault announces. */
 	mapping_set_dax_untimed(flush->mapping);
+	flush->left = true;
 	__dax_unlock_entry(xas, entry);
 	return ret;
 }
@@ -484,7 +487,7 @@ int dax_writeback_mapping_range(struct address_space *mapping,
 		.last		= wbc->range_end >> PAGE_SHIFT,
 	};
 	struct inode *inode = mapping->host;
-	int ret;
+	int ret = 0;
 
 	if (WARN_ON_ONCE(inode->i_blkbits != PAGE_SHIFT))
 		return -EIO;
@@ -493,12 +496,15 @@ int dax_writeback_mapping_range(struct address_space *mapping,
 
 	trace_dax_writeback_range(inode, flush.first, flush.last);
 	flush.by_parts = wbc->for_fsync && !dax_excludes_faults(mapping);
-	if (flush.by_parts && !dax_write_cache_enabled(dax_dev))
+	if (flush.by_parts && !dax_write_cache_enabled(dax_dev)) {
 		ret = dax_sync_uncached(&flush);
-	else if (mapping_dax_untimed(mapping))
-		ret = dax_writeback_untimed(&flush, wbc);
-	else
-		ret = dax_writeback_range(&flush);
+	} else {
+		if (!mapping_dax_untimed(mapping))
+			ret = dax_writeback_range(&flush);
+		/* Or if another task has left a page writable meanwhile. */
+		if (!ret && !flush.left && mapping_dax_untimed(mapping))
+			ret = dax_writeback_untimed(&flush, wbc);
+	}
 	if (ret)
 		mapping_set_error(mapping, ret);
 	trace_dax_writeback_range_done(inode, flush.first, flush.last);

@@ -9,6 +9,7 @@
  * fault.
  */
 #include "dax_harness.h"
+#include "dax_hold.h"
 
 DAX_SIZES(dax);
 
@@ -358,6 +359,29 @@ TEST_F(times, after_all_is_clean)
 	set_past(self->fd);
 	variant->sync(self->fd, self->p);
 	EXPECT_FALSE(modified(self->fd));
+}
+
+/*
+ * The same if the flush of all was under way already when the part was flushed: it
+ * is stopped at the first entry, and cleans the last one after the store.
+ */
+TEST_F(part, store_during_fsync)
+{
+	char *page = self->p + 3 * SZ_2M;
+	struct dax_hold *hold;
+	pid_t pid;
+
+	NEED(dax_no_hold());
+	set_past(self->fd);
+	hold = dax_hold_start("fs_dax/dax_writeback_one", NULL);
+	pid = dax_spawn_held(hold, (dax_fsync(self->fd), 0));
+	ASSERT_TRUE(dax_held(hold, pid));
+	dax_msync(page, SZ_4K);
+	dax_poke(page + 5, 'x');
+	EXPECT_EQ(0, faults());
+	EXPECT_FALSE(modified(self->fd));
+	EXPECT_EQ(0, dax_hold_end(hold, pid));
+	EXPECT_TRUE(modified(self->fd));
 }
 
 /* --- a device without a volatile cache ------------------------------------ */
