@@ -43,6 +43,7 @@
 #include "xfs_aops.h"
 #include "xfs_file.h"
 #include "xfs_icache.h"
+#include "xfs_reflink.h"
 #include "xfs_dax.h"
 
 #include <linux/dax.h>
@@ -103,6 +104,32 @@ ssize_t xfs_file_dax_read(struct kiocb *iocb, struct iov_iter *to)
 	return ret;
 }
 
+/*
+ * Copies on write have left blocks in the CoW fork.  An allocation that finds no
+ * space frees those of other files, but not those of a file that is locked.
+ * Free them for the file itself.  The caller holds no MMAPLOCK.  Returns true if
+ * a retry may succeed.
+ */
+static bool xfs_dax_free_left_over(struct xfs_inode *ip, int error)
+{
+	if ((error != -ENOSPC && error != -EDQUOT) ||
+	    !xfs_inode_has_cow_data(ip))
+		return false;
+	xfs_ilock(ip, XFS_MMAPLOCK_EXCL);
+	error = xfs_reflink_cancel_cow_range(ip, 0, NULLFILEOFF, false);
+	xfs_iunlock(ip, XFS_MMAPLOCK_EXCL);
+	return !error;
+}
+
+static ssize_t xfs_dax_write_blocks(struct kiocb *iocb, struct iov_iter *from)
+{
+	/* under the IOLOCK, the file cannot start to share blocks */
+	if (xfs_is_cow_inode(XFS_I(file_inode(iocb->ki_filp))))
+		return dax_iomap_write_shared(iocb, from,
+					      &xfs_dax_write_iomap_ops);
+	return dax_iomap_rw(iocb, from, &xfs_dax_write_iomap_ops);
+}
+
 /* The size grows after the data was copied. */
 static ssize_t xfs_dax_write_locked(struct kiocb *iocb, struct iov_iter *from)
 {
@@ -112,12 +139,9 @@ static ssize_t xfs_dax_write_locked(struct kiocb *iocb, struct iov_iter *from)
 	int error;
 
 	trace_xfs_file_dax_write(iocb, from);
-	/* under the IOLOCK, the file cannot start to share blocks */
-	if (xfs_is_cow_inode(XFS_I(inode)))
-		ret = dax_iomap_write_shared(iocb, from,
-					     &xfs_dax_write_iomap_ops);
-	else
-		ret = dax_iomap_rw(iocb, from, &xfs_dax_write_iomap_ops);
+	ret = xfs_dax_write_blocks(iocb, from);
+	if (xfs_dax_free_left_over(XFS_I(inode), ret))
+		ret = xfs_dax_write_blocks(iocb, from);
 	if (ret <= 0 || pos + ret <= i_size_read(inode))
 		return ret;
 
@@ -190,27 +214,42 @@ static bool xfs_dax_durable(struct vm_fault *vmf, unsigned int order)
 	return !(fields & ~XFS_ILOG_TIMESTAMP);
 }
 
-static vm_fault_t xfs_dax_write_fault(struct vm_fault *vmf, unsigned int order)
+/* One attempt; @errorp is set if a fault of order 0 fails. */
+static vm_fault_t xfs_dax_try_write_fault(struct vm_fault *vmf,
+					  unsigned int order, int *errorp)
 {
-	struct file *file = vmf->vma->vm_file;
-	struct xfs_inode *ip = XFS_I(file_inode(file));
+	struct xfs_inode *ip = XFS_I(file_inode(vmf->vma->vm_file));
 	unsigned int lock_mode;
 	vm_fault_t ret;
 	pfn_t pfn;
 
-	sb_start_pagefault(ip->i_mount->m_super);
-	file_update_time(file);
-
+	*errorp = 0;
 	lock_mode = xfs_ilock_for_write_fault(ip);
 	/* a file starts to share blocks under the exclusive MMAPLOCK */
 	ret = dax_fault_quick(vmf, order,
 			      xfs_is_cow_inode(ip) ? NULL : xfs_dax_durable);
 	if (!ret)
-		ret = dax_iomap_fault(vmf, order, &pfn, NULL,
+		ret = dax_iomap_fault(vmf, order, &pfn, errorp,
 				      &xfs_dax_write_iomap_ops);
 	if (ret & VM_FAULT_NEEDDSYNC)
 		ret = dax_finish_sync_fault(vmf, order, pfn);
 	xfs_iunlock(ip, lock_mode);
+	return ret;
+}
+
+static vm_fault_t xfs_dax_write_fault(struct vm_fault *vmf, unsigned int order)
+{
+	struct file *file = vmf->vma->vm_file;
+	struct xfs_inode *ip = XFS_I(file_inode(file));
+	vm_fault_t ret;
+	int error;
+
+	sb_start_pagefault(ip->i_mount->m_super);
+	file_update_time(file);
+
+	ret = xfs_dax_try_write_fault(vmf, order, &error);
+	if ((ret & VM_FAULT_ERROR) && xfs_dax_free_left_over(ip, error))
+		ret = xfs_dax_try_write_fault(vmf, order, &error);
 
 	sb_end_pagefault(ip->i_mount->m_super);
 	return ret;

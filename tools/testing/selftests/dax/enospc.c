@@ -154,4 +154,61 @@ TEST_F(dax, write_when_full)
 	dax_fill(other, 0, SZ_1M, 'y');
 }
 
+/*
+ * The copy of a page takes blocks for its neighbours. When all others are taken, the
+ * file gets these, by write(2) and by a store, although it is the file itself that
+ * keeps them.
+ */
+static void grow_by_write(int fd, off_t end)
+{
+	static char buf[SZ_1M];
+
+	for (size_t step = SZ_1M; step >= SZ_4K; )
+		if (pwrite(fd, buf, step, end) > 0)
+			end = lseek(fd, 0, SEEK_END);
+		else
+			step /= 2;
+}
+
+static void grow_by_stores(int fd, off_t end)
+{
+	char *p;
+
+	dax_truncate(fd, end + 32 * SZ_1M);
+	p = dax_map_small(fd, end + 32 * SZ_1M) + end;
+	for (size_t at = 0; at < 32 * SZ_1M; at += SZ_4K)
+		if (dax_touch_signal(p + at, true, NULL))
+			return;
+}
+
+DAX_VARIANTS(left_over, dax_no_reflink() ?: dax_small_scratch(),
+	     void (*grow)(int fd, off_t end););
+FIXTURE_VARIANT_ADD(left_over, by_write) { grow_by_write };
+FIXTURE_VARIANT_ADD(left_over, by_stores) { grow_by_stores };
+
+TEST_F(left_over, goes_to_the_file)
+{
+	size_t len = 8 * SZ_2M;
+	int fd = dax_file(len, WRITTEN);
+	unsigned long before, after;
+	char *p;
+
+	dax_clone(fd, "clone");
+	ASSERT_EQ(0, dax_sh("xfs_io -x -c 'resblks 0' %s", dax_dir()));
+	dax_fill_up(28 * SZ_1M);
+	before = dax_free_blocks();
+	p = dax_map_small(fd, len);
+	dax_poke_each(p, len, SZ_2M, 'c');
+	after = dax_free_blocks();
+	dax_print_msg("%lu blocks were free, and %lu when 8 were copied",
+		      before, after);
+	ASSERT_GT(before - PAGES_2M, after);
+
+	variant->grow(fd, len);
+	/* An allocation for another file would free what is kept now. */
+	errno = 0;
+	EXPECT_EQ(-1, fallocate(dax_create("other"), 0, 0, SZ_1M));
+	EXPECT_EQ(ENOSPC, errno);
+}
+
 TEST_HARNESS_MAIN
