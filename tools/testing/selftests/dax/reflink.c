@@ -509,8 +509,15 @@ static void part(struct in_pipe *held, enum parting how)
 	EXPECT_EQ(0, dax_sh("sync; stat -f %s >/dev/null; sleep 1", dax_dir()));
 }
 
-static void clone_goes(enum parting how, size_t shift, bool punch)
+enum clone_end {
+	DELETED,
+	PUNCHED,
+	UNSHARED,	/* and deleted; it is like any other file then */
+};
+
+static void clone_goes(enum parting how, size_t shift, enum clone_end end)
 {
+	bool punch = end == PUNCHED;
 	struct in_pipe held = {};
 	pid_t pid = 0;
 
@@ -525,6 +532,8 @@ static void clone_goes(enum parting how, size_t shift, bool punch)
 	dax_fill_up(4 * SZ_2M);
 
 	part(&held, how);
+	if (end == UNSHARED)
+		dax_falloc(held.clone, FALLOC_FL_UNSHARE_RANGE, 0, SZ_2M);
 	if (punch) {
 		pid = dax_spawn((dax_punch_hole(held.clone, 0, SZ_2M), 0));
 		/* It may wait for the page, or not. */
@@ -544,9 +553,11 @@ static void clone_goes(enum parting how, size_t shift, bool punch)
 }
 
 TEST_F(in_use, clone_deleted)
-	DAX_CALL(clone_goes(variant->how, variant->shift, false))
+	DAX_CALL(clone_goes(variant->how, variant->shift, DELETED))
 TEST_F(in_use, clone_punched)
-	DAX_CALL(clone_goes(variant->how, variant->shift, true))
+	DAX_CALL(clone_goes(variant->how, variant->shift, PUNCHED))
+TEST_F(in_use, clone_unshared)
+	DAX_CALL(clone_goes(variant->how, variant->shift, UNSHARED))
 
 /*
  * Two processes meet at one word of a file, by what its page is in the file, not by
