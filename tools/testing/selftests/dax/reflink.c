@@ -560,6 +560,45 @@ TEST_F(in_use, clone_unshared)
 	DAX_CALL(clone_goes(variant->how, variant->shift, UNSHARED))
 
 /*
+ * The copy of one block takes blocks for its neighbours, too. A neighbour that no
+ * other file shares stays where it is: else its old block would be free at once,
+ * although a pipe has its page. (N8)
+ */
+DAX_VARIANTS(beside, dax_no_reflink() ?:
+	     dax_small_scratch(), bool by_write; size_t shift;)
+
+FIXTURE_VARIANT_ADD(beside, stored_4k) { false, SZ_4K };
+FIXTURE_VARIANT_ADD(beside, stored_2m) { false, 0 };
+FIXTURE_VARIANT_ADD(beside, written_4k) { true, SZ_4K };
+FIXTURE_VARIANT_ADD(beside, written_2m) { true, 0 };
+
+TEST_F(beside, copied_in_use)
+{
+	size_t at = 5 * SZ_4K;
+	struct in_pipe held = {};
+	char c;
+
+	held.fd = dax_file(SZ_2M, WRITTEN);
+	held.clone = dax_create("clone");
+	dax_share_page(held.fd, 0, held.clone);
+	ASSERT_EQ(0, dax_sh("xfs_io -x -c 'resblks 0' %s", dax_dir()));
+	dax_fill_up(4 * SZ_2M);
+
+	held.p = dax_map_shift(held.fd, SZ_2M, variant->shift);
+	dax_poke(held.p, 'c');
+	dax_peek(held.p + at);
+	dax_into_pipe(held.pipe, held.p + at);
+	if (variant->by_write)
+		dax_fill(held.fd, at, SZ_4K, 'a');
+	else
+		dax_poke_each(held.p + at, SZ_4K, 1, 'a');
+	take_space();
+	ASSERT_EQ(1, read(held.pipe[0], &c, 1));
+	EXPECT_NE('o', c);
+	EXPECT_BYTES('a', held.p + at, SZ_4K);
+}
+
+/*
  * Two processes meet at one word of a file, by what its page is in the file, not by
  * where they have it mapped. A page that was shared and is no more is one like all
  * others; so is a copy. (H4)
