@@ -155,34 +155,42 @@ TEST_F(dax, write_when_full)
 }
 
 /*
+ * By how many bytes a file grows until there is no space.
+ *
  * The copy of a page takes blocks for its neighbours. When all others are taken, the
  * file gets these, by write(2) and by a store, although it is the file itself that
  * keeps them.
  */
-static void grow_by_write(int fd, off_t end)
+static size_t grow_by_write(int fd, off_t end)
 {
 	static char buf[SZ_1M];
+	size_t grown = 0;
 
-	for (size_t step = SZ_1M; step >= SZ_4K; )
-		if (pwrite(fd, buf, step, end) > 0)
-			end = lseek(fd, 0, SEEK_END);
+	for (size_t step = SZ_1M; step >= SZ_4K; ) {
+		ssize_t ret = pwrite(fd, buf, step, end + grown);
+
+		if (ret > 0)
+			grown += ret;
 		else
 			step /= 2;
+	}
+	return grown;
 }
 
-static void grow_by_stores(int fd, off_t end)
+static size_t grow_by_stores(int fd, off_t end)
 {
+	size_t at = 0;
 	char *p;
 
 	dax_truncate(fd, end + 32 * SZ_1M);
 	p = dax_map_small(fd, end + 32 * SZ_1M) + end;
-	for (size_t at = 0; at < 32 * SZ_1M; at += SZ_4K)
-		if (dax_touch_signal(p + at, true, NULL))
-			return;
+	while (at < 32 * SZ_1M && !dax_touch_signal(p + at, true, NULL))
+		at += SZ_4K;
+	return at;
 }
 
 DAX_VARIANTS(left_over, dax_no_reflink() ?: dax_small_scratch(),
-	     void (*grow)(int fd, off_t end););
+	     size_t (*grow)(int fd, off_t end););
 FIXTURE_VARIANT_ADD(left_over, by_write) { grow_by_write };
 FIXTURE_VARIANT_ADD(left_over, by_stores) { grow_by_stores };
 
@@ -190,7 +198,7 @@ TEST_F(left_over, goes_to_the_file)
 {
 	size_t len = 8 * SZ_2M;
 	int fd = dax_file(len, WRITTEN);
-	unsigned long before, after;
+	unsigned long before, after, grown;
 	char *p;
 
 	dax_clone(fd, "clone");
@@ -204,11 +212,10 @@ TEST_F(left_over, goes_to_the_file)
 		      before, after);
 	ASSERT_GT(before - PAGES_2M, after);
 
-	variant->grow(fd, len);
-	/* An allocation for another file would free what is kept now. */
-	errno = 0;
-	EXPECT_EQ(-1, fallocate(dax_create("other"), 0, 0, SZ_1M));
-	EXPECT_EQ(ENOSPC, errno);
+	grown = variant->grow(fd, len) / SZ_4K;
+	dax_print_msg("the file got %lu more", grown);
+	/* Most of what the copies kept is part of that. */
+	EXPECT_LT(after + (before - after) / 2, grown);
 }
 
 TEST_HARNESS_MAIN

@@ -532,8 +532,9 @@ static void clone_goes(enum parting how, size_t shift, enum clone_end end)
 	dax_fill_up(4 * SZ_2M);
 
 	part(&held, how);
+	/* Of the range of the page it would wait. */
 	if (end == UNSHARED)
-		dax_falloc(held.clone, FALLOC_FL_UNSHARE_RANGE, 0, SZ_2M);
+		dax_falloc(held.clone, FALLOC_FL_UNSHARE_RANGE, 0, SZ_4K);
 	if (punch) {
 		pid = dax_spawn((dax_punch_hole(held.clone, 0, SZ_2M), 0));
 		/* It may wait for the page, or not. */
