@@ -19,7 +19,8 @@
  * page flag of dax_set_page_dirty(), and the bit of its part of the entry is
  * set in the word.  Both are set with the entry locked, before the page is
  * mapped.  Only a flush of the page clears the flag, and only a flush of all
- * flagged pages of the entry clears the bits of the parts.
+ * flagged pages of the entry clears the bits of the parts.  The word also
+ * counts these faults, so no more pages have a flag than it says.
  *
  *	whole -> by page	By a flush, which has write-protected and flushed
  *				all of the entry under its lock just now: no
@@ -233,4 +234,18 @@ void *dax_record_flush(struct xa_state *xas, void *entry)
 unsigned long dax_dirty_parts(void *entry)
 {
 	return dax_get_dirt(entry).parts;
+}
+
+/**
+ * dax_max_dirty_pages() - How many pages of an entry may be dirty
+ * @entry: An entry that is by page.
+ *
+ * Each write fault since the last flush has set the flag of one page at most.
+ *
+ * Context: Any.
+ * Return: The number of pages that can have a flag.
+ */
+unsigned int dax_max_dirty_pages(void *entry)
+{
+	return dax_get_dirt(entry).count;
 }

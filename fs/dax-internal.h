@@ -88,6 +88,7 @@ void *dax_record_store(struct xa_state *xas, void *entry, pgoff_t index,
 bool dax_flush_ends_whole(void *entry);
 void *dax_record_flush(struct xa_state *xas, void *entry);
 unsigned long dax_dirty_parts(void *entry);
+unsigned int dax_max_dirty_pages(void *entry);
 
 /* dax-stat.c: counters, and the length of walks */
 

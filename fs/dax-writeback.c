@@ -189,6 +189,7 @@ static int dax_clean_dirty_pages(struct dax_flush *flush, pgoff_t start,
 				 void *entry)
 {
 	unsigned long parts = dax_dirty_parts(entry);
+	unsigned int left = dax_max_dirty_pages(entry);
 	unsigned int size = dax_part_pages(entry);
 	unsigned int first, end, nr;
 	int ret;
@@ -199,14 +200,15 @@ static int dax_clean_dirty_pages(struct dax_flush *flush, pgoff_t start,
 	for_each_set_bitrange(first, end, &parts, DAX_NR_PARTS) {
 		unsigned int offset = first * size;
 
-		while ((nr = dax_next_dirty_pages(entry, end * size,
-						  &offset))) {
+		while (left && (nr = dax_next_dirty_pages(entry, end * size,
+							  &offset))) {
 			ret = dax_clean_pages(flush, start, entry, offset, nr);
 			if (ret)
 				return ret;
 			if (!flush->keep_dirty)
 				dax_clear_dirty_pages(entry, offset, nr);
 			offset += nr;
+			left -= nr;
 		}
 	}
 	return 0;

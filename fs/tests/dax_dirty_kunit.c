@@ -213,6 +213,8 @@ static void each_store_marks_its_part(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, grab.dirtied, part == 0);
 		parts |= BIT(part);
 		KUNIT_EXPECT_EQ(test, dax_dirty_parts(grab.entry), parts);
+		KUNIT_EXPECT_EQ(test, dax_max_dirty_pages(grab.entry),
+				part + 1);
 		KUNIT_EXPECT_PTR_EQ(test, dt_peek(test, index), grab.entry);
 		KUNIT_EXPECT_TRUE(test, dt_marked(test, index,
 						  PAGECACHE_TAG_DIRTY));
