@@ -69,8 +69,8 @@
  *				write back without for_fsync: the whole entry.
  *		memory failure	waits, or is waited for.
  *		removal of the device
- *				waits for the pgmap, which is held for the flush
- *				of one entry.  After it, the flush fails.
+ *				waits for the flush of one entry.  After it, the
+ *				flush fails.
  *
  * LOCKS	entry lock, i_mmap_rwsem (shared), page table locks; for the
  *		times, freeze protection (tried) and a transaction of the
@@ -116,6 +116,8 @@ static void dax_wrprotect(struct address_space *mapping, pgoff_t start,
  * @pgmap: The pgmap of the last entry, kept for the next one.  It is dropped
  *	before a wait for a locked entry, because the removal of the device
  *	waits for it.
+ * @reading: Whether the dax_read_lock() is held, which is as long as @pgmap.
+ * @id: What dax_read_lock() returned.
  * @first: First page offset of the range.
  * @last: Last page offset of the range.
  * @by_parts: Whether an entry that extends beyond the range is flushed in part.
@@ -127,6 +129,8 @@ struct dax_flush {
 	struct address_space	*mapping;
 	struct dax_device	*dax_dev;
 	struct dev_pagemap	*pgmap;
+	bool			reading;
+	int			id;
 	pgoff_t			first;
 	pgoff_t			last;
 	bool			by_parts;
@@ -135,34 +139,42 @@ struct dax_flush {
 	bool			left;
 };
 
-static void dax_put_flushed(struct dax_flush *flush)
+/*
+ * Hold the device of @entry.  Returns false if it was removed.  Each flush
+ * checks that, so the removal waits for the flush of one entry at most.
+ */
+static bool dax_hold_device(struct dax_flush *flush, void *entry)
 {
+	flush->pgmap = get_dev_pagemap(dax_entry_pfn(entry), flush->pgmap);
+	if (!flush->pgmap)
+		return false;
+	if (!flush->reading) {
+		flush->id = dax_read_lock();
+		flush->reading = true;
+	}
+	return dax_alive(flush->dax_dev);
+}
+
+static void dax_release_device(struct dax_flush *flush)
+{
+	if (flush->reading)
+		dax_read_unlock(flush->id);
+	flush->reading = false;
 	put_dev_pagemap(flush->pgmap);
 	flush->pgmap = NULL;
 }
 
-/*
- * Flush @nr pages of the locked @entry from @offset, in pages, unless its
- * device was removed.
- */
+/* Flush @nr pages of the locked @entry from @offset, in pages. */
 static int dax_flush_locked(struct dax_flush *flush, void *entry,
 			    unsigned long offset, unsigned long nr)
 {
-	int id, ret = 0;
-
-	flush->pgmap = get_dev_pagemap(dax_entry_pfn(entry), flush->pgmap);
-	if (!flush->pgmap)
+	if (!dax_hold_device(flush, entry))
 		return -EIO;
-	id = dax_read_lock();
-	if (dax_alive(flush->dax_dev))
-		dax_flush(flush->dax_dev,
-			  dax_entry_kaddr(entry) + (offset << PAGE_SHIFT),
-			  nr << PAGE_SHIFT);
-	else
-		ret = -EIO;
-	dax_read_unlock(id);
-	flush->flushed |= !ret;
-	return ret;
+	dax_flush(flush->dax_dev,
+		  dax_entry_kaddr(entry) + (offset << PAGE_SHIFT),
+		  nr << PAGE_SHIFT);
+	flush->flushed = true;
+	return 0;
 }
 
 /* Write-protect and flush pages of the locked @entry, which is at @start. */
@@ -194,8 +206,7 @@ static int dax_clean_dirty_pages(struct dax_flush *flush, pgoff_t start,
 	unsigned int first, end, nr;
 	int ret;
 
-	flush->pgmap = get_dev_pagemap(dax_entry_pfn(entry), flush->pgmap);
-	if (!flush->pgmap)
+	if (!dax_hold_device(flush, entry))
 		return -EIO;
 	for_each_set_bitrange(first, end, &parts, DAX_NR_PARTS) {
 		unsigned int offset = first * size;
@@ -272,7 +283,7 @@ static int dax_writeback_walk(struct xa_state *xas, struct dax_flush *flush,
 			break;
 		}
 		if (dax_is_locked(entry)) {
-			dax_put_flushed(flush);
+			dax_release_device(flush);
 			dax_wait_entry(xas, entry);
 			continue;
 		}
@@ -283,7 +294,7 @@ static int dax_writeback_walk(struct xa_state *xas, struct dax_flush *flush,
 			dax_pause_walk(xas, entry);
 	}
 	xas_unlock_irq(xas);
-	dax_put_flushed(flush);
+	dax_release_device(flush);
 	return ret;
 }
 
@@ -307,7 +318,7 @@ static int dax_writeback_part(struct xa_state *xas, struct dax_flush *flush,
 	if (!ret)
 		trace_dax_writeback_one(flush->mapping->host, first,
 					last - first + 1);
-	dax_put_flushed(flush);
+	dax_release_device(flush);
 
 	xas_lock_irq(xas);
 	/* Before a store can follow that no fault announces. */
