@@ -17,6 +17,11 @@
  * done.  A mark that another fsync has set meanwhile may be cleared, because
  * the stores that it covers came before the write protection.
  *
+ * TOWRITE limits the work of a long walk to the entries that were dirty when it
+ * began.  A short range is not tagged: its walk visits each entry that has
+ * DIRTY once.  As with TOWRITE, an fsync that does not find DIRTY may return,
+ * because the mark is cleared after the flush.
+ *
  * Writeback does not skip a locked entry.  The holder may be a fault that only
  * reads, or another fsync that flushed before the stores that concern this one.
  * Writeback waits for that entry and looks at it again.
@@ -29,8 +34,8 @@
  *
  *		At most the first and the last entry of a range are such.  They
  *		are looked up, because TOWRITE may be a request of another
- *		fsync.  What lies between is tagged and walked.  If promotion
- *		puts a large entry there meanwhile, it is flushed as a whole.
+ *		fsync.  What lies between is walked.  If promotion puts a large
+ *		entry there meanwhile, it is flushed as a whole.
  *
  *		Only ->fsync works by parts, and says so by wbc->for_fsync.
  *		Reflink and freeze call writepages because they need the write
@@ -91,6 +96,9 @@
 
 #include "dax-internal.h"
 #include "dax-trace.h"
+
+/* A range of up to so many pages is not tagged. */
+#define DAX_UNTAGGED_PAGES	512U
 
 /*
  * Write-protect pages of a locked entry in all page tables, whatever their
@@ -269,15 +277,16 @@ static int dax_writeback_one(struct xa_state *xas, struct dax_flush *flush,
 	return ret;
 }
 
+/* Write back the entries up to @end that have @mark: DIRTY or TOWRITE. */
 static int dax_writeback_walk(struct xa_state *xas, struct dax_flush *flush,
-			      pgoff_t end)
+			      pgoff_t end, xa_mark_t mark)
 {
 	unsigned int scanned = 0;
 	void *entry;
 	int ret = 0;
 
 	xas_lock_irq(xas);
-	xas_for_each_marked(xas, entry, end, PAGECACHE_TAG_TOWRITE) {
+	xas_for_each_marked(xas, entry, end, mark) {
 		if (WARN_ON_ONCE(!xa_is_value(entry))) {
 			ret = -EIO;
 			break;
@@ -359,25 +368,36 @@ static int dax_writeback_end(struct dax_flush *flush, pgoff_t index,
 	return ret;
 }
 
+/*
+ * Write back the entries from @first to @last.  In a long range, those that
+ * become dirty now are left for the next fsync.
+ */
+static int dax_writeback_entries(struct dax_flush *flush, pgoff_t first,
+				 pgoff_t last)
+{
+	struct address_space *mapping = flush->mapping;
+	XA_STATE(xas, &mapping->i_pages, first);
+
+	if (last - first < DAX_UNTAGGED_PAGES)
+		return dax_writeback_walk(&xas, flush, last,
+					  PAGECACHE_TAG_DIRTY);
+	tag_pages_for_writeback(mapping, first, last);
+	return dax_writeback_walk(&xas, flush, last, PAGECACHE_TAG_TOWRITE);
+}
+
 /* Write back the range. */
 static int dax_writeback_range(struct dax_flush *flush)
 {
-	struct address_space *mapping = flush->mapping;
 	pgoff_t next = flush->first, stop = flush->last + 1, other;
 	int ret = 0;
 
 	if (flush->by_parts) {
 		ret = dax_writeback_end(flush, next, &other, &next);
-		if (!ret && next < stop)
+		if (!ret && next < stop && flush->first < flush->last)
 			ret = dax_writeback_end(flush, stop - 1, &stop, &other);
 	}
-	if (!ret && next < stop) {
-		XA_STATE(xas, &mapping->i_pages, next);
-
-		/* Entries that become dirty now are for the next fsync. */
-		tag_pages_for_writeback(mapping, next, stop - 1);
-		ret = dax_writeback_walk(&xas, flush, stop - 1);
-	}
+	if (!ret && next < stop)
+		ret = dax_writeback_entries(flush, next, stop - 1);
 	return ret;
 }
 
