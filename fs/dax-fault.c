@@ -129,16 +129,6 @@ static vm_fault_t dax_fault_error(struct dax_fault *df, int error,
 
 #ifdef CONFIG_FS_DAX_PMD
 /*
- * Split a huge mapping, even of the huge zero page.  It would prevent small
- * pages from being mapped.
- */
-static void dax_split_huge(struct vm_fault *vmf)
-{
-	split_huge_pmd(vmf->vma, vmf->pmd, vmf->address);
-	count_vm_event(THP_FAULT_FALLBACK);
-}
-
-/*
  * Map the huge zero page, unless the page table was filled meanwhile.  A fault
  * in another thread that makes a private page does not take the entry lock.
  */
@@ -187,10 +177,6 @@ static vm_fault_t dax_load_huge_zero(struct dax_fault *df, struct folio **folio)
 	return dax_map_zero_pmd(df, *folio, pgtable);
 }
 #else
-static void dax_split_huge(struct vm_fault *vmf)
-{
-}
-
 static vm_fault_t dax_load_huge_zero(struct dax_fault *df, struct folio **folio)
 {
 	*folio = NULL;
@@ -798,16 +784,6 @@ static vm_fault_t dax_do_fault(struct dax_fault *df, int *iomap_errp,
 	} while (df->drop_entry && ret == VM_FAULT_NOPAGE);
 
 	return ret;
-}
-
-/* The end of a huge fault that falls back. */
-static void dax_fault_fell_back(struct vm_fault *vmf, unsigned int order,
-				vm_fault_t ret, enum dax_fallback reason)
-{
-	trace_dax_fault_fallback(vmf, order, reason, (__force int)ret);
-	dax_count_fallback(reason);
-	if (order == PMD_ORDER)
-		dax_split_huge(vmf);
 }
 
 static enum dax_fallback dax_fault_peek(const struct vm_fault *vmf,

@@ -143,6 +143,8 @@ static inline enum dax_fallback dax_fault_eligible(const struct vm_fault *vmf,
 	return order ? __dax_fault_eligible(vmf, order) : DAX_FALLBACK_NONE;
 }
 
+void dax_fault_fell_back(struct vm_fault *vmf, unsigned int order,
+			 vm_fault_t ret, enum dax_fallback reason);
 vm_fault_t dax_fault_for_collapse(struct vm_fault *vmf, unsigned int order,
 				  const struct iomap_ops *ops,
 				  enum dax_fallback *reasonp, int *errorp);

@@ -148,8 +148,8 @@ refuse:
  * transaction for the fault.  The result may be outdated on return.
  *
  * Context: Process context; takes the xa_lock.
- * Return: 0 if dax_grab_entry() may succeed; -EBUSY, -ERANGE or -EACCES as
- * dax_grab_entry().
+ * Return: 0 if dax_grab_entry() may succeed, or if dax_fault_quick() can do
+ * better than to refuse; -EBUSY or -ERANGE as dax_grab_entry().
  */
 int dax_peek_entry(struct address_space *mapping, pgoff_t index,
 		   unsigned int order, bool write, bool promote)
@@ -165,8 +165,6 @@ int dax_peek_entry(struct address_space *mapping, pgoff_t index,
 			ret = -EBUSY;
 		else if (!dax_may_promote(xas.xa, xas.xa_index, order))
 			ret = -ERANGE;
-	} else if (write && xa_is_value(entry) && dax_is_by_page(entry)) {
-		ret = -EACCES;
 	}
 	if (ret == -ERANGE) {
 		dax_account_promotion(&xas, order, NULL, DAX_PROMOTE_TRY);

@@ -24,6 +24,9 @@
  * the owner of the page, see dax-page.c.  An entry of another file that shares
  * the page cannot be told from one of the removed device.
  *
+ * A huge write fault on an entry that wants small ones (dax-dirty.c) falls back
+ * here.  The core maps the small page at once, which saves a second call by mm.
+ *
  * A fault that is not served here takes the path of dax-fault.c, which also
  * reports all errors.  Such a fault may have left the entry marked dirty, which
  * costs a flush and nothing else.
@@ -38,10 +41,12 @@
 #include <linux/dax.h>
 #include <linux/export.h>
 #include <linux/fs.h>
+#include <linux/huge_mm.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/pfn_t.h>
+#include <linux/vmstat.h>
 #include <linux/xarray_slot.h>
 
 #include "dax-fault.h"
@@ -79,6 +84,29 @@ enum dax_fallback __dax_fault_eligible(const struct vm_fault *vmf,
 	if ((vmf->pgoff | colour_mask) >= dax_vmf_max_pgoff(vmf))
 		return DAX_FALLBACK_EOF;
 	return DAX_FALLBACK_NONE;
+}
+
+/**
+ * dax_fault_fell_back() - End a huge fault that falls back
+ * @vmf: The fault.
+ * @order: The order that was tried.
+ * @ret: What the fault returns.
+ * @reason: Why it falls back.
+ *
+ * Splits a huge mapping, even of the huge zero page, because it would prevent
+ * small pages from being mapped.
+ *
+ * Context: Process context, without the lock of the entry.
+ */
+void dax_fault_fell_back(struct vm_fault *vmf, unsigned int order,
+			 vm_fault_t ret, enum dax_fallback reason)
+{
+	trace_dax_fault_fallback(vmf, order, reason, (__force int)ret);
+	dax_count_fallback(reason);
+	if (order != PMD_ORDER || !IS_ENABLED(CONFIG_FS_DAX_PMD))
+		return;
+	split_huge_pmd(vmf->vma, vmf->pmd, vmf->address);
+	count_vm_event(THP_FAULT_FALLBACK);
 }
 
 /*
@@ -181,6 +209,26 @@ static noinline vm_fault_t dax_fault_known_pmd(struct vm_fault *vmf,
 	return dax_fault_known(vmf, PMD_ORDER, durable);
 }
 
+/*
+ * The huge fault writes to an @entry that is by page (dax-dirty.c).  It falls
+ * back, and the small fault that would follow is served at once.
+ */
+static noinline vm_fault_t dax_fault_small_write(struct vm_fault *vmf,
+						 void *entry,
+						 dax_durable_t durable)
+{
+	vm_fault_t ret;
+
+	dax_trace_fault(vmf, PMD_ORDER);
+	trace_dax_grab_entry(dax_vmf_mapping(vmf), vmf->pgoff, PMD_ORDER, true,
+			     entry, DAX_GRAB_REFUSE);
+	dax_fault_fell_back(vmf, PMD_ORDER, VM_FAULT_FALLBACK,
+			    DAX_FALLBACK_SMALL_WRITES);
+	dax_trace_fault_done(vmf, PMD_ORDER, VM_FAULT_FALLBACK);
+	ret = durable ? dax_fault_known_pte(vmf, durable) : 0;
+	return ret ? ret : VM_FAULT_FALLBACK;
+}
+
 /**
  * dax_fault_quick() - Serve a fault without a block lookup, if that is possible
  * @vmf: The fault.
@@ -204,6 +252,8 @@ vm_fault_t dax_fault_quick(struct vm_fault *vmf, unsigned int order,
 	/* No lock is held, so this may be outdated. */
 	if (!dax_is_known(entry, order))
 		return 0;
+	if (order == PMD_ORDER && dax_vmf_writes(vmf) && dax_is_by_page(entry))
+		return dax_fault_small_write(vmf, entry, durable);
 	/* If blocks may be shared, only a dirty 4 KiB entry can be written. */
 	if (!durable && dax_vmf_writes(vmf) && dax_entry_order(entry))
 		return 0;
