@@ -36,6 +36,8 @@ xfs_fileoff_t xfs_dax_widen(struct xfs_inode *ip, xfs_fileoff_t offset,
 			    xfs_fileoff_t end);
 xfs_filblks_t xfs_dax_cow_blocks(struct xfs_inode *ip, xfs_fileoff_t offset,
 				 xfs_filblks_t len);
+bool xfs_dax_zeroes_in_place(struct xfs_inode *ip);
+int xfs_dax_zero_space(struct xfs_inode *ip, xfs_off_t offset, xfs_off_t len);
 bool xfs_dax_needs_space(struct xfs_inode *ip);
 bool xfs_dax_has_windows(struct xfs_mount *mp);
 #else
@@ -94,6 +96,17 @@ static inline xfs_filblks_t xfs_dax_cow_blocks(struct xfs_inode *ip,
 					       xfs_filblks_t len)
 {
 	return 0;
+}
+
+static inline bool xfs_dax_zeroes_in_place(struct xfs_inode *ip)
+{
+	return false;
+}
+
+static inline int xfs_dax_zero_space(struct xfs_inode *ip, xfs_off_t offset,
+				     xfs_off_t len)
+{
+	return -EOPNOTSUPP;
 }
 
 static inline bool xfs_dax_needs_space(struct xfs_inode *ip)

@@ -32,6 +32,10 @@
  *		small, and each of them would break a window.  The first window
  *		of a file that grows by small steps is lost for that.
  *
+ * ZERO		Blocks that are zeroed as a whole become unwritten and stay where they
+ *		are: blocks that were freed could not be had again before the log is
+ *		written.
+ *
  * WASTE	A request takes no block that was not asked for, but for
  *		xfs_dax_widen(): a write that continues N / 2 blocks or more
  *		takes the rest of its window as unwritten blocks.  So a file has
@@ -69,6 +73,7 @@
 #include "xfs_alloc_btree.h"
 #include "xfs_bmap.h"
 #include "xfs_bmap_btree.h"
+#include "xfs_bmap_util.h"
 #include "xfs_error.h"
 #include "xfs_extent_busy.h"
 #include "xfs_quota.h"
@@ -1092,6 +1097,91 @@ xfs_filblks_t xfs_dax_cow_blocks(struct xfs_inode *ip, xfs_fileoff_t offset,
 	    XFS_B_TO_FSBT(mp, XFS_ISIZE(ip)) || !xfs_dax_may_waste(ip, blocks))
 		return 0;
 	return blocks;
+}
+
+/**
+ * xfs_dax_zeroes_in_place - whether blocks stay when their contents are zeroed
+ * @ip: file
+ *
+ * Blocks that are freed cannot be had again before the log is written, and blocks
+ * elsewhere would break the window.  Shared blocks belong to other files, too.
+ *
+ * Context: IOLOCK held exclusive.
+ * Return: true if the caller is to use xfs_dax_zero_space().
+ */
+bool xfs_dax_zeroes_in_place(struct xfs_inode *ip)
+{
+	return xfs_dax_aligns(ip) && !xfs_is_reflink_inode(ip);
+}
+
+/*
+ * Make the extent at @offset unwritten, up to @end.  Sets @next to the block behind
+ * what was looked at.
+ */
+static int xfs_dax_unwrite_extent(struct xfs_inode *ip, xfs_fileoff_t offset,
+				  xfs_fileoff_t end, xfs_fileoff_t *next)
+{
+	struct xfs_mount *mp = ip->i_mount;
+	struct xfs_bmbt_irec irec;
+	struct xfs_trans *tp;
+	int nr = 1, error;
+
+	/* the extent may become three */
+	error = xfs_trans_alloc_inode(ip, &M_RES(mp)->tr_write,
+				      2 * XFS_DIOSTRAT_SPACE_RES(mp, 0), 0,
+				      false, &tp);
+	if (error)
+		return error;
+	error = xfs_iext_count_extend(tp, ip, XFS_DATA_FORK,
+				      XFS_IEXT_WRITE_UNWRITTEN_CNT);
+	if (!error)
+		error = xfs_bmapi_read(ip, offset, end - offset, &irec, &nr, 0);
+	if (!error && xfs_dax_is_real(&irec) && irec.br_state == XFS_EXT_NORM)
+		error = xfs_bmapi_write(tp, ip, offset, irec.br_blockcount,
+					XFS_BMAPI_PREALLOC | XFS_BMAPI_CONVERT,
+					0, &irec, &nr);
+	if (!error) {
+		*next = xfs_dax_end(&irec);
+		error = xfs_trans_commit(tp);
+	} else {
+		xfs_trans_cancel(tp);
+	}
+	xfs_iunlock(ip, XFS_ILOCK_EXCL);
+	return error;
+}
+
+/**
+ * xfs_dax_zero_space - zero a range of a file whose blocks stay
+ * @ip: file for which xfs_dax_zeroes_in_place() is true
+ * @offset: first byte
+ * @len: number of bytes
+ *
+ * Whole blocks become unwritten.  Holes stay.
+ *
+ * Context: IOLOCK and MMAPLOCK held exclusive, the layout of the range broken.
+ * Return: 0 or a negative errno.
+ */
+int xfs_dax_zero_space(struct xfs_inode *ip, xfs_off_t offset, xfs_off_t len)
+{
+	struct xfs_mount *mp = ip->i_mount;
+	xfs_off_t size = mp->m_sb.sb_blocksize;
+	xfs_off_t start = round_up(offset, size);
+	xfs_off_t end = round_down(offset + len, size);
+	xfs_fileoff_t next = XFS_B_TO_FSBT(mp, start);
+	int error;
+
+	if (start >= end)
+		return xfs_free_file_space(ip, offset, len);
+	error = xfs_flush_unmap_range(ip, start, end - start);
+	while (!error && next < XFS_B_TO_FSBT(mp, end))
+		error = xfs_dax_unwrite_extent(ip, next, XFS_B_TO_FSBT(mp, end),
+					       &next);
+	/* no block is within the rest, so none is freed */
+	if (!error)
+		error = xfs_free_file_space(ip, offset, start - offset);
+	if (!error)
+		error = xfs_free_file_space(ip, end, offset + len - end);
+	return error;
 }
 
 /**

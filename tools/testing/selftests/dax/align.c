@@ -472,6 +472,42 @@ TEST_F(plain, kept_beyond_the_end)
 	EXPECT_EQ(3 * SZ_1M / SZ_4K, blocks_of(fd));
 }
 
+/*
+ * Blocks that are zeroed stay where they are, and no others are looked for.  Holes of
+ * the range get blocks.
+ */
+TEST_F(plain, zeroed_in_place)
+{
+	size_t from = 3 * SZ_4K + 77, to = 9 * SZ_4K + 5;
+	int fd = dax_create("zeroed");
+	uint64_t block;
+	char *p;
+
+	dax_fill(fd, 0, 2 * SZ_2M, FILL);
+	p = dax_map(fd, 0, 2 * SZ_2M);
+	dax_poke(p + 5 * SZ_4K, 'd');
+	block = dax_block(fd, 0);
+	dax_trace_thread("xfs/xfs_dax_alloc", "looks >= 0");
+	dax_trace_clear();
+	dax_falloc(fd, FALLOC_FL_ZERO_RANGE, from, to - from);
+	EXPECT_EQ(0, dax_count_all("xfs_dax_alloc"));
+	for (size_t at = 0; at < 12 * SZ_4K; at += SZ_4K)
+		EXPECT_EQ(block + at, dax_block(fd, at));
+	EXPECT_PART(0, p, from, to, 2 * SZ_2M);
+	dax_poke_each(p, 12 * SZ_4K, SZ_4K, 'a');
+	EXPECT_EQ('a', dax_peek(p + 5 * SZ_4K));
+	EXPECT_EQ(0, dax_peek(p + 5 * SZ_4K + 1));
+
+	dax_punch_hole(fd, 20 * SZ_4K, 2 * SZ_4K);
+	dax_falloc(fd, FALLOC_FL_ZERO_RANGE, 19 * SZ_4K, 4 * SZ_4K);
+	for (size_t at = 19 * SZ_4K; at < 23 * SZ_4K; at += SZ_4K)
+		EXPECT_EQ(block + at, dax_block(fd, at));
+	EXPECT_BYTES(0, p + 19 * SZ_4K, 4 * SZ_4K);
+	dax_unmap(p, 2 * SZ_2M);
+	close(fd);
+	EXPECT_EQ(0, dax_scratch_check());
+}
+
 /* How many ranges of 2 MiB of memory a free extent has. */
 static unsigned int windows_of(const struct fsmap *map)
 {
