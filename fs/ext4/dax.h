@@ -14,7 +14,12 @@ extern const struct vm_operations_struct ext4_dax_vm_ops;
 ssize_t ext4_dax_read_iter(struct kiocb *iocb, struct iov_iter *to);
 ssize_t ext4_dax_write_iter(struct kiocb *iocb, struct iov_iter *from);
 
+struct ext4_allocation_context;
+
 #ifdef CONFIG_FS_DAX
+void ext4_dax_init_align(struct super_block *sb);
+void ext4_dax_new_blocks(struct ext4_allocation_context *ac,
+			 const struct ext4_allocation_request *ar);
 bool ext4_should_enable_dax(struct inode *inode);
 bool ext4_dax_defer_drop(struct inode *inode);
 bool ext4_dax_flush_deferred(struct super_block *sb);
@@ -22,6 +27,16 @@ void ext4_dax_init_defer(struct ext4_sb_info *sbi);
 void ext4_dax_drain(struct super_block *sb);
 void ext4_dax_resume_defer(struct super_block *sb);
 #else
+static inline void ext4_dax_init_align(struct super_block *sb)
+{
+}
+
+static inline void
+ext4_dax_new_blocks(struct ext4_allocation_context *ac,
+		    const struct ext4_allocation_request *ar)
+{
+}
+
 static inline bool ext4_should_enable_dax(struct inode *inode)
 {
 	return false;
