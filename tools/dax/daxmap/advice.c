@@ -37,7 +37,8 @@ static char *move_blocks(const struct file *f)
 			      size, f->path, f->path);
 	return format("fallocate -l %llu NEW &&\n"
 		      "    dd if=%s of=NEW bs=2M conv=notrunc && mv NEW %s\n"
-		      "    # aligned if mkfs.ext4 had -E stride=512,stripe_width=512",
+		      "    # aligned if fs_dax.align is on, or\n"
+		      "    # mkfs.ext4 had -E stride=512,stripe_width=512",
 		      size, f->path, f->path);
 }
 
