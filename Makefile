@@ -12,6 +12,7 @@ help:
 	@echo '  make test          all tests, on a debug kernel; T=name for one selftest,'
 	@echo '                     T=name:case for one case of it'
 	@echo '  make test-long     the long ones: races in full, and an hour of daxstress'
+	@echo '  make powercut      cut the power again and again: do acknowledged data survive?'
 	@echo '  make daxmap        a program that tells which page size a DAX file gets'
 	@echo '  make daxmap-test   compare it with what faults get, on both kernels'
 	@echo '  make bench         side by side with the stock kernel, in instructions'
@@ -49,6 +50,9 @@ test: setup
 
 test-long: setup
 	@vm/test --long
+
+powercut: setup
+	@vm/powercut --record --seed $${POWERCUT_SEED:-1} --seconds $${POWERCUT_SECONDS:-1800}
 
 daxmap: setup
 	@$(MAKE) -s -C tools/dax/daxmap
@@ -105,4 +109,4 @@ clean:
 distclean:
 	rm -rf build
 
-.PHONY: help setup run test test-long daxmap daxmap-test bench bench-picture apps pmdk profile mutants lint series series-check fixes fixes-test release clang-format clean distclean
+.PHONY: help setup run test test-long powercut daxmap daxmap-test bench bench-picture apps pmdk profile mutants lint series series-check fixes fixes-test release clang-format clean distclean

@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Tests of vm/powercut without a guest: what is durable, and what may be in a file."""
+
+import ctypes
+import pathlib
+import random
+import sys
+import unittest
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from cuts import filesystems, model	# noqa: E402
+from cuts.shadow import KINDS, LINE, Shadow	# noqa: E402
+
+SIZE = 1 << 18
+OLD, NEW = b"o" * LINE, b"n" * LINE
+
+
+class Memory:
+    """A guest's memory, all of which is the device."""
+
+    def __init__(self):
+        self.memory = bytearray(OLD * (SIZE // LINE))
+        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
+
+    def store(self, at, data):
+        self.memory[at:at + len(data)] = data
+
+
+class ShadowTest(unittest.TestCase):
+
+    def setUp(self):
+        self.guest = Memory()
+        self.shadow = Shadow(self.guest, 0, bytes(self.guest.memory))
+
+    def images(self, kind, times=200):
+        """The different first two lines of images of cuts."""
+        rng = random.Random(1)
+        return {bytes(self.shadow.cut(kind, rng)[0][:2 * LINE]) for _ in range(times)}
+
+    def store(self, at, data, flush=True):
+        self.guest.store(at, data)
+        if flush:
+            self.shadow.flush(at, data)
+
+    def test_a_fence_makes_flushed_bytes_durable(self):
+        self.store(0, NEW)
+        self.shadow.fence()
+        for kind in KINDS:
+            self.assertEqual(self.images(kind), {NEW + OLD}, kind)
+
+    def test_a_flush_alone_does_not(self):
+        self.store(0, NEW * 2)
+        self.assertEqual(self.images("none"), {OLD * 2})
+        self.assertEqual(self.images("flushed"), {NEW * 2})
+        self.assertEqual(self.images("torn"), {OLD * 2, NEW + OLD, NEW * 2})
+        self.assertEqual(self.images("random"), {OLD * 2, NEW + OLD, OLD + NEW, NEW * 2})
+
+    def test_a_fence_without_a_flush_does_not(self):
+        self.store(0, NEW, flush=False)
+        self.shadow.fence()
+        self.assertEqual(self.images("none"), {OLD * 2})
+        self.assertEqual(self.images("flushed"), {OLD * 2})
+        self.assertEqual(self.images("random"), {OLD * 2, NEW + OLD})
+        self.assertEqual(self.images("late"), {NEW + OLD})
+
+    def test_what_was_flushed_is_what_was_there_then(self):
+        self.store(0, NEW)
+        self.guest.store(0, b"l" * LINE)
+        self.shadow.fence()
+        self.assertEqual(self.images("none"), {NEW + OLD})
+
+    def test_late_lines_may_come_first(self):
+        self.store(0, NEW)
+        self.store(LINE, NEW, flush=False)
+        self.assertEqual(self.images("late"), {OLD + NEW})
+
+    def test_user_space_flushes_lines(self):
+        self.guest.store(0, NEW * 2)
+        self.shadow.store(8, 8)
+        self.assertEqual(self.images("none"), {NEW + OLD})
+
+
+class ModelTest(unittest.TestCase):
+
+    def setUp(self):
+        self.file = model.File(1, "f", may_lack=False)
+        self.old = model.pattern(model.base(1, 0x111), 0, 4 * LINE)
+        self.new = model.pattern(model.base(1, 0x222), 0, 4 * LINE)
+        self.file.push(self.old)
+        self.file.acknowledge(1)
+
+    def test_acknowledged_bytes(self):
+        self.assertIsNone(self.file.problem(self.old))
+        self.assertIn("store 0x222", self.file.problem(self.new))
+
+    def test_a_mixture(self):
+        self.file.push(self.new)
+        for line in range(4):
+            at = line * LINE
+            self.assertIsNone(self.file.problem(self.old[:at] + self.new[at:]))
+            torn = self.old[:at + 3] + self.new[at + 3:]
+            self.assertIn(f"at {at:#x}", self.file.problem(torn))
+
+    def test_bytes_of_others(self):
+        other = model.pattern(model.base(2, 1), 0, LINE)
+        self.assertIn("file 0x2", self.file.problem(other + self.old[LINE:]))
+        self.assertIn("poison", self.file.problem(filesystems.POISON * 8 + self.old[LINE:]))
+        self.assertIn("zeroes", self.file.problem(bytes(LINE) + self.old[LINE:]))
+
+    def test_an_acknowledged_range(self):
+        self.file.push(self.new)
+        self.file.acknowledge_range(1, LINE, 2 * LINE)
+        self.assertIsNone(self.file.problem(self.old[:LINE] + self.new[LINE:2 * LINE] +
+                                            self.old[2 * LINE:]))
+        self.assertIn("at 0x40", self.file.problem(self.old))
+
+    def test_sizes(self):
+        self.file.push(self.old[:LINE])
+        self.assertIsNone(self.file.problem(self.old[:LINE]))
+        self.assertIsNone(self.file.problem(self.old))
+        self.file.acknowledge(1)
+        self.assertIn("bytes, not", self.file.problem(self.old))
+
+    def test_names(self):
+        self.assertEqual(self.file.problem(None), "is lost")
+        self.file.may_lack = True
+        self.assertIsNone(self.file.problem(None))
+        self.file.may_exist = False
+        self.assertIn("deleted", self.file.problem(self.old))
+
+
+if __name__ == "__main__":
+    unittest.main()
