@@ -259,6 +259,13 @@ class Operations:
             file.push(file.data + zeroes(end - file.size))
         self.do([file], "falloc", slot, int(keep), 0, end)
 
+    def settle(self, slot, file):
+        """Commits a move of blocks. A store before that would be at the old offset if
+        the power is cut, since it changes the block in place: journals allow that."""
+        upto = len(file.versions) - 1
+        if self.do([], "fsync", slot, 0) is not None:
+            file.acknowledge(upto)
+
     def collapse_range(self):
         slot, file = self.file(2 * PAGE)
         offset, length = self.span(file, 64 * PAGE, PAGE)
@@ -269,6 +276,7 @@ class Operations:
         file.push(old[:offset] + zeroes(len(old) - offset))
         file.push(old[:offset] + old[offset + length:])
         self.do([file], "falloc", slot, COLLAPSE, offset, length)
+        self.settle(slot, file)
 
     def insert_range(self):
         slot, file = self.file(2 * PAGE)
@@ -280,6 +288,7 @@ class Operations:
         file.push(old[:offset] + zeroes(len(old) - offset + length))
         file.push(old[:offset] + zeroes(length) + old[offset:])
         self.do([file], "falloc", slot, INSERT, offset, length)
+        self.settle(slot, file)
 
     # --- shared blocks
 
