@@ -3,10 +3,10 @@
  * Which pages of a large DAX entry are dirty.
  *
  * DIRTY is a mark of the entry as a whole.  A program that stores a few bytes,
- * calls fsync and repeats this would flush 2 MiB each time, 512 times what it
- * would with small entries.  A program that fills the entry between two fsyncs
- * needs one fault and one flush, and should keep both.  So a mapped entry of
- * at least DAX_DIRT_MIN_ORDER is in one of two states:
+ * calls fsync and repeats this would flush 2 MiB each time, and 4 KiB with small
+ * entries.  A program that fills the entry between two fsyncs needs one fault
+ * and one flush, and 512 of each with small entries.  So a mapped entry of at
+ * least DAX_DIRT_MIN_ORDER is in one of two states:
  *
  *	whole	Its pages may be mapped writable by any page size.  A flush
  *		covers the whole entry.
@@ -26,21 +26,22 @@
  *				all of the entry under its lock just now: no
  *				page needs a flag, and those that are left from
  *				earlier are cleared.
- *	by page -> whole	At any time by the holder of the entry lock.  It
- *				loses knowledge and no dirt, because the flush
- *				of a whole entry asks for no flags.
+ *	by page -> whole	At any time by the holder of the entry lock.  No
+ *				store is lost, because the flush of a whole
+ *				entry reads no flags.
  *
  * A flag means nothing while the entry is whole, so nothing clears the flags of
  * an entry that is deleted or becomes whole.
  *
  * POLICY	An entry is whole at first.  It becomes by page when it was
- *		flushed dax_whole_flushes() times.  If a store is the
- *		DAX_MANY_PAGES'th since the last flush then, the entry becomes
- *		whole again, for four times as many flushes.  The fault also
- *		removes the page tables of the range, so the next one can be
- *		huge.  A flush that finds the entry by page proves that its
- *		writer stores to few pages, so the next return to whole starts
- *		with a small number of flushes again.
+ *		flushed dax_whole_flushes() times.  If DAX_MANY_PAGES write
+ *		faults come before the next flush, the entry becomes whole
+ *		again, and stays whole for four times as many flushes, at most
+ *		DAX_COUNT_MAX.  The last of these faults also removes the page
+ *		tables of the range, so the next fault can be huge.  A flush
+ *		that finds the entry by page proves that its writer stores to
+ *		few pages, so the next return to whole starts with a small
+ *		number of flushes again.
  *
  * The word of an entry (dax-entry.h) has, from its lowest bit of dirt:
  *
@@ -69,8 +70,9 @@
 
 /*
  * A page costs some 5,000 instructions, for its fault, its write protection and
- * its flush, and a whole flush of 2 MiB 133,000.  So a writer that was tracked
- * by page although it stores to more pays for about one flush in vain.
+ * its flush, and a whole flush of 2 MiB 133,000.  So if a writer stores to more
+ * pages than this, tracking by page costs about as much as one more flush of
+ * 2 MiB.
  */
 #define DAX_MANY_PAGES		32U
 
@@ -128,7 +130,7 @@ static void *dax_written_entry(void *entry, pgoff_t index, unsigned int order)
 	unsigned long offset = index - dax_entry_start(entry, index);
 	struct dax_dirt dirt = dax_get_dirt(entry);
 
-	/* Only the second half of a MAP_SYNC fault, or a collapse. */
+	/* Only the second half of a MAP_SYNC fault and a collapse have one here. */
 	if (order)
 		return dax_set_dirt(entry, 0);
 	if (++dirt.count < DAX_MANY_PAGES) {

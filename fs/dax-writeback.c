@@ -30,12 +30,14 @@
  *		entry.  Only the part in the range is flushed then, and neither
  *		the page tables nor the marks change: write protection only
  *		serves to learn of later stores, and DIRTY says that there may
- *		be some.  The next fsync of all flushes all that may be dirty.
+ *		be some.  The next fsync of the whole entry flushes all of it
+ *		that may be dirty.
  *
- *		At most the first and the last entry of a range are such.  They
- *		are looked up, because TOWRITE may be a request of another
- *		fsync.  What lies between is walked.  If promotion puts a large
- *		entry there meanwhile, it is flushed as a whole.
+ *		At most the first and the last entry of a range extend beyond
+ *		it.  They are looked up, because TOWRITE may be a request of
+ *		another fsync.  The entries between them are walked.  If
+ *		promotion puts a large entry there meanwhile, that entry is
+ *		flushed as a whole.
  *
  *		Only ->fsync works by parts, and says so by wbc->for_fsync.
  *		Reflink and freeze call writepages because they need the write
@@ -45,27 +47,29 @@
  *		has nothing to do.  The entries stay dirty and writable.
  *
  * TIMES	A fault updates mtime and ctime, and stores to a page that stays
- *		writable cause none.  So what leaves dirty pages writable sets
- *		AS_DAX_UNTIMED, with the entry locked.  Any later writeback that
- *		flushes then updates the times, after the flush.  A writeback of
+ *		writable cause none.  So a writeback that leaves dirty pages
+ *		writable sets AS_DAX_UNTIMED, with the entry locked.  While the
+ *		flag is set, each writeback that flushes an entry updates the
+ *		times after the flush.  A writeback of
  *		the whole file clears the flag before it tags: all that was left
  *		writable before is still dirty, and is flushed and
  *		write-protected by it.
  *
- *		The update needs a transaction, and so freeze protection.  Since
- *		->fsync may be called with it held, it is only tried.  If a
- *		freeze has begun, ->fsync leaves DIRTY set, and the sync of the
- *		freeze finds the entry and updates the times.  sync(2) and freeze
- *		hold s_umount, which keeps the filesystem from being frozen.
+ *		The update needs a transaction, and so freeze protection.  A
+ *		caller of ->fsync may hold that already, so ->fsync only tries
+ *		to get it.  If a freeze has begun, ->fsync leaves DIRTY set, and
+ *		the sync of the freeze finds the entry and updates the times.
+ *		sync(2) and freeze hold s_umount, which keeps the filesystem
+ *		from being frozen.
  *
  * OTHERS	that come while a part is flushed wait for the entry lock, as
  *		long as the flush of a part of it takes:
  *
  *		fsync of all	has set or sets TOWRITE, which stays, and then
  *				flushes the whole entry.
- *		promotion, undo	change small entries, of which none is a part.
- *				A promotion in progress is waited for, and the
- *				range is looked up again.
+ *		promotion, undo	replace small entries, and only a part of a
+ *				large entry is flushed.  A promotion in progress
+ *				is waited for, and the range is looked up again.
  *		collapse	maps the entry, and changes no mark.
  *		truncate, punch, copy on write, invalidation
  *				see DIRTY: they flush the whole entry before
@@ -476,7 +480,8 @@ static int dax_sync_uncached(struct dax_flush *flush)
 
 /*
  * Must the page tables be write-protected, because the caller excludes faults?
- * A caller that has said for_fsync by mistake would share the blocks then.
+ * A caller that sets for_fsync by mistake, and then shares the blocks, would leave
+ * them writable.
  */
 static bool dax_excludes_faults(struct address_space *mapping)
 {
@@ -492,12 +497,13 @@ static bool dax_excludes_faults(struct address_space *mapping)
  * @dax_dev: The device of the file.
  * @wbc: The range in bytes, both ends included, and the mode.
  *
- * When it returns 0, each store to the range that came before the call has been
- * flushed.  Each entry that overlaps the range and was dirty at the call has
- * been flushed as a whole, and all mappings of it are write-protected.  With
- * @wbc->for_fsync, an entry that extends beyond the range is flushed in the
- * range only, and stays dirty and mapped as it is; and if the device has no
- * volatile cache, all entries do.
+ * When it returns 0, each store to the range that came before the call is
+ * durable.  Of each entry that overlaps the range and was dirty at the call, all
+ * pages that may be dirty have been flushed, and all mappings of these pages are
+ * write-protected.  There are two exceptions with @wbc->for_fsync.  An entry that
+ * extends beyond the range is flushed in the range only, and stays dirty and
+ * mapped as it is.  If the device has no volatile cache, nothing is flushed, and
+ * all entries stay dirty and mapped as they are.
  *
  * Does nothing unless @wbc requests WB_SYNC_ALL, because background writeback
  * would not free memory.

@@ -78,7 +78,7 @@
 /* As many windows in one piece are good enough. */
 #define EXT4_DAX_RUN		16
 
-/* What an allocation looks for. */
+/* The state of a search for blocks. */
 struct ext4_dax_search {
 	struct ext4_allocation_context		*ac;
 	const struct ext4_allocation_request	*ar;
@@ -154,7 +154,7 @@ static ext4_grpblk_t ext4_dax_head(const struct ext4_dax_search *search,
 	return -place & (ext4_dax_align(search) - 1);
 }
 
-/* The file with what is requested now has fewer blocks than a large one. */
+/* Is the file small, together with the request? */
 static bool ext4_dax_is_small(const struct ext4_dax_search *search)
 {
 	struct inode *inode = search->ac->ac_inode;
@@ -282,7 +282,7 @@ static void ext4_dax_search_group(struct ext4_dax_search *search,
 }
 
 /*
- * What is in memory of a group may tell that it has no @min windows in one piece.
+ * Can the group have @min windows in one piece, as far as its fields in memory tell?
  * As many blocks that are not aligned have at least a buddy of half their size.
  */
 static bool ext4_dax_may_have(struct ext4_dax_search *search,
@@ -349,9 +349,9 @@ static void ext4_dax_take_free(struct ext4_dax_search *search)
 /* --- home ------------------------------------------------------------------ */
 
 /*
- * The home of the first block that is requested, or 0: what the blocks of its
- * window leave as its place, or where the blocks before would go on.  Returns false
- * if the window cannot be huge any more.  @fixed: the window has blocks, so it has
+ * The home of the first block that is requested, or 0: its place on the device that
+ * follows from the blocks that its window has, or else from those before the window.
+ * Returns false if the window cannot be huge any more.  @fixed: the window has blocks, so it has
  * no other place than its home.
  */
 static bool ext4_dax_home(const struct ext4_dax_search *search,
@@ -642,7 +642,7 @@ static void ext4_dax_init_search(struct ext4_dax_search *search)
 	search->stop = min(search->stop, search->end);
 }
 
-/* Is an aligned place looked for at all? */
+/* Does this request get an aligned place? */
 static bool ext4_dax_is_for_us(const struct ext4_allocation_context *ac)
 {
 	return EXT4_SB(ac->ac_sb)->s_dax_align && IS_DAX(ac->ac_inode) &&

@@ -36,13 +36,14 @@
  *		are: blocks that were freed could not be had again before the log is
  *		written.
  *
- * WASTE	A request takes no block that was not asked for, but for
- *		xfs_dax_widen(): a write that continues N / 2 blocks or more
- *		takes the rest of its window as unwritten blocks.  So a file has
- *		at most twice the blocks that were asked for.  Those beyond the
- *		end of the file go at each close, at ENOSPC and at EDQUOT.  And
- *		for copy on write, which gets the rest of its window in the CoW
- *		fork.  Neither is done when space or quota is low.
+ * WASTE	A request takes only blocks that were asked for, with two
+ *		exceptions.  xfs_dax_widen(): a write that continues N / 2
+ *		blocks of data or more takes the rest of its window as unwritten
+ *		blocks, so a file has at most twice the blocks that were asked
+ *		for.  Those beyond the end of the file are freed at each close,
+ *		at ENOSPC and at EDQUOT.  Copy on write: a copy takes the rest
+ *		of its window in the CoW fork.  Neither is done when space or
+ *		quota is low.
  *
  * COST		A search looks at a bounded number of records of free space, in
  *		a bounded number of AGs.  The event xfs_dax_alloc reports it.  An
@@ -98,7 +99,7 @@
 /* How often to wait for blocks that were freed not long ago. */
 #define XFS_DAX_WAITS		8
 
-/* What an allocation looks for. */
+/* The state of a search for blocks. */
 struct xfs_dax_search {
 	struct xfs_bmalloca	*ap;
 	struct xfs_alloc_arg	args;	/* those of the caller if it succeeds */
@@ -219,7 +220,7 @@ static xfs_fsblock_t xfs_dax_beside(struct xfs_mount *mp,
 	return XFS_AGB_TO_FSB(mp, agno, agbno);
 }
 
-/* The file with what is requested now has fewer blocks than a large one. */
+/* Is the file small, together with the request? */
 static bool xfs_dax_is_small(const struct xfs_dax_search *search)
 {
 	struct xfs_inode *ip = search->ap->ip;
@@ -291,9 +292,9 @@ static xfs_extlen_t xfs_dax_not_busy(struct xfs_dax_search *search,
 }
 
 /*
- * Blocks at a home that are not all in a window that has blocks already.  A window
- * that has none must be free as a whole.  What does not fit there must end with a
- * window, so that the next one can lie elsewhere.
+ * Take blocks at a home, of which some lie in windows that have no block yet.  Such
+ * a window must be free as a whole.  If not all blocks fit there, the last one that
+ * is taken must be the last one of its window, so that the rest can lie elsewhere.
  */
 static int xfs_dax_take_windows_at(struct xfs_dax_search *search,
 				   xfs_agblock_t agbno, bool fixed)
@@ -400,8 +401,8 @@ static int xfs_dax_take_at(struct xfs_dax_search *search, xfs_fsblock_t fsbno,
 }
 
 /*
- * The home of a window is what its blocks, or the last ones of the window before,
- * leave as its place.  Returns false if the window cannot be huge any more: its
+ * The home of a window is its place on the device that follows from the blocks that
+ * the window has, or else from the last blocks of the window before it.  Returns false if the window cannot be huge any more: its
  * blocks are not aligned.  @home: NULLFSBLOCK if it has none.
  * @fixed: the window has blocks, so it has no other place than its home.
  */
@@ -613,9 +614,9 @@ static int xfs_dax_search_ag(struct xfs_dax_search *search,
 }
 
 /*
- * Blocks have been freed since the last search found no window in the AG, and more
- * than have been allocated?  If not, there is no window yet, or it waits for the
- * next block that is freed.
+ * Have more blocks been freed than allocated in the AG since the last search found
+ * no window there?  If not, there is probably none.  A search after the next block
+ * is freed finds one that there is nevertheless.
  */
 static bool xfs_dax_may_be_found(struct xfs_perag *pag)
 {
@@ -627,7 +628,7 @@ static bool xfs_dax_may_be_found(struct xfs_perag *pag)
 	return !none || now > none;
 }
 
-/* What is in memory of an AG may tell that it has no extent of @len blocks. */
+/* Do the fields in memory of the AG allow an extent of @len blocks in it? */
 static bool xfs_dax_may_have(struct xfs_perag *pag, xfs_extlen_t len)
 {
 	if (xfs_perag_prefers_metadata(pag))
@@ -647,7 +648,10 @@ static xfs_agnumber_t xfs_dax_first_ag(const struct xfs_bmalloca *ap)
 	return XFS_INO_TO_AGNO(mp, ap->ip->i_ino);
 }
 
-/* Look into all AGs whose longest extent may have @min windows. */
+/*
+ * Look into AGs whose longest extent may have @min windows: at most XFS_DAX_AGS of
+ * them, and at most about XFS_DAX_LOOKS records.
+ */
 static int xfs_dax_search_ags(struct xfs_dax_search *search, int flags,
 			      xfs_extlen_t min, xfs_extlen_t want)
 {
@@ -939,7 +943,7 @@ static int xfs_dax_take_request(struct xfs_dax_search *search,
 	return error;
 }
 
-/* What is larger than the request comes first, and then the request itself. */
+/* Try ranges that are larger than the request, and then the request itself. */
 static int xfs_dax_take_any(struct xfs_dax_search *search,
 			    xfs_fileoff_t offset, xfs_extlen_t len,
 			    struct xfs_alloc_arg *args)
@@ -964,7 +968,7 @@ static int xfs_dax_take_any(struct xfs_dax_search *search,
 				    args);
 }
 
-/* Is an aligned place looked for at all? */
+/* Does this request get an aligned place? */
 static bool xfs_dax_is_for_us(const struct xfs_bmalloca *ap)
 {
 	return (ap->datatype & XFS_ALLOC_USERDATA) && xfs_dax_aligns(ap->ip) &&
@@ -1080,7 +1084,8 @@ xfs_fileoff_t xfs_dax_widen(struct xfs_inode *ip, xfs_fileoff_t offset,
  * them go to one window.
  *
  * Context: ILOCK held.
- * Return: The size of the windows around the copied blocks; 0 to reserve as ever.
+ * Return: The size of the windows around the copied blocks; 0 to reserve as
+ * without DAX.
  */
 xfs_filblks_t xfs_dax_cow_blocks(struct xfs_inode *ip, xfs_fileoff_t offset,
 				 xfs_filblks_t len)
@@ -1185,7 +1190,7 @@ int xfs_dax_zero_space(struct xfs_inode *ip, xfs_off_t offset, xfs_off_t len)
 }
 
 /**
- * xfs_dax_needs_space - whether blocks that are only kept for a window are to go
+ * xfs_dax_needs_space - whether blocks that are only kept for a window must be freed
  * @ip: file
  *
  * Context: Any.

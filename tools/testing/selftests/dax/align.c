@@ -22,7 +22,7 @@ DAX_NEEDS(no_align())
 #define FS_MIB		1024
 #define SMALL_BOUND	(128 * 1024UL)	/* files below are small */
 
-/* A file of about @mib MiB, as the machine is quick. */
+/* About @mib MiB, scaled by DAX_TEST_SCALE. */
 static size_t scaled(unsigned int mib)
 {
 	unsigned int ranges = dax_scale(mib / 2);
@@ -50,7 +50,10 @@ static void learn_phase(void)
 	dax_remove(fd);
 }
 
-/* What of a range of 2 MiB of the file lies in the piece of memory of its start. */
+/*
+ * The blocks of a 2 MiB range of a file: how many of its pages lie where the first of
+ * its pages says.
+ */
 struct range {
 	uint64_t first;		/* page that its first page lies at, by its blocks */
 	unsigned int pages;
@@ -454,7 +457,7 @@ TEST_F(plain, thin_behind_data)
 	EXPECT_GE(PAGES_2M + len / SZ_2M + 2, blocks_of(fd));
 }
 
-/* What a growing file has beyond its end goes at each close. */
+/* The blocks beyond the end of a growing file are freed at each close. */
 TEST_F(plain, waste_goes_at_close)
 {
 	char path[PATH_MAX];
@@ -465,7 +468,7 @@ TEST_F(plain, waste_goes_at_close)
 	for (int round = 0; round < 3; round++) {
 		for (int i = 0; i < 3; i++, len += SZ_1M + SZ_4K)
 			dax_fill(fd, len, SZ_1M + SZ_4K, 'g');
-		/* not more than as much again as was asked for */
+		/* at most twice the blocks that were asked for */
 		EXPECT_GE(2 * len / SZ_4K, blocks_of(fd));
 		close(fd);
 		fd = open(path, O_RDWR);
@@ -495,7 +498,7 @@ TEST_F(plain, reopened)
 	EXPECT_EQ(0, dax_scratch_check());
 }
 
-/* A file that ends in a hole of its own has blocks there, or not, as the user says. */
+/* Blocks that fallocate() has put beyond the end of a file stay when it is closed. */
 TEST_F(plain, kept_beyond_the_end)
 {
 	char path[PATH_MAX];
