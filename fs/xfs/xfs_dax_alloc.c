@@ -32,9 +32,9 @@
  *		small, and each of them would break a window.  The first window
  *		of a file that grows by small steps is lost for that.
  *
- * ZERO		Blocks that are zeroed as a whole become unwritten and stay where they
- *		are: blocks that were freed could not be had again before the log is
- *		written.
+ * ZERO		Blocks that are zeroed as a whole become unwritten and stay
+ *		where they are.  Blocks that were freed could not be had again
+ *		before the log is written.
  *
  * WASTE	A request takes only blocks that were asked for, with two
  *		exceptions.  xfs_dax_widen(): a write that continues N / 2
