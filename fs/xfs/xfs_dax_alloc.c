@@ -402,8 +402,9 @@ static int xfs_dax_take_at(struct xfs_dax_search *search, xfs_fsblock_t fsbno,
 
 /*
  * The home of a window is its place on the device that follows from the blocks that
- * the window has, or else from the last blocks of the window before it.  Returns false if the window cannot be huge any more: its
- * blocks are not aligned.  @home: NULLFSBLOCK if it has none.
+ * the window has, or else from the last blocks of the window before it.  Returns
+ * false if the window cannot be huge any more, because its blocks are not aligned.
+ * @home: NULLFSBLOCK if it has none.
  * @fixed: the window has blocks, so it has no other place than its home.
  */
 static bool xfs_dax_home(const struct xfs_dax_search *search,
@@ -862,6 +863,36 @@ static int xfs_dax_take_aligned(struct xfs_dax_search *search, bool *lost)
 }
 
 /*
+ * A window of a large file that cannot be huge gets its blocks in one place, too:
+ * beside aligned ones that it has, or else in a free window.  Outside of free
+ * windows are the gaps that other windows keep for themselves.
+ */
+static int xfs_dax_take_lost(struct xfs_dax_search *search)
+{
+	const struct xfs_bmalloca *ap = search->ap;
+	struct xfs_mount *mp = search->args.mp;
+	xfs_fsblock_t home = NULLFSBLOCK;
+	xfs_fileoff_t start;
+	int error;
+
+	error = xfs_dax_take_next(search);
+	if (error || xfs_dax_found(search))
+		return error;
+
+	start = search->offset - xfs_dax_part(mp, search->offset);
+	if (xfs_dax_is_real(&ap->prev) && xfs_dax_end(&ap->prev) > start &&
+	    xfs_dax_is_aligned(mp, &ap->prev))
+		home = xfs_dax_beside(mp, &ap->prev, search->offset);
+	else if (!ap->eof && xfs_dax_is_real(&ap->got) &&
+		 ap->got.br_startoff < start + mp->m_dax_align &&
+		 xfs_dax_is_aligned(mp, &ap->got))
+		home = xfs_dax_beside(mp, &ap->got, search->offset);
+	if (home == NULLFSBLOCK)
+		return xfs_dax_take_free(search);
+	return xfs_dax_take_home(search, home, true);
+}
+
+/*
  * The blocks of the CoW fork that a copy gets: as much of the windows of the
  * request as is a hole there, if the transaction has reserved so many.
  */
@@ -936,7 +967,10 @@ static int xfs_dax_take_request(struct xfs_dax_search *search,
 		return 0;
 	if (lost)
 		search->len = min(len, xfs_dax_rest(args->mp, offset));
-	if (lost || xfs_dax_is_small(search))
+	if (lost && !xfs_dax_is_small(search))
+		error = xfs_dax_take_lost(search);
+	if (!error && !xfs_dax_found(search) &&
+	    (lost || xfs_dax_is_small(search)))
 		error = xfs_dax_take_outside(search);
 	if (!error && lost && !xfs_dax_found(search))
 		xfs_dax_cut(search, args);

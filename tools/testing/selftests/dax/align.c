@@ -230,6 +230,7 @@ static const struct way {
 	unsigned int mib;
 	size_t step;
 	unsigned int lost;	/* so many ranges may have no huge page */
+	bool chance;		/* another block may come to lie in a gap of the file */
 } ways[] = {
 	{ "fallocate", falloc_steps, 256, SIZE_MAX / 2, 0 },
 	{ "fallocate in 1 MiB steps", falloc_steps, 128, SZ_1M, 0 },
@@ -241,20 +242,26 @@ static const struct way {
 	{ "stores of 2 MiB", stores_in_order, 128, SZ_2M, 0 },
 	{ "stores of 2 MiB at random", stores_at_random, 128, SZ_2M, 0 },
 	{ "stores of 4 KiB", stores_in_order, 16, SZ_4K, 0 },
-	/* another block may come to lie in a gap; how often is left to chance */
-	{ "stores of 4 KiB at random", stores_at_random, 24, SZ_4K, 2 },
+	{ "stores of 4 KiB at random", stores_at_random, 24, SZ_4K, 2, true },
 	/* the first range, whose header is that of a small file */
-	{ "stores behind a header", header_and_stores, 24, SZ_4K, 3 },
+	{ "stores behind a header", header_and_stores, 24, SZ_4K, 2, true },
 	{ "fallocate behind a header", header_and_falloc, 128, 2 * SZ_4K, 1 },
-	{ "writes of 4 KiB at random", writes_at_random, 24, SZ_4K, 2 },
+	{ "writes of 4 KiB at random", writes_at_random, 24, SZ_4K, 2, true },
 };
 
 static void one_way(const struct way *way)
 {
-	int fd = dax_create("file");
+	unsigned int tries = way->chance ? 3 : 1;
 	size_t len = scaled(way->mib);
+	int fd;
 
-	way->make(fd, len, way->step);
+	while (true) {
+		fd = dax_create("file");
+		way->make(fd, len, way->step);
+		if (!--tries || huge_by_blocks(fd, len) + way->lost >= len / SZ_2M)
+			break;
+		dax_remove(fd);
+	}
 	expect_huge(way->name, fd, len, way->lost);
 	dax_remove(fd);
 }
@@ -827,6 +834,9 @@ TEST_F(plain, bounded_looks)
 	dax_falloc(fd, 0, 0, 200 * SZ_2M);
 	for (size_t at = 0; at < 200 * SZ_2M; at += 2 * SZ_2M)
 		dax_punch_hole(fd, at + SZ_4K, 2 * SZ_2M - 2 * SZ_4K);
+	close(fd);
+	/* After a mount, nothing is known of AGs in which no window was found. */
+	EXPECT_EQ(0, dax_scratch_check());
 	trace_looks();
 	dax_falloc(dax_create("file"), 0, 0, SZ_2M);
 	most = most_looks();
