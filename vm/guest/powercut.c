@@ -432,19 +432,21 @@ static const struct command {
 	{ "write",	do_write },
 };
 
+#define BLANKS	"\n "
+
 static int run(char *line)
 {
-	char *name = strtok(line, " \n"), *word;
+	char *name = strtok(line, BLANKS), *word;
 	struct words w = {};
 
-	while (w.nr < 12 && (word = strtok(NULL, " \n"))) {
+	while (w.nr < 12 && (word = strtok(NULL, BLANKS))) {
 		w.text[w.nr] = word;
 		w.n[w.nr++] = strtoull(word, NULL, 16);
 	}
 	for (size_t i = 0; name && i < sizeof(commands) / sizeof(*commands); i++)
 		if (!strcmp(commands[i].name, name))
 			return commands[i].fn(&w);
-	errno = ENOSYS;
+	errno = EINVAL;	/* no such command */
 	return -1;
 }
 

@@ -37,7 +37,8 @@ static const char *reason_of(int err)
 {
 	switch (err) {
 	case EINVAL:	return "this kernel does not collapse DAX mappings, or not this range";
-	case EPERM:	return "not permitted; a process other than daxmap itself needs CAP_SYS_NICE";
+	case EPERM:
+		return "not permitted; a process other than daxmap itself needs CAP_SYS_NICE";
 	default:	return strerror(err);
 	}
 }

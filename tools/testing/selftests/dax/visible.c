@@ -109,7 +109,7 @@ TEST_F(dax, eligible_for_huge_pages)
 }
 
 /* pagemap and PAGEMAP_SCAN: the page of a file, or not. */
-#define PM_FILE		(1ULL << 61)
+#define PM_FILE		0x2000000000000000ULL
 
 static bool is_file(char *addr)
 {
