@@ -4,8 +4,8 @@
 QEMU's gdb stub stops all CPUs at a breakpoint. The guest's kernel is not changed, and
 takes no part in the observation.
 
-The guest has one CPU: of two that reach a breakpoint at once, the stub of QEMU 7.2 tells
-of one stop, and then waits.
+The guest has one CPU. With two, a run stopped to answer after a while, probably when both
+reached a breakpoint at once.
 """
 
 import struct
