@@ -101,7 +101,8 @@ static inline void dax_trace_fault_done(struct vm_fault *vmf,
 	else if (order == PMD_ORDER)
 		trace_dax_pmd_fault_done(inode, vmf, dax_vmf_max_pgoff(vmf),
 					 result);
-	dax_count_fault(order, ret);
+	if (!(ret & (VM_FAULT_ERROR | VM_FAULT_FALLBACK)))
+		dax_count_served(order);
 }
 
 /*

@@ -387,7 +387,7 @@ enum dax_fallback {
 
 /* dax-stat.c: counters of faults */
 
-void dax_count_fault(unsigned int order, vm_fault_t ret);
+void dax_count_served(unsigned int order);
 void dax_count_fallback(enum dax_fallback reason);
 
 #endif /* _FS_DAX_INTERNAL_H */

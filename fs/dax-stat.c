@@ -36,16 +36,14 @@ void dax_count_promote(enum dax_promote what)
 }
 
 /**
- * dax_count_fault() - Count a fault, if it was served
+ * dax_count_served() - Count a fault that was served
  * @order: Order of the fault, 0 or PMD_ORDER.
- * @ret: What the fault returns.
  *
  * Context: Any.
  */
-void dax_count_fault(unsigned int order, vm_fault_t ret)
+void dax_count_served(unsigned int order)
 {
-	if (!(ret & (VM_FAULT_ERROR | VM_FAULT_FALLBACK)))
-		this_cpu_inc(dax_served[order > 0]);
+	this_cpu_inc(dax_served[order > 0]);
 }
 
 /**
