@@ -90,6 +90,14 @@ static int dax_collapse_errno(vm_fault_t ret, enum dax_fallback reason,
 	}
 }
 
+/* Is the place of the blocks the only reason? */
+static bool dax_collapse_needs_blocks(enum dax_fallback reason, int err)
+{
+	return err == -EINVAL && (reason == DAX_FALLBACK_FRAGMENTED ||
+				  reason == DAX_FALLBACK_EXTENT_SHORT ||
+				  reason == DAX_FALLBACK_MISALIGNED_PFN);
+}
+
 /* Find the pmd of @addr or allocate it, as mm does before it calls ->fault. */
 static pmd_t *dax_collapse_pmd(struct vm_area_struct *vma, unsigned long addr)
 {
@@ -125,6 +133,8 @@ static vm_fault_t dax_do_collapse(struct vm_fault *vmf,
  * @vma: A shared mapping of a DAX file.
  * @addr: Start of the range, aligned to PMD_SIZE.
  * @ops: The filesystem's block lookup, for reading.
+ * @needs_blocks: Set to true with -EINVAL if the range can be huge as soon as its
+ *	blocks are elsewhere, otherwise to false.  May be NULL.
  *
  * Promotes the entries of the range if they are small, and maps the range in
  * the current process.  The mapping is read-only, because the filesystem must
@@ -139,7 +149,7 @@ static vm_fault_t dax_do_collapse(struct vm_fault *vmf,
  * -EINVAL if the range cannot be huge.
  */
 int dax_iomap_collapse(struct vm_area_struct *vma, unsigned long addr,
-		       const struct iomap_ops *ops)
+		       const struct iomap_ops *ops, bool *needs_blocks)
 {
 	struct vm_fault vmf = {
 		.vma		= vma,
@@ -151,6 +161,8 @@ int dax_iomap_collapse(struct vm_area_struct *vma, unsigned long addr,
 	enum dax_fallback reason;
 	int err, error = 0;
 
+	if (needs_blocks)
+		*needs_blocks = false;
 	/* Not VM_SHARED: it is clear if the file was opened read-only. */
 	if (!(vma->vm_flags & VM_MAYSHARE))
 		return -EINVAL;
@@ -162,6 +174,8 @@ int dax_iomap_collapse(struct vm_area_struct *vma, unsigned long addr,
 		ret = dax_do_collapse(&vmf, ops, &reason, &error);
 	err = dax_collapse_errno(ret, reason, error);
 	trace_dax_collapse(&vmf, PMD_ORDER, reason, err);
+	if (needs_blocks)
+		*needs_blocks = dax_collapse_needs_blocks(reason, err);
 	return err;
 }
 EXPORT_SYMBOL_GPL(dax_iomap_collapse);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * DAX files that share blocks: unshare one, compare two, and prepare to share.
+ * DAX files that share blocks: unshare one, compare two, and prepare to share;
+ * and the copy for a file whose blocks are moved.
  *
  * Two extents that are copied or compared may be in different pieces on their
  * devices.  Each step covers what is contiguous in both.
@@ -119,6 +120,41 @@ int dax_file_unshare(struct inode *inode, loff_t pos, loff_t len,
 	return 0;
 }
 EXPORT_SYMBOL_GPL(dax_file_unshare);
+
+/**
+ * dax_iomap_copy_blocks() - Copy a range to the blocks that will replace its own
+ * @inode: The file.
+ * @pos: First byte of the range, a multiple of PAGE_SIZE.
+ * @len: Its length in bytes, a multiple of PAGE_SIZE.
+ * @ops: The filesystem's block lookup.  The iomap has the new blocks, and the
+ *	srcmap those of the file.
+ *
+ * Holes and unwritten extents are copied as zeroes.  The copy is flushed.
+ *
+ * Context: Process context; i_rwsem and invalidate_lock held exclusively.  The
+ * range has no entries.  May sleep.
+ * Return: 0; -EIO on a memory error; an errno of @ops.
+ */
+int dax_iomap_copy_blocks(struct inode *inode, loff_t pos, loff_t len,
+			  const struct iomap_ops *ops)
+{
+	struct iomap_iter iter = {
+		.inode	= inode,
+		.pos	= pos,
+		.len	= len,
+		.flags	= IOMAP_WRITE | IOMAP_DAX,
+	};
+	int ret;
+
+	while ((ret = iomap_iter(&iter, ops)) > 0) {
+		u64 length = iomap_length(&iter);
+
+		ret = dax_iomap_copy_range(&iter, iter.pos, length);
+		iter.processed = ret ? dax_mem2blk_err(ret) : length;
+	}
+	return ret;
+}
+EXPORT_SYMBOL_GPL(dax_iomap_copy_blocks);
 
 /* Does the extent read as zeroes, whatever the device holds? */
 static bool dax_reads_zero(const struct iomap *iomap)

@@ -319,7 +319,7 @@ static int ext4_dax_collapse(struct vm_area_struct *vma, unsigned long addr)
 	int err;
 
 	filemap_invalidate_lock_shared(mapping);
-	err = dax_iomap_collapse(vma, addr, &ext4_iomap_ops);
+	err = dax_iomap_collapse(vma, addr, &ext4_iomap_ops, NULL);
 	filemap_invalidate_unlock_shared(mapping);
 
 	return err;

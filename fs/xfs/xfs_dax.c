@@ -286,30 +286,6 @@ static vm_fault_t xfs_dax_page_fault(struct vm_fault *vmf)
 	return ret;
 }
 
-/* Allocates no blocks: like a read, this does not change the file. */
-static int xfs_dax_collapse(struct vm_area_struct *vma, unsigned long addr)
-{
-	struct xfs_inode *ip = XFS_I(file_inode(vma->vm_file));
-	int error;
-
-	xfs_ilock(ip, XFS_MMAPLOCK_SHARED);
-	error = dax_iomap_collapse(vma, addr, &xfs_read_iomap_ops);
-	xfs_iunlock(ip, XFS_MMAPLOCK_SHARED);
-
-	return error;
-}
-
-/*
- * Making a page writable must mark the entry dirty, so it is a fault as well.
- */
-const struct vm_operations_struct xfs_dax_vm_ops = {
-	.fault		= xfs_dax_page_fault,
-	.huge_fault	= xfs_dax_huge_fault,
-	.collapse	= xfs_dax_collapse,
-	.page_mkwrite	= xfs_dax_page_fault,
-	.pfn_mkwrite	= xfs_dax_page_fault,
-};
-
 /*
  * Is the memory of blocks in use that no other file shares?  If the memory of a
  * shared block is in use, sets m_dax_left: the other files that share the block
@@ -446,6 +422,86 @@ int xfs_dax_mmaplock_two(struct xfs_inode *ip1, loff_t pos1,
 
 	return error;
 }
+
+/* Allocates no blocks: like a read, this does not change the file. */
+static int xfs_dax_collapse_in_place(struct vm_area_struct *vma,
+				     unsigned long addr, bool *needs_blocks)
+{
+	struct xfs_inode *ip = XFS_I(file_inode(vma->vm_file));
+	int error;
+
+	xfs_ilock(ip, XFS_MMAPLOCK_SHARED);
+	error = dax_iomap_collapse(vma, addr, &xfs_read_iomap_ops,
+				   needs_blocks);
+	xfs_iunlock(ip, XFS_MMAPLOCK_SHARED);
+
+	return error;
+}
+
+/* The caller holds the IOLOCK and the MMAPLOCK exclusive. */
+static int xfs_dax_move_window_locked(struct xfs_inode *ip, pgoff_t pgoff)
+{
+	loff_t pos = (loff_t)pgoff << PAGE_SHIFT, last = pos + PMD_SIZE - 1;
+	int error;
+
+	error = xfs_dax_may_relocate(ip, pgoff);
+	if (error)
+		return error;
+	error = break_layout(VFS_I(ip), false);
+	if (error)
+		return error;
+	if (xfs_dax_busy_page(ip, pos, last) ||
+	    xfs_dax_left_in_use(ip, pos, last))
+		return -EAGAIN;
+	return xfs_dax_relocate(ip, pgoff);
+}
+
+/*
+ * Move the blocks of a huge page, for a process that may write to the file.  The
+ * mmap_lock is held, and ranks below the IOLOCK.  So a file that another task
+ * reads or writes is left alone.
+ */
+static int xfs_dax_move_window(struct file *file, pgoff_t pgoff)
+{
+	struct xfs_inode *ip = XFS_I(file_inode(file));
+	int error = -EAGAIN;
+
+	if (!(file->f_mode & FMODE_WRITE))
+		return -EINVAL;
+	sb_start_pagefault(ip->i_mount->m_super);
+	if (xfs_ilock_nowait(ip, XFS_IOLOCK_EXCL)) {
+		xfs_ilock(ip, XFS_MMAPLOCK_EXCL);
+		error = xfs_dax_move_window_locked(ip, pgoff);
+		xfs_iunlock(ip, XFS_IOLOCK_EXCL | XFS_MMAPLOCK_EXCL);
+	}
+	sb_end_pagefault(ip->i_mount->m_super);
+	return error;
+}
+
+static int xfs_dax_collapse(struct vm_area_struct *vma, unsigned long addr)
+{
+	bool needs_blocks;
+	int error;
+
+	error = xfs_dax_collapse_in_place(vma, addr, &needs_blocks);
+	if (!needs_blocks)
+		return error;
+	error = xfs_dax_move_window(vma->vm_file, linear_page_index(vma, addr));
+	if (error)
+		return error;
+	return xfs_dax_collapse_in_place(vma, addr, NULL);
+}
+
+/*
+ * Making a page writable must mark the entry dirty, so it is a fault as well.
+ */
+const struct vm_operations_struct xfs_dax_vm_ops = {
+	.fault		= xfs_dax_page_fault,
+	.huge_fault	= xfs_dax_huge_fault,
+	.collapse	= xfs_dax_collapse,
+	.page_mkwrite	= xfs_dax_page_fault,
+	.pfn_mkwrite	= xfs_dax_page_fault,
+};
 
 /**
  * xfs_dax_evict_inode - record that pages of a deleted file may be in use

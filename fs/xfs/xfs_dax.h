@@ -4,6 +4,7 @@
 
 struct xfs_alloc_arg;
 struct xfs_bmalloca;
+struct xfs_bmbt_irec;
 struct xfs_inode;
 struct xfs_mount;
 
@@ -40,6 +41,13 @@ bool xfs_dax_zeroes_in_place(struct xfs_inode *ip);
 int xfs_dax_zero_space(struct xfs_inode *ip, xfs_off_t offset, xfs_off_t len);
 bool xfs_dax_needs_space(struct xfs_inode *ip);
 bool xfs_dax_has_windows(struct xfs_mount *mp);
+bool xfs_dax_aligns(struct xfs_inode *ip);
+bool xfs_dax_is_real(const struct xfs_bmbt_irec *irec);
+bool xfs_dax_is_aligned(struct xfs_mount *mp, const struct xfs_bmbt_irec *irec);
+
+/* xfs_dax_relocate.c */
+int xfs_dax_may_relocate(struct xfs_inode *ip, xfs_fileoff_t start);
+int xfs_dax_relocate(struct xfs_inode *ip, xfs_fileoff_t start);
 #else
 static inline bool xfs_inode_should_enable_dax(struct xfs_inode *ip)
 {

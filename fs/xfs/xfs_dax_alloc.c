@@ -153,8 +153,14 @@ bool xfs_dax_has_windows(struct xfs_mount *mp)
 	return mp->m_dax_align && dax_align_enabled();
 }
 
-/* Are the blocks of this file on the data device to be aligned? */
-static bool xfs_dax_aligns(struct xfs_inode *ip)
+/**
+ * xfs_dax_aligns - whether the blocks of a file are allocated for huge pages
+ * @ip: file
+ *
+ * Context: Any.
+ * Return: true if so.
+ */
+bool xfs_dax_aligns(struct xfs_inode *ip)
 {
 	return IS_DAX(VFS_I(ip)) && !XFS_IS_REALTIME_INODE(ip) &&
 	       xfs_dax_has_windows(ip->i_mount);
@@ -181,7 +187,14 @@ static xfs_extlen_t xfs_dax_rest(struct xfs_mount *mp, xfs_fileoff_t offset)
 	return mp->m_dax_align - xfs_dax_part(mp, offset);
 }
 
-static bool xfs_dax_is_real(const struct xfs_bmbt_irec *irec)
+/**
+ * xfs_dax_is_real - whether an extent has blocks
+ * @irec: extent
+ *
+ * Context: Any.
+ * Return: false for a hole, delayed allocation, and no extent at all.
+ */
+bool xfs_dax_is_real(const struct xfs_bmbt_irec *irec)
 {
 	return irec->br_startoff != NULLFILEOFF &&
 	       !isnullstartblock(irec->br_startblock) &&
@@ -194,9 +207,16 @@ static xfs_fileoff_t xfs_dax_end(const struct xfs_bmbt_irec *irec)
 	return irec->br_startoff + irec->br_blockcount;
 }
 
-/* Can the windows that lie in this extent be huge? */
-static bool xfs_dax_is_aligned(struct xfs_mount *mp,
-			       const struct xfs_bmbt_irec *irec)
+/**
+ * xfs_dax_is_aligned - whether the windows that lie in an extent can be huge
+ * @mp: mount
+ * @irec: extent with blocks
+ *
+ * Context: Any.
+ * Return: true if the blocks have the right place in memory.
+ */
+bool xfs_dax_is_aligned(struct xfs_mount *mp,
+			const struct xfs_bmbt_irec *irec)
 {
 	return xfs_dax_place(mp, XFS_FSB_TO_AGNO(mp, irec->br_startblock),
 			     XFS_FSB_TO_AGBNO(mp, irec->br_startblock)) ==

@@ -31,6 +31,9 @@ static char *move_blocks(const struct file *f)
 
 	if (xfs && f->realtime)
 		return format("mkfs.xfs -r extsize=2m, then a copy of the file # erases all");
+	if (xfs && kernel()->ours)
+		return format("daxmap --collapse %s # if blocks of it are not shared",
+			      f->path);
 	if (xfs)
 		return format("xfs_io -f -c 'extsize 2m' -c 'falloc 0 %llu' NEW &&\n"
 			      "    dd if=%s of=NEW bs=2M conv=notrunc && mv NEW %s",

@@ -2,8 +2,8 @@
 /*
  * --collapse: ask the kernel to map 2 MiB pages where it can, by MADV_COLLAPSE.
  *
- * A file is mapped for reading, so read permission is enough. It is collapsed for all
- * processes. The mappings of a process are collapsed by process_madvise(2).
+ * A file is collapsed for all processes. It is mapped for reading. If it can also be
+ * opened for writing, the kernel may move its blocks. The mappings of a process are collapsed by process_madvise(2).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -39,6 +39,7 @@ static const char *reason_of(int err)
 	case EINVAL:	return "this kernel does not collapse DAX mappings, or not this range";
 	case EPERM:
 		return "not permitted; a process other than daxmap itself needs CAP_SYS_NICE";
+	case ENOSPC:	return "no 2M of free space that are aligned";
 	default:	return strerror(err);
 	}
 }
@@ -88,6 +89,33 @@ static bool can_be_huge(const struct range *r)
 	return r->len == SZ_2M && (r->read.gets == GETS_2M || r->read.gets == GETS_UNKNOWN);
 }
 
+/* Could it be huge if its blocks were elsewhere? */
+static bool can_be_moved(const struct range *r)
+{
+	return r->len == SZ_2M && (r->read.reason == REASON_EXTENT_SHORT ||
+				   r->read.reason == REASON_MISALIGNED_PFN ||
+				   r->read.reason == REASON_FRAGMENTED);
+}
+
+static int open_file(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	return fd < 0 ? open(path, O_RDONLY | O_CLOEXEC) : fd;
+}
+
+static void collapse_predicted(int fd, const struct range *r, struct tally *t)
+{
+	int err = EINVAL;
+
+	if (can_be_huge(r) || can_be_moved(r))
+		err = collapse_range(fd, r->offset);
+	if (err == EINVAL && !can_be_huge(r))
+		t->impossible++;
+	else
+		count(t, err);
+}
+
 enum status collapse_file(const char *path)
 {
 	struct file *f = file_open(path, path);
@@ -96,7 +124,7 @@ enum status collapse_file(const char *path)
 	size_t nr;
 	int fd;
 
-	fd = f ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	fd = f ? open_file(path) : -1;
 	if (fd < 0) {
 		warn("%s: %s", path, strerror(errno));
 		return DAXMAP_ERROR;
@@ -106,12 +134,8 @@ enum status collapse_file(const char *path)
 		return DAXMAP_NOT_DAX;
 	}
 	r = predict(f, &nr);
-	for (size_t i = 0; i < nr; i++) {
-		if (can_be_huge(&r[i]))
-			count(&tally, collapse_range(fd, r[i].offset));
-		else
-			tally.impossible++;
-	}
+	for (size_t i = 0; i < nr; i++)
+		collapse_predicted(fd, &r[i], &tally);
 	free(r);
 	close(fd);
 	file_close(f);

@@ -223,13 +223,25 @@ const char *dax_scratch_rt(unsigned int rt_mib, const char *extsize)
 	return why;
 }
 
+static void scratch_umount(void)
+{
+	if (umount(scratch_dir))
+		dax_exit_fail("cannot unmount %s: %m", scratch_dir);
+}
+
+/* After a shutdown, for example: the log is recovered. */
+void dax_scratch_mount_again(void)
+{
+	scratch_umount();
+	mount_at(scratch_dev, scratch_dir, "dax=always");
+}
+
 /* Is it clean, as its own checker says?  It is mounted again after that. */
 int dax_scratch_check(void)
 {
 	int err;
 
-	if (umount(scratch_dir))
-		dax_exit_fail("cannot unmount %s: %m", scratch_dir);
+	scratch_umount();
 	err = dax_sh(dax_is_xfs() ? "xfs_repair -n %s" : "e2fsck -fn %s",
 		     scratch_dev);
 	mount_at(scratch_dev, scratch_dir, "dax=always");
@@ -240,8 +252,7 @@ int dax_scratch_check_rt(void)
 {
 	int err;
 
-	if (umount(scratch_dir))
-		dax_exit_fail("cannot unmount %s: %m", scratch_dir);
+	scratch_umount();
 	err = dax_sh("xfs_repair -n -r %s %s", RT_DEVICE, scratch_dev);
 	mount_at(scratch_dev, scratch_dir, RT_MOUNT);
 	return err;
