@@ -300,7 +300,7 @@ static unsigned long dax_nr_scanned(void *entry, pgoff_t index, pgoff_t first,
 {
 	pgoff_t start = dax_entry_start(entry, index);
 
-	if (!dax_is_mapped(entry))
+	if (!dax_entry_order(entry) || !dax_is_mapped(entry))
 		return 1;
 	return min(last, start + dax_entry_nr_pages(entry) - 1) -
 		max(first, start) + 1;
