@@ -3,21 +3,19 @@
  * Where the memory of a device has huge pages, for block allocators.
  *
  * A huge page maps N blocks that are contiguous, and whose first lies at a
- * multiple of N both in memory and in the file.  So each block of a file has a
- * colour:
+ * multiple of N both in memory and in the file.  So each block must satisfy:
  *
- *	(place in memory - place in the file) mod N
+ *	(pfn - page offset in the file) mod N == 0
  *
- * A range of N blocks can be huge if all of them have the colour 0.  Partitions,
- * namespaces and device-mapper targets move a filesystem by any number of pages,
- * so the offset of a block on the device says nothing about its place in memory.
- * The phase says it: the place in memory of the first block, mod N.  The
- * filesystem asks for it at mount.
+ * Partitions, namespaces and device-mapper targets move a filesystem by any
+ * number of pages, so the offset of a block on the device says nothing about
+ * its pfn.  The filesystem therefore asks at mount for its phase: the pfn of
+ * its first block, mod N.
  *
- * A device may be a mosaic of other devices.  If samples from all over the
- * filesystem differ in phase, or if huge pages of it are not contiguous, there is
- * no colour, and the filesystem allocates as on a disk.  A sample that hits a bad
- * block proves nothing and is left out.
+ * A device-mapper device may consist of several devices.  dax_align_phase()
+ * checks sample ranges of N pages.  If they differ in phase, or if one is not
+ * contiguous in memory, the filesystem does not align blocks.  A sample that
+ * hits a bad block is not counted.
  */
 
 #include <linux/dax.h>

@@ -2,12 +2,13 @@
 /*
  * Collapse: map a huge page where small pages of a DAX file are mapped.
  *
- * A process that has a page table where a huge page could be mapped does not
- * get a huge fault there again.  Collapse takes the fault path without a fault:
- * on request (MADV_COLLAPSE), or after a 4 KiB fault if the policy says so.
- * With the entry locked, between the store of the entry and the mapping of the
- * huge page, the fault path removes the page tables of the range in all
- * processes.
+ * If a process has a page table for a range, mm sends no huge fault for that
+ * range.  Collapse takes the fault path without a fault: on request
+ * (MADV_COLLAPSE), or after a 4 KiB fault if the policy says so.  With the
+ * entry locked, between the store of the entry and the mapping of the huge
+ * page, the fault path removes the page tables of the range in all processes
+ * that could map it huge.  mm keeps a page table that has private pages, or
+ * that tracks stores.
  *
  * POLICY	fs_dax.promote says when small entries become a large one
  *		without a request: enum dax_policy.

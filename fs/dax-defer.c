@@ -16,9 +16,10 @@
  *	drain		At unmount: wait for a bounded time, and then release
  *			all inodes.
  *
- * If a drain gives up, the users of a page keep access to its block, even when
- * another file gets it.  The same is true of pages of a file that is not
- * deleted: an unmount frees none of its blocks, and does not wait for them.
+ * If a drain stops waiting, the users of a page keep access to its block, even
+ * when another file gets it.  An unmount does not wait for pages of files that
+ * are not deleted, because it does not free their blocks.  After the next
+ * mount, such a block can be freed while its page is still in use.
  *
  * The work item polls because folio_put() does not wake waiters.
  *

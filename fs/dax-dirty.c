@@ -3,10 +3,11 @@
  * Which pages of a large DAX entry are dirty.
  *
  * DIRTY is a mark of the entry as a whole.  A program that stores a few bytes,
- * calls fsync and repeats this would flush 2 MiB each time, and 4 KiB with small
- * entries.  A program that fills the entry between two fsyncs needs one fault
- * and one flush, and 512 of each with small entries.  So a mapped entry of at
- * least DAX_DIRT_MIN_ORDER is in one of two states:
+ * calls fsync and repeats this would flush 2 MiB each time with a large entry,
+ * but only 4 KiB with small entries.  A program that fills the range between
+ * two fsyncs needs one fault and one flush with a large entry, but 512 of each
+ * with small entries.  So a mapped entry of at least DAX_DIRT_MIN_ORDER is in
+ * one of two states:
  *
  *	whole	Its pages may be mapped writable by any page size.  A flush
  *		covers the whole entry.
@@ -20,7 +21,8 @@
  * set in the word.  Both are set with the entry locked, before the page is
  * mapped.  Only a flush of the page clears the flag, and only a flush of all
  * flagged pages of the entry clears the bits of the parts.  The word also
- * counts these faults, so no more pages have a flag than it says.
+ * counts these faults.  The count is an upper bound of the number of flagged
+ * pages.
  *
  *	whole -> by page	By a flush, which has write-protected and flushed
  *				all of the entry under its lock just now: no
@@ -33,15 +35,15 @@
  * A flag means nothing while the entry is whole, so nothing clears the flags of
  * an entry that is deleted or becomes whole.
  *
- * POLICY	An entry is whole at first.  It becomes by page when it was
- *		flushed dax_whole_flushes() times.  If DAX_MANY_PAGES write
- *		faults come before the next flush, the entry becomes whole
- *		again, and stays whole for four times as many flushes, at most
+ * POLICY	An entry is whole at first.  It becomes by page at flush number
+ *		dax_whole_flushes().  If DAX_MANY_PAGES write faults
+ *		come before the next flush, the entry becomes whole again, and
+ *		stays whole for four times as many flushes, at most
  *		DAX_COUNT_MAX.  The last of these faults also removes the page
- *		tables of the range, so the next fault can be huge.  A flush
- *		that finds the entry by page proves that its writer stores to
- *		few pages, so the next return to whole starts with a small
- *		number of flushes again.
+ *		tables of the range, so the next fault can be huge.  If a flush
+ *		finds the entry by page, the program stores to few pages.  The
+ *		number of flushes for which the entry stays whole next time is
+ *		then reset to its smallest value.
  *
  * The word of an entry (dax-entry.h) has, from its lowest bit of dirt:
  *
@@ -52,8 +54,8 @@
  *	8 bits	by page: the parts, each an eighth of the entry, that have dirty
  *		pages
  *
- * The word changes with the lock of the entry held.  Without room for dirt, each
- * entry is whole for ever.
+ * The word changes with the lock of the entry held.  On a 32-bit kernel, the
+ * word has no dirt, and each entry stays whole.
  *
  * This file uses neither struct page nor fault codes.  It also builds in user
  * space, see tools/testing/dax/.

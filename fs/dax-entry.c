@@ -6,10 +6,10 @@
  * mappings.  It serialises faults, writeback, truncation and memory failure on
  * the pages that the entry stands for.  The bit changes only under the xa_lock
  * of i_pages.  It is held while the filesystem allocates blocks and while page
- * tables are walked, so a task that finds it set sleeps:
+ * tables are walked, so a task that finds it set sleeps.  The holder keeps the
+ * unlocked value, and stores it to unlock.  Lock order:
  *
- *	entry lock			may sleep; the holder knows the unlocked
- *					value, and stores it to unlock
+ *	entry lock			may sleep
  *	  mapping->i_pages.xa_lock	irqs off, must not sleep
  *
  * A waiter sleeps in one of a table of wait queues.  The key is the tree and

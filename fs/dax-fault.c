@@ -31,8 +31,8 @@
  * state in which the next smaller order can be mapped, and reports the reason
  * in the dax_fault_fallback event.
  *
- * LOCKS	freeze protection, invalidate_lock (shared) and the filesystem's
- *	transaction, all taken by the caller, then
+ * LOCKS	invalidate_lock (shared); for a write, also freeze protection
+ *	and, on ext4, a transaction; the caller takes them; then
  *	  entry lock
  *	    iomap_begin .. iomap_end, i_mmap_rwsem, page table locks
  *

@@ -19,9 +19,9 @@
  * the owner.  Only the filesystem can find all files that share a page, so
  * memory failure does not use the owner of a page with a count.
  *
- * The reference count of a page belongs to its users.  An idle page has one
- * reference, and neither entries nor page tables add to it.  A page with more
- * references is in use, in most cases by DMA.
+ * An idle page has one reference, which its device holds.  Entries and page
+ * tables take no references.  A page with more references is in use, in most
+ * cases by DMA.
  *
  * LOCKS	An entry is stored or deleted under the xa_lock of its mapping,
  *		and the association changes in the same section.  Only the owner
@@ -31,10 +31,10 @@
  * LIFETIME	The page structures are freed with the device, and a file may
  *		outlive its device.  A user of the page structures holds the
  *		pgmap, or stays in the dax_read_lock() section in which
- *		dax_direct_access() has returned the pages.  A fault in
- *		dax-fault.c does the second, until the pages are mapped.  A
- *		fault in dax-quick.c and the second half of a MAP_SYNC fault do
- *		the first.
+ *		dax_direct_access() has returned the pages.  Faults in
+ *		dax-fault.c stay in that section until the pages are mapped.
+ *		Faults in dax-quick.c, and dax_finish_sync_fault(), hold the
+ *		pgmap.
  *
  * Zero and empty entries have no page of the device.  Only this file depends on
  * how the kernel keeps track of DAX pages.

@@ -20,15 +20,16 @@
  *
  * The fault then calls ->iomap_begin with the large entry locked, and either
  *
- *	finishes	The large entry has been made mapped or zero, and stays.
+ *	finishes	The fault stores a mapped or zero entry in place of the
+ *			empty one.
  *	rolls back	The small entries are restored.  If an fsync has set
  *			TOWRITE meanwhile, each dirty small entry gets it.  All
  *			waiters of the large entry are woken.
  *
  * If a small entry is locked, promotion waits for it and then checks the range
- * again.  The wait is not exclusive, so promotion owes no wakeup.  The number
- * of waits is bounded, because in a busy range each check may find a locked
- * entry.
+ * again.  The wait is not exclusive, so promotion need not wake other waiters.
+ * The number of waits is bounded, because in a busy range each check may find a
+ * locked entry.
  *
  * The pages of mapped small entries stay associated with the file throughout
  * (dax-page.c), because they belong to the file all the time.

@@ -21,18 +21,19 @@
  * may have been removed and a page may be bad since the entry was stored.  So
  * the fault asks the driver, and holds the pgmap until the page is mapped.
  * Another device may have been added at the same place.  So the file must be
- * the owner of the page, see dax-page.c.  An entry of another file that shares
- * the page cannot be told from one of the removed device.
+ * the owner of the page, see dax-page.c.  If another file owns the page, the
+ * fault cannot tell whether the files share it or the device was removed.  It
+ * then takes the path of dax-fault.c.
  *
- * A huge write fault on an entry that wants small ones (dax-dirty.c) falls back
- * here.  The core maps the small page at once, which saves a second call by mm.
+ * A huge write fault on an entry that is by page (dax-dirty.c) falls back here.
+ * The core maps the small page at once, which saves a second call by mm.
  *
  * A fault that is not served here takes the path of dax-fault.c, which also
- * reports all errors.  Such a fault may have left the entry marked dirty, which
- * costs a flush and nothing else.
+ * reports all errors.  A write fault that is not served after
+ * dax_grab_mapped() leaves the entry marked dirty.  The only cost is one flush.
  *
- * LOCKS	freeze protection and invalidate_lock (shared), both taken by the
- *	caller, then
+ * LOCKS	invalidate_lock (shared) and, for a write, freeze protection;
+ *	the caller takes both; then
  *	  entry lock
  *	    page table locks
  *	No transaction is open.

@@ -2,11 +2,12 @@
 /*
  * Counters of the DAX core, and the length of its walks.
  *
- * The files in fs_dax in debugfs have a line with a name and a count for each
- * step of a promotion (promote), and for each order of faults that were served
- * and each reason for a fallback (faults).  They count for all files.  The events
- * dax_promote_entry and dax_fault_fallback tell the file.  The counters are per
- * CPU and only grow, so counting takes no lock.
+ * The folder fs_dax in debugfs has two files.  promote has a line with a name
+ * and a count for each step of a promotion.  faults has such a line for each
+ * order of served faults and for each reason for a fallback.  The counters are
+ * for all DAX files together.  The events dax_promote_entry and
+ * dax_fault_fallback report the same for each file.  The counters are per CPU
+ * and only grow, so counting takes no lock.
  *
  * A walk pauses after DAX_WALK_PAGES, so that others can run.  The dax_walk
  * event tells how much was done at a time.

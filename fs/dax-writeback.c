@@ -22,9 +22,9 @@
  * DIRTY once.  As with TOWRITE, an fsync that does not find DIRTY may return,
  * because the mark is cleared after the flush.
  *
- * Writeback does not skip a locked entry.  The holder may be a fault that only
- * reads, or another fsync that flushed before the stores that concern this one.
- * Writeback waits for that entry and looks at it again.
+ * Writeback does not skip a locked entry.  The holder may be a read fault, or
+ * another fsync that flushed the entry before the stores that this fsync must
+ * flush.  Writeback waits for that entry and looks at it again.
  *
  * PARTS	The range of an fsync or msync may begin or end inside a large
  *		entry.  Only the part in the range is flushed then, and neither
@@ -34,46 +34,49 @@
  *		that may be dirty.
  *
  *		At most the first and the last entry of a range extend beyond
- *		it.  They are looked up, because TOWRITE may be a request of
- *		another fsync.  The entries between them are walked.  If
+ *		it.  Writeback looks them up, because another fsync may have set
+ *		their TOWRITE.  It walks the entries between them.  If
  *		promotion puts a large entry there meanwhile, that entry is
  *		flushed as a whole.
  *
- *		Only ->fsync works by parts, and says so by wbc->for_fsync.
- *		Reflink and freeze call writepages because they need the write
- *		protection.
+ *		Only ->fsync sets wbc->for_fsync, which allows writeback to
+ *		flush parts.  Reflink and freeze do not set it, because they
+ *		need the write protection.
  *
  * NO CACHE	If stores to the device are durable without a flush, ->fsync
  *		has nothing to do.  The entries stay dirty and writable.
  *
- * TIMES	A fault updates mtime and ctime, and stores to a page that stays
- *		writable cause none.  So a writeback that leaves dirty pages
- *		writable sets AS_DAX_UNTIMED, with the entry locked.  While the
- *		flag is set, each writeback that flushes an entry updates the
- *		times after the flush.  A writeback of
- *		the whole file clears the flag before it tags: all that was left
- *		writable before is still dirty, and is flushed and
- *		write-protected by it.
+ * TIMES	A write fault updates mtime and ctime, and stores to a page that
+ *		stays writable cause no fault.  So a writeback that leaves dirty
+ *		pages writable sets AS_DAX_UNTIMED, with the entry locked.
+ *		While the flag is set, each writeback that flushes an entry
+ *		updates the times after the flush.  A writeback of the whole
+ *		file clears the flag before it tags the entries.  Entries that
+ *		were left writable are still dirty, so this writeback flushes
+ *		and write-protects them.
  *
  *		The update needs a transaction, and so freeze protection.  A
  *		caller of ->fsync may hold that already, so ->fsync only tries
  *		to get it.  If a freeze has begun, ->fsync leaves DIRTY set, and
  *		the sync of the freeze finds the entry and updates the times.
- *		sync(2) and freeze hold s_umount, which keeps the filesystem
- *		from being frozen.
+ *		sync(2) and the sync of a freeze hold s_umount, so the freeze
+ *		cannot complete before the update.
  *
- * OTHERS	that come while a part is flushed wait for the entry lock, as
- *		long as the flush of a part of it takes:
+ * CONCURRENCY	While writeback flushes a part of an entry, other tasks wait for
+ *		the entry lock:
  *
  *		fsync of all	has set or sets TOWRITE, which stays, and then
  *				flushes the whole entry.
- *		promotion, undo	replace small entries, and only a part of a
- *				large entry is flushed.  A promotion in progress
- *				is waited for, and the range is looked up again.
+ *		promotion, undo	do not conflict: they lock small entries, and
+ *				writeback flushes parts of large entries only.
+ *				If a promotion holds the entry, writeback waits
+ *				and looks the range up again.
  *		collapse	maps the entry, and changes no mark.
  *		truncate, punch, copy on write, invalidation
- *				see DIRTY: they flush the whole entry before
- *				they delete it, or leave it alone.
+ *				find the mark DIRTY.  They flush the whole entry
+ *				before they delete it, unless it lies beyond the
+ *				end of the file.  Invalidation leaves a dirty
+ *				entry alone.
  *		reflink, dedupe, freeze
  *				write back without for_fsync: the whole entry.
  *		memory failure	waits, or is waited for.

@@ -3,7 +3,7 @@
  * DAX: files whose blocks are memory that the CPU can address.
  *
  * The blocks of such a file are mapped, read and written in place, so the page
- * cache holds no data.  Only its index remains, i_pages.  It has an entry for
+ * cache holds no folios.  Only the XArray i_pages is used.  It has an entry for
  * each part of the file that has been mapped.  The entry says which memory is
  * mapped there, and carries a lock that serialises:
  *
@@ -16,9 +16,9 @@
  *
  * ENTRIES	have an order, 0 (4 KiB) or 9 (2 MiB), a kind (mapped, zero or
  *		empty) and a lock bit.  dax-entry.h defines their layout, and
- *		dax-entry.c their lock.  dax-grab.c creates them.
- *		Documentation/filesystems/dax-entries.rst has the table of order
- *		conflicts: a request meets an entry of another order.
+ *		dax-entry.c their lock.  dax-grab.c creates them.  An order
+ *		conflict is a fault that finds an entry of another order, see
+ *		the table in Documentation/filesystems/dax-entries.rst.
  *
  * LOCKS	from the outermost to the innermost:
  *
@@ -29,12 +29,13 @@
  *						truncate
  *			filesystem transaction	if it includes the fault: ext4
  *			  entry lock		sleeps; one at a time
- *			    dax_share_rwsem	memory failure, shared blocks
  *			    extent locks	in ->iomap_begin, ->iomap_end
- *			    i_mmap_rwsem	unmap, write-protect
- *			      page table lock
- *				i_pages.xa_lock	irqs off
+ *			    dax_share_rwsem	memory failure, shared blocks
+ *			      i_mmap_rwsem	unmap, write-protect
+ *				page table lock
+ *				  i_pages.xa_lock	irqs off
  *
+ *		dax_share_rwsem and the extent locks do not nest in each other.
  *		dax_read_lock() keeps a device alive while one of its addresses
  *		is in use.  It is an SRCU read lock, and nests in any of these.
  *
@@ -42,16 +43,17 @@
  *		its inode is evicted, and, if it is clean, by invalidation.
  *		Copy on write deletes it or gives it the new blocks.  Memory
  *		pressure does not evict it.  Promotion replaces small entries by
- *		one large entry, which inherits their marks.  The holder of the
- *		lock of a zero or empty entry can replace or delete the entry at
- *		any time.  Without a holder, that needs the xa_lock only.
+ *		one large entry, which inherits their marks.  If a zero or empty
+ *		entry is locked, only the holder of the lock may replace or
+ *		delete it.  If it is unlocked, a task may do so under the
+ *		xa_lock.
  *
- * MARKS	PAGECACHE_TAG_DIRTY is set on a mapped entry, or on a locked
- *		entry that has replaced it, while its pages may be mapped
- *		writable, or if they have been since the last flush.  When fsync
- *		returns 0, each entry of its range that was dirty when fsync was
- *		called has been flushed.  It does not matter which task held the
- *		entry lock in between.
+ * MARKS	PAGECACHE_TAG_DIRTY is set on an entry while a page table may
+ *		map one of its pages writable, and stays set until the entry is
+ *		flushed.  Only mapped entries, and locked entries that replace
+ *		them, have the mark.  When fsync returns 0, each store to its
+ *		range that came before the call is durable.  It does not matter
+ *		which task held the entry lock in between.
  *
  * FILES	each file calls only those above it:
  *
