@@ -11,42 +11,40 @@
  * Before mballoc looks for blocks in its ordinary way, ext4_dax_new_blocks()
  * does:
  *
- *	home		The window has blocks already: take the place beside them,
- *			and nothing else will do.  A window that has none goes
- *			where the blocks of the windows before it continue, if
- *			that is free.
+ *	home		If the window already has blocks, only the blocks beside
+ *			them are of use.  If it has none, prefer the blocks that
+ *			follow those of the window before it.
  *	run		The window has no block yet: find free windows of the
  *			device, in one piece if possible.
  *	fragment	A small file, or a window that cannot be huge any more:
  *			take blocks outside of free windows.
  *
- * What belongs to the window and was not asked for becomes a preallocation, as
- * mballoc makes them itself.  So the next requests of the window find their blocks
- * there.
+ * The blocks of the window that were not requested become a preallocation of
+ * mballoc, in which the next requests of the window find their blocks.
  *
  * If all of this fails, the ordinary way follows, so an allocation fails only if
  * it would fail without this file.
  *
  * SMALL FILES	fill the blocks that no window needs, because most files stay
- *		small, and each of them would break a window.  The first window
- *		of a file that grows by small steps is lost for that.
+ *		small, and each of them would break a window.  Therefore the
+ *		first window of a file that grows by small steps cannot be huge.
  *
  * WASTE	A preallocation is in memory only: it is neither in the bitmap on
  *		disk, nor in df, nor in the quota.  mballoc drops it at the last
  *		close, at truncate, and if it finds no other space.
  *
- * LENGTHS	mballoc relies on how the goal, the request and what was found lie
- *		to each other, see ext4_mb_new_inode_pa().  Here what is found is
- *		always the whole goal.  The goal holds all of the request, or it
- *		is a part of the request that begins where the request does, and
- *		then there is no preallocation.  ext4_dax_try() is the only place
- *		that takes blocks.
+ * LENGTHS	mballoc relies on relations between the goal, the request and
+ *		the extent that was found, see ext4_mb_new_inode_pa().  Here
+ *		the extent is always the whole goal.  The goal holds all of the
+ *		request, or it is a part of the request that begins where the
+ *		request does, and then there is no preallocation.
+ *		ext4_dax_try() is the only place that takes blocks.
  *
- * COST		A search looks into a bounded number of groups.  A group has at
- *		most one look for each of its windows.  The event ext4_dax_alloc
- *		reports the sum.
+ * COST		A search looks into a bounded number of groups.  A pass over a
+ *		group checks each of its windows at most once.  The event
+ *		ext4_dax_alloc reports the number of checks.
  *
- * LOCKING	i_data_sem of the file, which keeps its neighbours and its
+ * LOCKING	i_data_sem of the file, which protects its extents and its
  *		preallocations.  Then the lock of one group at a time.
  */
 
@@ -84,7 +82,7 @@ struct ext4_dax_search {
 	const struct ext4_allocation_request	*ar;
 	ext4_lblk_t	window;		/* first block of the window */
 	ext4_lblk_t	first;		/* first block that is requested */
-	loff_t		stop;		/* end of what is to be had now */
+	loff_t		stop;		/* end of what to allocate now */
 	ext4_lblk_t	start;		/* that, and the rest of its windows: */
 	loff_t		end;		/* nothing of it is allocated */
 	unsigned int	groups;		/* looked into */

@@ -11,15 +11,16 @@
  *
  * Before XFS looks for blocks in its ordinary way, xfs_dax_btalloc() does:
  *
- *	home		The window has blocks already, or the window before it
- *			ends at a border of the device's windows: take the place
- *			beside them, and nothing else will do.
+ *	home		Prefer the blocks beside those of the window, or behind
+ *			those of the window before it.
  *	run, slot	The window has no block yet: find free windows of the
  *			device.  A run takes whole windows.  A slot takes the
  *			part of a window that was asked for.  The rest of it
  *			stays free, and is the home of the next requests.
- *	fragment	A small file, or a window that cannot be huge any more:
- *			take blocks outside of free windows.
+ *	fragment	A small file: take blocks outside of free windows.
+ *	lost		A window of a larger file that cannot be huge: keep its
+ *			blocks together, beside its aligned blocks or in a free
+ *			window, and outside of free windows only if that fails.
  *
  * Blocks of the filesystem itself stay together: the AGFL is filled from the head
  * of its AG, and not from the gaps of a file that is written at random.  The first
@@ -29,26 +30,27 @@
  * it would fail without this file.
  *
  * SMALL FILES	fill the blocks that no window needs, because most files stay
- *		small, and each of them would break a window.  The first window
- *		of a file that grows by small steps is lost for that.
+ *		small, and each of them would break a window.  Therefore the
+ *		first window of a file that grows by small steps cannot be huge.
  *
  * ZERO		Blocks that are zeroed as a whole become unwritten and stay
- *		where they are.  Blocks that were freed could not be had again
- *		before the log is written.
+ *		where they are.  Freed blocks cannot be reallocated until the
+ *		log is written.
  *
  * WASTE	A request takes only blocks that were asked for, with two
- *		exceptions.  xfs_dax_widen(): a write that continues N / 2
- *		blocks of data or more takes the rest of its window as unwritten
- *		blocks, so a file has at most twice the blocks that were asked
- *		for.  Those beyond the end of the file are freed at each close,
- *		at ENOSPC and at EDQUOT.  Copy on write: a copy takes the rest
- *		of its window in the CoW fork.  Neither is done when space or
- *		quota is low.
+ *		exceptions.  xfs_dax_widen(): if a write and the written extent
+ *		before it are together N / 2 blocks or longer, the write takes
+ *		the rest of its window as unwritten blocks.  This at most
+ *		doubles the blocks of a file.  Such blocks beyond the end of the
+ *		file are freed at each close, at ENOSPC and at EDQUOT.  Copy on
+ *		write: a copy takes the rest of its window in the CoW fork.
+ *		Neither is done when space or quota is low.
  *
  * COST		A search looks at a bounded number of records of free space, in
- *		a bounded number of AGs.  The event xfs_dax_alloc reports it.  An
- *		AG without free windows is left alone until more blocks have been
- *		freed than allocated there, see xfs_dax_may_be_found().
+ *		a bounded number of AGs.  The event xfs_dax_alloc reports it.
+ *		After a search finds no free window in an AG, later searches
+ *		skip the AG until it has more free blocks, see
+ *		xfs_dax_may_be_found().
  *
  * LOCKING	The AGF of the AG that is looked at.  The transaction may hold
  *		others, so the rules of xfs_alloc_vextent_iterate_ags() apply:
@@ -299,7 +301,7 @@ static int xfs_dax_free_from(struct xfs_dax_search *search,
 	return error;
 }
 
-/* How many of the @nr free blocks from @agbno on can be had at once. */
+/* How many of the @nr free blocks from @agbno on can be allocated at once. */
 static xfs_extlen_t xfs_dax_not_busy(struct xfs_dax_search *search,
 				     xfs_agblock_t agbno, xfs_extlen_t nr)
 {
@@ -575,7 +577,7 @@ static int xfs_dax_take_windows(struct xfs_dax_search *search,
 }
 
 /*
- * Look for @want windows in an AG whose AGF is locked, and take what can be had.
+ * Look for @want windows in an AG whose AGF is locked, and take what is found.
  * Returns 1 if a second look may find more.
  */
 static int xfs_dax_search_once(struct xfs_dax_search *search,
@@ -1162,7 +1164,7 @@ xfs_filblks_t xfs_dax_cow_blocks(struct xfs_inode *ip, xfs_fileoff_t offset,
  * xfs_dax_zeroes_in_place - whether blocks stay when their contents are zeroed
  * @ip: file
  *
- * Blocks that are freed cannot be had again before the log is written, and blocks
+ * Freed blocks cannot be reallocated until the log is written, and blocks
  * elsewhere would break the window.  Shared blocks belong to other files, too.
  *
  * Context: IOLOCK held exclusive.
