@@ -291,7 +291,7 @@ void dax_put_unlocked_entry(struct xa_state *xas, void *entry)
  * @last: Last page offset of the range.
  *
  * Waits while such an entry is locked and dirty.  The wait is not exclusive, so
- * the caller owes no wakeup.
+ * the caller need not wake other waiters.
  *
  * Context: Process context, xa_lock held; dropped and retaken to wait.  May
  * sleep.

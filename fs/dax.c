@@ -268,9 +268,9 @@ static bool dax_should_drop(void *entry, enum dax_drop which)
  * @which: The entries that the caller deletes, now or later.  The walk counts
  *	the others and passes them, locked or not.
  *
- * The wait is not exclusive, so the caller owes no wakeup if it does not lock
- * the entry.  After a wait, the walk looks at the same page offset again,
- * because the entry may have been resized or deleted.
+ * The wait is not exclusive, so the caller need not wake other waiters if it
+ * does not lock the entry.  After a wait, the walk looks at the same page
+ * offset again, because the entry may have been resized or deleted.
  *
  * Context: Process context, xa_lock held; dropped and retaken to wait and to
  * pause.  May sleep.
