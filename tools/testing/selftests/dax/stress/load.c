@@ -157,7 +157,10 @@ enum verdict load_run(const struct target *target, uint64_t seed,
 		.target = target, .report = report, .seed = seed,
 		.round = round, .steps = steps,
 	};
+	enum verdict verdict;
 
 	memset(report, 0, sizeof(*report));
-	return round_wait(dax_spawn(run_crowd(&crowd)), report);
+	verdict = round_wait(dax_spawn(run_crowd(&crowd)), report);
+	target_restore(target);
+	return verdict;
 }

@@ -772,10 +772,18 @@ static bool op_collapse(struct model *md, struct work *w)
 	}
 	if (!madvise(w->m->addr + w->at, w->len, MADV_COLLAPSE))
 		return true;
-	if (errno != EINVAL && errno != EAGAIN && errno != EBUSY)
+	if (errno != EINVAL && errno != EAGAIN && errno != EBUSY &&
+	    errno != ENOSPC)
 		refused(md, "MADV_COLLAPSE: %m");
 	md->report->refused++;
 	return true;
+}
+
+/* While it is off, files get blocks that a collapse moves later. */
+static bool op_align(struct model *md, struct work *w)
+{
+	(void)md;
+	return !dax_align(w->arg[3] % 2);
 }
 
 static bool op_msync(struct model *md, struct work *w)
@@ -1207,6 +1215,7 @@ static const struct kind {
 	{ "zap", pick_pages, op_zap, { 2000, 2500, 6, 10 } },
 	{ "populate", pick_pages, op_populate, { 300, 1500, 90, 0 } },
 	{ "collapse", pick_pages, op_collapse, { 300, 300, 12, 0 }, NEED_DAX },
+	{ "align", NULL, op_align, { 40, 40, 2, 0 }, NEED_ALIGN },
 	{ "msync", pick_pages, op_msync, { 300, 300, 6, 0 } },
 	{ "read-to-map", NULL, op_map_io, { 100, 50, 0, 0 }, NEED_DIRECT },
 	{ "write-from-map", NULL, op_map_io,

@@ -133,9 +133,13 @@ enum verdict round_wait(pid_t pid, struct report *report)
 enum verdict round_run(const struct target *target, const struct ops *ops,
 		       struct report *report, bool describe)
 {
+	enum verdict verdict;
+
 	memset(report, 0, sizeof(*report));
-	return round_wait(dax_spawn(run_here(target, ops, report, describe)),
-			  report);
+	verdict = round_wait(dax_spawn(run_here(target, ops, report, describe)),
+			     report);
+	target_restore(target);
+	return verdict;
 }
 
 /* Cutting down. */

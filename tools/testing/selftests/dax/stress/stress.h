@@ -96,6 +96,7 @@ enum stress_need {
 	NEED_HWPOISON		= 1 << 10,
 	/* Huge pages of tmpfs may be mapped behind the end of a file. */
 	NEED_DAX		= 1 << 11,
+	NEED_ALIGN		= 1 << 12,
 };
 
 /* What is broken on purpose, to see whether it is noticed. */
@@ -122,6 +123,7 @@ struct target {
 
 void target_probe(struct target *target, bool say);
 int target_open(const struct target *target, const char *name, int flags);
+void target_restore(const struct target *target);
 void target_remount(const struct target *target);
 void target_drop_caches(int what);
 bool target_leaves_out(const struct target *target, const char *operation);

@@ -25,6 +25,7 @@ static const struct {
 	{ NEED_DEVICE, "unmount and mount (no device was named)" },
 	{ NEED_HWPOISON, "memory failure (another mode)" },
 	{ NEED_DAX, "MADV_COLLAPSE" },
+	{ NEED_ALIGN, "fs_dax.align" },
 };
 
 static const char * const break_names[] = {
@@ -136,6 +137,8 @@ void target_probe(struct target *target, bool say)
 	target->can = try_file(target);
 	if (target->is_dax)
 		target->can |= NEED_DAX;
+	if (!dax_align(true))
+		target->can |= NEED_ALIGN;
 	if (target->outside)
 		target->can |= NEED_OUTSIDE;
 	if (target->device)
@@ -155,6 +158,13 @@ void target_probe(struct target *target, bool say)
 		say_what_cannot(target->can);
 	if (say && target->without)
 		dax_print_msg("left out on purpose: %s", target->without);
+}
+
+/* Each round begins alike. */
+void target_restore(const struct target *target)
+{
+	if (target->can & NEED_ALIGN)
+		dax_align(true);
 }
 
 /* Nothing of it may be open or mapped. */
