@@ -126,6 +126,7 @@ EXPORT_SYMBOL_GPL(dax_file_unshare);
  * @inode: The file.
  * @pos: First byte of the range, a multiple of PAGE_SIZE.
  * @len: Its length in bytes, a multiple of PAGE_SIZE.
+ * @private: For @ops, in struct iomap_iter.
  * @ops: The filesystem's block lookup.  The iomap has the new blocks, and the
  *	srcmap those of the file.
  *
@@ -136,13 +137,14 @@ EXPORT_SYMBOL_GPL(dax_file_unshare);
  * Return: 0; -EIO on a memory error; an errno of @ops.
  */
 int dax_iomap_copy_blocks(struct inode *inode, loff_t pos, loff_t len,
-			  const struct iomap_ops *ops)
+			  void *private, const struct iomap_ops *ops)
 {
 	struct iomap_iter iter = {
-		.inode	= inode,
-		.pos	= pos,
-		.len	= len,
-		.flags	= IOMAP_WRITE | IOMAP_DAX,
+		.inode		= inode,
+		.pos		= pos,
+		.len		= len,
+		.flags		= IOMAP_WRITE | IOMAP_DAX,
+		.private	= private,
 	};
 	int ret;
 

@@ -35,6 +35,7 @@
  */
 
 #include <linux/dax.h>
+#include <linux/filelock.h>
 #include <linux/fs.h>
 #include <linux/iomap.h>
 #include <linux/mm.h>
@@ -313,16 +314,74 @@ static vm_fault_t ext4_dax_page_fault(struct vm_fault *vmf)
 }
 
 /* Allocates no blocks: like a read, this does not change the file. */
-static int ext4_dax_collapse(struct vm_area_struct *vma, unsigned long addr)
+static int ext4_dax_collapse_in_place(struct vm_area_struct *vma,
+				      unsigned long addr, bool *needs_blocks)
 {
 	struct address_space *mapping = vma->vm_file->f_mapping;
 	int err;
 
 	filemap_invalidate_lock_shared(mapping);
-	err = dax_iomap_collapse(vma, addr, &ext4_iomap_ops, NULL);
+	err = dax_iomap_collapse(vma, addr, &ext4_iomap_ops, needs_blocks);
 	filemap_invalidate_unlock_shared(mapping);
 
 	return err;
+}
+
+/* The caller holds i_rwsem and invalidate_lock exclusive. */
+static int ext4_dax_move_window_locked(struct inode *inode, pgoff_t pgoff)
+{
+	loff_t pos = (loff_t)pgoff << PAGE_SHIFT;
+	int err;
+
+	if (unlikely(sb_rdonly(inode->i_sb)))
+		return -EROFS;
+	err = ext4_dax_may_relocate(inode, pgoff);
+	if (err)
+		return err;
+	err = break_layout(inode, false);
+	if (err)
+		return err;
+	if (dax_layout_busy_page_range(inode->i_mapping, pos,
+				       pos + PMD_SIZE - 1))
+		return -EAGAIN;
+	return ext4_dax_relocate(inode, pgoff);
+}
+
+/*
+ * Move the blocks of a huge page, for a process that may write to the file.  The
+ * mmap_lock is held, and ranks below i_rwsem.  So a file that another task reads
+ * or writes is left alone.
+ */
+static int ext4_dax_move_window(struct file *file, pgoff_t pgoff)
+{
+	struct inode *inode = file_inode(file);
+	int err = -EAGAIN;
+
+	if (!(file->f_mode & FMODE_WRITE))
+		return -EINVAL;
+	sb_start_pagefault(inode->i_sb);
+	if (inode_trylock(inode)) {
+		filemap_invalidate_lock(inode->i_mapping);
+		err = ext4_dax_move_window_locked(inode, pgoff);
+		filemap_invalidate_unlock(inode->i_mapping);
+		inode_unlock(inode);
+	}
+	sb_end_pagefault(inode->i_sb);
+	return err;
+}
+
+static int ext4_dax_collapse(struct vm_area_struct *vma, unsigned long addr)
+{
+	bool needs_blocks;
+	int err;
+
+	err = ext4_dax_collapse_in_place(vma, addr, &needs_blocks);
+	if (!needs_blocks)
+		return err;
+	err = ext4_dax_move_window(vma->vm_file, linear_page_index(vma, addr));
+	if (err)
+		return err;
+	return ext4_dax_collapse_in_place(vma, addr, NULL);
 }
 
 /*

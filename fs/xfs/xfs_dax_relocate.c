@@ -89,6 +89,9 @@ static int xfs_dax_window_add(struct xfs_inode *ip, struct xfs_dax_window *windo
  * @ip: file
  * @start: first block of the window
  *
+ * Another task may have moved them since the caller saw that no huge page can map
+ * them.
+ *
  * Context: IOLOCK and MMAPLOCK held exclusive.
  * Return: 0 if so; -EINVAL if not; or another negative errno.
  */
@@ -194,7 +197,7 @@ static int xfs_dax_copy_and_remap(struct xfs_inode *ip, xfs_fileoff_t start)
 
 	error = xfs_dax_allocate_window(ip, start);
 	if (!error)
-		error = dax_iomap_copy_blocks(VFS_I(ip), pos, len,
+		error = dax_iomap_copy_blocks(VFS_I(ip), pos, len, NULL,
 					      &xfs_dax_relocate_iomap_ops);
 	if (!error)
 		error = xfs_reflink_convert_cow(ip, pos, len);

@@ -31,7 +31,7 @@ static char *move_blocks(const struct file *f)
 
 	if (xfs && f->realtime)
 		return format("mkfs.xfs -r extsize=2m, then a copy of the file # erases all");
-	if (xfs && kernel()->ours)
+	if (kernel()->ours)
 		return format("daxmap --collapse %s # if blocks of it are not shared",
 			      f->path);
 	if (xfs)

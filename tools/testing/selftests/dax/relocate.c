@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * MADV_COLLAPSE of a file whose blocks no huge page can map (XFS): the blocks are
- * moved to where one can. Nothing else changes, and what cannot be moved stays.
+ * MADV_COLLAPSE of a file whose blocks no huge page can map: the blocks are moved to
+ * where one can. Nothing else changes, and what cannot be moved stays.
  */
 #include "dax_harness.h"
 
@@ -11,13 +11,30 @@
 #define SHUTDOWN	_IOR('X', 125, uint32_t)
 #define SHUTDOWN_NO_LOG	2
 
+#define FS_MIB		512
+#define SECTOR		2056	/* where a filesystem begins that is misaligned */
+
 static const char *no_relocation(void)
 {
-	return dax_no_reflink() ?: dax_align(true) ?: dax_policy("fault") ?:
-		dax_scratch_plain(dax_scratch_device(), 512, "");
+	return dax_no_scratch() ?: dax_align(true) ?: dax_policy("fault");
 }
 
-DAX_NEEDS(dax_no_scratch() ?: no_relocation())
+DAX_NEEDS(no_relocation() ?:
+	  dax_scratch_plain(dax_scratch_device(), FS_MIB, ""))
+
+/* mballoc aligns 2 MiB on the device, which is not aligned in memory here. */
+static const char *no_misaligned(void)
+{
+	const char *why;
+
+	if (dax_is_xfs())
+		return dax_needs();
+	why = no_relocation() ?:
+		dax_scratch_dm(0, dax_text("0 %u linear %s %u\n", FS_MIB * 2048,
+					   dax_scratch_device(), SECTOR));
+	return why ?: dax_scratch_plain("/dev/mapper/" DAX_SCRATCH_DM, FS_MIB,
+					"");
+}
 
 /* --- a file in pieces -------------------------------------------------------- */
 
@@ -27,26 +44,29 @@ static char page_byte(size_t nr)
 	return 'A' + nr % 53;
 }
 
-static void write_step(int fd, size_t at)
+static void write_step(int fd, size_t at, size_t step)
 {
-	char buf[STEP];
+	static char buf[SZ_2M];
 
-	memset(buf, FILL, sizeof(buf));
-	for (size_t page = 0; page < STEP; page += SZ_4K)
+	memset(buf, FILL, step);
+	for (size_t page = 0; page < step; page += SZ_4K)
 		buf[page] = page_byte((at + page) / SZ_4K);
-	if (pwrite(fd, buf, STEP, at) != (ssize_t)STEP)
+	if (pwrite(fd, buf, step, at) != (ssize_t)step)
 		dax_exit_fail("pwrite: %m");
 }
 
 /* Files in turn: no piece of any is longer than a step. */
-static void in_turn(int *fds, unsigned int nr, size_t len)
+static void in_turn(int *fds, unsigned int nr, size_t len, size_t step)
 {
 	for (unsigned int i = 0; i < nr; i++)
 		fds[i] = dax_create(dax_text("pieces-%u", i));
 	dax_align(false);
-	for (size_t at = 0; at < len; at += STEP)
-		for (unsigned int i = 0; i < nr; i++)
-			write_step(fds[i], at);
+	for (size_t at = 0; at < len; at += step)
+		for (unsigned int i = 0; i < nr; i++) {
+			/* ext4 preallocates 2 MiB for a write */
+			dax_falloc(fds[i], 0, at, step);
+			write_step(fds[i], at, step);
+		}
 	dax_align(true);
 	for (unsigned int i = 0; i < nr; i++)
 		dax_fsync(fds[i]);
@@ -56,7 +76,7 @@ static int in_pieces(size_t len, int *other)
 {
 	int fds[2];
 
-	in_turn(fds, 2, len);
+	in_turn(fds, 2, len, STEP);
 	*other = fds[1];
 	return fds[0];
 }
@@ -123,7 +143,13 @@ FIXTURE_TEARDOWN(pieces)
 /* After each test, when the scratch filesystem is unmounted. */
 void dax_restore(void)
 {
-	EXPECT_EQ(0, dax_sh("xfs_repair -n %s", dax_scratch_device()));
+	const char *dev = dax_scratch_device();
+	int err = dax_sh(dax_is_xfs() ? "xfs_repair -n %s" : "e2fsck -fn %s",
+			 dev);
+
+	if (err && !dax_is_xfs())
+		err = dax_sh("e2fsck -fn '%s?offset=%u'", dev, SECTOR * 512);
+	EXPECT_EQ(0, err);
 }
 
 /* Nothing was moved, and the bytes are there. */
@@ -200,12 +226,24 @@ TEST_F(pieces, stores)
 	EXPECT_EQ('z', again[7 * SZ_4K]);
 }
 
+/* Most free blocks hold bytes of a deleted file. */
+static void leave_junk(void)
+{
+	size_t len = dax_free_blocks() / 8 * 7 * SZ_4K;
+	int fd = dax_create("junk");
+
+	dax_fill(fd, 0, len, 'j');
+	dax_remove(fd);
+	EXPECT_TRUE(dax_space_is_back(len / SZ_4K));
+}
+
 /* Unwritten blocks are part of a range that is mostly written. */
 TEST_F(dax, unwritten_rest)
 {
 	int fd = dax_create("half"), other;
 	char *p;
 
+	leave_junk();
 	dax_align(false);
 	other = dax_create("shift");
 	dax_fill(other, 0, SZ_4K, 's');
@@ -238,7 +276,7 @@ TEST_F(pieces, eager)
 	EXPECT_TRUE(has_bytes(p, LEN));
 }
 
-/* What was synced before the move is there after a crash, moved or not. */
+/* What was synced before the move or after it is there after a crash. */
 TEST_F(pieces, crash)
 {
 	uint32_t flags = SHUTDOWN_NO_LOG;
@@ -247,6 +285,8 @@ TEST_F(pieces, crash)
 
 	dax_name(self->fd, name, sizeof(name));
 	EXPECT_EQ(0, dax_collapse(self->p, LEN));
+	dax_poke(self->p + 7 * SZ_4K, 'n');
+	EXPECT_EQ(0, fdatasync(self->fd));
 	ASSERT_EQ(0, ioctl(self->fd, SHUTDOWN, &flags));
 	dax_unmap(self->p, LEN);
 	close(self->fd);
@@ -255,6 +295,8 @@ TEST_F(pieces, crash)
 	fd = open(name, O_RDWR);
 	ASSERT_LE(0, fd);
 	p = dax_map(fd, 0, LEN);
+	EXPECT_EQ('n', dax_peek(p + 7 * SZ_4K));
+	dax_poke(p + 7 * SZ_4K, page_byte(7));
 	EXPECT_TRUE(has_bytes(p, LEN));
 	close(fd);
 }
@@ -290,8 +332,10 @@ TEST_F(pieces, read_only)
 
 TEST_F(pieces, shared_blocks)
 {
-	int clone = dax_clone(self->fd, "clone");
+	int clone;
 
+	NEED_XFS();
+	clone = dax_clone(self->fd, "clone");
 	EXPECT_EQ(EINVAL, dax_collapse(self->p, LEN));
 	EXPECT_STAYED();
 	dax_remove(clone);
@@ -317,25 +361,39 @@ TEST_F(pieces, switched_off)
 	EXPECT_STAYED();
 }
 
+static const char *no_pieces(bool misaligned)
+{
+	return misaligned ? no_misaligned() : dax_needs();
+}
+
+DAX_VARIANTS(full, no_pieces(variant->misaligned), bool misaligned;)
+FIXTURE_VARIANT_ADD(full, small_pieces) { false };
+/* long enough, and in no place for a huge page */
+FIXTURE_VARIANT_ADD(full, misaligned) { true };
+
 /*
  * There is space, but in pieces. XFS keeps some blocks for itself, so the first
  * ranges may still find a huge page there.
  */
-TEST_F(dax, no_window)
+TEST_F(full, no_window)
 {
 	size_t len = 16 * SZ_2M, at = 0;
 	unsigned long space;
 	uint64_t *blocks;
-	int fds[3], fill, err = 0;
+	int fds[4], fill, err = 0;
 	char *p;
 
-	in_turn(fds, 3, len);
-	ASSERT_EQ(0, dax_sh("xfs_io -x -c 'resblks 0' %s", dax_dir()));
+	/* no piece of the first lies beside one of the third, which goes */
+	in_turn(fds, 4, len, variant->misaligned ? SZ_2M : STEP);
+	if (dax_is_xfs())
+		ASSERT_EQ(0, dax_sh("xfs_io -x -c 'resblks 0' %s", dax_dir()));
 	fill = dax_fill_up(0);
 	space = dax_free_blocks();
 	dax_remove(fds[2]);
 	EXPECT_TRUE(dax_space_is_back(space + len / SZ_4K / 2));
 	p = dax_map(fds[0], 0, len);
+	dax_touch_each(p, len, SZ_2M, false);
+	ASSERT_MAPPED("4K", p);
 
 	for (; at < len; at += SZ_2M) {
 		space = dax_free_blocks();
@@ -352,21 +410,27 @@ TEST_F(dax, no_window)
 	dax_remove(fill);
 	dax_remove(fds[0]);
 	dax_remove(fds[1]);
+	dax_remove(fds[3]);
 }
 
 /* --- with others at work ----------------------------------------------------- */
 
+/* The first byte of each page counts, by stores or by write(2). */
 static char *busy_map;
 static int busy_fd;
 
-/* Add 1 to the first byte of a page by a store, and to that of another by write(2). */
-static void add_one(unsigned long nr)
+static void add_by_store(unsigned long nr)
 {
-	char *p = busy_map + nr % PAGES_2M * SZ_4K + 8;
-	off_t at = nr * 7 % PAGES_2M * SZ_4K + 9;
-	char c;
+	char *p = busy_map + nr % PAGES_2M * SZ_4K;
 
 	dax_poke(p, dax_peek(p) + 1);
+}
+
+static void add_by_write(unsigned long nr)
+{
+	off_t at = nr % PAGES_2M * SZ_4K;
+	char c;
+
 	if (pread(busy_fd, &c, 1, at) != 1)
 		dax_exit_fail("pread: %m");
 	c++;
@@ -374,50 +438,50 @@ static void add_one(unsigned long nr)
 		dax_exit_fail("pwrite: %m");
 }
 
-/* What the bytes must be after @laps. */
+/* How many pages are wrong after so many additions. */
 static unsigned int wrong_counts(const char *p, unsigned long laps)
 {
-	unsigned char by_store[PAGES_2M], by_write[PAGES_2M];
 	unsigned int wrong = 0;
 
-	memset(by_store, FILL, sizeof(by_store));
-	memset(by_write, FILL, sizeof(by_write));
-	for (unsigned long nr = 0; nr < laps; nr++) {
-		by_store[nr % PAGES_2M]++;
-		by_write[nr * 7 % PAGES_2M]++;
+	for (size_t i = 0; i < PAGES_2M; i++) {
+		unsigned long times = laps / PAGES_2M + (i < laps % PAGES_2M);
+
+		wrong += p[i * SZ_4K] != (char)(page_byte(i) + times);
 	}
-	for (size_t i = 0; i < PAGES_2M; i++)
-		wrong += (unsigned char)p[i * SZ_4K + 8] != by_store[i] ||
-			 (unsigned char)p[i * SZ_4K + 9] != by_write[i];
 	return wrong;
 }
 
-TEST_F(dax, beside_a_writer)
+/* Returns whether the range was moved. */
+static bool move_beside(void (*add)(unsigned long nr))
+{
+	int other, err = EAGAIN, fd = in_pieces(SZ_2M, &other);
+	char *p = dax_map(fd, 0, SZ_2M);
+
+	busy_fd = fd;
+	busy_map = p;
+	dax_background(add);
+	for (int tries = 0; err == EAGAIN && tries < 1000; tries++)
+		err = dax_collapse(p, SZ_2M);
+	EXPECT_EQ(0, wrong_counts(p, dax_background_stop()));
+	EXPECT_TRUE(!err || err == EAGAIN);
+	dax_unmap(p, SZ_2M);
+	dax_remove(fd);
+	dax_remove(other);
+	return !err;
+}
+
+static void move_beside_each(void (*add)(unsigned long nr))
 {
 	unsigned int moved = 0, rounds = dax_scale(40);
 
-	for (unsigned int i = 0; i < rounds; i++) {
-		int other, err, fd = in_pieces(SZ_2M, &other);
-		unsigned long laps;
-		char *p;
-
-		busy_fd = fd;
-		p = dax_map(fd, 0, SZ_2M);
-		busy_map = p;
-		dax_background(add_one);
-		err = EAGAIN;
-		for (int tries = 0; err == EAGAIN && tries < 1000; tries++)
-			err = dax_collapse(p, SZ_2M);
-		laps = dax_background_stop();
-		EXPECT_TRUE(!err || err == EAGAIN);
-		moved += !err;
-		EXPECT_EQ(0, wrong_counts(p, laps));
-		dax_unmap(p, SZ_2M);
-		dax_remove(fd);
-		dax_remove(other);
-	}
+	for (unsigned int i = 0; i < rounds; i++)
+		moved += move_beside(add);
 	dax_print_msg("moved in %u of %u rounds", moved, rounds);
 	EXPECT_LE(1, moved);
 }
+
+TEST_F(dax, beside_stores) DAX_CALL(move_beside_each(add_by_store))
+
+TEST_F(dax, beside_writes) DAX_CALL(move_beside_each(add_by_write))
 
 TEST_HARNESS_MAIN
