@@ -10,6 +10,7 @@ from cuts.model import LINE, File, base, pattern
 
 PAGE = 4096
 WINDOW = 2 << 20
+PIECE = 256 << 10
 LONGEST = 5 << 20
 SLOTS = 5
 HUGE, SMALL = 0, 1
@@ -21,7 +22,7 @@ WEIGHTS = {
     "create": 8, "store": 14, "store_window": 4, "fsync": 8, "msync": 8, "sync": 2,
     "sync_store": 8, "write": 10, "punch": 5, "zero": 4, "truncate": 4,
     "collapse_range": 3, "insert_range": 3, "allocate": 3, "touch": 3, "promote": 4,
-    "unlink": 3, "close_orphan": 3, "freeze": 1, "race": 1,
+    "relocate": 3, "unlink": 3, "close_orphan": 3, "freeze": 1, "race": 1,
 }
 SHARED = {"clone": 8, "dedupe": 3, "unshare": 3, "store_shared": 6}
 NAMES = [*WEIGHTS, *SHARED]
@@ -178,6 +179,26 @@ class Operations:
         page = offset + self.rng.randrange(WINDOW // PAGE) * PAGE
         self.store_at(slot, file, page, PAGE, HUGE)
 
+    def relocate(self):
+        """A window in pieces, whose blocks a collapse moves. Stock moves none."""
+        slot, file = self.file(WINDOW)
+        if file.size < WINDOW or self.do([], "align", 0) is None:
+            return
+        offset = self.rng.randrange(file.size // WINDOW) * WINDOW
+        file.push(file.replaced(offset, zeroes(WINDOW)))
+        self.do([file], "falloc", slot, PUNCH, offset, WINDOW)
+        for at in reversed(range(offset, offset + WINDOW, PIECE)):
+            self.do([file], "falloc", slot, KEEP_SIZE, at, PIECE)
+        start, data = self.bytes_for(file, offset, WINDOW)
+        file.push(file.replaced(offset, data))
+        self.do([file], "write", slot, offset, WINDOW, start, 0)
+        self.call("align", 1)
+        if self.rng.random() < 0.7:
+            self.settle(slot, file)
+        self.do([], "collapse", slot, offset, WINDOW)
+        page = offset + self.rng.randrange(WINDOW // PAGE) * PAGE
+        self.store_at(slot, file, page, PAGE, HUGE)
+
     # --- acknowledgements
 
     def fsync(self):
@@ -260,7 +281,7 @@ class Operations:
         self.do([file], "falloc", slot, int(keep), 0, end)
 
     def settle(self, slot, file):
-        """Commits a move of blocks. A store before that would be at the old offset if
+        """Commits a change of blocks. A store before that would be at the old offset if
         the power is cut, since it changes the block in place: journals allow that."""
         upto = len(file.versions) - 1
         if self.do([], "fsync", slot, 0) is not None:

@@ -289,6 +289,18 @@ static int do_collapse(const struct words *w)
 	return madvise(slots[w->n[0]].map[HUGE] + w->n[1], w->n[2], MADV_COLLAPSE);
 }
 
+/* Where new blocks lie. Stock has no choice. */
+static int do_align(const struct words *w)
+{
+	int fd = open("/sys/module/fs_dax/parameters/align", O_WRONLY), ret;
+
+	if (fd < 0)
+		return -1;
+	ret = write(fd, w->n[0] ? "1" : "0", 1) == 1 ? 0 : -1;
+	close(fd);
+	return ret;
+}
+
 static int do_unlink(const struct words *w)
 {
 	return unlink(path(w->text[0]));
@@ -407,6 +419,7 @@ static const struct command {
 	const char *name;
 	int (*fn)(const struct words *w);
 } commands[] = {
+	{ "align",	do_align },
 	{ "buffer",	do_buffer },
 	{ "clone",	do_clone },
 	{ "close",	do_close },
