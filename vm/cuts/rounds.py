@@ -18,6 +18,7 @@ from cuts.operations import Operations
 from cuts.shadow import KINDS, LINE, PAGE, Shadow
 
 CUTS_IN_A_CALL = 2
+SECTOR = 512
 SECONDS = 300		# for a command in the guest
 
 
@@ -169,10 +170,10 @@ class Round:
 
     # --- what the kernel flushes
 
-    def flushed(self, address, data):
+    def flushed(self, address, data, unit=LINE):
         at = self.machine.phys(address) - PMEM
         if 0 <= at < self.shadow.size:
-            self.shadow.flush(at, data)
+            self.shadow.flush(at, data, unit)
 
     def flushed_lines(self, address, length):
         first = address // LINE * LINE
@@ -190,7 +191,8 @@ class Round:
         if name == "arch_wb_cache_pmem":
             self.flushed_lines(rdi, rsi)
         elif name == "__memcpy_flushcache":
-            self.flushed(rdi, self.machine.bytes_at(rsi, rdx))
+            block = (rdi | rdx) % SECTOR == 0	# written by the block driver
+            self.flushed(rdi, self.machine.bytes_at(rsi, rdx), PAGE if block else LINE)
         elif name == "nvdimm_flush":
             self.shadow.fence()
         elif name == COPY_USER:

@@ -9,6 +9,9 @@ also if nothing flushed them, each cache line may be durable or not: a cut draws
     live        what the CPU sees, in the memory of the guest
 
 A line that differs from all of these has been durable in none of its states.
+
+What the block driver writes is durable by whole blocks or not at all: filesystems rely on
+that for their own blocks. (A device without a block translation table does not promise it.)
 """
 
 import ctypes
@@ -28,15 +31,14 @@ class Shadow:
         self.guest, self.offset, self.size = guest, offset, len(image)
         self.durable = bytearray(image)
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.durable))
-        self.flushed = []
+        self.flushed = []	# place, bytes, and what is durable as a whole
         self.spare = []		# images of cuts that were checked: new memory is slow
 
-    def flush(self, at, data):
-        self.flushed.append((at, bytes(data)))
+    def flush(self, at, data, unit=LINE):
+        self.flushed.append((at, bytes(data), unit))
 
     def fence(self):
-        for at, data in self.flushed:
-            self.durable[at:at + len(data)] = data
+        self.apply(self.durable, self.flushed)
         self.flushed.clear()
 
     def store(self, at, length):
@@ -73,30 +75,31 @@ class Shadow:
         elif kind == "random":
             self.apply_some(image, flushed, rng)
             share = rng.choice((0.02, 0.5, 0.98))
-            lines = [line for line in lines if rng.random() < share]
+            lines = [line for line in self.without(lines, PAGE) if rng.random() < share]
         elif kind == "late":
-            lines = self.never_flushed(lines)
+            lines = self.without(lines, LINE)
         for line in lines:
             image[line:line + LINE] = self.live(line, LINE)
         return image, f"{kind}: {len(flushed)} flushes open, {len(lines)} lines unflushed"
 
-    def never_flushed(self, lines):
-        there = {line for at, data in self.flushed
+    def without(self, lines, least):
+        """Those of no open flush whose unit is so large."""
+        there = {line for at, data, unit in self.flushed if unit >= least
                  for line in range(at // LINE * LINE, at + len(data), LINE)}
         return [line for line in lines if line not in there]
 
     @staticmethod
     def apply(image, flushed):
-        for at, data in flushed:
+        for at, data, _ in flushed:
             image[at:at + len(data)] = data
 
     def tear(self, image, rng):
         """A flush that was in the middle, after those before it and before the rest."""
         last = rng.randrange(len(self.flushed))
         self.apply(image, self.flushed[:last])
-        at, data = self.flushed[last]
-        lines = (at + len(data) - 1) // LINE - at // LINE + 1
-        end = min((at // LINE + rng.randint(0, lines)) * LINE, at + len(data))
+        at, data, unit = self.flushed[last]
+        units = (at + len(data) - 1) // unit - at // unit + 1
+        end = min((at // unit + rng.randint(0, units)) * unit, at + len(data))
         if end > at:
             image[at:end] = data[:end - at]
 
@@ -104,9 +107,9 @@ class Shadow:
     def apply_some(image, flushed, rng):
         """Any lines of any flushes."""
         share = rng.choice((0.1, 0.5, 0.9))
-        for at, data in flushed:
+        for at, data, unit in flushed:
             end = at + len(data)
-            for line in range(at // LINE * LINE, end, LINE):
+            for start in range(at // unit * unit, end, unit):
                 if rng.random() < share:
-                    first, last = max(line, at), min(line + LINE, end)
+                    first, last = max(start, at), min(start + unit, end)
                     image[first:last] = data[first - at:last - at]

@@ -11,7 +11,7 @@ import unittest
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from cuts import filesystems, model	# noqa: E402
-from cuts.shadow import KINDS, LINE, Shadow	# noqa: E402
+from cuts.shadow import KINDS, LINE, PAGE, Shadow	# noqa: E402
 
 SIZE = 1 << 18
 OLD, NEW = b"o" * LINE, b"n" * LINE
@@ -75,6 +75,13 @@ class ShadowTest(unittest.TestCase):
         self.store(0, NEW)
         self.store(LINE, NEW, flush=False)
         self.assertEqual(self.images("late"), {OLD + NEW})
+
+    def test_a_block_of_the_driver_is_whole(self):
+        new = NEW * (PAGE // LINE)
+        self.store(0, new, flush=False)
+        self.shadow.flush(0, new, PAGE)
+        for kind in KINDS:
+            self.assertLessEqual(self.images(kind), {OLD * 2, NEW * 2}, kind)
 
     def test_user_space_flushes_lines(self):
         self.guest.store(0, NEW * 2)
