@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Counters of the DAX core, and the length of its walks.
+ * Counters and version of the DAX core, and the length of its walks.
  *
  * The folder fs_dax in debugfs has two files.  promote has a line with a name
  * and a count for each step of a promotion.  faults has such a line for each
@@ -11,15 +11,23 @@
  *
  * A walk pauses after DAX_WALK_PAGES, so that others can run.  The dax_walk
  * event tells how much was done at a time.
+ *
+ * /sys/module/fs_dax/version has the version of the core.
  */
 
 #include <linux/debugfs.h>
 #include <linux/init.h>
+#include <linux/module.h>
 #include <linux/percpu.h>
 #include <linux/seq_file.h>
 
 #include "dax-internal.h"
 #include "dax-trace.h"
+
+/* Of the core, whichever file defines it. */
+#undef KBUILD_MODNAME
+#define KBUILD_MODNAME "fs_dax"
+MODULE_VERSION("0.1.0");
 
 static DEFINE_PER_CPU(unsigned long [NR_DAX_PROMOTE], dax_promotions);
 static DEFINE_PER_CPU(unsigned long [NR_DAX_FALLBACK], dax_fallbacks);

@@ -88,6 +88,13 @@ class Base(WithFolder):
                          r"(?m)^replaces\t[0-9a-f]{64}\tfs/dax\.c\t6\.12\.\d+$")
 
 
+class Version(unittest.TestCase):
+    def test_the_core_has_that_of_the_file(self):
+        text = (TOP / "fs/dax-stat.c").read_text()
+        self.assertEqual(re.findall(r'(?m)^MODULE_VERSION\("(.*)"\);$', text),
+                         [(TOP / "VERSION").read_text().strip()])
+
+
 class Filesystems(WithFolder):
     def formatted(self, *args):
         """How make_fs calls mkfs."""
