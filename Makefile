@@ -26,6 +26,8 @@ help:
 	@echo '  make series-check  that it applies, is the same tree, and compiles'
 	@echo '  make fixes         the fixes for a stock kernel alone, in build/fixes'
 	@echo '  make fixes-test    the tests of each fix, on stock and on stock with the fixes'
+	@echo '  make deb           Debian packages of the kernel and daxmap, in build/deb; resumes'
+	@echo '  make deb-test      install such packages in an image of Debian, and boot it'
 	@echo '  make release       the series, the fixes and one patch of all, as an archive'
 	@echo '  make clang-format  link .clang-format to that of the kernel tree'
 	@echo '  make setup         install the Debian packages that are missing'
@@ -34,6 +36,7 @@ help:
 	@echo
 	@echo '  KERNEL=DIR  another $(release) tree than $(package)    JOBS=N  processes'
 	@echo '  KVM=1       use /dev/kvm                                T=name  one test'
+	@echo '  FLAVOUR=amd64, LOCALMODCONFIG=1  which kernel make deb builds: see vm/deb --help'
 	@echo '  DEBUG_INFO=1  build kernels with file and line, for gdb and stacks'
 	@echo
 	@echo 'vm/run COMMAND runs a command in our kernel, vm/run --shell a shell.'
@@ -95,6 +98,14 @@ fixes: setup
 fixes-test: setup
 	@vm/fixes
 
+deb:
+	@vm/setup vm/deb.packages
+	@vm/deb
+
+deb-test:
+	@vm/setup vm/deb.packages
+	@vm/deb-test
+
 release: setup
 	@vm/release
 
@@ -109,4 +120,4 @@ clean:
 distclean:
 	rm -rf build
 
-.PHONY: help setup run test test-long powercut daxmap daxmap-test bench bench-picture apps pmdk profile mutants lint series series-check fixes fixes-test release clang-format clean distclean
+.PHONY: help setup run test test-long powercut daxmap daxmap-test bench bench-picture apps pmdk profile mutants lint series series-check fixes fixes-test deb deb-test release clang-format clean distclean
