@@ -381,7 +381,8 @@ class Daxmap(unittest.TestCase):
 
 class Usage(unittest.TestCase):
     def test_help_begins_with_the_name(self):
-        for name in ("bench", "build", "daxmap", "decode", "demo", "fixes", "lint", "profile", "quilt",
+        for name in ("bench", "build", "daxmap", "deb", "deb-test", "decode", "demo",
+                     "fixes", "lint", "profile", "quilt",
                      "release", "run", "series", "setup", "test", "tree", "xfstests"):
             with self.subTest(name):
                 code, text = call(VM / name, "--help")
