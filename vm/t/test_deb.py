@@ -100,12 +100,10 @@ class Config(WithFolder):
             "deb", "merge", f'merge "{VM}/config/deb.config" "{VM}/config/nodebug.config"', "t",
             header=f"""
             tree={lib.SRC}/hugedax out={self.folder}
-            debian_config() {{
-                echo CONFIG_SMP=y
-                echo CONFIG_DEBUG_INFO_DWARF5=y
-                echo 'CONFIG_LOCALVERSION=""'
-                echo '# CONFIG_FS_DAX is not set'
-            }}
+            (echo CONFIG_SMP=y
+             echo CONFIG_DEBUG_INFO_DWARF5=y
+             echo 'CONFIG_LOCALVERSION=""'
+             echo '# CONFIG_FS_DAX is not set') >"$out/debian.config"
             quietly() {{ "$@" >>"$out/log"; }}
             kmake() {{ echo "kmake $*"; }}""")
         self.assertEqual(code, 0, text)
