@@ -152,7 +152,7 @@ localversion()
 }
 
 # The kernels that vm/build knows.
-flavours=(hugedax debug stock mutant fixes)
+flavours=(hugedax debug stock mutant fixes modular)
 
 # check_flavour NAME: there is such a kernel
 check_flavour()

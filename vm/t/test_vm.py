@@ -291,6 +291,18 @@ class Run(WithFolder):
         self.assertNotIn("mon:stdio", text)
         self.assertNotIn("-gdb", text)
 
+    def test_modules(self):
+        def load(kernel):
+            return function("run", "load_modules", "load_modules", "t",
+                            header=f"obj={self.folder} kernel={kernel}")
+        (self.folder / "modular/installed/lib/modules/1").mkdir(parents=True)
+        self.assertEqual(load("hugedax"), (0, ""))
+        code, text = load("modular")
+        self.assertEqual(code, 0)
+        self.assertIn(f"cp -rs {self.folder}/modular/installed/lib/modules/* /lib/modules/",
+                      text)
+        self.assertIn("modprobe -a nd_e820 nd_pmem", text)
+
     def test_icount(self):
         self.assertIn("-smp 1", self.command("--icount", "true"))
 
