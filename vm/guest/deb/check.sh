@@ -75,15 +75,15 @@ is_huge() { daxmap --require=2M:100 "$@"; }
 
 mount_again()
 {
-	systemctl stop "srv-$1.mount" && ! mountpoint -q "/srv/$1" &&
-		systemctl start "srv-$1.mount" && mountpoint -q "/srv/$1"
+	systemctl stop "mnt-$1.mount" && ! mountpoint -q "/mnt/$1" &&
+		systemctl start "mnt-$1.mount" && mountpoint -q "/mnt/$1"
 }
 
 check_filesystem()
 {
-	local fs=$1 file=/srv/$1/file
-	check "$fs: mounted by fstab" says "$fs" findmnt -no FSTYPE "/srv/$fs"
-	check "$fs: with dax" has dax=always findmnt -no OPTIONS "/srv/$fs"
+	local fs=$1 file=/mnt/$1/file
+	check "$fs: mounted by fstab" says "$fs" findmnt -no FSTYPE "/mnt/$fs"
+	check "$fs: with dax" has dax=always findmnt -no OPTIONS "/mnt/$fs"
 	check "$fs: a file, by small pages first" map_file "$file"
 	check "$fs: daxmap: 100 % of the process is 2M" is_huge -p "$mapper"
 	kill "$mapper"
@@ -98,7 +98,7 @@ check_filesystem()
 journal_is_clean()
 {
 	! journalctl -b -q -o cat -p err |
-		grep -iE 'dax|pmem|nvdimm|xfs|ext4|srv-|BUG:|WARNING:|Oops|INFO: task'
+		grep -iE 'dax|pmem|nvdimm|xfs|ext4|mnt-|BUG:|WARNING:|Oops|INFO: task'
 }
 
 check "the system runs" system_runs
