@@ -181,6 +181,30 @@ int dax_iomap_collapse(struct vm_area_struct *vma, unsigned long addr,
 }
 EXPORT_SYMBOL_GPL(dax_iomap_collapse);
 
+/**
+ * dax_stores_tracked() - Check whether a process tracks its stores to a range
+ * @mapping: The mapping of the file.
+ * @pgoff: First page offset of the range, which is one huge page long.
+ *
+ * The soft-dirty bits of a page table are lost if the range is unmapped.
+ *
+ * Context: Process context.  May sleep.
+ * Return: true if so.
+ */
+bool dax_stores_tracked(struct address_space *mapping, pgoff_t pgoff)
+{
+	struct vm_area_struct *vma;
+	bool tracked = false;
+
+	i_mmap_lock_read(mapping);
+	vma_interval_tree_foreach(vma, &mapping->i_mmap, pgoff,
+				  pgoff + HPAGE_PMD_NR - 1)
+		tracked |= dax_vma_tracks_soft_dirty(vma);
+	i_mmap_unlock_read(mapping);
+	return tracked;
+}
+EXPORT_SYMBOL_GPL(dax_stores_tracked);
+
 /*
  * After each DAX_EAGER_STRIDE pages that a process faults in one by one, check
  * whether at least DAX_EAGER_DENSE pages of the range are in mapped entries.
@@ -217,6 +241,7 @@ static bool dax_should_collapse(const struct vm_fault *vmf, vm_fault_t ret)
  * dax_fault_collapse() - Map a huge page where small faults have filled a range
  * @vmf: A fault of order 0 that is done.
  * @ret: What it returned.
+ * @collapse: As ->collapse, but moves no blocks.
  *
  * For a filesystem with a ->collapse to call at the end of its ->fault.  Does
  * nothing unless fs_dax.promote is eager.  Errors are ignored.
@@ -224,10 +249,11 @@ static bool dax_should_collapse(const struct vm_fault *vmf, vm_fault_t ret)
  * Context: Process context, as for the fault; no lock of the file and no
  * transaction is held.  May sleep.
  */
-void dax_fault_collapse(const struct vm_fault *vmf, vm_fault_t ret)
+void dax_fault_collapse(const struct vm_fault *vmf, vm_fault_t ret,
+			dax_collapse_t collapse)
 {
 	if (READ_ONCE(dax_policy) == DAX_POLICY_EAGER &&
 	    dax_should_collapse(vmf, ret))
-		vmf->vma->vm_ops->collapse(vmf->vma, vmf->address & PMD_MASK);
+		collapse(vmf->vma, vmf->address & PMD_MASK);
 }
 EXPORT_SYMBOL_GPL(dax_fault_collapse);

@@ -305,17 +305,9 @@ static vm_fault_t ext4_dax_huge_fault(struct vm_fault *vmf, unsigned int order)
 					  : ext4_dax_read_fault(vmf, order);
 }
 
-static vm_fault_t ext4_dax_page_fault(struct vm_fault *vmf)
-{
-	vm_fault_t ret = ext4_dax_huge_fault(vmf, 0);
-
-	dax_fault_collapse(vmf, ret);
-	return ret;
-}
-
 /* Allocates no blocks: like a read, this does not change the file. */
-static int ext4_dax_collapse_in_place(struct vm_area_struct *vma,
-				      unsigned long addr, bool *needs_blocks)
+static int __ext4_dax_collapse(struct vm_area_struct *vma, unsigned long addr,
+			       bool *needs_blocks)
 {
 	struct address_space *mapping = vma->vm_file->f_mapping;
 	int err;
@@ -327,46 +319,74 @@ static int ext4_dax_collapse_in_place(struct vm_area_struct *vma,
 	return err;
 }
 
+static int ext4_dax_collapse_in_place(struct vm_area_struct *vma,
+				      unsigned long addr)
+{
+	return __ext4_dax_collapse(vma, addr, NULL);
+}
+
+static vm_fault_t ext4_dax_page_fault(struct vm_fault *vmf)
+{
+	vm_fault_t ret = ext4_dax_huge_fault(vmf, 0);
+
+	dax_fault_collapse(vmf, ret, ext4_dax_collapse_in_place);
+	return ret;
+}
+
 /* The caller holds i_rwsem and invalidate_lock exclusive. */
 static int ext4_dax_move_window_locked(struct inode *inode, pgoff_t pgoff)
 {
+	struct address_space *mapping = inode->i_mapping;
 	loff_t pos = (loff_t)pgoff << PAGE_SHIFT;
+	struct inode *donor;
 	int err;
 
-	if (unlikely(sb_rdonly(inode->i_sb)))
-		return -EROFS;
 	err = ext4_dax_may_relocate(inode, pgoff);
+	if (err == -EALREADY)		/* by another task, meanwhile */
+		return 0;
+	if (!err && dax_stores_tracked(mapping, pgoff))
+		err = -EBUSY;
+	if (!err)
+		err = break_layout(inode, false);
 	if (err)
 		return err;
-	err = break_layout(inode, false);
-	if (err)
-		return err;
-	if (dax_layout_busy_page_range(inode->i_mapping, pos,
-				       pos + PMD_SIZE - 1))
-		return -EAGAIN;
-	return ext4_dax_relocate(inode, pgoff);
+
+	donor = ext4_dax_take_window(inode, pgoff);
+	if (IS_ERR(donor))
+		return PTR_ERR(donor);
+	err = -EAGAIN;
+	if (!dax_layout_busy_page_range(mapping, pos, pos + PMD_SIZE - 1))
+		err = ext4_dax_relocate(inode, donor, pgoff);
+	iput(donor);
+	return err;
 }
 
 /*
  * Move the blocks of a huge page, for a process that may write to the file.  The
  * mmap_lock is held, and ranks below i_rwsem.  So a file that another task reads
- * or writes is left alone.
+ * or writes is left alone.  When a freeze has begun, a flush could not update
+ * mtime.
  */
 static int ext4_dax_move_window(struct file *file, pgoff_t pgoff)
 {
 	struct inode *inode = file_inode(file);
+	struct super_block *sb = inode->i_sb;
 	int err = -EAGAIN;
 
 	if (!(file->f_mode & FMODE_WRITE))
 		return -EINVAL;
-	sb_start_pagefault(inode->i_sb);
-	if (inode_trylock(inode)) {
+	if (unlikely(sb_rdonly(sb)))
+		return -EROFS;
+	sb_start_pagefault(sb);
+	if (READ_ONCE(sb->s_writers.frozen) == SB_UNFROZEN &&
+	    inode_trylock(inode)) {
 		filemap_invalidate_lock(inode->i_mapping);
 		err = ext4_dax_move_window_locked(inode, pgoff);
+		trace_ext4_dax_relocate(inode, pgoff, err);
 		filemap_invalidate_unlock(inode->i_mapping);
 		inode_unlock(inode);
 	}
-	sb_end_pagefault(inode->i_sb);
+	sb_end_pagefault(sb);
 	return err;
 }
 
@@ -375,13 +395,13 @@ static int ext4_dax_collapse(struct vm_area_struct *vma, unsigned long addr)
 	bool needs_blocks;
 	int err;
 
-	err = ext4_dax_collapse_in_place(vma, addr, &needs_blocks);
+	err = __ext4_dax_collapse(vma, addr, &needs_blocks);
 	if (!needs_blocks)
 		return err;
 	err = ext4_dax_move_window(vma->vm_file, linear_page_index(vma, addr));
 	if (err)
 		return err;
-	return ext4_dax_collapse_in_place(vma, addr, NULL);
+	return ext4_dax_collapse_in_place(vma, addr);
 }
 
 /*

@@ -21,7 +21,9 @@ void ext4_dax_init_align(struct super_block *sb);
 void ext4_dax_new_blocks(struct ext4_allocation_context *ac,
 			 const struct ext4_allocation_request *ar);
 int ext4_dax_may_relocate(struct inode *inode, ext4_lblk_t start);
-int ext4_dax_relocate(struct inode *inode, ext4_lblk_t start);
+struct inode *ext4_dax_take_window(struct inode *inode, ext4_lblk_t start);
+int ext4_dax_relocate(struct inode *inode, struct inode *donor,
+		      ext4_lblk_t start);
 bool ext4_should_enable_dax(struct inode *inode);
 bool ext4_dax_defer_drop(struct inode *inode);
 bool ext4_dax_flush_deferred(struct super_block *sb);

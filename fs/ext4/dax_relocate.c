@@ -3,29 +3,33 @@
  * Move the blocks of a DAX file to where a huge page can map them.
  *
  * New blocks are aligned by dax_alloc.c.  A file that is older than that, or that
- * found no free window, keeps its blocks until they are moved: on request
- * (MADV_COLLAPSE), or after 4 KiB faults if fs_dax.promote is eager.
+ * found no free window, keeps its blocks until MADV_COLLAPSE moves them.
  *
  * A window is moved with the help of a donor, an inode without a name:
  *
  *	check		All of the window has blocks, and at least half of them
  *			are written.
- *	flush, unmap	No page table and no entry points to the blocks.
  *	allocate	A free window of the device, for the donor.
+ *	flush, unmap	No page table and no entry points to the old blocks.
  *	copy		All of it, and flush the copy.
  *	swap		Exchange the extents of the file and of the donor.
  *	free		Drop the donor, which has the old blocks now.
  *
  * Each pair of extents is swapped in a transaction of its own.  A crash between
  * two of them leaves the file with blocks of both kinds, with the same contents.
- * The donor is on the orphan list, so recovery frees its blocks.  Blocks that are
- * freed are not used again before the swap is durable.
+ * The donor is on the orphan list, so recovery frees its blocks.  With
+ * data=ordered, blocks that are freed are not used again before the swap is
+ * durable.  With data=writeback or without a journal they are, so nothing is
+ * moved there.
+ *
+ * Fast commits know nothing of a swap, so each step asks for a full commit.
  *
  * LOCKING	i_rwsem and invalidate_lock exclusive, for one window at a time: no
  *		read, no write and no fault sees the file in between.  Then the
  *		journal handle, and i_data_sem of both inodes.
  */
 
+#include <linux/blkdev.h>
 #include <linux/dax.h>
 #include <linux/fs.h>
 #include <linux/iomap.h>
@@ -37,8 +41,6 @@
 #include "ext4_jbd2.h"
 #include "ext4_extents.h"
 #include "dax.h"
-
-#include <trace/events/ext4.h>
 
 static ext4_lblk_t ext4_dax_window_size(struct inode *inode)
 {
@@ -72,7 +74,8 @@ static bool ext4_dax_may_move_blocks_of(struct inode *inode)
 {
 	return EXT4_SB(inode->i_sb)->s_dax_align && dax_align_enabled() &&
 	       ext4_test_inode_flag(inode, EXT4_INODE_EXTENTS) &&
-	       !IS_SWAPFILE(inode);
+	       !ext4_should_writeback_data(inode) &&
+	       !IS_SWAPFILE(inode) && !IS_NOQUOTA(inode);
 }
 
 /**
@@ -84,7 +87,8 @@ static bool ext4_dax_may_move_blocks_of(struct inode *inode)
  * them.
  *
  * Context: i_rwsem and invalidate_lock held exclusive.
- * Return: 0 if so; -EINVAL if not; or another negative errno.
+ * Return: 0 if so; -EALREADY if there is no need; -EINVAL if they cannot be moved;
+ * or another negative errno.
  */
 int ext4_dax_may_relocate(struct inode *inode, ext4_lblk_t start)
 {
@@ -112,7 +116,15 @@ int ext4_dax_may_relocate(struct inode *inode, ext4_lblk_t start)
 			written += nr;
 		done += nr;
 	}
-	return huge || written < size / 2 ? -EINVAL : 0;
+	if (huge)
+		return -EALREADY;
+	return written < size / 2 ? -EINVAL : 0;
+}
+
+static void ext4_dax_no_fast_commit(struct inode *inode, handle_t *handle)
+{
+	ext4_fc_mark_ineligible(inode->i_sb, EXT4_FC_REASON_FALLOC_RANGE,
+				handle);
 }
 
 /* --- the donor ---------------------------------------------------------------- */
@@ -127,7 +139,7 @@ static struct inode *ext4_dax_new_donor(struct inode *inode)
 	uid_t owner[2] = { i_uid_read(inode), i_gid_read(inode) };
 	struct inode *donor;
 	handle_t *handle;
-	int err;
+	int err = 0;
 
 	donor = ext4_new_inode_start_handle(&nop_mnt_idmap, d_inode(sb->s_root),
 					    S_IFREG, NULL, inode->i_ino, owner,
@@ -141,15 +153,16 @@ static struct inode *ext4_dax_new_donor(struct inode *inode)
 		i_size_write(donor, i_size_read(inode));
 		clear_nlink(donor);
 		err = ext4_orphan_add(handle, donor);
+		ext4_dax_no_fast_commit(inode, handle);
 		mark_inode_dirty(donor);
 		unlock_new_inode(donor);
-		if (err) {
-			iput(donor);
-			donor = ERR_PTR(err);
-		}
 	}
 	if (handle)
 		ext4_journal_stop(handle);
+	if (err) {
+		iput(donor);
+		donor = ERR_PTR(err);
+	}
 	return donor;
 }
 
@@ -171,6 +184,7 @@ static int ext4_dax_fill_donor(struct inode *donor, ext4_lblk_t start)
 				    ext4_chunk_trans_blocks(donor, len));
 	if (IS_ERR(handle))
 		return PTR_ERR(handle);
+	ext4_dax_no_fast_commit(donor, handle);
 	ret = ext4_map_blocks(handle, donor, &map,
 			      EXT4_GET_BLOCKS_CREATE_UNWRIT_EXT);
 	ext4_journal_stop(handle);
@@ -244,8 +258,7 @@ static int ext4_dax_swap_extent(struct inode *inode, struct inode *donor,
 				    2 * ext4_writepage_trans_blocks(inode));
 	if (IS_ERR(handle))
 		return PTR_ERR(handle);
-	ext4_fc_mark_ineligible(inode->i_sb, EXT4_FC_REASON_FALLOC_RANGE,
-				handle);
+	ext4_dax_no_fast_commit(inode, handle);
 
 	ext4_double_down_write_data_sem(inode, donor);
 	nr = ext4_swap_extents(handle, inode, donor, lblk, lblk, nr, 0, &err);
@@ -279,54 +292,65 @@ static int ext4_dax_swap_window(struct inode *inode, struct inode *donor,
 	return min(nr, 0);
 }
 
-/* The donor has the blocks that the file does not need, whatever happens. */
-static int ext4_dax_move_by_donor(struct inode *inode, struct inode *donor,
-				  ext4_lblk_t start)
+/**
+ * ext4_dax_take_window - allocate the window that the blocks are moved to
+ * @inode: file for which ext4_dax_may_relocate() returned 0
+ * @start: first block of the window
+ *
+ * Context: i_rwsem and invalidate_lock held exclusive since the check.
+ * Return: An inode that has the window, which iput() frees; -ENOSPC if the device
+ * has no free window; or another errno.
+ */
+struct inode *ext4_dax_take_window(struct inode *inode, ext4_lblk_t start)
 {
-	loff_t pos = (loff_t)start << inode->i_blkbits;
+	struct inode *donor = ext4_dax_new_donor(inode);
 	int err;
 
+	if (IS_ERR(donor))
+		return donor;
 	err = ext4_dax_fill_donor(donor, start);
+	if (err) {
+		iput(donor);
+		return ERR_PTR(err);
+	}
+	return donor;
+}
+
+/**
+ * ext4_dax_relocate - move the blocks of a window to the one that was allocated
+ * @inode: file
+ * @donor: from ext4_dax_take_window(); gets the old blocks
+ * @start: first block of the window
+ *
+ * The contents and the times of the file do not change.
+ *
+ * Context: i_rwsem and invalidate_lock held exclusive since the window was taken;
+ * no page of the old one is in use.
+ * Return: 0 or a negative errno.
+ */
+int ext4_dax_relocate(struct inode *inode, struct inode *donor,
+		      ext4_lblk_t start)
+{
+	loff_t pos = (loff_t)start << inode->i_blkbits;
+	loff_t last = pos + PMD_SIZE - 1;
+	int err;
+
+	err = filemap_write_and_wait_range(inode->i_mapping, pos, last);
+	if (err)
+		return err;
+	truncate_pagecache_range(inode, pos, last);
+
+	err = dax_iomap_copy_blocks(inode, pos, PMD_SIZE, donor,
+				    &ext4_dax_relocate_iomap_ops);
+	/* the journal may be on another device, and does not flush this one */
 	if (!err)
-		err = dax_iomap_copy_blocks(inode, pos, PMD_SIZE, donor,
-					    &ext4_dax_relocate_iomap_ops);
+		err = blkdev_issue_flush(inode->i_sb->s_bdev);
 	if (!err)
 		err = ext4_dax_swap_window(inode, donor, start);
 	/* the new blocks hold zeroes where the file had no data */
 	if (!err)
 		err = ext4_convert_unwritten_extents(NULL, inode, pos,
 						     PMD_SIZE);
-	return err;
-}
-
-/**
- * ext4_dax_relocate - move the blocks of a window to a free window of the device
- * @inode: file for which ext4_dax_may_relocate() returned 0
- * @start: first block of the window
- *
- * The contents and the times of the file do not change.
- *
- * Context: i_rwsem and invalidate_lock held exclusive since the check; no page of
- * the window is in use.
- * Return: 0; -ENOSPC if the device has no free window; or another negative errno.
- */
-int ext4_dax_relocate(struct inode *inode, ext4_lblk_t start)
-{
-	loff_t pos = (loff_t)start << inode->i_blkbits;
-	struct inode *donor;
-	int err;
-
-	err = filemap_write_and_wait_range(inode->i_mapping, pos,
-					   pos + PMD_SIZE - 1);
-	if (err)
-		return err;
-	truncate_pagecache_range(inode, pos, pos + PMD_SIZE - 1);
-
-	donor = ext4_dax_new_donor(inode);
-	if (IS_ERR(donor))
-		return PTR_ERR(donor);
-	err = ext4_dax_move_by_donor(inode, donor, start);
-	iput(donor);
-	trace_ext4_dax_relocate(inode, start, err);
+	ext4_dax_no_fast_commit(inode, NULL);
 	return err;
 }

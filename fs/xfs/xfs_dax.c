@@ -278,11 +278,32 @@ static vm_fault_t xfs_dax_huge_fault(struct vm_fault *vmf, unsigned int order)
 			   : xfs_dax_read_fault(vmf, order);
 }
 
+/* Allocates no blocks: like a read, this does not change the file. */
+static int __xfs_dax_collapse(struct vm_area_struct *vma, unsigned long addr,
+			      bool *needs_blocks)
+{
+	struct xfs_inode *ip = XFS_I(file_inode(vma->vm_file));
+	int error;
+
+	xfs_ilock(ip, XFS_MMAPLOCK_SHARED);
+	error = dax_iomap_collapse(vma, addr, &xfs_read_iomap_ops,
+				   needs_blocks);
+	xfs_iunlock(ip, XFS_MMAPLOCK_SHARED);
+
+	return error;
+}
+
+static int xfs_dax_collapse_in_place(struct vm_area_struct *vma,
+				     unsigned long addr)
+{
+	return __xfs_dax_collapse(vma, addr, NULL);
+}
+
 static vm_fault_t xfs_dax_page_fault(struct vm_fault *vmf)
 {
 	vm_fault_t ret = xfs_dax_huge_fault(vmf, 0);
 
-	dax_fault_collapse(vmf, ret);
+	dax_fault_collapse(vmf, ret, xfs_dax_collapse_in_place);
 	return ret;
 }
 
@@ -423,58 +444,56 @@ int xfs_dax_mmaplock_two(struct xfs_inode *ip1, loff_t pos1,
 	return error;
 }
 
-/* Allocates no blocks: like a read, this does not change the file. */
-static int xfs_dax_collapse_in_place(struct vm_area_struct *vma,
-				     unsigned long addr, bool *needs_blocks)
-{
-	struct xfs_inode *ip = XFS_I(file_inode(vma->vm_file));
-	int error;
-
-	xfs_ilock(ip, XFS_MMAPLOCK_SHARED);
-	error = dax_iomap_collapse(vma, addr, &xfs_read_iomap_ops,
-				   needs_blocks);
-	xfs_iunlock(ip, XFS_MMAPLOCK_SHARED);
-
-	return error;
-}
-
 /* The caller holds the IOLOCK and the MMAPLOCK exclusive. */
 static int xfs_dax_move_window_locked(struct xfs_inode *ip, pgoff_t pgoff)
 {
+	struct inode *inode = VFS_I(ip);
 	loff_t pos = (loff_t)pgoff << PAGE_SHIFT, last = pos + PMD_SIZE - 1;
 	int error;
 
 	error = xfs_dax_may_relocate(ip, pgoff);
+	if (error == -EALREADY)		/* by another task, meanwhile */
+		return 0;
+	if (!error && dax_stores_tracked(inode->i_mapping, pgoff))
+		error = -EBUSY;
+	if (!error)
+		error = break_layout(inode, false);
+	if (!error)
+		error = xfs_dax_take_window(ip, pgoff);
 	if (error)
 		return error;
-	error = break_layout(VFS_I(ip), false);
-	if (error)
-		return error;
-	if (xfs_dax_busy_page(ip, pos, last) ||
-	    xfs_dax_left_in_use(ip, pos, last))
-		return -EAGAIN;
-	return xfs_dax_relocate(ip, pgoff);
+	if (!xfs_dax_busy_page(ip, pos, last) &&
+	    !xfs_dax_left_in_use(ip, pos, last))
+		return xfs_dax_relocate(ip, pgoff);
+	xfs_dax_free_window(ip, pgoff);
+	return -EAGAIN;
 }
 
 /*
  * Move the blocks of a huge page, for a process that may write to the file.  The
  * mmap_lock is held, and ranks below the IOLOCK.  So a file that another task
- * reads or writes is left alone.
+ * reads or writes is left alone.  When a freeze has begun, a flush could not
+ * update mtime.
  */
 static int xfs_dax_move_window(struct file *file, pgoff_t pgoff)
 {
 	struct xfs_inode *ip = XFS_I(file_inode(file));
+	struct super_block *sb = ip->i_mount->m_super;
 	int error = -EAGAIN;
 
 	if (!(file->f_mode & FMODE_WRITE))
 		return -EINVAL;
-	sb_start_pagefault(ip->i_mount->m_super);
-	if (xfs_ilock_nowait(ip, XFS_IOLOCK_EXCL)) {
+	if (xfs_is_readonly(ip->i_mount))
+		return -EROFS;
+	sb_start_pagefault(sb);
+	if (READ_ONCE(sb->s_writers.frozen) == SB_UNFROZEN &&
+	    xfs_ilock_nowait(ip, XFS_IOLOCK_EXCL)) {
 		xfs_ilock(ip, XFS_MMAPLOCK_EXCL);
 		error = xfs_dax_move_window_locked(ip, pgoff);
+		trace_xfs_dax_relocate(ip, pgoff, error);
 		xfs_iunlock(ip, XFS_IOLOCK_EXCL | XFS_MMAPLOCK_EXCL);
 	}
-	sb_end_pagefault(ip->i_mount->m_super);
+	sb_end_pagefault(sb);
 	return error;
 }
 
@@ -483,13 +502,13 @@ static int xfs_dax_collapse(struct vm_area_struct *vma, unsigned long addr)
 	bool needs_blocks;
 	int error;
 
-	error = xfs_dax_collapse_in_place(vma, addr, &needs_blocks);
+	error = __xfs_dax_collapse(vma, addr, &needs_blocks);
 	if (!needs_blocks)
 		return error;
 	error = xfs_dax_move_window(vma->vm_file, linear_page_index(vma, addr));
 	if (error)
 		return error;
-	return xfs_dax_collapse_in_place(vma, addr, NULL);
+	return xfs_dax_collapse_in_place(vma, addr);
 }
 
 /*

@@ -41,12 +41,15 @@ bool xfs_dax_zeroes_in_place(struct xfs_inode *ip);
 int xfs_dax_zero_space(struct xfs_inode *ip, xfs_off_t offset, xfs_off_t len);
 bool xfs_dax_needs_space(struct xfs_inode *ip);
 bool xfs_dax_has_windows(struct xfs_mount *mp);
+xfs_fsblock_t xfs_dax_bmbt_goal(struct xfs_inode *ip, xfs_fsblock_t goal);
 bool xfs_dax_aligns(struct xfs_inode *ip);
 bool xfs_dax_is_real(const struct xfs_bmbt_irec *irec);
 bool xfs_dax_is_aligned(struct xfs_mount *mp, const struct xfs_bmbt_irec *irec);
 
 /* xfs_dax_relocate.c */
 int xfs_dax_may_relocate(struct xfs_inode *ip, xfs_fileoff_t start);
+int xfs_dax_take_window(struct xfs_inode *ip, xfs_fileoff_t start);
+void xfs_dax_free_window(struct xfs_inode *ip, xfs_fileoff_t start);
 int xfs_dax_relocate(struct xfs_inode *ip, xfs_fileoff_t start);
 #else
 static inline bool xfs_inode_should_enable_dax(struct xfs_inode *ip)
@@ -125,6 +128,12 @@ static inline bool xfs_dax_needs_space(struct xfs_inode *ip)
 static inline bool xfs_dax_has_windows(struct xfs_mount *mp)
 {
 	return false;
+}
+
+static inline xfs_fsblock_t xfs_dax_bmbt_goal(struct xfs_inode *ip,
+					      xfs_fsblock_t goal)
+{
+	return goal;
 }
 #endif
 

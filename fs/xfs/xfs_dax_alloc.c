@@ -168,6 +168,26 @@ bool xfs_dax_aligns(struct xfs_inode *ip)
 	       xfs_dax_has_windows(ip->i_mount);
 }
 
+/**
+ * xfs_dax_bmbt_goal - where to look for a block of a file's extent map
+ * @ip: file
+ * @goal: where XFS would look
+ *
+ * The nearest free block is often in the gap of a file that is written at random,
+ * whose window can never be huge then.
+ *
+ * Context: Any.
+ * Return: For a DAX file, a block near the headers of the AG; otherwise @goal.
+ */
+xfs_fsblock_t xfs_dax_bmbt_goal(struct xfs_inode *ip, xfs_fsblock_t goal)
+{
+	struct xfs_mount *mp = ip->i_mount;
+
+	if (!xfs_dax_aligns(ip))
+		return goal;
+	return XFS_AGB_TO_FSB(mp, XFS_FSB_TO_AGNO(mp, goal), 1);
+}
+
 /* The place of a block in its window of the device. */
 static xfs_extlen_t xfs_dax_place(struct xfs_mount *mp, xfs_agnumber_t agno,
 				  xfs_agblock_t agbno)

@@ -3,15 +3,14 @@
  * Move the blocks of a DAX file to where a huge page can map them.
  *
  * New blocks are aligned by xfs_dax_alloc.c.  A file that is older than that, or
- * that found no free window, keeps its blocks until they are moved: on request
- * (MADV_COLLAPSE), or after 4 KiB faults if fs_dax.promote is eager.
+ * that found no free window, keeps its blocks until MADV_COLLAPSE moves them.
  *
  * A window is moved by a copy on write without a write:
  *
  *	check		All of the window has blocks, none of them shared, and at
  *			least half of them written.
- *	flush, unmap	No page table and no entry points to the blocks.
  *	allocate	A free window of the device, in the CoW fork.
+ *	flush, unmap	No page table and no entry points to the old blocks.
  *	copy		All of it, and flush the copy.
  *	remap		As at the end of a copy on write.
  *
@@ -44,7 +43,6 @@
 #include "xfs_icache.h"
 #include "xfs_iomap.h"
 #include "xfs_reflink.h"
-#include "xfs_trace.h"
 #include "xfs_dax.h"
 
 #include <linux/dax.h>
@@ -93,7 +91,8 @@ static int xfs_dax_window_add(struct xfs_inode *ip, struct xfs_dax_window *windo
  * them.
  *
  * Context: IOLOCK and MMAPLOCK held exclusive.
- * Return: 0 if so; -EINVAL if not; or another negative errno.
+ * Return: 0 if so; -EALREADY if there is no need; -EINVAL if they cannot be moved;
+ * or another negative errno.
  */
 int xfs_dax_may_relocate(struct xfs_inode *ip, xfs_fileoff_t start)
 {
@@ -107,6 +106,9 @@ int xfs_dax_may_relocate(struct xfs_inode *ip, xfs_fileoff_t start)
 	if (!xfs_dax_aligns(ip) || !xfs_has_reflink(mp) ||
 	    IS_SWAPFILE(VFS_I(ip)) || XFS_FSB_TO_B(mp, end) > XFS_ISIZE(ip))
 		return -EINVAL;
+	/* an allocation of a window must not be rounded up */
+	if (mp->m_dax_align % xfs_get_cowextsz_hint(ip))
+		return -EINVAL;
 
 	lock = xfs_ilock_data_map_shared(ip);
 	while (!error && at < end) {
@@ -118,7 +120,9 @@ int xfs_dax_may_relocate(struct xfs_inode *ip, xfs_fileoff_t start)
 		error = xfs_dax_window_add(ip, &window, start, &irec);
 	}
 	xfs_iunlock(ip, lock);
-	if (!error && (window.huge || window.written < mp->m_dax_align / 2))
+	if (!error && window.huge)
+		error = -EALREADY;
+	if (!error && window.written < mp->m_dax_align / 2)
 		error = -EINVAL;
 	return error;
 }
@@ -189,33 +193,56 @@ static int xfs_dax_allocate_window(struct xfs_inode *ip, xfs_fileoff_t start)
 	return 0;
 }
 
-static int xfs_dax_copy_and_remap(struct xfs_inode *ip, xfs_fileoff_t start)
+/**
+ * xfs_dax_take_window - allocate the window that the blocks are moved to
+ * @ip: file for which xfs_dax_may_relocate() returned 0
+ * @start: first block of the window
+ *
+ * Context: IOLOCK and MMAPLOCK held exclusive since the check.
+ * Return: 0, and the caller must call xfs_dax_relocate() or xfs_dax_free_window();
+ * -ENOSPC if the device has no free window; or another negative errno.
+ */
+int xfs_dax_take_window(struct xfs_inode *ip, xfs_fileoff_t start)
 {
-	xfs_off_t pos = XFS_FSB_TO_B(ip->i_mount, start);
-	xfs_off_t len = XFS_FSB_TO_B(ip->i_mount, ip->i_mount->m_dax_align);
 	int error;
 
+	xfs_ilock(ip, XFS_ILOCK_EXCL);
+	xfs_ifork_init_cow(ip);
+	xfs_iunlock(ip, XFS_ILOCK_EXCL);
+	/* what an earlier copy on write has left */
+	xfs_dax_free_window(ip, start);
 	error = xfs_dax_allocate_window(ip, start);
-	if (!error)
-		error = dax_iomap_copy_blocks(VFS_I(ip), pos, len, NULL,
-					      &xfs_dax_relocate_iomap_ops);
-	if (!error)
-		error = xfs_reflink_convert_cow(ip, pos, len);
-	if (!error)
-		error = xfs_reflink_end_cow(ip, pos, len);
+	if (error)
+		xfs_dax_free_window(ip, start);
 	return error;
 }
 
 /**
- * xfs_dax_relocate - move the blocks of a window to a free window of the device
- * @ip: file for which xfs_dax_may_relocate() returned 0
+ * xfs_dax_free_window - free what the CoW fork has of a window
+ * @ip: file
  * @start: first block of the window
  *
- * The contents and the times of the file do not change.
+ * Context: IOLOCK and MMAPLOCK held exclusive.
+ */
+void xfs_dax_free_window(struct xfs_inode *ip, xfs_fileoff_t start)
+{
+	struct xfs_mount *mp = ip->i_mount;
+
+	xfs_reflink_cancel_cow_range(ip, XFS_FSB_TO_B(mp, start),
+				     XFS_FSB_TO_B(mp, mp->m_dax_align), true);
+}
+
+/**
+ * xfs_dax_relocate - move the blocks of a window to the one that was allocated
+ * @ip: file for which xfs_dax_take_window() returned 0
+ * @start: first block of the window
  *
- * Context: IOLOCK and MMAPLOCK held exclusive since the check; no page of the
- * window is in use.
- * Return: 0; -ENOSPC if the device has no free window; or another negative errno.
+ * The contents and the times of the file do not change.  After an error, the
+ * window that was allocated is free again.
+ *
+ * Context: IOLOCK and MMAPLOCK held exclusive since the window was taken; no page of
+ * the old one is in use.
+ * Return: 0 or a negative errno.
  */
 int xfs_dax_relocate(struct xfs_inode *ip, xfs_fileoff_t start)
 {
@@ -224,20 +251,14 @@ int xfs_dax_relocate(struct xfs_inode *ip, xfs_fileoff_t start)
 	int error;
 
 	error = xfs_flush_unmap_range(ip, pos, len);
+	if (!error)
+		error = dax_iomap_copy_blocks(VFS_I(ip), pos, len, NULL,
+					      &xfs_dax_relocate_iomap_ops);
+	if (!error)
+		error = xfs_reflink_convert_cow(ip, pos, len);
+	if (!error)
+		error = xfs_reflink_end_cow(ip, pos, len);
 	if (error)
-		return error;
-
-	xfs_ilock(ip, XFS_ILOCK_EXCL);
-	xfs_ifork_init_cow(ip);
-	xfs_iunlock(ip, XFS_ILOCK_EXCL);
-	/* what an earlier copy on write has left */
-	error = xfs_reflink_cancel_cow_range(ip, pos, len, true);
-	if (error)
-		return error;
-
-	error = xfs_dax_copy_and_remap(ip, start);
-	trace_xfs_dax_relocate(ip, start, error);
-	if (error)
-		xfs_reflink_cancel_cow_range(ip, pos, len, true);
+		xfs_dax_free_window(ip, start);
 	return error;
 }

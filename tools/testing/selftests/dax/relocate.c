@@ -263,17 +263,21 @@ TEST_F(dax, unwritten_rest)
 	dax_remove(other);
 }
 
-/* The policy moves what was filled page by page. */
-TEST_F(pieces, eager)
+/* The others of a file that several processes collapse at once find it moved. */
+static void collapse_at_once(unsigned int id, void *arg)
 {
-	char *p;
+	int err = EAGAIN;
 
-	ASSERT_EQ(NULL, dax_policy("eager"));
-	p = dax_map(self->fd, 0, LEN);
-	dax_touch_each(p, SZ_2M, SZ_4K, false);
+	for (int tries = 0; err == EAGAIN && tries < 1000; tries++)
+		err = dax_collapse(arg, SZ_2M);
+	EXPECT_EQ(0, err);
+}
+
+TEST_F(pieces, at_once)
+{
+	dax_run_threads(4, collapse_at_once, self->p);
 	EXPECT_TRUE(dax_extent_huge(self->fd, 0));
-	EXPECT_EQ(1, huge_ranges(self->fd, LEN));
-	EXPECT_TRUE(has_bytes(p, LEN));
+	EXPECT_TRUE(has_bytes(self->p, LEN));
 }
 
 /* What was synced before the move or after it is there after a crash. */
@@ -291,7 +295,7 @@ TEST_F(pieces, crash)
 	dax_unmap(self->p, LEN);
 	close(self->fd);
 	close(self->other);
-	dax_scratch_mount_again();
+	dax_scratch_mount_again("dax=always");
 	fd = open(name, O_RDWR);
 	ASSERT_LE(0, fd);
 	p = dax_map(fd, 0, LEN);
@@ -316,7 +320,7 @@ TEST_F(pieces, page_in_use)
 	EXPECT_TRUE(dax_extent_huge(self->fd, 0));
 }
 
-/* Who may only read may not move. */
+/* A process that may only read moves nothing. */
 TEST_F(pieces, read_only)
 {
 	char name[PATH_MAX], *p;
@@ -352,6 +356,74 @@ TEST_F(pieces, hole)
 	EXPECT_EQ(0, dax_block(self->fd, 100 * SZ_4K));
 	EXPECT_EQ(page_byte(99), dax_peek(self->p + 99 * SZ_4K));
 	EXPECT_EQ(0, dax_peek(self->p + 100 * SZ_4K));
+}
+
+/* Nobody has asked for it. */
+TEST_F(pieces, eager)
+{
+	char *p;
+
+	ASSERT_EQ(NULL, dax_policy("eager"));
+	p = dax_map(self->fd, 0, LEN);
+	dax_touch_each(p, SZ_2M, SZ_4K, false);
+	EXPECT_STAYED();
+}
+
+/* A process would lose the record of its stores. */
+static int track_stores(int nr, void *arg)
+{
+	char *p = dax_map_small(*(int *)arg, LEN);
+
+	(void)nr;
+	dax_poke(p + 3 * SZ_4K, page_byte(3));
+	return dax_write_file("/proc/self/clear_refs", "4");
+}
+
+TEST_F(pieces, stores_tracked)
+{
+	struct dax_helper other;
+
+	dax_helper_start(&other, track_stores, &self->fd);
+	if (dax_helper_step(&other, 0)) {
+		dax_helper_stop(&other);
+		SKIP(return, "this kernel does not track stores");
+	}
+	EXPECT_EQ(EBUSY, dax_collapse(self->p, LEN));
+	EXPECT_STAYED();
+	dax_helper_stop(&other);
+	EXPECT_EQ(0, dax_collapse(self->p, LEN));
+}
+
+/* XFS would take more than a window. */
+TEST_F(pieces, cow_extent_size_hint)
+{
+	char name[PATH_MAX];
+
+	NEED_XFS();
+	dax_name(self->fd, name, sizeof(name));
+	ASSERT_EQ(0, dax_sh("xfs_io -c 'cowextsize 4m' %s", name));
+	EXPECT_EQ(EINVAL, dax_collapse(self->p, LEN));
+	EXPECT_STAYED();
+}
+
+/* ext4 uses blocks again at once that were freed. */
+TEST_F(pieces, data_writeback)
+{
+	char name[PATH_MAX], *p;
+	int fd;
+
+	NEED(dax_is_xfs() ? "data=writeback is an option of ext4" : NULL);
+	dax_name(self->fd, name, sizeof(name));
+	dax_unmap(self->p, LEN);
+	close(self->fd);
+	close(self->other);
+	dax_scratch_mount_again("dax=always,data=writeback");
+	fd = open(name, O_RDWR);
+	p = dax_map(fd, 0, LEN);
+	EXPECT_EQ(EINVAL, dax_collapse(p, LEN));
+	EXPECT_TRUE(same_blocks(self->blocks, fd, LEN));
+	EXPECT_TRUE(has_bytes(p, LEN));
+	close(fd);
 }
 
 TEST_F(pieces, switched_off)

@@ -317,7 +317,7 @@ const char *dax_scratch(unsigned int mib, const char *mkfs, const char *mount);
 /* The same as mkfs makes it by itself, on @dev. */
 const char *dax_scratch_plain(const char *dev, unsigned int mib,
 			      const char *mkfs);
-void dax_scratch_mount_again(void);	/* with dax=always */
+void dax_scratch_mount_again(const char *mount);
 int dax_scratch_check(void);		/* leaves it mounted again; 0: clean */
 const char *dax_small_scratch(void);
 int dax_fill_up(size_t leave);

@@ -230,10 +230,10 @@ static void scratch_umount(void)
 }
 
 /* After a shutdown, for example: the log is recovered. */
-void dax_scratch_mount_again(void)
+void dax_scratch_mount_again(const char *mount)
 {
 	scratch_umount();
-	mount_at(scratch_dev, scratch_dir, "dax=always");
+	mount_at(scratch_dev, scratch_dir, mount);
 }
 
 /* Is it clean, as its own checker says?  It is mounted again after that. */
