@@ -354,9 +354,10 @@ def report(settings, programs):
     return 0
 
 
-def write_page(text):
+def write_page(text, scale):
+    command = "make apps" if scale == 100 else f"APPS_SCALE={scale} make apps"
     PAGE_OF_RESULTS.write_text("SPDX-License-Identifier: GPL-2.0-only\n\n"
-                               f"What 'make apps' printed:\n\n{text}")
+                               f"What '{command}' printed:\n\n{text}")
     lib.step("APPS", f"the table is {lib.short(PAGE_OF_RESULTS)}")
 
 
@@ -373,7 +374,7 @@ def run(settings, programs):
     text = text_of(Table(slices))
     print(text, end="")
     if not failed and len(programs) == len(PROGRAMS):
-        write_page(text)
+        write_page(text, settings.scale)
     return int(failed > 0)
 
 
