@@ -116,9 +116,9 @@ int ext4_dax_may_relocate(struct inode *inode, ext4_lblk_t start)
 			written += nr;
 		done += nr;
 	}
-	if (huge)
-		return -EALREADY;
-	return written < size / 2 ? -EINVAL : 0;
+	if (written < size / 2)
+		return -EINVAL;
+	return huge ? -EALREADY : 0;
 }
 
 static void ext4_dax_no_fast_commit(struct inode *inode, handle_t *handle)

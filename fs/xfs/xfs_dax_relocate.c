@@ -120,10 +120,10 @@ int xfs_dax_may_relocate(struct xfs_inode *ip, xfs_fileoff_t start)
 		error = xfs_dax_window_add(ip, &window, start, &irec);
 	}
 	xfs_iunlock(ip, lock);
-	if (!error && window.huge)
-		error = -EALREADY;
 	if (!error && window.written < mp->m_dax_align / 2)
 		error = -EINVAL;
+	if (!error && window.huge)
+		error = -EALREADY;
 	return error;
 }
 
