@@ -34,8 +34,6 @@
 #include <linux/fs.h>
 #include <linux/iomap.h>
 #include <linux/pagemap.h>
-#include <linux/quotaops.h>
-#include <linux/swap.h>
 
 #include "ext4.h"
 #include "ext4_jbd2.h"

@@ -49,15 +49,15 @@
 
 /* What is known of the blocks of a window. */
 struct xfs_dax_window {
-	xfs_fsblock_t	home;		/* of the first block, as the last extent tells */
+	xfs_fsblock_t	home;		/* where it begins, by the last extent */
 	xfs_filblks_t	written;
 	bool		huge;		/* they can be mapped by a huge page */
 };
 
-/* Add the extent at @offset.  Returns an errno if it cannot be moved. */
-static int xfs_dax_window_add(struct xfs_inode *ip, struct xfs_dax_window *window,
-			      xfs_fileoff_t start,
-			      struct xfs_bmbt_irec *irec)
+/* Add an extent of the window.  Returns an errno if it cannot be moved. */
+static int xfs_dax_window_add(struct xfs_inode *ip,
+			      struct xfs_dax_window *window,
+			      xfs_fileoff_t start, struct xfs_bmbt_irec *irec)
 {
 	xfs_filblks_t len = irec->br_blockcount;
 	xfs_fsblock_t home;

@@ -263,7 +263,7 @@ TEST_F(dax, unwritten_rest)
 	dax_remove(other);
 }
 
-/* The others of a file that several processes collapse at once find it moved. */
+/* Threads collapse one range at once: the later ones find it moved. */
 static void collapse_at_once(unsigned int id, void *arg)
 {
 	int err = EAGAIN;
