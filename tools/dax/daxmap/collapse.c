@@ -2,8 +2,9 @@
 /*
  * --collapse: ask the kernel to map 2 MiB pages where it can, by MADV_COLLAPSE.
  *
- * A file is collapsed for all processes. It is mapped for reading. If it can also be
- * opened for writing, the kernel may move its blocks. The mappings of a process are collapsed by process_madvise(2).
+ * A file is collapsed for all processes. It is mapped for reading. If it can
+ * also be opened for writing, the kernel may move its blocks. The mappings of a
+ * process are collapsed by process_madvise(2).
  */
 #include <errno.h>
 #include <fcntl.h>
