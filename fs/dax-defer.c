@@ -13,8 +13,8 @@
  *	defer		The filesystem adds an inode whose pages may be in use.
  *	poll		A work item checks each inode, again and again.
  *	release		The pages are idle: the filesystem deletes the inode.
- *	drain		At unmount: wait for a bounded time, and then release
- *			all inodes.
+ *	drain		At unmount, and when the mount becomes read-only: wait
+ *			for a bounded time, and then release all inodes.
  *
  * If a drain stops waiting, the users of a page keep access to its block, even
  * when another file gets it.  An unmount does not wait for pages of files that

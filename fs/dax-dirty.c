@@ -24,10 +24,10 @@
  * counts these faults.  The count is an upper bound of the number of flagged
  * pages.
  *
- *	whole -> by page	By a flush, which has write-protected and flushed
- *				all of the entry under its lock just now: no
- *				page needs a flag, and those that are left from
- *				earlier are cleared.
+ *	whole -> by page	By a flush, which has write-protected and
+ *				flushed all of the entry under its lock just
+ *				now.  No page needs a flag, and the flags that
+ *				are left from earlier are cleared.
  *	by page -> whole	At any time by the holder of the entry lock.  No
  *				store is lost, because the flush of a whole
  *				entry reads no flags.
@@ -36,9 +36,9 @@
  * an entry that is deleted or becomes whole.
  *
  * POLICY	An entry is whole at first.  It becomes by page at flush number
- *		dax_whole_flushes().  If DAX_MANY_PAGES write faults
- *		come before the next flush, the entry becomes whole again, and
- *		stays whole for four times as many flushes, at most
+ *		dax_whole_flushes().  If DAX_MANY_PAGES write faults come before
+ *		the next flush, the entry becomes whole again.  It then stays
+ *		whole for four times as many flushes as before, at most
  *		DAX_COUNT_MAX.  The last of these faults also removes the page
  *		tables of the range, so the next fault can be huge.  If a flush
  *		finds the entry by page, the program stores to few pages.  The

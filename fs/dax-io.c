@@ -28,7 +28,7 @@
  * faults are allowed, and from there to the file, so each piece makes progress.
  *
  * A block that replaces a shared one is complete before ->iomap_end: the parts
- * around the caller's data are filled, also if the caller's buffer ends early.
+ * around the caller's data are filled, even if the caller's buffer ends early.
  *
  * LOCKS	i_rwsem (exclusive to write)
  *	  invalidate_lock (exclusive), to write to shared blocks

@@ -36,8 +36,8 @@
  *		Faults in dax-quick.c, and dax_finish_sync_fault(), hold the
  *		pgmap.
  *
- * Zero and empty entries have no page of the device.  Only this file depends on
- * how the kernel keeps track of DAX pages.
+ * Zero and empty entries have no page of the device.  Only this file, and
+ * dax_lock_folio() in dax.c, depend on how the kernel keeps track of DAX pages.
  */
 
 #include <linux/atomic.h>

@@ -79,10 +79,10 @@
  *				entry alone.
  *		reflink, dedupe, freeze
  *				write back without for_fsync: the whole entry.
- *		memory failure	waits, or is waited for.
+ *		memory failure	locks the entry, too, so one waits for the other.
  *		removal of the device
- *				waits for the flush of one entry.  After it, the
- *				flush fails.
+ *				waits for the flush of one entry.  After the
+ *				removal, a flush fails.
  *
  * LOCKS	entry lock, i_mmap_rwsem (shared), page table locks; for the
  *		times, freeze protection (tried) and a transaction of the

@@ -36,17 +36,20 @@
  *				  i_pages.xa_lock	irqs off
  *
  *		dax_share_rwsem and the extent locks do not nest in each other.
+ *		MADV_COLLAPSE holds mmap_lock.  A filesystem that moves blocks
+ *		for it takes i_rwsem by trylock.
+ *
  *		dax_read_lock() keeps a device alive while one of its addresses
  *		is in use.  It is an SRCU read lock, and nests in any of these.
  *
- * LIFETIME	A mapped entry is deleted when one of its blocks is freed, when
- *		its inode is evicted, and, if it is clean, by invalidation.
- *		Copy on write deletes it or gives it the new blocks.  Memory
- *		pressure does not evict it.  Promotion replaces small entries by
- *		one large entry, which inherits their marks.  If a zero or empty
- *		entry is locked, only the holder of the lock may replace or
- *		delete it.  If it is unlocked, a task may do so under the
- *		xa_lock.
+ * LIFETIME	A mapped entry is deleted when one of its blocks is freed or
+ *		moved, when its inode is evicted, and, if it is clean, by
+ *		invalidation.  Copy on write deletes it or gives it the new
+ *		blocks.  Memory pressure does not evict it.  Promotion replaces
+ *		small entries by one large entry, which inherits their marks.
+ *		If a zero or empty entry is locked, only the holder of the lock
+ *		may replace or delete it.  If it is unlocked, a task may do so
+ *		under the xa_lock.
  *
  * MARKS	PAGECACHE_TAG_DIRTY is set on an entry while a page table may
  *		map one of its pages writable, and stays set until the entry is

@@ -17,8 +17,9 @@
  *           mapping.  Only such a fault takes freeze protection and a handle.
  *           A private write only reads the file, which may be read-only.
  * layouts   No block is freed or moved while a device does DMA to it: callers
- *           use dax_break_layout() first.  A deleted file stays on the orphan
- *           list until its pages are idle.
+ *           use dax_break_layout() first, and MADV_COLLAPSE moves nothing then.
+ *           A deleted file stays on the orphan list until its pages are idle,
+ *           or until an unmount stops waiting.
  *
  * LOCKING, outermost first:
  *
@@ -29,6 +30,8 @@
  *           journal handle
  *             DAX entry lock          (in the core)
  *               i_data_sem            (in ext4_iomap_begin())
+ *
+ * MADV_COLLAPSE holds mmap_lock, so it takes i_rwsem by trylock to move blocks.
  *
  * dax_finish_sync_fault() may commit the running transaction, so it is called
  * after the handle is closed.

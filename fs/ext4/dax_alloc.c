@@ -5,8 +5,8 @@
  * fs/dax-align.c tells how many blocks a huge page has, N, and the phase of the
  * filesystem: the place in memory of its first block, mod N.  A *window* is N
  * blocks of a file from a multiple of N on, and a window of the device is N
- * blocks from a multiple of N in memory on.  A window of the file can be huge if
- * it lies in one window of the device.
+ * blocks from a multiple of N in memory on.  A window of the file can be huge
+ * if it lies in one window of the device.
  *
  * Before mballoc looks for blocks in its ordinary way, ext4_dax_new_blocks()
  * does:
@@ -22,16 +22,17 @@
  * The blocks of the window that were not requested become a preallocation of
  * mballoc, in which the next requests of the window find their blocks.
  *
- * If all of this fails, the ordinary way follows, so an allocation fails only if
- * it would fail without this file.
+ * If all of this fails, the ordinary way follows, so an allocation fails only
+ * if it would fail without this file.
  *
  * SMALL FILES	fill the blocks that no window needs, because most files stay
  *		small, and each of them would break a window.  Therefore the
  *		first window of a file that grows by small steps cannot be huge.
  *
- * WASTE	A preallocation is in memory only: it is neither in the bitmap on
- *		disk, nor in df, nor in the quota.  mballoc drops it at the last
- *		close, at truncate, and if it finds no other space.
+ * WASTE	A preallocation is in memory only: it is neither in the bitmap
+ *		on disk, nor in df, nor in the quota.  mballoc drops it when the
+ *		last writer closes the file, at truncate or punch, and if it
+ *		finds no other space.
  *
  * LENGTHS	mballoc relies on relations between the goal, the request and
  *		the extent that was found, see ext4_mb_new_inode_pa().  Here
@@ -347,10 +348,10 @@ static void ext4_dax_take_free(struct ext4_dax_search *search)
 /* --- home ------------------------------------------------------------------ */
 
 /*
- * The home of the first block that is requested, or 0: its place on the device that
- * follows from the blocks that its window has, or else from those before the window.
- * Returns false if the window cannot be huge any more.  @fixed: the window has blocks, so it has
- * no other place than its home.
+ * The home of the first block that is requested, or 0: its place on the device
+ * that follows from the blocks that its window has, or else from those before
+ * the window.  Returns false if the window cannot be huge any more.
+ * @fixed: the window has blocks, so it has no other place than its home.
  */
 static bool ext4_dax_home(const struct ext4_dax_search *search,
 			  ext4_fsblk_t *home, bool *fixed)

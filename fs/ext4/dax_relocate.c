@@ -2,31 +2,32 @@
 /*
  * Move the blocks of a DAX file to where a huge page can map them.
  *
- * New blocks are aligned by dax_alloc.c.  A file that is older than that, or that
- * found no free window, keeps its blocks until MADV_COLLAPSE moves them.
+ * dax_alloc.c aligns new blocks.  The blocks of an older file, and those for
+ * which no free window was found, stay until MADV_COLLAPSE moves them.
  *
  * A window is moved with the help of a donor, an inode without a name:
  *
  *	check		All of the window has blocks, and at least half of them
  *			are written.
  *	allocate	A free window of the device, for the donor.
- *	flush, unmap	No page table and no entry points to the old blocks.
+ *	flush, unmap	From then on, no page table and no entry points to the
+ *			old blocks.
  *	copy		All of it, and flush the copy.
  *	swap		Exchange the extents of the file and of the donor.
  *	free		Drop the donor, which has the old blocks now.
  *
  * Each pair of extents is swapped in a transaction of its own.  A crash between
- * two of them leaves the file with blocks of both kinds, with the same contents.
- * The donor is on the orphan list, so recovery frees its blocks.  With
- * data=ordered, blocks that are freed are not used again before the swap is
- * durable.  With data=writeback or without a journal they are, so nothing is
- * moved there.
+ * two of them leaves the file with old and new blocks, which have the same
+ * contents.  The donor is on the orphan list, so recovery frees its blocks.
+ * With data=ordered, blocks that are freed are not used again before the swap
+ * is durable.  With data=writeback or without a journal, they may be, so
+ * nothing is moved there.
  *
  * Fast commits know nothing of a swap, so each step asks for a full commit.
  *
- * LOCKING	i_rwsem and invalidate_lock exclusive, for one window at a time: no
- *		read, no write and no fault sees the file in between.  Then the
- *		journal handle, and i_data_sem of both inodes.
+ * LOCKING	i_rwsem and invalidate_lock exclusive, for one window at a time:
+ *		no read, no write and no fault sees the file in between.  Then
+ *		the journal handle, and i_data_sem of both inodes.
  */
 
 #include <linux/blkdev.h>

@@ -15,8 +15,9 @@
  *           mapping.  Only such a fault takes freeze protection, and uses the
  *           operations that allocate and unshare.  All others only read.
  * layouts   No block is freed or moved while a device does DMA to it: callers
- *           break the layout first.  A deleted file is kept until its
- *           pages are idle.
+ *           break the layout first, and MADV_COLLAPSE moves nothing then.  A
+ *           deleted file is kept until its pages are idle, or until an unmount
+ *           stops waiting.
  *
  * LOCKING, outermost first:
  *
@@ -27,6 +28,9 @@
  *                                      it is the mapping's invalidate_lock)
  *           DAX entry lock            (in the core)
  *             transaction, ILOCK      (in the iomap operations)
+ *
+ * MADV_COLLAPSE holds mmap_lock, so it takes the IOLOCK by trylock to move
+ * blocks.
  */
 #include "xfs.h"
 #include "xfs_fs.h"

@@ -5,9 +5,9 @@
  * fs/dax-align.c tells how many blocks a huge page has, N, and the phase of the
  * filesystem: the place in memory of its first block, mod N.  A *window* is N
  * blocks of a file from a multiple of N on, and a window of the device is N
- * blocks from a multiple of N in memory on.  A window of the file can be huge if
- * it lies in one window of the device.  AGs need not be multiples of N, so each
- * has windows of its own phase.
+ * blocks from a multiple of N in memory on.  A window of the file can be huge
+ * if it lies in one window of the device.  The size of an AG need not be a
+ * multiple of N, so the windows of each AG have a phase of their own.
  *
  * Before XFS looks for blocks in its ordinary way, xfs_dax_btalloc() does:
  *
@@ -22,12 +22,13 @@
  *			blocks together, beside its aligned blocks or in a free
  *			window, and outside of free windows only if that fails.
  *
- * Blocks of the filesystem itself stay together: the AGFL is filled from the head
- * of its AG, and not from the gaps of a file that is written at random.  The first
- * windows of an AG are the last to be taken, so that there is room for this.
+ * Blocks of the filesystem itself stay together: the AGFL is filled from the
+ * head of its AG, and not from the gaps of a file that is written at random.
+ * The first windows of an AG are the last to be taken, so that there is room
+ * for this.
  *
- * If all of this fails, the ordinary way follows, so an allocation fails only if
- * it would fail without this file.
+ * If all of this fails, the ordinary way follows, so an allocation fails only
+ * if it would fail without this file.
  *
  * SMALL FILES	fill the blocks that no window needs, because most files stay
  *		small, and each of them would break a window.  Therefore the
@@ -55,9 +56,9 @@
  * LOCKING	The AGF of the AG that is looked at.  The transaction may hold
  *		others, so the rules of xfs_alloc_vextent_iterate_ags() apply:
  *		no AG below tp->t_highest_agno, and none is waited for before
- *		all have been tried.  An AGF is released if its AG has no window.
- *		The blocks are taken by xfs_alloc_vextent_exact_bno(), which
- *		fills the AGFL first, and keeps all reservations.
+ *		all have been tried.  An AGF is released if its AG has no
+ *		window.  The blocks are taken by xfs_alloc_vextent_exact_bno(),
+ *		which fills the AGFL first, and keeps all reservations.
  */
 #include "xfs.h"
 #include "xfs_fs.h"

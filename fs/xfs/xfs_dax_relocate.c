@@ -2,30 +2,31 @@
 /*
  * Move the blocks of a DAX file to where a huge page can map them.
  *
- * New blocks are aligned by xfs_dax_alloc.c.  A file that is older than that, or
- * that found no free window, keeps its blocks until MADV_COLLAPSE moves them.
+ * xfs_dax_alloc.c aligns new blocks.  The blocks of an older file, and those
+ * for which no free window was found, stay until MADV_COLLAPSE moves them.
  *
  * A window is moved by a copy on write without a write:
  *
- *	check		All of the window has blocks, none of them shared, and at
- *			least half of them written.
+ *	check		All of the window has blocks, none of them shared, and
+ *			at least half of them written.
  *	allocate	A free window of the device, in the CoW fork.
- *	flush, unmap	No page table and no entry points to the old blocks.
+ *	flush, unmap	From then on, no page table and no entry points to the
+ *			old blocks.
  *	copy		All of it, and flush the copy.
  *	remap		As at the end of a copy on write.
  *
- * Before the remap, the file has its old blocks; a crash leaves the new ones to
- * the recovery of the CoW fork.  The remap is a transaction for each old extent.
- * A crash between two of them leaves the file with blocks of both kinds, with the
- * same contents.  After an error, the blocks that are left in the CoW fork are
- * freed.
+ * Before the remap, the file has its old blocks, and after a crash, the
+ * recovery of the CoW fork frees the new ones.  The remap is a transaction for
+ * each old extent.  A crash between two of them leaves the file with old and
+ * new blocks, which have the same contents.  After an error, the blocks that
+ * are left in the CoW fork are freed.
  *
- * Without reflink, the filesystem has no record of the blocks in the CoW fork, and
- * a crash would lose them.  So nothing is moved there.
+ * Without reflink, the filesystem has no record of the blocks in the CoW fork,
+ * and a crash would lose them.  So nothing is moved there.
  *
- * LOCKING	IOLOCK and MMAPLOCK exclusive, for one window at a time: no read,
- *		no write and no fault sees the file in between.  The caller has
- *		made sure that no page of the window is in use.
+ * LOCKING	IOLOCK and MMAPLOCK exclusive, for one window at a time: no
+ *		read, no write and no fault sees the file in between.  The
+ *		caller has made sure that no page of the window is in use.
  */
 #include "xfs.h"
 #include "xfs_fs.h"
