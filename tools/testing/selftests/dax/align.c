@@ -257,6 +257,8 @@ static void one_way(const struct way *way)
 
 	while (true) {
 		fd = dax_create("file");
+		/* ext4 frees the blocks of deleted files when it commits. */
+		syncfs(fd);
 		way->make(fd, len, way->step);
 		if (!--tries || huge_by_blocks(fd, len) + way->lost >= len / SZ_2M)
 			break;
