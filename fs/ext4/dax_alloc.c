@@ -613,6 +613,21 @@ static void ext4_dax_find(struct ext4_dax_search *search)
 }
 
 /*
+ * Where to end a request that is longer than an unwritten extent can be.  Not
+ * within a window.  And always at the same places in a file: if a group ends
+ * before the border, the blocks of the next group then fill up the extent.  An
+ * inode holds four extents, and each change of a tree block is a checksum of
+ * 4 KiB.
+ */
+static loff_t ext4_dax_extent_border(const struct ext4_dax_search *search)
+{
+	unsigned int len = round_down(EXT_UNWRITTEN_MAX_LEN,
+				      ext4_dax_align(search));
+
+	return (loff_t)search->first - search->first % len + len;
+}
+
+/*
  * The request with the rest of its windows, as far as that has no blocks.  A window
  * behind the request's first one that has blocks has its own home.
  */
@@ -624,9 +639,8 @@ static void ext4_dax_init_search(struct ext4_dax_search *search)
 
 	search->first = ac->ac_o_ex.fe_logical;
 	search->stop = (loff_t)search->first + ac->ac_o_ex.fe_len;
-	/* no border of unwritten extents within a window */
 	if (ac->ac_o_ex.fe_len >= EXT_UNWRITTEN_MAX_LEN)
-		search->stop = round_down(search->stop, align);
+		search->stop = ext4_dax_extent_border(search);
 	search->window = round_down(search->first, (ext4_lblk_t)align);
 	search->start = search->window;
 	search->end = min_t(loff_t, round_up(search->stop, align),

@@ -403,6 +403,24 @@ TEST_F(shape, each_way)
 
 DAX_FIXTURE(plain, no_align() ?: make_shape("", "", 0))
 
+/*
+ * An inode of ext4 holds four extents.  With more of them, each change of the file
+ * writes a block of the extent tree.
+ */
+TEST_F(plain, extents_are_long)
+{
+	struct fiemap map = { .fm_length = FIEMAP_MAX_OFFSET };
+	int fd = dax_create("file");
+
+	syncfs(fd);
+	dax_falloc(fd, 0, 0, 256 * SZ_1M);
+	ASSERT_EQ(ioctl(fd, FS_IOC_FIEMAP, &map), 0);
+	TH_LOG("%u extents", map.fm_mapped_extents);
+	/* The first store makes one more. */
+	EXPECT_LE(map.fm_mapped_extents, 3);
+	dax_remove(fd);
+}
+
 TEST_F(plain, many_files)
 {
 	many();
