@@ -139,13 +139,16 @@ static ssize_t xfs_dax_write_locked(struct kiocb *iocb, struct iov_iter *from)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
 	loff_t pos = iocb->ki_pos;
+	bool again = false;
 	ssize_t ret;
 	int error;
 
 	trace_xfs_file_dax_write(iocb, from);
-	ret = xfs_dax_write_blocks(iocb, from);
-	if (xfs_dax_free_left_over(XFS_I(inode), ret))
+	do {
 		ret = xfs_dax_write_blocks(iocb, from);
+		again = !again && unlikely(ret < 0) &&
+			xfs_dax_free_left_over(XFS_I(inode), ret);
+	} while (again);
 	if (ret <= 0 || pos + ret <= i_size_read(inode))
 		return ret;
 
