@@ -328,6 +328,23 @@ void dax_lock_entry(struct xa_state *xas, void *entry)
 }
 
 /**
+ * dax_unlock_walked() - Unlock the entry that a cursor is walked to
+ * @xas: Walked to the entry.
+ * @entry: The entry to store, without the lock bit.
+ *
+ * Wakes the next exclusive waiter.
+ *
+ * Context: xa_lock held since @xas was walked.
+ */
+void dax_unlock_walked(struct xa_state *xas, void *entry)
+{
+	void *old = xas_replace(xas, entry);
+
+	WARN_ON_ONCE(old != dax_make_locked(entry) || dax_is_locked(entry));
+	dax_wake_entry(xas, entry, DAX_WAKE_NEXT);
+}
+
+/**
  * __dax_unlock_entry() - Unlock an entry with the xa_lock held
  * @xas: An index within the entry; left walked to it.
  * @entry: The entry to store, without the lock bit.
@@ -338,13 +355,9 @@ void dax_lock_entry(struct xa_state *xas, void *entry)
  */
 void __dax_unlock_entry(struct xa_state *xas, void *entry)
 {
-	void *old;
-
 	xas_reset(xas);
 	xas_load(xas);
-	old = xas_replace(xas, entry);
-	WARN_ON_ONCE(old != dax_make_locked(entry) || dax_is_locked(entry));
-	dax_wake_entry(xas, entry, DAX_WAKE_NEXT);
+	dax_unlock_walked(xas, entry);
 }
 
 /**

@@ -61,6 +61,7 @@ void dax_wait_entry(struct xa_state *xas, void *entry);
 void dax_wait_entry_unlock(struct xa_state *xas, void *entry)
 	__releases(xas->xa->xa_lock);
 void dax_lock_entry(struct xa_state *xas, void *entry);
+void dax_unlock_walked(struct xa_state *xas, void *entry);
 void __dax_unlock_entry(struct xa_state *xas, void *entry);
 void dax_unlock_entry(struct xa_state *xas, void *entry);
 void dax_replace_entry(struct xa_state *xas, void *old, void *new);

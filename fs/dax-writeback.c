@@ -3,7 +3,8 @@
  * Writeback of dirty DAX entries, for fsync and similar calls.
  *
  * Stores to a mapping stay in the CPU's caches until writeback flushes them.
- * Each entry stays locked throughout, so no fault comes in between:
+ * Each entry stays locked throughout, so no fault comes in between.  Small
+ * entries whose memory is contiguous are locked and flushed together:
  *
  *	write-protect	Protect its pages in all page tables.  The next store
  *			faults and waits for the entry lock.
@@ -84,7 +85,8 @@
  *				waits for the flush of one entry.  After the
  *				removal, a flush fails.
  *
- * LOCKS	entry lock, i_mmap_rwsem (shared), page table locks; for the
+ * LOCKS	entry locks (several only of small entries that are not waited
+ *		for), i_mmap_rwsem (shared), page table locks; for the
  *		times, freeze protection (tried) and a transaction of the
  *		filesystem, without an entry lock
  */
@@ -106,6 +108,12 @@
 
 /* A range of up to so many pages is not tagged. */
 #define DAX_UNTAGGED_PAGES	512U
+
+/*
+ * So many small entries at most are locked together.  Devices are aligned to
+ * more than that.
+ */
+#define DAX_RUN_PAGES		64U
 
 /*
  * Write-protect pages of a locked entry in all page tables, whatever their
@@ -240,6 +248,20 @@ static int dax_clean_dirty_pages(struct dax_flush *flush, pgoff_t start,
 	return 0;
 }
 
+/* Clean a run of @nr locked small entries, of which @entry is the first. */
+static int dax_clean_run(struct dax_flush *flush, pgoff_t start, void *entry,
+			 unsigned int nr)
+{
+	int ret;
+
+	dax_wrprotect(flush->mapping, start, dax_entry_pfn(entry), nr);
+	ret = dax_flush_locked(flush, entry, 0, nr);
+	/* Trace each entry, and before the marks are cleared. */
+	for (; !ret && nr && trace_dax_writeback_one_enabled(); nr--)
+		trace_dax_writeback_one(flush->mapping->host, start++, 1);
+	return ret;
+}
+
 /* Clean all of the locked @entry that is dirty. */
 static int dax_clean_entry(struct dax_flush *flush, pgoff_t start, void *entry)
 {
@@ -254,16 +276,13 @@ static int dax_clean_entry(struct dax_flush *flush, pgoff_t start, void *entry)
 	return ret;
 }
 
-/* Write back the unlocked @entry that the walk has reached. */
-static int dax_writeback_one(struct xa_state *xas, struct dax_flush *flush,
-			     void *entry)
+/* Write back the unlocked large @entry that the walk has reached. */
+static int dax_writeback_large(struct xa_state *xas, struct dax_flush *flush,
+			       void *entry)
 	__must_hold(xas->xa->xa_lock)
 {
 	pgoff_t start = dax_entry_start(entry, xas->xa_index);
 	int ret;
-
-	if (WARN_ON_ONCE(!dax_is_mapped(entry)))
-		return -EIO;
 
 	dax_lock_entry(xas, entry);
 	xas_unlock_irq(xas);
@@ -280,7 +299,65 @@ static int dax_writeback_one(struct xa_state *xas, struct dax_flush *flush,
 		}
 		xas_clear_mark(xas, PAGECACHE_TAG_TOWRITE);
 	}
-	__dax_unlock_entry(xas, entry);
+	dax_unlock_walked(xas, entry);
+	return ret;
+}
+
+/*
+ * Lock the small @entry that the walk has reached, and those with @mark that
+ * follow it in the file and in memory.  Does not wait for an entry that is
+ * locked, because this task holds locks now.  Returns how many were locked.
+ */
+static unsigned int dax_lock_run(struct xa_state *xas, void *entry, pgoff_t end,
+				 xa_mark_t mark)
+{
+	unsigned int nr = 0;
+
+	do {
+		dax_lock_entry(xas, entry);
+		entry = dax_next_pfn_entry(entry);
+	} while (++nr < DAX_RUN_PAGES && xas->xa_index < end &&
+		 /* Another device may begin here. */
+		 dax_entry_pfn(entry) % DAX_RUN_PAGES &&
+		 xas_next(xas) == entry && xas_get_mark(xas, mark));
+	return nr;
+}
+
+/* Unlock @nr entries from @start on.  Leaves @xas at the last one. */
+static void dax_unlock_run(struct xa_state *xas, struct dax_flush *flush,
+			   pgoff_t start, void *entry, unsigned int nr, int err)
+{
+	xas_set(xas, start);
+	xas_load(xas);
+	for (;;) {
+		if (!err && !flush->keep_dirty)
+			xas_clear_mark(xas, PAGECACHE_TAG_DIRTY);
+		if (!err)
+			xas_clear_mark(xas, PAGECACHE_TAG_TOWRITE);
+		dax_unlock_walked(xas, entry);
+		if (!--nr)
+			break;
+		entry = dax_next_pfn_entry(entry);
+		xas_next(xas);
+	}
+}
+
+/*
+ * Write back the unlocked small @entry that the walk has reached, and the run
+ * that follows it.
+ */
+static int dax_writeback_run(struct xa_state *xas, struct dax_flush *flush,
+			     void *entry, pgoff_t end, xa_mark_t mark)
+	__must_hold(xas->xa->xa_lock)
+{
+	pgoff_t start = xas->xa_index;
+	unsigned int nr = dax_lock_run(xas, entry, end, mark);
+	int ret;
+
+	xas_unlock_irq(xas);
+	ret = dax_clean_run(flush, start, entry, nr);
+	xas_lock_irq(xas);
+	dax_unlock_run(xas, flush, start, entry, nr, ret);
 	return ret;
 }
 
@@ -303,10 +380,15 @@ static int dax_writeback_walk(struct xa_state *xas, struct dax_flush *flush,
 			dax_wait_entry(xas, entry);
 			continue;
 		}
-		ret = dax_writeback_one(xas, flush, entry);
+		if (WARN_ON_ONCE(!dax_is_mapped(entry)))
+			ret = -EIO;
+		else if (dax_entry_order(entry))
+			ret = dax_writeback_large(xas, flush, entry);
+		else
+			ret = dax_writeback_run(xas, flush, entry, end, mark);
 		if (ret)
 			break;
-		if (++scanned % XA_CHECK_SCHED == 0)
+		if (++scanned % (XA_CHECK_SCHED / DAX_RUN_PAGES) == 0)
 			dax_pause_walk(xas, entry);
 	}
 	xas_unlock_irq(xas);
@@ -512,8 +594,8 @@ static bool dax_excludes_faults(struct address_space *mapping)
  * would not free memory.
  *
  * Context: Process context; needs no lock of the inode.  No transaction is open,
- * because one may be started to update the times.  Takes entry locks, one at a
- * time.  May sleep.
+ * because one may be started to update the times.  Takes entry locks.  May
+ * sleep.
  * Return: 0; -EIO if the device was removed, if the block size is not
  * PAGE_SIZE, or if the tree has an entry that it must not have.  The error is
  * also recorded in @mapping, unless it is the block size.
