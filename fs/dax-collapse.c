@@ -109,16 +109,6 @@ static pmd_t *dax_collapse_pmd(struct vm_area_struct *vma, unsigned long addr)
 	return pud ? pmd_alloc(mm, pud, addr) : NULL;
 }
 
-/*
- * Soft-dirty tracking (clear_refs) records stores in each small pte, so the
- * page table must stay.
- */
-static bool dax_vma_tracks_soft_dirty(const struct vm_area_struct *vma)
-{
-	return IS_ENABLED(CONFIG_MEM_SOFT_DIRTY) &&
-		!(vma->vm_flags & VM_SOFTDIRTY);
-}
-
 static vm_fault_t dax_do_collapse(struct vm_fault *vmf,
 				  const struct iomap_ops *ops,
 				  enum dax_fallback *reasonp, int *errorp)
@@ -213,6 +203,21 @@ EXPORT_SYMBOL_GPL(dax_stores_tracked);
 #define DAX_EAGER_DENSE		(1U << (PMD_ORDER - 1))
 
 /*
+ * Has the fault mapped the last page of a stride?  It may have mapped pages
+ * around its own, and began where a window does then.
+ */
+static bool dax_ends_stride(const struct vm_fault *vmf)
+{
+	pgoff_t last = vmf->pgoff | (DAX_EAGER_STRIDE - 1);
+	unsigned long window = fault_around_nr_pages();
+
+	if (vmf->pgoff == last)
+		return true;
+	return window > 1 && vmf->pgoff % window == 0 &&
+		dax_is_known(xa_peek(&dax_vmf_mapping(vmf)->i_pages, last), 0);
+}
+
+/*
  * A page was missing and is mapped now.  Should its range be mapped huge?  The
  * page offset is checked first, so most faults return at once, and a range that
  * cannot be huge is checked only a few times in each process.
@@ -222,8 +227,7 @@ static bool dax_should_collapse(const struct vm_fault *vmf, vm_fault_t ret)
 	struct vm_area_struct *vma = vmf->vma;
 	unsigned int order = PMD_ORDER;
 
-	if ((ret & VM_FAULT_ERROR) || vmf->pte ||
-	    vmf->pgoff % DAX_EAGER_STRIDE != DAX_EAGER_STRIDE - 1)
+	if ((ret & VM_FAULT_ERROR) || vmf->pte || !dax_ends_stride(vmf))
 		return false;
 	if (order > DAX_PROMOTE_MAX_ORDER ||
 	    !(vma->vm_flags & VM_MAYSHARE) || dax_vma_tracks_soft_dirty(vma) ||

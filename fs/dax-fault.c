@@ -36,8 +36,8 @@
  *	  entry lock
  *	    iomap_begin .. iomap_end, i_mmap_rwsem, page table locks
  *
- * Only this file, dax-quick.c, dax-collapse.c and dax-fault.h use vm_fault_t
- * and page table entries.
+ * Only this file, dax-around.c, dax-quick.c, dax-collapse.c and dax-fault.h use
+ * vm_fault_t and page table entries.
  */
 
 #include <linux/dax.h>
@@ -764,6 +764,15 @@ static void dax_fault_release(struct dax_fault *df, vm_fault_t ret)
 		dax_unlock_entry(&df->xas, df->entry);
 }
 
+/* The page of a small read is mapped: map others that are likely to follow. */
+static void dax_fault_ahead(struct dax_fault *df, const struct iomap_ops *ops)
+{
+	if (df->order || (df->iter.flags & IOMAP_WRITE) || df->drop_entry ||
+	    !dax_is_mapped(df->entry) || dax_entry_order(df->entry))
+		return;
+	dax_read_ahead(df->vmf, df->entry, ops);
+}
+
 /*
  * Serve an eligible fault.  If an entry had to be deleted first, repeat the
  * attempt at once.  If the fault returned instead, the waiters of the entry
@@ -780,6 +789,8 @@ static vm_fault_t dax_do_fault(struct dax_fault *df, int *iomap_errp,
 		if (ret)
 			return ret;
 		ret = dax_fault_locked(df, iomap_errp, ops);
+		if (ret == VM_FAULT_NOPAGE)
+			dax_fault_ahead(df, ops);
 		dax_fault_release(df, ret);
 	} while (df->drop_entry && ret == VM_FAULT_NOPAGE);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Declarations that dax-quick.c, dax-fault.c and dax-collapse.c share: the
- * promotion policy, which dax-collapse.c defines, and the steps of a fault.
+ * Declarations that dax-around.c, dax-quick.c, dax-fault.c and dax-collapse.c
+ * share: the promotion policy, which dax-collapse.c defines, and the steps of a
+ * fault.
  */
 #ifndef _FS_DAX_FAULT_H
 #define _FS_DAX_FAULT_H
@@ -18,6 +19,7 @@
 
 #include "dax-internal.h"
 
+struct dev_pagemap;
 struct iomap_ops;
 
 /**
@@ -54,6 +56,16 @@ static inline bool dax_vmf_writes(const struct vm_fault *vmf)
 {
 	return (vmf->flags & FAULT_FLAG_WRITE) &&
 		(vmf->vma->vm_flags & VM_SHARED);
+}
+
+/*
+ * Soft-dirty tracking (clear_refs) records stores in each small pte.  A page
+ * table must stay then, and must not say that a page was stored to for nothing.
+ */
+static inline bool dax_vma_tracks_soft_dirty(const struct vm_area_struct *vma)
+{
+	return IS_ENABLED(CONFIG_MEM_SOFT_DIRTY) &&
+		!(vma->vm_flags & VM_SOFTDIRTY);
 }
 
 /* The first page offset beyond the end of the file. */
@@ -133,6 +145,11 @@ static inline vm_fault_t dax_map_pfn(struct vm_fault *vmf, pfn_t pfn,
 		return vmf_insert_pfn_pmd(vmf, pfn, write);
 	return VM_FAULT_FALLBACK;
 }
+
+void dax_map_around(struct vm_fault *vmf, void *entry,
+		    struct dev_pagemap *pgmap, bool write);
+void dax_read_ahead(struct vm_fault *vmf, void *entry,
+		    const struct iomap_ops *ops);
 
 enum dax_fallback __dax_fault_eligible(const struct vm_fault *vmf,
 				       unsigned int order);

@@ -116,12 +116,13 @@ void dax_fault_fell_back(struct vm_fault *vmf, unsigned int order,
  */
 
 /*
- * Map the page of the locked @entry.  Returns 0 if it cannot be mapped, because
- * the page table does not fit, the device was removed or the page is poisoned.
+ * Map the page of the locked @entry, and pages around it if @around.  Returns 0
+ * if it cannot be mapped, because the page table does not fit, the device was
+ * removed or the page is poisoned.
  */
 static __always_inline vm_fault_t
 dax_map_entry(struct vm_fault *vmf, unsigned int order, struct xa_state *xas,
-	      void *entry, bool write)
+	      void *entry, bool write, bool around)
 {
 	unsigned long pfn = dax_entry_pfn_at(entry, xas->xa_index);
 	struct address_space *mapping = dax_vmf_mapping(vmf);
@@ -142,6 +143,8 @@ dax_map_entry(struct vm_fault *vmf, unsigned int order, struct xa_state *xas,
 		dax_set_page_dirty(entry, xas->xa_index);
 	ret = dax_map_pfn(vmf, phys_to_pfn_t(PFN_PHYS(pfn), PFN_DEV | PFN_MAP),
 			  order, write);
+	if (order == 0 && around && ret == VM_FAULT_NOPAGE)
+		dax_map_around(vmf, entry, pgmap, write);
 	put_dev_pagemap(pgmap);
 	dax_trace_fault_done(vmf, order, ret);
 	return ret;
@@ -193,7 +196,8 @@ dax_fault_known(struct vm_fault *vmf, unsigned int order, dax_durable_t durable)
 	if (unlikely(grab.crowded))
 		ret = dax_fault_crowded(vmf, grab.entry);
 	else if (!sync || durable(vmf, order))
-		ret = dax_map_entry(vmf, order, &xas, grab.entry, grab.write);
+		ret = dax_map_entry(vmf, order, &xas, grab.entry, grab.write,
+				    !grab.write || (durable && !sync));
 	dax_unlock_entry(&xas, grab.entry);
 	return ret;
 }

@@ -294,6 +294,37 @@ TRACE_EVENT(dax_idle_page,
 		  __entry->pfn, __entry->woken ? "woken" : "polled")
 );
 
+/* Pages that were mapped beside the one of the fault. */
+TRACE_EVENT(dax_map_around,
+	TP_PROTO(const struct vm_fault *vmf, pgoff_t first, pgoff_t last,
+		 bool write, unsigned int pages),
+	TP_ARGS(vmf, first, last, write, pages),
+	TP_STRUCT__entry(
+		__field(dev_t, dev)
+		__field(unsigned long, ino)
+		__field(pgoff_t, pgoff)
+		__field(pgoff_t, first)
+		__field(pgoff_t, last)
+		__field(bool, write)
+		__field(unsigned int, pages)
+	),
+	TP_fast_assign(
+		const struct inode *inode = vmf->vma->vm_file->f_mapping->host;
+
+		__entry->dev = inode->i_sb->s_dev;
+		__entry->ino = inode->i_ino;
+		__entry->pgoff = vmf->pgoff;
+		__entry->first = first;
+		__entry->last = last;
+		__entry->write = write;
+		__entry->pages = pages;
+	),
+	TP_printk("dev %d:%d ino %#lx pgoff %#lx first %#lx last %#lx %s pages %u",
+		  MAJOR(__entry->dev), MINOR(__entry->dev), __entry->ino,
+		  __entry->pgoff, __entry->first, __entry->last,
+		  __entry->write ? "write" : "read", __entry->pages)
+);
+
 DECLARE_EVENT_CLASS(dax_vmf_class,
 	TP_PROTO(const struct vm_fault *vmf, unsigned int order,
 		 enum dax_fallback reason, int result),

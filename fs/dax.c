@@ -28,7 +28,9 @@
  *		      mapping->invalidate_lock	shared: faults; exclusive:
  *						truncate
  *			filesystem transaction	if it includes the fault: ext4
- *			  entry lock		sleeps; one at a time
+ *			  entry lock		sleeps; one at a time, but
+ *						writeback locks several if it
+ *						need not wait
  *			    extent locks	in ->iomap_begin, ->iomap_end
  *			    dax_share_rwsem	memory failure, shared blocks
  *			      i_mmap_rwsem	unmap, write-protect
@@ -68,6 +70,7 @@
  *		dax-page.c	the pages that an entry points to
  *		dax-access.[ch]	the address of file data
  *		dax.c		this file: operations on a whole mapping
+ *		dax-around.c	more pages than a 4 KiB fault asks for
  *		dax-quick.c	page faults on known memory
  *		dax-fault.c	all other page faults, MAP_SYNC
  *		dax-collapse.c	MADV_COLLAPSE, and the promotion policy
@@ -80,7 +83,7 @@
  *		All files may call dax-stat.c, which has the counters and the
  *		pauses of walks, and dax-trace.[ch], which has the trace events
  *		that are not in trace/events/fs_dax.h.  dax-internal.h declares
- *		what the files share, and dax-fault.h what the three files of
+ *		what the files share, and dax-fault.h what the four files of
  *		page faults share.
  */
 

@@ -94,6 +94,22 @@ TEST_F(dax, own_collapse)
 	next_checkpoint(p);
 }
 
+/* A run of stores makes no page writable that was not stored to. */
+TEST_F(dax, stores_in_a_row)
+{
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = dax_map(fd, 0, SZ_2M);
+
+	dax_touch_by_ptes(fd, p, SZ_2M, true);
+	ASSERT_MAPPED("4K", p);
+	dax_fsync(fd);
+	track();
+	for (int i = 100; i < 120; i++)
+		dax_poke(p + i * SZ_4K, 'r');
+	for (int i = 0; i < PAGES_2M; i++)
+		ASSERT_EQ(i >= 100 && i < 120, told(p + i * SZ_4K));
+}
+
 /* Later mappings are not tracked. */
 TEST_F(dax, mapped_later)
 {

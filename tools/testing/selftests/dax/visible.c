@@ -50,6 +50,7 @@ TEST_F(dax, smaps_by_size)
 	dax_peek(p + SZ_2M);
 	EXPECT_SMAPS(4096, 4096, p);
 
+	dax_fault_around(SZ_4K);
 	small = dax_map_small(fd, SZ_2M);
 	dax_poke(small, 'w');
 	dax_peek(small + 2 * SZ_4K);

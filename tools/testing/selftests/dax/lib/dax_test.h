@@ -254,6 +254,8 @@ unsigned long dax_faults(const char *what);
 int dax_collapse(void *addr, size_t len);	/* 0 or an errno */
 /* Whether blocks are allocated for huge pages; returns a reason to skip. */
 const char *dax_align(bool on);
+/* How much a small fault maps in all; SZ_4K is its page alone.  64 KiB at first. */
+void dax_fault_around(unsigned long bytes);
 
 /* Fault injection hits this thread or not; objects of a slab cache in use. */
 void dax_fail_me(bool on);

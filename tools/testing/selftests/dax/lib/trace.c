@@ -281,6 +281,18 @@ const char *dax_align(bool on)
 	return NULL;
 }
 
+#define FAULT_AROUND	"/sys/kernel/debug/fault_around_bytes"
+#define FAULT_AROUND_BYTES	65536	/* what the kernel begins with */
+
+static bool around_changed;
+
+void dax_fault_around(unsigned long bytes)
+{
+	if (dax_write_file(FAULT_AROUND, "%lu", bytes))
+		dax_exit_fail(FAULT_AROUND ": %m");
+	around_changed = bytes != FAULT_AROUND_BYTES;
+}
+
 void restore_policy(void)
 {
 	if (policy_before[0])
@@ -288,6 +300,8 @@ void restore_policy(void)
 	policy_before[0] = '\0';
 	if (align_changed)
 		dax_align(true);
+	if (around_changed)
+		dax_fault_around(FAULT_AROUND_BYTES);
 }
 
 static unsigned long counter(const char *path, const char *what)

@@ -1,0 +1,456 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Map more pages than a 4 KiB fault asks for.
+ *
+ * Where 2 MiB pages cannot be mapped, each 4 KiB page costs a fault.  Most of
+ * that is spent on the way to the page table and back.  So a fault that has
+ * mapped its page also maps pages around it that are known:
+ *
+ *	read		the pages that mm would choose in the page cache: an
+ *			aligned window of fault_around_bytes
+ *	write, large	the same window, within the entry.  The entry is dirty
+ *			as a whole, so this adds nothing to its flush.
+ *	write, small	the pages that follow, as many as there are dirty pages
+ *			in a row before the fault, up to the first page that is
+ *			dirty already.  None if the run is shorter than
+ *			DAX_AROUND_MIN_RUN: stores to single pages must not
+ *			cause flushes of others.
+ *	first read	Where there are no entries yet: the pages that follow,
+ *			as many as there are entries in a row before the fault.
+ *			They get entries.
+ *
+ * What follows a run ends where a window ends, if it gets that far.
+ *
+ * A page is mapped if its entry is mapped and unlocked (or the one that the
+ * fault has locked), its memory follows that of the fault, the file owns it, and
+ * the device can access it.  Only a first read asks the filesystem, once for all
+ * pages.  Holes and unwritten blocks stay as they are, and blocks that another
+ * file shares are left to faults of their own.
+ *
+ * Times are as with a huge page: the fault has updated mtime for all pages that
+ * it makes writable.
+ *
+ * NO ENTRY LOCK	is taken for these pages.  The entry is checked, marked and
+ *		mapped in one section of the page table lock and the xa_lock.  A
+ *		task that deletes or write-protects the entry locks it first, or
+ *		deletes it under the xa_lock and unmaps it later.  In both cases
+ *		its walk of the page tables follows this section, and finds the
+ *		pte.  If the lock bit was set before, this section skips the
+ *		entry.
+ *
+ * LOCKS	the lock of the entry of the fault, then
+ *	  page table lock
+ *	    i_pages.xa_lock
+ */
+
+#include <linux/dax.h>
+#include <linux/fs.h>
+#include <linux/iomap.h>
+#include <linux/memremap.h>
+#include <linux/mm.h>
+#include <linux/page-flags.h>
+#include <linux/pagemap.h>
+#include <linux/pfn_t.h>
+#include <linux/pgtable.h>
+#include <linux/userfaultfd_k.h>
+#include <linux/xarray_slot.h>
+#include <trace/events/fs_dax.h>
+
+#include "dax-access.h"
+#include "dax-fault.h"
+#include "dax-internal.h"
+#include "dax-trace.h"
+
+/*
+ * A page that is dirtied for nothing costs a flush of 4 KiB, and a fault that is
+ * saved is worth some ten of them.  After so many dirty pages in a row, a store
+ * to the next one is likely.
+ */
+#define DAX_AROUND_MIN_RUN	8UL
+
+/* An entry and a pte that are not used cost a twentieth of a fault. */
+#define DAX_AHEAD_MIN_RUN	2UL
+
+/* So many pages at most follow a run. */
+#define DAX_AROUND_MAX_RUN	64UL
+
+/**
+ * struct dax_around - The pages around a fault
+ * @vmf: The fault.
+ * @entry: The entry of the fault, which it has locked.
+ * @write: Whether the pages are mapped writable.
+ * @first: The first page offset to map.
+ * @last: The last page offset to map.
+ * @prot: The protection of the ptes.
+ * @nr: How many pages were mapped.
+ */
+struct dax_around {
+	struct vm_fault *vmf;
+	void *entry;
+	bool write;
+	pgoff_t first;
+	pgoff_t last;
+	pgprot_t prot;
+	unsigned int nr;
+};
+
+static unsigned long dax_around_pfn(const struct dax_around *around,
+				    pgoff_t index)
+{
+	pgoff_t fault = around->vmf->pgoff;
+
+	return dax_entry_pfn_at(around->entry, fault) + index - fault;
+}
+
+static bool dax_around_large(const struct dax_around *around)
+{
+	return dax_entry_order(around->entry);
+}
+
+/*
+ * How many small entries end before @index, as far as this matters.  With
+ * @dirty, they must be dirty.
+ */
+static unsigned long dax_run_before(struct address_space *mapping,
+				    pgoff_t index, bool dirty)
+{
+	unsigned long max = min(index, DAX_AROUND_MAX_RUN), run = 0;
+	XA_STATE(xas, &mapping->i_pages, index);
+
+	xas_lock_irq(&xas);
+	xas_load(&xas);
+	while (run < max && dax_is_known(xas_prev(&xas), 0) &&
+	       (!dirty || xas_get_mark(&xas, PAGECACHE_TAG_DIRTY)))
+		run++;
+	xas_unlock_irq(&xas);
+	return run < (dirty ? DAX_AROUND_MIN_RUN : DAX_AHEAD_MIN_RUN) ? 0 : run;
+}
+
+static void dax_around_clamp(struct dax_around *around, pgoff_t first,
+			     pgoff_t last)
+{
+	around->first = max(around->first, first);
+	around->last = min(around->last, last);
+}
+
+/*
+ * Choose @nr pages behind the fault, or fewer, so that the next fault of a
+ * stream is at the start of a window.
+ */
+static void dax_around_follow(struct dax_around *around, unsigned long nr)
+{
+	pgoff_t first = around->vmf->pgoff + 1;
+	pgoff_t border = round_down(first + nr, fault_around_nr_pages());
+
+	dax_around_clamp(around, first,
+			 (border > first ? border : first + nr) - 1);
+}
+
+/*
+ * What the page table and the VMA allow.  There are no entries behind the end of
+ * the file.
+ */
+static void dax_around_limit(struct dax_around *around)
+{
+	const struct vm_fault *vmf = around->vmf;
+	unsigned long page = PHYS_PFN(vmf->address);
+	unsigned long table = round_down(page, PTRS_PER_PTE);
+	unsigned long start = max(table, PHYS_PFN(vmf->vma->vm_start));
+	unsigned long end = min(table + PTRS_PER_PTE,
+				PHYS_PFN(vmf->vma->vm_end));
+
+	around->first = vmf->pgoff - (page - start);
+	around->last = vmf->pgoff + (end - 1 - page);
+}
+
+static bool dax_around_enabled(const struct vm_fault *vmf)
+{
+	return fault_around_nr_pages() > 1 &&
+		!uffd_disable_fault_around(vmf->vma);
+}
+
+/* Choose the pages.  Returns false if there is none beside that of the fault. */
+static bool dax_around_choose(struct dax_around *around)
+{
+	const struct vm_fault *vmf = around->vmf;
+	unsigned long window = fault_around_nr_pages();
+	pgoff_t fault = vmf->pgoff, start;
+
+	if (!dax_around_enabled(vmf))
+		return false;
+	dax_around_limit(around);
+	if (around->write && !dax_around_large(around)) {
+		if (around->last == fault)
+			return false;
+		dax_around_follow(around, dax_run_before(dax_vmf_mapping(vmf),
+							 fault, true));
+		return around->first <= around->last;
+	}
+	start = fault - min(fault, PHYS_PFN(vmf->address) % window);
+	dax_around_clamp(around, start, start + window - 1);
+	if (dax_around_large(around)) {
+		start = dax_entry_start(around->entry, fault);
+		dax_around_clamp(around, start, start +
+				 dax_entry_nr_pages(around->entry) - 1);
+	}
+	return around->first < around->last;
+}
+
+/* Is the memory there, and can all of it be accessed? */
+static bool dax_around_on_device(const struct dax_around *around,
+				 struct dev_pagemap *pgmap)
+{
+	unsigned long first = dax_around_pfn(around, around->first);
+	unsigned long last = dax_around_pfn(around, around->last);
+
+	return pgmap_pfn_valid(pgmap, first) && pgmap_pfn_valid(pgmap, last) &&
+		pgmap_can_access(pgmap, first, last - first + 1);
+}
+
+/* Does the file own the page, so that the entry is not of another device? */
+static bool dax_around_page_ok(const struct dax_around *around,
+			       unsigned long pfn)
+{
+	const struct page *page = pfn_to_page(pfn);
+
+	return page->mapping == dax_vmf_mapping(around->vmf) &&
+		!PageHWPoison(page);
+}
+
+/* The page table lock is held, and an entry that is unlocked or ours has @pfn. */
+static void dax_around_set_pte(struct dax_around *around, unsigned long addr,
+			       pte_t *ptep, unsigned long pfn)
+{
+	struct vm_area_struct *vma = around->vmf->vma;
+	pte_t old = ptep_get(ptep), pte;
+
+	if (!pte_none(old)) {
+		/* A private copy, a marker of mm, or writable already. */
+		if (!around->write || !pte_present(old) ||
+		    pte_pfn(old) != pfn || pte_write(old))
+			return;
+		pte = old;
+	} else {
+		pte = pte_mkdevmap(pfn_pte(pfn, around->prot));
+	}
+	if (around->write)
+		pte = maybe_mkwrite(pte_mkdirty(pte_mkyoung(pte)), vma);
+	if (pte_none(old))
+		set_pte_at(vma->vm_mm, addr, ptep, pte);
+	else
+		ptep_set_access_flags(vma, addr, ptep, pte, 1);
+	update_mmu_cache(vma, addr, ptep);
+	around->nr++;
+}
+
+static void dax_around_map_large(struct dax_around *around, unsigned long addr,
+				 pte_t *ptep)
+{
+	unsigned long pfn = dax_around_pfn(around, around->first);
+	unsigned long end = pfn + around->last - around->first + 1;
+
+	for (; pfn < end; pfn++, ptep++, addr += PAGE_SIZE) {
+		if (dax_around_page_ok(around, pfn))
+			dax_around_set_pte(around, addr, ptep, pfn);
+	}
+}
+
+/*
+ * Mark the entry for a page that becomes writable.  Returns false at the end of
+ * the pages to map: other stores were there before.
+ */
+static bool dax_around_mark(const struct dax_around *around,
+			    struct xa_state *xas)
+{
+	if (!around->write)
+		return true;
+	if (xas_get_mark(xas, PAGECACHE_TAG_DIRTY))
+		return false;
+	xas_set_mark(xas, PAGECACHE_TAG_DIRTY);
+	return true;
+}
+
+static void dax_around_map_small(struct dax_around *around, unsigned long addr,
+				 pte_t *ptep)
+{
+	struct address_space *mapping = dax_vmf_mapping(around->vmf);
+	unsigned long pfn = dax_around_pfn(around, around->first);
+	XA_STATE(xas, &mapping->i_pages, around->first);
+	void *entry;
+
+	xas_lock_irq(&xas);
+	for (entry = xas_load(&xas); xas.xa_index <= around->last;
+	     entry = xas_next(&xas), pfn++, ptep++, addr += PAGE_SIZE) {
+		/* Also if it is locked, larger, zero, empty or elsewhere. */
+		if (entry != dax_make_mapped(pfn, 0) ||
+		    !dax_around_page_ok(around, pfn)) {
+			if (around->write)
+				break;
+			continue;
+		}
+		if (!dax_around_mark(around, &xas))
+			break;
+		dax_around_set_pte(around, addr, ptep, pfn);
+	}
+	xas_unlock_irq(&xas);
+}
+
+/* Map the pages that were chosen, beside that of the fault, which has @pfn. */
+static void dax_around_map(struct dax_around *around, pfn_t pfn)
+{
+	struct vm_fault *vmf = around->vmf;
+	struct mm_struct *mm = vmf->vma->vm_mm;
+	unsigned long addr = vmf->address + PFN_PHYS(around->first) -
+			     PFN_PHYS(vmf->pgoff);
+	spinlock_t *ptl;
+	pte_t *ptep;
+
+	track_pfn_insert(vmf->vma, &around->prot, pfn);
+	/* NULL if the page table was removed meanwhile. */
+	ptep = pte_offset_map_lock(mm, vmf->pmd, addr, &ptl);
+	if (!ptep)
+		return;
+	if (dax_around_large(around))
+		dax_around_map_large(around, addr, ptep);
+	else
+		dax_around_map_small(around, addr, ptep);
+	pte_unmap_unlock(ptep, ptl);
+	if (around->nr)
+		trace_dax_map_around(vmf, around->first, around->last,
+				     around->write, around->nr);
+}
+
+/**
+ * dax_map_around() - Map known pages around a fault that was served
+ * @vmf: The fault, of order 0, whose page is mapped.
+ * @entry: The entry of the fault, without the lock bit.
+ * @pgmap: The device of its page.
+ * @write: Whether to map pages writable.  No other file may share blocks of the
+ *	file then, and @vmf must not be a MAP_SYNC fault.
+ *
+ * Context: As for the fault: invalidate_lock held shared, @entry locked, @pgmap
+ * held; for @write, freeze protection.
+ */
+void dax_map_around(struct vm_fault *vmf, void *entry,
+		    struct dev_pagemap *pgmap, bool write)
+{
+	struct dax_around around = {
+		.vmf	= vmf,
+		.entry	= entry,
+		.write	= write,
+		.prot	= vmf->vma->vm_page_prot,
+	};
+	struct address_space *mapping = dax_vmf_mapping(vmf);
+	unsigned long addr = PFN_PHYS(dax_entry_pfn_at(entry, vmf->pgoff));
+	pfn_t pfn = phys_to_pfn_t(addr, PFN_DEV | PFN_MAP);
+
+	if (!pfn_t_devmap(pfn))
+		return;
+	/* The stores to these are counted one by one. */
+	if (write && (dax_is_by_page(entry) ||
+		      dax_vma_tracks_soft_dirty(vmf->vma)))
+		return;
+	if (!dax_around_choose(&around) ||
+	    !dax_around_on_device(&around, pgmap))
+		return;
+	dax_around_map(&around, pfn);
+	/*
+	 * After the mark, as the flusher clears I_DIRTY_PAGES and then looks
+	 * for marks.
+	 */
+	if (write && around.nr && !dax_around_large(&around))
+		__mark_inode_dirty(mapping->host, I_DIRTY_PAGES);
+}
+
+/* Insert entries where there are none.  Returns how many. */
+static unsigned long dax_insert_ahead(struct dax_around *around)
+{
+	struct address_space *mapping = dax_vmf_mapping(around->vmf);
+	unsigned long pfn = dax_around_pfn(around, around->first);
+	XA_STATE(xas, &mapping->i_pages, around->first);
+	pgoff_t index;
+
+	xas_lock_irq(&xas);
+	for (index = around->first; index <= around->last; index++, pfn++) {
+		void *entry = dax_make_mapped(pfn, 0);
+
+		xas_set(&xas, index);
+		if (xas_load(&xas))
+			break;
+		xas_store(&xas, entry);
+		/* No memory: the next fault may wait for it. */
+		if (xas_error(&xas))
+			break;
+		dax_associate_entry(entry, mapping, index, NULL);
+		mapping->nrpages++;
+		trace_dax_store_entry(mapping, index, entry, false);
+	}
+	xas_unlock_irq(&xas);
+	return index - around->first;
+}
+
+/*
+ * The extent has blocks for the first of the pages.  Insert entries for those
+ * that it has, and map them.
+ */
+static void dax_ahead_extent(struct dax_around *around,
+			     const struct iomap_iter *iter)
+{
+	u64 len = round_down(iomap_length(iter), PAGE_SIZE);
+	pfn_t pfn;
+	int id;
+
+	if (iter->iomap.type != IOMAP_MAPPED ||
+	    (iter->iomap.flags & IOMAP_F_SHARED) || !len)
+		return;
+	id = dax_read_lock();
+	if (!dax_iomap_pfn(&iter->iomap, iter->pos, len, &pfn) &&
+	    pfn_t_devmap(pfn) &&
+	    pfn_t_to_pfn(pfn) == dax_around_pfn(around, around->first)) {
+		around->last = around->first + PHYS_PFN(len) - 1;
+		around->last = around->first + dax_insert_ahead(around) - 1;
+		if (around->first <= around->last)
+			dax_around_map(around, pfn);
+	}
+	dax_read_unlock(id);
+}
+
+/**
+ * dax_read_ahead() - Map pages that follow a read fault, which have no entries
+ * @vmf: The fault, of order 0, whose page is mapped.
+ * @entry: The entry of the fault, without the lock bit.
+ * @ops: The filesystem's block lookup, for reading.
+ *
+ * Does nothing unless the pages before that of the fault have entries.
+ *
+ * Context: As for the fault: invalidate_lock held shared, @entry locked.
+ */
+void dax_read_ahead(struct vm_fault *vmf, void *entry,
+		    const struct iomap_ops *ops)
+{
+	struct dax_around around = {
+		.vmf	= vmf,
+		.entry	= entry,
+		.prot	= vmf->vma->vm_page_prot,
+	};
+	struct address_space *mapping = dax_vmf_mapping(vmf);
+	pgoff_t next = vmf->pgoff + 1;
+	struct iomap_iter iter = {
+		.inode	= mapping->host,
+		.pos	= (loff_t)next << PAGE_SHIFT,
+		.flags	= IOMAP_DAX | IOMAP_FAULT,
+	};
+
+	if (!dax_around_enabled(vmf) || xa_peek(&mapping->i_pages, next))
+		return;
+	dax_around_limit(&around);
+	dax_around_follow(&around, dax_run_before(mapping, vmf->pgoff, false));
+	/* Blocks behind the end of the file have no data. */
+	dax_around_clamp(&around, next, dax_vmf_max_pgoff(vmf) - 1);
+	if (around.last < next)
+		return;
+	iter.len = PFN_PHYS(around.last - next + 1);
+	/* An error is that of the fault that needs the page. */
+	while (iomap_iter(&iter, ops) > 0)
+		dax_ahead_extent(&around, &iter);
+}

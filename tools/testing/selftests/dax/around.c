@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A small fault maps pages around its own, if their entries are there.
+ *
+ * Reads map an aligned window of fault_around_bytes.  Stores map what follows a run of
+ * stores: nothing is dirtied for nothing.
+ */
+#include "dax_harness.h"
+
+const char *dax_needs(void)
+{
+	return dax_no_event("dax_map_around");
+}
+
+#define WINDOW		16U	/* pages, as fault_around_bytes is by itself */
+#define MIN_RUN		8U	/* so many stores in a row: more are likely */
+#define PAGE(n)		((n) * SZ_4K)
+#define FAULTS()	dax_count_all("dax_pte_fault")
+
+/* How many of 512 pages are mapped, from the first of them that is on. */
+struct seen {
+	unsigned int first, nr;
+};
+
+static struct seen seen(const char *p)
+{
+	struct seen seen = {};
+
+	for (unsigned int i = 0; i < PAGES_2M; i++) {
+		if (!strcmp("none", dax_mapped(p + PAGE(i))))
+			continue;
+		if (!seen.nr++)
+			seen.first = i;
+	}
+	return seen;
+}
+
+static void expect_seen(const char *p, unsigned int first, unsigned int nr)
+{
+	struct seen found = seen(p);
+
+	EXPECT_EQ(nr, found.nr);
+	EXPECT_EQ(first, found.first);
+}
+
+/* A file of 2 MiB with an entry for each page, or one for all of it; all clean. */
+static int file_with_entries(bool huge)
+{
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = huge ? dax_map(fd, 0, SZ_2M) : dax_map_small(fd, SZ_2M);
+
+	dax_touch_each(p, SZ_2M, SZ_4K, true);
+	ASSERT_MAPPED(huge ? "2M" : "4K", p + PAGE(100));
+	dax_fill(fd, 0, SZ_2M, FILL);
+	dax_fsync(fd);
+	dax_unmap(p, SZ_2M);
+	dax_trace(fd, NULL);
+	return fd;
+}
+
+DAX_FILE_FIXTURE(small, dax_needs(), file_with_entries(false),
+		 dax_map_small(self->fd, SZ_2M))
+DAX_FILE_FIXTURE(large, dax_needs(), file_with_entries(true),
+		 dax_map_small(self->fd, SZ_2M))
+
+/* --- reads ----------------------------------------------------------------- */
+
+/* A window is aligned in memory, and small mappings are off colour. */
+static unsigned int window_start(const char *p, unsigned int page, unsigned int window)
+{
+	return page - ((uintptr_t)p / SZ_4K + page) % window;
+}
+
+static void read_one(char *p)
+{
+	unsigned int first = window_start(p, 37, WINDOW);
+
+	dax_peek(p + PAGE(37));
+	expect_seen(p, first, WINDOW);
+	for (int i = 1; i < WINDOW; i++)
+		EXPECT_EQ(dax_pfn(p + PAGE(first)) + i, dax_pfn(p + PAGE(first + i)));
+	EXPECT_BYTES(FILL, p + PAGE(first), PAGE(WINDOW));
+	EXPECT_EQ(1, FAULTS());
+}
+
+TEST_F(small, read_maps_a_window) DAX_CALL(read_one(self->p))
+TEST_F(large, read_maps_a_window) DAX_CALL(read_one(self->p))
+
+/* The first and the last window are cut by the ends of the mapping. */
+#define WINDOWS		(PAGES_2M / WINDOW + 1)
+
+static void read_all(char *p)
+{
+	dax_touch_each(p, SZ_2M, SZ_4K, false);
+	EXPECT_EQ(WINDOWS, FAULTS());
+	EXPECT_BYTES(FILL, p, SZ_2M);
+}
+
+TEST_F(small, stream_of_reads) DAX_CALL(read_all(self->p))
+TEST_F(large, stream_of_reads) DAX_CALL(read_all(self->p))
+
+static void obeys_the_knob(char *p)
+{
+	unsigned int first = window_start(p, 102, 4);
+
+	dax_fault_around(SZ_4K);
+	dax_peek(p + PAGE(37));
+	expect_seen(p, 37, 1);
+	dax_zap(p, SZ_2M);
+	dax_fault_around(PAGE(4));
+	dax_peek(p + PAGE(102));
+	expect_seen(p, first, 4);
+}
+
+TEST_F(small, obeys_the_knob) DAX_CALL(obeys_the_knob(self->p))
+TEST_F(large, obeys_the_knob) DAX_CALL(obeys_the_knob(self->p))
+
+/* The window ends where the mapping does, and other memory begins. */
+static void stays_in_the_mapping(int fd)
+{
+	char *other = dax_anonymous(PAGE(2 * WINDOW), PROT_READ | PROT_WRITE);
+	char *p = other + PAGE(WINDOW - 3);
+
+	ASSERT_EQ(p, mmap(p, PAGE(6), PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_FIXED, fd, PAGE(5)));
+	dax_peek(p + PAGE(2));
+	for (int i = 0; i < 6; i++)
+		EXPECT_MAPPED("4K", p + PAGE(i));
+	EXPECT_EQ(1, FAULTS());
+	EXPECT_BYTES(FILL, p, PAGE(6));
+	for (char *q = other; q < other + PAGE(2 * WINDOW); q += SZ_4K) {
+		if (q < p || q >= p + PAGE(6))
+			EXPECT_STREQ("none", dax_mapped(q));
+	}
+}
+
+TEST_F(small, stays_in_the_mapping) DAX_CALL(stays_in_the_mapping(self->fd))
+TEST_F(large, stays_in_the_mapping) DAX_CALL(stays_in_the_mapping(self->fd))
+
+/* A page without an entry, or with another kind of entry, has a fault of its own. */
+TEST_F(dax, only_what_is_known)
+{
+	int fd = dax_file_fragmented();
+	char *p = dax_map(fd, 0, SZ_2M), *q = dax_map(fd, 0, SZ_2M);
+
+	for (int i = DAX_GAP - 3; i <= DAX_GAP + 3; i++)
+		dax_peek(p + PAGE(i));
+	ASSERT_MAPPED("4K zero", p + PAGE(DAX_GAP));
+	dax_trace(fd, NULL);
+	dax_peek(q + PAGE(DAX_GAP - 1));
+	/* Behind the gap, the blocks are one page earlier in memory. */
+	expect_seen(q, DAX_GAP - 3, 3);
+	dax_peek(q + PAGE(DAX_GAP));
+	EXPECT_MAPPED("4K zero", q + PAGE(DAX_GAP));
+}
+
+static void private_copy_stays(int fd)
+{
+	char *p = dax_mmap(fd, 0, SZ_2M / 2, PROT_READ | PROT_WRITE, MAP_PRIVATE, 0);
+
+	dax_poke(p + PAGE(35), 'p');
+	dax_peek(p + PAGE(37));
+	EXPECT_MAPPED("4K", p + PAGE(32));
+	EXPECT_EQ('p', dax_peek(p + PAGE(35)));
+	/* A store to a page around copies it, too. */
+	dax_poke(p + PAGE(36), 'p');
+	EXPECT_FILE(FILL, fd, 0, SZ_2M);
+}
+
+TEST_F(small, private_copy_stays) DAX_CALL(private_copy_stays(self->fd))
+TEST_F(large, private_copy_stays) DAX_CALL(private_copy_stays(self->fd))
+
+/* What was read is not writable: the next fsync flushes the stores alone. */
+static void store_after_reads(int fd, char *p, unsigned int faults)
+{
+	dax_touch_each(p, SZ_2M, SZ_4K, false);
+	dax_trace_clear();
+	dax_poke(p + PAGE(70), 's');
+	dax_poke(p + PAGE(200), 's');
+	EXPECT_EQ(faults, FAULTS());
+	dax_fsync(fd);
+	dax_trace_clear();
+	dax_poke(p + PAGE(71), 's');
+	EXPECT_EQ(1, FAULTS());
+}
+
+TEST_F(small, store_after_reads) DAX_CALL(store_after_reads(self->fd, self->p, 2))
+TEST_F(large, store_after_reads) DAX_CALL(store_after_reads(self->fd, self->p, 2))
+
+/* --- stores ---------------------------------------------------------------- */
+
+static void store_run(char *p, unsigned int first, unsigned int nr, char c)
+{
+	for (unsigned int i = first; i < first + nr; i++)
+		dax_poke(p + PAGE(i) + 9, c);
+}
+
+/* A large entry is dirty as a whole. */
+TEST_F(large, stream_of_stores)
+{
+	store_run(self->p, 0, PAGES_2M, 's');
+	EXPECT_EQ(WINDOWS, FAULTS());
+	EXPECT_FLUSHES(1, self->fd);
+}
+
+static unsigned int faults_of_stores(int fd, char *p, unsigned int round)
+{
+	dax_trace_clear();
+	store_run(p, 0, PAGES_2M, 'a' + round);
+	EXPECT_FLUSHES(PAGES_2M, fd);
+	for (int i = 0; i < PAGES_2M; i++)
+		EXPECT_EQ('a' + (int)round, dax_peek(p + PAGE(i) + 9));
+	return FAULTS();
+}
+
+/* Not mapped yet, and then write-protected: one fault for 64 pages in the end. */
+TEST_F(small, stream_of_stores)
+{
+	for (unsigned int round = 0; round < 3; round++)
+		EXPECT_GE(PAGES_2M * 7 / 100, faults_of_stores(self->fd, self->p, round));
+}
+
+/* Short runs, in order, at any place: as many faults and flushes as stores. */
+TEST_F(small, nothing_is_dirtied_for_nothing)
+{
+	for (int i = 0; i + MIN_RUN < PAGES_2M; i += MIN_RUN + 3)
+		store_run(self->p, i, MIN_RUN, 's');
+	EXPECT_EQ(FAULTS(), dax_count_all("dax_pte_fault_done"));
+	EXPECT_EQ(0, dax_count("dax_map_around", "write"));
+	dax_fsync(self->fd);
+	EXPECT_EQ(FAULTS(), FLUSHES());
+}
+
+/* At most as many pages as the run has, and none behind a dirty one. */
+TEST_F(small, run_ends_at_a_dirty_page)
+{
+	store_run(self->p, 96 + MIN_RUN + 4, 1, 's');
+	store_run(self->p, 96, MIN_RUN + 1, 's');
+	EXPECT_EQ(1, dax_count("dax_map_around", "write, pages 3"));
+	dax_fsync(self->fd);
+	/* The run, three more, and the one that was dirty. */
+	EXPECT_EQ(MIN_RUN + 1 + 3 + 1, FLUSHES());
+}
+
+TEST_F(small, run_doubles)
+{
+	store_run(self->p, 6 * WINDOW + 7, MIN_RUN + 1, 's');
+	EXPECT_EQ(1, dax_count("dax_map_around", "write, pages 8"));
+	dax_fsync(self->fd);
+	EXPECT_EQ(MIN_RUN + 1 + MIN_RUN, FLUSHES());
+}
+
+/* The next fault of the stream is at the start of a window, for the policy eager. */
+TEST_F(small, run_ends_at_a_window)
+{
+	store_run(self->p, 6 * WINDOW, MIN_RUN + 1, 's');
+	EXPECT_EQ(1, dax_count("dax_map_around", "write, pages 7"));
+	dax_fsync(self->fd);
+	EXPECT_EQ(WINDOW, FLUSHES());
+}
+
+/* A store without a fault is flushed, and after the flush it faults again. */
+TEST_F(small, store_without_a_fault_is_flushed)
+{
+	store_run(self->p, 100, MIN_RUN + 1, 's');
+	dax_trace_clear();
+	dax_poke(self->p + PAGE(100 + MIN_RUN + 3), 'q');
+	EXPECT_EQ(0, FAULTS());
+	dax_fsync(self->fd);
+	EXPECT_EQ(1, FLUSHED(PAGE(100 + MIN_RUN + 3), SZ_4K));
+	dax_trace_clear();
+	dax_poke(self->p + PAGE(100 + MIN_RUN + 3), 'r');
+	EXPECT_EQ(1, FAULTS());
+	dax_fsync(self->fd);
+	EXPECT_EQ(1, FLUSHED(PAGE(100 + MIN_RUN + 3), SZ_4K));
+}
+
+/* Stores to blocks that another file may share are seen one by one. */
+TEST_F(small, shared_blocks)
+{
+	int clone;
+
+	NEED_XFS();
+	clone = dax_clone(self->fd, "clone");
+	dax_trace_clear();
+	store_run(self->p, 0, 100, 's');
+	EXPECT_EQ(0, dax_count("dax_map_around", "write"));
+	EXPECT_FILE(FILL, clone, 0, SZ_2M);
+	EXPECT_FILE(FILL, self->fd, PAGE(100), SZ_2M - PAGE(100));
+}
+
+/* Each store of a MAP_SYNC mapping asks whether the metadata are durable. */
+static void map_sync_by_page(int fd)
+{
+	char *p = dax_mmap(fd, 0, SZ_2M / 2, PROT_READ | PROT_WRITE,
+			   MAP_SHARED_VALIDATE | MAP_SYNC, 0);
+
+	store_run(p, 0, 100, 's');
+	EXPECT_EQ(0, dax_count("dax_map_around", "write"));
+	EXPECT_LE(100, FAULTS());
+}
+
+TEST_F(small, map_sync_by_page) DAX_CALL(map_sync_by_page(self->fd))
+TEST_F(large, map_sync_by_page) DAX_CALL(map_sync_by_page(self->fd))
+
+/* --- first reads ----------------------------------------------------------- */
+
+#define STORED()	dax_count_all("dax_store_entry")
+
+DAX_FILE_FIXTURE(fresh, dax_needs(), dax_file(SZ_2M, WRITTEN),
+		 dax_map_small(self->fd, SZ_2M))
+
+TEST_F(fresh, stream_of_first_reads)
+{
+	dax_trace(self->fd, NULL);
+	dax_touch_each(self->p, SZ_2M, SZ_4K, false);
+	EXPECT_GE(PAGES_2M * 7 / 100, FAULTS());
+	EXPECT_EQ(PAGES_2M, STORED());
+	expect_seen(self->p, 0, PAGES_2M);
+	EXPECT_BYTES(FILL, self->p, SZ_2M);
+	EXPECT_FLUSHES(0, self->fd);
+}
+
+/* Two pages in a row are no stream. */
+TEST_F(fresh, first_reads_here_and_there)
+{
+	unsigned int reads = 0;
+
+	dax_trace(self->fd, NULL);
+	for (int i = 0; i < PAGES_2M - 2; i += 4, reads += 2)
+		dax_touch_each(self->p + PAGE(i), PAGE(2), SZ_4K, false);
+	EXPECT_EQ(reads, FAULTS());
+	EXPECT_EQ(reads, STORED());
+}
+
+TEST_F(fresh, first_reads_of_one_page_each)
+{
+	dax_fault_around(SZ_4K);
+	dax_trace(self->fd, NULL);
+	dax_touch_each(self->p, PAGE(100), SZ_4K, false);
+	EXPECT_EQ(100, FAULTS());
+	EXPECT_EQ(100, STORED());
+}
+
+/* A hole, and what the file does not have, get no blocks and no entries. */
+TEST_F(dax, first_reads_end_at_a_hole)
+{
+	int fd = dax_file_fragmented();
+	char *p = dax_map(fd, 0, SZ_2M);
+
+	dax_trace(fd, NULL);
+	dax_touch_each(p, PAGE(DAX_GAP), SZ_4K, false);
+	EXPECT_EQ(DAX_GAP, STORED());
+	EXPECT_STREQ("none", dax_mapped(p + PAGE(DAX_GAP)));
+	EXPECT_EQ(0, dax_block(fd, PAGE(DAX_GAP)));
+	EXPECT_EQ(0, dax_peek(p + PAGE(DAX_GAP)));
+	dax_touch_each(p + PAGE(DAX_GAP), SZ_2M - PAGE(DAX_GAP), SZ_4K, false);
+	EXPECT_BYTES(FILL, p, PAGE(DAX_GAP));
+	EXPECT_BYTES(0, p + PAGE(DAX_GAP), SZ_4K);
+	EXPECT_BYTES(FILL, p + PAGE(DAX_GAP + 1), SZ_2M - PAGE(DAX_GAP + 1));
+}
+
+/* Each store behind such reads has a fault of its own. */
+TEST_F(fresh, stores_behind_first_reads)
+{
+	dax_touch_each(self->p, SZ_2M, SZ_4K, false);
+	dax_trace(self->fd, NULL);
+	dax_poke(self->p + PAGE(300), 's');
+	dax_poke(self->p + PAGE(400), 's');
+	EXPECT_EQ(2, FAULTS());
+	EXPECT_FLUSHES(2, self->fd);
+}
+
+/* Memory failure must find all files that have a page. */
+TEST_F(fresh, first_reads_of_shared_blocks)
+{
+	NEED_XFS();
+	dax_clone(self->fd, "clone");
+	dax_trace(self->fd, NULL);
+	dax_touch_each(self->p, PAGE(100), SZ_4K, false);
+	EXPECT_EQ(100, STORED());
+	EXPECT_EQ(100, FAULTS());
+}
+
+/* --- what a deletion and a removal find -------------------------------------- */
+
+/* The pages around a fault are unmapped with their entries. */
+static void punch(int fd, char *p)
+{
+	dax_peek(p + PAGE(37));
+	EXPECT_MAPPED("4K", p + PAGE(40));
+	dax_punch_hole(fd, PAGE(40), SZ_4K);
+	EXPECT_EQ(0, dax_peek(p + PAGE(40)));
+	EXPECT_EQ(FILL, dax_peek(p + PAGE(41)));
+}
+
+TEST_F(small, punch) DAX_CALL(punch(self->fd, self->p))
+TEST_F(large, punch) DAX_CALL(punch(self->fd, self->p))
+
+TEST_F(small, truncate)
+{
+	dax_peek(self->p + PAGE(37));
+	dax_truncate(self->fd, PAGE(40));
+	EXPECT_EQ(SIGBUS, dax_touch_signal(self->p + PAGE(40), false, NULL));
+	EXPECT_EQ(FILL, dax_peek(self->p + PAGE(39)));
+}
+
+TEST_HARNESS_MAIN
