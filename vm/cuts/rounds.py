@@ -1,25 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A round: a new filesystem, random operations, and power cuts among them.
 
-Two guests take part. In the first one the operations run, and it stops where its kernel
+Two guests take part. In the first one the operations run, and its kernel waits where it
 flushes. The second one mounts the images that cuts leave.
 """
 
 import contextlib
 import dataclasses
 import gzip
+import os
 import pickle
+import queue
 import random
+import threading
 
-from cuts import filesystems
-from cuts.gdb import COPY_USER, DIRECT, PLACES, RDI, RDX, RIP, RSI, RSP, Gdb, Vmlinux
+from cuts import filesystems, probe
 from cuts.guests import LOW, PMEM, SIZE, Guest, GuestError, Refused, connect, place
 from cuts.operations import Operations
+from cuts.probe import COPY, FENCE, WHERE, Probe
 from cuts.shadow import KINDS, LINE, PAGE, Shadow
 
 CUTS_IN_A_CALL = 2
 SECTOR = 512
 SECONDS = 300		# for a command in the guest
+WAITING = 3		# images that wait for a check
 
 
 @dataclasses.dataclass
@@ -39,14 +43,54 @@ class Cut:
 
 
 class Checker:
-    """The second guest: mounts an image, compares its files, and then fsck checks it."""
+    """The second guest: mounts an image, compares its files, and then fsck checks it.
+
+    A thread checks, while the first guest goes on. A token is in a pipe for each image that
+    may wait, so that who waits for one can also wait for an event of the first guest."""
 
     def __init__(self, guest, found):
         self.guest, self.found, self.fsck = guest, found, None
-        self.checked = 0
+        self.checked, self.error = 0, None
+        self.cuts = queue.SimpleQueue()
+        self.idle = threading.Event()
+        self.tokens, self.token = os.pipe()
+        os.write(self.token, bytes(WAITING))
+        threading.Thread(target=self.work, daemon=True).start()
+
+    def put(self, cut):
+        """Takes the token that is there."""
+        os.read(self.tokens, 1)
+        self.raise_error()
+        self.cuts.put(cut)
+
+    def finish(self):
+        """All that was put is checked."""
+        self.idle.clear()
+        self.cuts.put(None)
+        self.idle.wait()
+        self.raise_error()
+
+    def raise_error(self):
+        if self.error:
+            raise GuestError(f"the check: {self.error!r}")
+
+    def work(self):
+        while True:
+            cut = self.cuts.get()
+            try:
+                if cut and not self.error:
+                    self.check(cut)
+                else:
+                    self.end_fsck()
+            except Exception as err:	# the main thread ends the run
+                self.error = err
+            if cut:
+                os.write(self.token, bytes(1))
+            else:
+                self.idle.set()
 
     def check(self, cut):
-        self.finish()
+        self.end_fsck()
         self.guest.set_pmem(cut.image)
         try:
             self.guest.ask("mount", cut.config.fs, "/dev/pmem0", cut.config.options)
@@ -77,7 +121,7 @@ class Checker:
                 return f"{name} {problem}"
         return None
 
-    def finish(self):
+    def end_fsck(self):
         if not self.fsck:
             return
         cut, fsck = self.fsck
@@ -94,37 +138,26 @@ class Checker:
 
 
 class Machine:
-    """The first guest, and the places where it stops."""
+    """The first guest, and the probe in its kernel."""
 
-    def __init__(self, kernel, obj, folder):
-        socket = folder / "gdb"
-        self.guest = Guest(kernel, "first", folder,
-                           Guest.options("-gdb", f"unix:{socket},server=on,wait=off"))
-        self.socket, self.kernel = socket, Vmlinux(obj / kernel / "vmlinux")
-        self.at, self.copies, self.direct = {}, {}, DIRECT
-        self.gdb = None
+    def __init__(self, kernel, folder):
+        socket = folder / "doorbell"
+        self.guest = Guest(kernel, "first", folder, Guest.options(*Probe.options(socket)),
+                           [probe.build(kernel)])
+        self.probe = Probe(self.guest, connect(socket, 10, self.guest.run))
 
     def wait_ready(self):
         self.guest.wait_ready()
-        self.gdb = Gdb(connect(self.socket, 10, self.guest.run))
-        if "page_offset_base" in self.kernel.symbols:
-            self.direct = int.from_bytes(
-                self.gdb.read(self.kernel.symbols["page_offset_base"], 8), "little")
-        for name in PLACES:
-            address = self.kernel.frame(name)
-            self.at[address] = name
-            self.gdb.breakpoint(address)
-        self.gdb.go()
+        self.probe.start()
 
-    def phys(self, address):
-        return address - self.direct
+    def end(self):
+        return self.guest.end(self.probe.answer_all)
 
-    def bytes_at(self, address, length):
-        phys = self.phys(address)
+    def bytes_at(self, phys, length):
         at = place(phys)
-        if (0 <= phys < LOW or phys >= PMEM) and at + length <= SIZE:
-            return self.guest.memory[at:at + length]
-        return self.gdb.read(address, length)
+        if not (0 < phys < LOW or phys >= 4 << 30) or at + length > SIZE:
+            raise GuestError(f"no memory is at {phys:#x}")
+        return self.guest.memory[at:at + length]
 
 
 class Round:
@@ -132,7 +165,7 @@ class Round:
 
     def __init__(self, machine, checker, config, seed, image, only=None):
         self.machine, self.checker, self.config, self.seed = machine, checker, config, seed
-        self.guest, self.gdb = machine.guest, machine.gdb
+        self.guest, self.probe = machine.guest, machine.probe
         self.rng = random.Random(f"cuts {seed}")
         self.guest.set_pmem(image)
         self.shadow = Shadow(self.guest, place(PMEM), image)
@@ -140,7 +173,6 @@ class Round:
                                      "reflink=1" in config.mkfs, only)
         self.step, self.trail, self.cuts = 0, [], []
         self.wanted, self.events, self.calls = 0, 0, 0
-        self.counts = {}
 
     # --- cuts
 
@@ -155,7 +187,10 @@ class Round:
             cut = Cut(image, where, self.config, [f.copy() for f in ops.slots.values()],
                       [f.copy() for f in ops.deleted], self.seed, self.step,
                       self.trail[-40:], "", self.shadow.spare)
-            self.checker.check(cut)
+            while self.checker.tokens not in self.guest.select(
+                    [self.checker.tokens, self.probe.link], SECONDS):
+                self.event()
+            self.checker.put(cut)
         self.cuts.clear()
 
     def cut_now(self):
@@ -170,55 +205,40 @@ class Round:
 
     # --- what the kernel flushes
 
-    def flushed(self, address, data, unit=LINE):
-        at = self.machine.phys(address) - PMEM
-        if 0 <= at < self.shadow.size:
-            self.shadow.flush(at, data, unit)
+    def on_device(self, phys):
+        return 0 <= phys - PMEM < self.shadow.size
 
-    def flushed_lines(self, address, length):
-        first = address // LINE * LINE
-        last = (address + length + LINE - 1) // LINE * LINE
-        self.flushed(first, self.machine.bytes_at(first, last - first))
+    def flushed_lines(self, phys, length):
+        first = phys // LINE * LINE
+        last = (phys + length + LINE - 1) // LINE * LINE
+        self.shadow.flush(first - PMEM, self.machine.bytes_at(first, last - first))
+
+    def copied(self, phys, source, length):
+        # Both begin with a sector: written by the block driver.
+        unit = LINE if (phys | source) % SECTOR else PAGE
+        self.shadow.flush(phys - PMEM, self.machine.bytes_at(source, length), unit)
 
     def event(self):
-        """The guest has stopped."""
-        registers = self.gdb.stopped()
-        rip, rdi, rsi, rdx = (registers[r] for r in (RIP, RDI, RSI, RDX))
-        name = self.machine.at.get(rip)
-        copies = self.machine.copies
-        if name is None:
-            raise GuestError(f"a stop at {rip:#x}")
-        if name == "arch_wb_cache_pmem":
-            self.flushed_lines(rdi, rsi)
-        elif name == "__memcpy_flushcache":
-            block = (rdi | rdx) % SECTOR == 0	# written by the block driver
-            self.flushed(rdi, self.machine.bytes_at(rsi, rdx), PAGE if block else LINE)
-        elif name == "nvdimm_flush":
+        """The guest's kernel flushes or fences, and waits."""
+        event = self.probe.event()
+        if event.kind == FENCE:
             self.shadow.fence()
-        elif name == COPY_USER:
-            # The bytes are there when it returns.
-            back = int.from_bytes(self.gdb.read(registers[RSP] + 8, 8), "little")
-            if back not in self.machine.at:
-                self.machine.at[back] = "return"
-                self.gdb.breakpoint(back)
-            copies[registers[RSP] + 16] = rdi, rdx
-        elif name == "return" and registers[RSP] in copies:
-            self.flushed_lines(*copies.pop(registers[RSP]))
+        elif self.on_device(event.to):
+            if event.kind == COPY:
+                self.copied(event.to, event.source, event.length)
+            else:
+                self.flushed_lines(event.to, event.length)
         self.events += 1
-        self.counts[name] = self.counts.get(name, 0) + 1
-        self.maybe_take(name)
-        if name == "return":
-            self.gdb.go_past(rip)
-        else:
-            self.gdb.go_past_frame(registers)
+        self.maybe_take(event.kind)
+        self.probe.answer(event)
 
-    def maybe_take(self, name):
+    def maybe_take(self, kind):
         if self.wanted <= 0:
             return
         usual = 1 + self.events / (self.calls + 1)
-        if self.rng.random() < (4 if name == "nvdimm_flush" else 1) / usual:
+        if self.rng.random() < (4 if kind == FENCE else 1) / usual:
             self.wanted -= 1
-            self.take(f"at {name}")
+            self.take(f"at {WHERE[kind]}")
 
     # --- calls
 
@@ -229,8 +249,7 @@ class Round:
         text = self.guest.send(*words)
         self.trail.append(text)
         while (line := self.guest.line_there()) is None:
-            # A stop may have been read together with an answer.
-            if self.gdb.text or self.gdb.link in self.guest.wait(SECONDS, [self.gdb.link]):
+            if self.probe.link in self.guest.wait(SECONDS, [self.probe.link]):
                 self.event()
             else:
                 self.guest.read_line()

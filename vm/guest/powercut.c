@@ -35,6 +35,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <termios.h>
 #include <unistd.h>
@@ -499,17 +500,31 @@ static void take_buffer(void)
 	memset(buffer, 0, BUFFER);
 }
 
+/* That tells the host of flushes. */
+static void load_module(const char *name)
+{
+	int fd = open(name, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || syscall(SYS_finit_module, fd, "", 0)) {
+		fprintf(stderr, "%s: %s\n", name, strerror(errno));
+		exit(1);
+	}
+	close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	struct sigaction act = { .sa_handler = sigbus };
 	char line[512];
 	FILE *in;
 
-	if (argc != 2)
+	if (argc != 2 && argc != 3)
 		return 2;
 	sigaction(SIGBUS, &act, NULL);
 	take_buffer();
 	open_line(argv[1]);
+	if (argc == 3)
+		load_module(argv[2]);
 	in = fdopen(dup(line_fd), "r");
 	if (write(line_fd, "ready\n", 6) != 6)
 		return 1;

@@ -5,12 +5,17 @@
 import ctypes
 import pathlib
 import random
+import socket
+import struct
 import sys
 import unittest
+import unittest.mock
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from cuts import filesystems, model	# noqa: E402
+from cuts import filesystems, model, rounds	# noqa: E402
+from cuts.guests import GuestError	# noqa: E402
+from cuts.probe import COPIED, COPY, FENCE, FLUSH, Probe	# noqa: E402
 from cuts.shadow import KINDS, LINE, PAGE, Shadow	# noqa: E402
 
 SIZE = 1 << 18
@@ -87,6 +92,98 @@ class ShadowTest(unittest.TestCase):
         self.guest.store(0, NEW * 2)
         self.shadow.store(8, 8)
         self.assertEqual(self.images("none"), {NEW + OLD})
+
+
+class ProbeTest(unittest.TestCase):
+    """A page and a doorbell, and a round that asks for no cuts."""
+
+    PAGE_AT, SOURCE, DEVICE = 3 * PAGE, 5 * PAGE, 16 * PAGE
+
+    def setUp(self):
+        self.guest = Memory()
+        here, self.there = socket.socketpair()
+        self.addCleanup(here.close)
+        self.addCleanup(self.there.close)
+        self.probe = Probe(self.guest, here)
+        self.there.send(struct.pack("<Q", self.PAGE_AT))
+        self.probe.start()
+        self.number = 0
+
+    def tell(self, kind, to=0, length=0, source=0, missed=0):
+        self.number += 1
+        struct.pack_into("<7Q", self.guest.memory, self.PAGE_AT, self.number,
+                         self.number - 1, kind, to, length, source, missed)
+        self.there.send(bytes([kind]))
+
+    def answered(self):
+        return struct.unpack_from("<Q", self.guest.memory, self.PAGE_AT + 8)[0]
+
+    def round(self):
+        """Its device begins at DEVICE of the memory."""
+        this = rounds.Round.__new__(rounds.Round)
+        image = bytes(self.guest.memory[self.DEVICE:])
+        this.shadow = Shadow(self.guest, self.DEVICE, image)
+        this.machine = rounds.Machine.__new__(rounds.Machine)
+        this.machine.guest, this.probe = self.guest, self.probe
+        this.events = this.calls = this.wanted = 0
+        return this
+
+    def test_an_event_is_answered(self):
+        self.tell(FLUSH, 0x1000, 64)
+        event = self.probe.event()
+        self.assertEqual((event.kind, event.to, event.length), (FLUSH, 0x1000, 64))
+        self.assertEqual(self.answered(), 0)
+        self.probe.answer(event)
+        self.assertEqual(self.answered(), 1)
+
+    def test_a_missed_event_is_an_error(self):
+        self.tell(FENCE, missed=1)
+        with self.assertRaisesRegex(GuestError, "missed 1"):
+            self.probe.event()
+
+    def test_a_number_is_left_out(self):
+        self.tell(FENCE)
+        self.probe.event()
+        self.tell(FENCE)
+        struct.pack_into("<Q", self.guest.memory, self.PAGE_AT + 8, 0)
+        with self.assertRaisesRegex(GuestError, "event 2 .* after event 0"):
+            self.probe.event()
+
+    def test_the_guest_is_gone(self):
+        self.there.close()
+        with self.assertRaises(GuestError):
+            self.probe.event()
+
+    def durable(self, kind, to, length=0, source=0):
+        """The first line that is durable after such an event and a fence."""
+        self.guest.store(self.DEVICE, OLD)
+        this = self.round()
+        this.on_device = lambda phys: phys >= rounds.PMEM
+        self.guest.store(self.DEVICE, NEW)
+        self.guest.store(self.SOURCE, b"s" * PAGE)
+        with unittest.mock.patch.object(rounds, "place", self.place), \
+             unittest.mock.patch.object(rounds, "SIZE", SIZE):
+            for each in ((kind, to, length, source), (FENCE,)):
+                self.tell(*each)
+                this.event()
+        self.assertEqual(self.answered(), self.number)
+        return bytes(this.shadow.durable[:LINE])
+
+    def place(self, phys):
+        return phys - rounds.PMEM + self.DEVICE if phys >= rounds.PMEM else phys
+
+    def test_what_each_event_makes_durable(self):
+        self.assertEqual(self.durable(FENCE, 0), OLD)
+        for kind in (FLUSH, COPIED):
+            self.assertEqual(self.durable(kind, rounds.PMEM + 8, 8), NEW)
+            self.assertEqual(self.durable(kind, rounds.PMEM + LINE, 8), OLD)
+            self.assertEqual(self.durable(kind, rounds.PMEM - PAGE, 8), OLD)
+        self.assertEqual(self.durable(COPY, rounds.PMEM + 8, 8, self.SOURCE),
+                         OLD[:8] + b"s" * 8 + OLD[16:])
+
+    def test_a_source_that_is_nowhere(self):
+        with self.assertRaisesRegex(GuestError, "no memory is at 0x0"):
+            self.durable(COPY, rounds.PMEM, 8, 0)
 
 
 class ModelTest(unittest.TestCase):
