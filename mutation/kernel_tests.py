@@ -9,6 +9,9 @@ import fnmatch
 import hashlib
 import re
 
+CUTS = "powercut"	# among the tests: vm/powercut, which boots guests itself
+
+
 def sha(data, length=None):
     return hashlib.sha256(data).hexdigest()[:length]
 
@@ -63,13 +66,25 @@ def test_sources(selftests, test):
             if p.is_file()]
 
 
-def selftests_of(mutation, filesystems):
-    """The selftests that should notice it, each on one filesystem."""
+def tests_of(mutation, filesystems):
+    """The tests that should notice it, each on one filesystem."""
     for test in mutation.tests:
         if "/" in test:
             yield test
         else:
             yield from (f"{fs}/{test}" for fs in filesystems)
+
+
+def is_cuts(test):
+    return test.split("/")[-1] == CUTS
+
+
+def selftests_of(mutation, filesystems):
+    return (t for t in tests_of(mutation, filesystems) if not is_cuts(t))
+
+
+def cuts_of(mutation, filesystems):
+    return (t for t in tests_of(mutation, filesystems) if is_cuts(t))
 
 
 def limits(seconds):
@@ -107,6 +122,22 @@ def noticed(code, output, errors, console, splats):
         return f"{(said('at') or ['the guest'])[-1]} hangs"
     if "ended before the command" in errors or "kernel complained" in errors:
         return complaint(console, splats) or "the guest is gone"
+    raise NoResult((errors.splitlines() or ["no output"])[-1])
+
+
+def noticed_by_cuts(test, code, output, errors):
+    """As noticed(), for vm/powercut: the first rule that an image breaks, without its
+    numbers."""
+    broken = re.search(r"^#   (.*)", output, re.M)
+    if broken:
+        text = re.sub(r"\b(?:f\d+ |at 0x[0-9a-f]+:? |0x[0-9a-f]+ )", "", broken.group(1))
+        return f"{test} {text}"
+    if code == 0:
+        return None
+    # A guest that ended, hangs or complains; without a round there was none.
+    round_text = re.search(r"^not ok \d+ \w+ seed \d+: (.*?) #", output, re.M)
+    if round_text:
+        return f"{test} {round_text.group(1)}"
     raise NoResult((errors.splitlines() or ["no output"])[-1])
 
 

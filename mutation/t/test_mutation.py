@@ -152,6 +152,23 @@ class KernelTests(WithFolder):
     def test_selftests_of(self):
         self.assertEqual(list(kt.selftests_of(self.MUTATION, ["ext4", "xfs"])), ["ext4/io", "xfs/io", "xfs/rt"])
 
+    def test_who_cuts_the_power(self):
+        mutation = lists.Mutation("n", "fs/dax.c", "s", (), ("io", "xfs/powercut"))
+        self.assertEqual(list(kt.selftests_of(mutation, ["ext4", "xfs"])), ["ext4/io", "xfs/io"])
+        self.assertEqual(list(kt.cuts_of(mutation, ["ext4", "xfs"])), ["xfs/powercut"])
+
+    def test_noticed_by_cuts(self):
+        def noticed(code, output, errors=""):
+            return kt.noticed_by_cuts("xfs/powercut", code, output, errors)
+        self.assertIsNone(noticed(0, "ok 1 xfs seed 1 # 9 cuts\n"))
+        self.assertEqual(noticed(1, "# xfs seed 1 step 2, now\n#   f0001 at 0x40: zeroes, not "
+                                    "store 0x1 to file 0x1\nnot ok 1 xfs seed 1 # 9 cuts\n"),
+                         "xfs/powercut zeroes, not store to file 0x1")
+        self.assertEqual(noticed(1, "not ok 1 xfs seed 1: first: no answer # 9 cuts\n"),
+                         "xfs/powercut first: no answer")
+        with self.assertRaisesRegex(kt.NoResult, "no memory"):
+            noticed(1, "", "no memory\n")
+
     def test_known_name(self):
         name = kt.known_name(self.MUTATION, "core", b"text")
         self.assertRegex(name, r"^a-walk--rests\.[0-9a-f]{16}$")
