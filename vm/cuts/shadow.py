@@ -42,9 +42,22 @@ class Shadow:
         self.flushed.clear()
 
     def store(self, at, length):
-        """User space has flushed and fenced a range."""
-        for line in range(at // LINE * LINE, at + length, LINE):
-            self.durable[line:line + LINE] = self.live(line, LINE)
+        """User space has flushed and fenced a range. What is still open of an older flush
+        of these lines cannot come after that: a cache line has one order of stores."""
+        first, last = at // LINE * LINE, (at + length + LINE - 1) // LINE * LINE
+        new = self.live(first, last - first)
+        self.durable[first:last] = new
+        self.flushed = [self.newer(flush, first, new) for flush in self.flushed]
+
+    @staticmethod
+    def newer(flush, first, new):
+        """The flush, with the new bytes where they are at from @first on."""
+        at, data, unit = flush
+        start, end = max(at, first), min(at + len(data), first + len(new))
+        if start >= end:
+            return flush
+        return at, data[:start - at] + bytes(new[start - first:end - first]) + \
+            data[end - at:], unit
 
     def live(self, at, length):
         return self.guest.memory[self.offset + at:self.offset + at + length]

@@ -88,6 +88,18 @@ class ShadowTest(unittest.TestCase):
         for kind in KINDS:
             self.assertLessEqual(self.images(kind), {OLD * 2, NEW * 2}, kind)
 
+    def test_user_space_stores_after_a_flush(self):
+        """An older flush that is still open does not bring the older bytes back."""
+        self.store(0, b"x" * 4 * LINE)
+        self.guest.store(LINE, NEW)
+        self.shadow.store(LINE, LINE)
+        for kind in KINDS:
+            for image in self.images(kind):
+                self.assertEqual(image[LINE:], NEW, kind)
+        self.shadow.fence()
+        self.assertEqual(bytes(self.shadow.durable[:4 * LINE]),
+                         b"x" * LINE + NEW + b"x" * 2 * LINE)
+
     def test_user_space_flushes_lines(self):
         self.guest.store(0, NEW * 2)
         self.shadow.store(8, 8)
