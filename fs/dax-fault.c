@@ -20,12 +20,13 @@
  *	iomap_end	Called after each iomap_begin that succeeded; with 0
  *			bytes if the fault did not use the extent.  Extents that
  *			are joined end before the next one begins.
- *	unlock		Or delete the entry, if it cannot be replaced.
+ *	unlock		Unlock the entry, or delete it if it cannot be replaced.
  *
  * The grab may have promoted small entries.  If the fault does not store an
- * entry, the small entries are restored, which also replaces the unlock.  If
- * the fault stores one, pages of the small entries stay mapped if they have the
- * same memory, and zero pages are unmapped if the range has blocks now.
+ * entry, it restores the small entries, which are unlocked, in place of the
+ * unlock.  If the fault stores one, pages of the small entries stay mapped if
+ * they have the same memory, and zero pages are unmapped if the range has blocks
+ * now.
  *
  * A huge fault that cannot be served falls back.  It leaves the page table in a
  * state in which the next smaller order can be mapped, and reports the reason
@@ -34,7 +35,8 @@
  * LOCKS	invalidate_lock (shared); for a write, also freeze protection
  *	and, on ext4, a transaction; the caller takes them; then
  *	  entry lock
- *	    iomap_begin .. iomap_end, i_mmap_rwsem, page table locks
+ *	    iomap_begin .. iomap_end
+ *	    dax_share_rwsem, i_mmap_rwsem, page table locks
  *
  * Only this file, dax-around.c, dax-quick.c, dax-collapse.c and dax-fault.h use
  * vm_fault_t and page table entries.

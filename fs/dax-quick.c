@@ -11,11 +11,12 @@
  *	write		a mapped entry as above, if no other file can share
  *			blocks of the file; otherwise a dirty 4 KiB entry
  *	MAP_SYNC write	a mapped entry as above, if no other file can share
- *			blocks of the file and their metadata are durable
+ *			blocks of the file, and if the metadata of the range are
+ *			durable
  *
- * The core asks the filesystem with the entry locked whether the metadata are
- * durable.  A fault that has changed the metadata of these blocks has released
- * the lock before, so the answer covers its change.
+ * The core asks the filesystem whether the metadata are durable while it holds
+ * the entry lock.  A fault that changes the metadata of these blocks holds the
+ * lock meanwhile, so the answer covers its change.
  *
  * The entry does not tell whether its memory can be accessed now.  The device
  * may have been removed and a page may be bad since the entry was stored.  So
@@ -26,7 +27,8 @@
  * then takes the path of dax-fault.c.
  *
  * A huge write fault on an entry that is by page (dax-dirty.c) falls back here.
- * The core maps the small page at once, which saves a second call by mm.
+ * If no other file can share blocks of the file, the core tries the small fault
+ * at once, which saves a second call by mm.
  *
  * A fault that is not served here takes the path of dax-fault.c, which also
  * reports all errors.  A write fault that is not served after
@@ -35,7 +37,7 @@
  * LOCKS	invalidate_lock (shared) and, for a write, freeze protection;
  *	the caller takes both; then
  *	  entry lock
- *	    page table locks
+ *	    i_mmap_rwsem, page table locks
  *	No transaction is open.
  */
 
