@@ -10,11 +10,11 @@
  *			aligned window of fault_around_bytes
  *	write, large	the same window, within the entry.  The entry is dirty
  *			as a whole, so this adds nothing to its flush.
- *	write, small	the pages that follow, as many as there are dirty pages
- *			in a row before the fault, up to the first page that is
- *			dirty already.  None if the run is shorter than
- *			DAX_AROUND_MIN_RUN: stores to single pages must not
- *			cause flushes of others.
+ *	write, small	the pages of that window that follow and are dirty.  And
+ *			behind a run of dirty pages, half as many clean pages as
+ *			the run has: they become dirty.  None if the run is
+ *			shorter than DAX_AROUND_MIN_RUN, because stores to
+ *			single pages must not cause flushes of others.
  *	first read	Where there are no entries yet: the pages that follow,
  *			as many as there are entries in a row before the fault.
  *			They get entries.
@@ -30,13 +30,19 @@
  * Times are as with a huge page: the fault has updated mtime for all pages that
  * it makes writable.
  *
- * NO ENTRY LOCK	is taken for these pages.  The entry is checked, marked and
- *		mapped in one section of the page table lock and the xa_lock.  A
- *		task that deletes or write-protects the entry locks it first, or
- *		deletes it under the xa_lock and unmaps it later.  In both cases
- *		its walk of the page tables follows this section, and finds the
- *		pte.  If the lock bit was set before, this section skips the
- *		entry.
+ * NO ENTRY LOCK	is taken for these pages.  Under the page table lock, the entries
+ *		are checked and marked with the xa_lock held, and then the pages
+ *		are mapped.  A task that deletes or write-protects an entry
+ *		locks it first, or deletes it under the xa_lock and unmaps it
+ *		later.  In both cases its walk of the page tables waits for the
+ *		page table lock, and finds the pte.  If the lock bit was set
+ *		before, the entry is skipped.  The ptes are set without the
+ *		xa_lock, because on some machines this waits for other CPUs.
+ *
+ *		A first read looks up blocks without an entry lock.  This is
+ *		right because written blocks change only under an exclusive
+ *		invalidate_lock, or by copy on write with the entry locked,
+ *		which leaves an entry there.
  *
  * LOCKS	the lock of the entry of the fault, then
  *	  page table lock
@@ -72,7 +78,7 @@
 #define DAX_AHEAD_MIN_RUN	2UL
 
 /* So many pages at most follow a run. */
-#define DAX_AROUND_MAX_RUN	64UL
+#define DAX_AROUND_MAX		64UL
 
 /**
  * struct dax_around - The pages around a fault
@@ -81,8 +87,10 @@
  * @write: Whether the pages are mapped writable.
  * @first: The first page offset to map.
  * @last: The last page offset to map.
+ * @last_clean: Small pages up to here may become dirty.
  * @prot: The protection of the ptes.
  * @nr: How many pages were mapped.
+ * @known: One bit for each page from @first on that can be mapped.
  */
 struct dax_around {
 	struct vm_fault *vmf;
@@ -90,8 +98,10 @@ struct dax_around {
 	bool write;
 	pgoff_t first;
 	pgoff_t last;
+	pgoff_t last_clean;
 	pgprot_t prot;
 	unsigned int nr;
+	DECLARE_BITMAP(known, PTRS_PER_PTE);
 };
 
 static unsigned long dax_around_pfn(const struct dax_around *around,
@@ -108,22 +118,23 @@ static bool dax_around_large(const struct dax_around *around)
 }
 
 /*
- * How many small entries end before @index, as far as this matters.  With
- * @dirty, they must be dirty.
+ * How many small entries end before @index, up to @max.  With @dirty, they must
+ * be dirty.
  */
 static unsigned long dax_run_before(struct address_space *mapping,
-				    pgoff_t index, bool dirty)
+				    pgoff_t index, unsigned long max, bool dirty)
 {
-	unsigned long max = min(index, DAX_AROUND_MAX_RUN), run = 0;
 	XA_STATE(xas, &mapping->i_pages, index);
+	unsigned long run = 0;
 
+	max = min(max, index);
 	xas_lock_irq(&xas);
 	xas_load(&xas);
 	while (run < max && dax_is_known(xas_prev(&xas), 0) &&
 	       (!dirty || xas_get_mark(&xas, PAGECACHE_TAG_DIRTY)))
 		run++;
 	xas_unlock_irq(&xas);
-	return run < (dirty ? DAX_AROUND_MIN_RUN : DAX_AHEAD_MIN_RUN) ? 0 : run;
+	return run;
 }
 
 static void dax_around_clamp(struct dax_around *around, pgoff_t first,
@@ -134,16 +145,18 @@ static void dax_around_clamp(struct dax_around *around, pgoff_t first,
 }
 
 /*
- * Choose @nr pages behind the fault, or fewer, so that the next fault of a
- * stream is at the start of a window.
+ * The last of @nr pages behind the fault, or an earlier one, so that the next
+ * fault of a stream is at the start of a window.
  */
-static void dax_around_follow(struct dax_around *around, unsigned long nr)
+static pgoff_t dax_around_end(const struct vm_fault *vmf, unsigned long nr)
 {
-	pgoff_t first = around->vmf->pgoff + 1;
-	pgoff_t border = round_down(first + nr, fault_around_nr_pages());
+	unsigned long window = fault_around_nr_pages();
+	pgoff_t first = vmf->pgoff + 1, border = round_down(first + nr, window);
+	pgoff_t end = (border > first ? border : first + nr) - 1;
+	pgoff_t check = dax_eager_window(vmf->pgoff, window);
 
-	dax_around_clamp(around, first,
-			 (border > first ? border : first + nr) - 1);
+	/* Leave a fault to the window in which the policy eager looks. */
+	return vmf->pgoff < check && end >= check ? check - 1 : end;
 }
 
 /*
@@ -169,31 +182,35 @@ static bool dax_around_enabled(const struct vm_fault *vmf)
 		!uffd_disable_fault_around(vmf->vma);
 }
 
-/* Choose the pages.  Returns false if there is none beside that of the fault. */
-static bool dax_around_choose(struct dax_around *around)
+/* A store to a small entry. */
+static void dax_around_stores(struct dax_around *around)
+{
+	const struct vm_fault *vmf = around->vmf;
+	unsigned long run = dax_run_before(dax_vmf_mapping(vmf), vmf->pgoff,
+					   2 * DAX_AROUND_MAX, true);
+	pgoff_t window = vmf->pgoff | (fault_around_nr_pages() - 1);
+
+	if (run < DAX_AROUND_MIN_RUN)
+		run = 0;
+	around->last_clean = dax_around_end(vmf, run / 2);
+	dax_around_clamp(around, vmf->pgoff + 1,
+			 max(window, around->last_clean));
+}
+
+/* All other faults: a window of the page table, within a large entry. */
+static void dax_around_window(struct dax_around *around)
 {
 	const struct vm_fault *vmf = around->vmf;
 	unsigned long window = fault_around_nr_pages();
-	pgoff_t fault = vmf->pgoff, start;
+	pgoff_t start;
 
-	if (!dax_around_enabled(vmf))
-		return false;
-	dax_around_limit(around);
-	if (around->write && !dax_around_large(around)) {
-		if (around->last == fault)
-			return false;
-		dax_around_follow(around, dax_run_before(dax_vmf_mapping(vmf),
-							 fault, true));
-		return around->first <= around->last;
-	}
-	start = fault - min(fault, PHYS_PFN(vmf->address) % window);
+	start = vmf->pgoff - min(vmf->pgoff, PHYS_PFN(vmf->address) % window);
 	dax_around_clamp(around, start, start + window - 1);
 	if (dax_around_large(around)) {
-		start = dax_entry_start(around->entry, fault);
+		start = dax_entry_start(around->entry, vmf->pgoff);
 		dax_around_clamp(around, start, start +
 				 dax_entry_nr_pages(around->entry) - 1);
 	}
-	return around->first < around->last;
 }
 
 /* Is the memory there, and can all of it be accessed? */
@@ -217,7 +234,6 @@ static bool dax_around_page_ok(const struct dax_around *around,
 		!PageHWPoison(page);
 }
 
-/* The page table lock is held, and an entry that is unlocked or ours has @pfn. */
 static void dax_around_set_pte(struct dax_around *around, unsigned long addr,
 			       pte_t *ptep, unsigned long pfn)
 {
@@ -243,35 +259,33 @@ static void dax_around_set_pte(struct dax_around *around, unsigned long addr,
 	around->nr++;
 }
 
-static void dax_around_map_large(struct dax_around *around, unsigned long addr,
-				 pte_t *ptep)
+static void dax_around_check_large(struct dax_around *around)
 {
+	unsigned long nr = around->last - around->first + 1, i;
 	unsigned long pfn = dax_around_pfn(around, around->first);
-	unsigned long end = pfn + around->last - around->first + 1;
 
-	for (; pfn < end; pfn++, ptep++, addr += PAGE_SIZE) {
-		if (dax_around_page_ok(around, pfn))
-			dax_around_set_pte(around, addr, ptep, pfn);
+	for (i = 0; i < nr; i++) {
+		if (dax_around_page_ok(around, pfn + i))
+			__set_bit(i, around->known);
 	}
 }
 
 /*
  * Mark the entry for a page that becomes writable.  Returns false at the end of
- * the pages to map: other stores were there before.
+ * the pages to map.
  */
 static bool dax_around_mark(const struct dax_around *around,
 			    struct xa_state *xas)
 {
-	if (!around->write)
+	if (!around->write || xas_get_mark(xas, PAGECACHE_TAG_DIRTY))
 		return true;
-	if (xas_get_mark(xas, PAGECACHE_TAG_DIRTY))
+	if (xas->xa_index > around->last_clean)
 		return false;
 	xas_set_mark(xas, PAGECACHE_TAG_DIRTY);
 	return true;
 }
 
-static void dax_around_map_small(struct dax_around *around, unsigned long addr,
-				 pte_t *ptep)
+static void dax_around_check_small(struct dax_around *around)
 {
 	struct address_space *mapping = dax_vmf_mapping(around->vmf);
 	unsigned long pfn = dax_around_pfn(around, around->first);
@@ -280,19 +294,28 @@ static void dax_around_map_small(struct dax_around *around, unsigned long addr,
 
 	xas_lock_irq(&xas);
 	for (entry = xas_load(&xas); xas.xa_index <= around->last;
-	     entry = xas_next(&xas), pfn++, ptep++, addr += PAGE_SIZE) {
+	     entry = xas_next(&xas), pfn++) {
 		/* Also if it is locked, larger, zero, empty or elsewhere. */
-		if (entry != dax_make_mapped(pfn, 0) ||
-		    !dax_around_page_ok(around, pfn)) {
-			if (around->write)
-				break;
-			continue;
-		}
-		if (!dax_around_mark(around, &xas))
+		bool known = entry == dax_make_mapped(pfn, 0) &&
+			     dax_around_page_ok(around, pfn);
+
+		if (known && dax_around_mark(around, &xas))
+			__set_bit(xas.xa_index - around->first, around->known);
+		else if (around->write)
 			break;
-		dax_around_set_pte(around, addr, ptep, pfn);
 	}
 	xas_unlock_irq(&xas);
+}
+
+static void dax_around_set_ptes(struct dax_around *around, unsigned long addr,
+				pte_t *ptep)
+{
+	unsigned long nr = around->last - around->first + 1, i;
+	unsigned long pfn = dax_around_pfn(around, around->first);
+
+	for_each_set_bit(i, around->known, nr)
+		dax_around_set_pte(around, addr + PFN_PHYS(i), ptep + i,
+				   pfn + i);
 }
 
 /* Map the pages that were chosen, beside that of the fault, which has @pfn. */
@@ -311,9 +334,10 @@ static void dax_around_map(struct dax_around *around, pfn_t pfn)
 	if (!ptep)
 		return;
 	if (dax_around_large(around))
-		dax_around_map_large(around, addr, ptep);
+		dax_around_check_large(around);
 	else
-		dax_around_map_small(around, addr, ptep);
+		dax_around_check_small(around);
+	dax_around_set_ptes(around, addr, ptep);
 	pte_unmap_unlock(ptep, ptl);
 	if (around->nr)
 		trace_dax_map_around(vmf, around->first, around->last,
@@ -350,7 +374,14 @@ void dax_map_around(struct vm_fault *vmf, void *entry,
 	if (write && (dax_is_by_page(entry) ||
 		      dax_vma_tracks_soft_dirty(vmf->vma)))
 		return;
-	if (!dax_around_choose(&around) ||
+	if (!dax_around_enabled(vmf))
+		return;
+	dax_around_limit(&around);
+	if (write && !dax_around_large(&around))
+		dax_around_stores(&around);
+	else
+		dax_around_window(&around);
+	if (around.first > around.last ||
 	    !dax_around_on_device(&around, pgmap))
 		return;
 	dax_around_map(&around, pfn);
@@ -403,6 +434,8 @@ static void dax_ahead_extent(struct dax_around *around,
 	if (iter->iomap.type != IOMAP_MAPPED ||
 	    (iter->iomap.flags & IOMAP_F_SHARED) || !len)
 		return;
+	/* A remap of the file may have made the blocks shared since. */
+	dax_share_read_lock();
 	id = dax_read_lock();
 	if (!dax_iomap_pfn(&iter->iomap, iter->pos, len, &pfn) &&
 	    pfn_t_devmap(pfn) &&
@@ -413,17 +446,18 @@ static void dax_ahead_extent(struct dax_around *around,
 			dax_around_map(around, pfn);
 	}
 	dax_read_unlock(id);
+	dax_share_read_unlock();
 }
 
 /**
  * dax_read_ahead() - Map pages that follow a read fault, which have no entries
  * @vmf: The fault, of order 0, whose page is mapped.
- * @entry: The entry of the fault, without the lock bit.
+ * @entry: The entry of the fault, as it was.
  * @ops: The filesystem's block lookup, for reading.
  *
  * Does nothing unless the pages before that of the fault have entries.
  *
- * Context: As for the fault: invalidate_lock held shared, @entry locked.
+ * Context: invalidate_lock held shared, no entry locked.  May sleep.
  */
 void dax_read_ahead(struct vm_fault *vmf, void *entry,
 		    const struct iomap_ops *ops)
@@ -440,11 +474,17 @@ void dax_read_ahead(struct vm_fault *vmf, void *entry,
 		.pos	= (loff_t)next << PAGE_SHIFT,
 		.flags	= IOMAP_DAX | IOMAP_FAULT,
 	};
+	unsigned long run;
 
 	if (!dax_around_enabled(vmf) || xa_peek(&mapping->i_pages, next))
 		return;
+	run = dax_run_before(mapping, vmf->pgoff, DAX_AROUND_MAX, false);
+	if (run < DAX_AHEAD_MIN_RUN)
+		return;
 	dax_around_limit(&around);
-	dax_around_follow(&around, dax_run_before(mapping, vmf->pgoff, false));
+	dax_around_clamp(&around, next, dax_around_end(vmf, run));
+	/* The leaf of the fault exists: an entry needs no memory there. */
+	dax_around_clamp(&around, next, vmf->pgoff | (XA_CHUNK_SIZE - 1));
 	/* Blocks behind the end of the file have no data. */
 	dax_around_clamp(&around, next, dax_vmf_max_pgoff(vmf) - 1);
 	if (around.last < next)

@@ -195,25 +195,21 @@ bool dax_stores_tracked(struct address_space *mapping, pgoff_t pgoff)
 }
 EXPORT_SYMBOL_GPL(dax_stores_tracked);
 
-/*
- * After each DAX_EAGER_STRIDE pages that a process faults in one by one, check
- * whether at least DAX_EAGER_DENSE pages of the range are in mapped entries.
- */
-#define DAX_EAGER_STRIDE	128
+/* So many pages of a range in mapped entries are enough for a huge page. */
 #define DAX_EAGER_DENSE		(1U << (PMD_ORDER - 1))
 
 /*
- * Has the fault mapped the last page of a stride?  It may have mapped pages
- * around its own, and began where a window does then.
+ * Is this the fault that has mapped the last page of a stride, as its own or
+ * around it?  A window has one fault in a process, or a few.
  */
 static bool dax_ends_stride(const struct vm_fault *vmf)
 {
 	pgoff_t last = vmf->pgoff | (DAX_EAGER_STRIDE - 1);
-	unsigned long window = fault_around_nr_pages();
 
 	if (vmf->pgoff == last)
 		return true;
-	return window > 1 && vmf->pgoff % window == 0 &&
+	return vmf->pgoff >= dax_eager_window(vmf->pgoff,
+					      fault_around_nr_pages()) &&
 		dax_is_known(xa_peek(&dax_vmf_mapping(vmf)->i_pages, last), 0);
 }
 

@@ -769,7 +769,7 @@ static void dax_fault_release(struct dax_fault *df, vm_fault_t ret)
 /* The page of a small read is mapped: map others that are likely to follow. */
 static void dax_fault_ahead(struct dax_fault *df, const struct iomap_ops *ops)
 {
-	if (df->order || (df->iter.flags & IOMAP_WRITE) || df->drop_entry ||
+	if (df->order || (df->iter.flags & IOMAP_WRITE) ||
 	    !dax_is_mapped(df->entry) || dax_entry_order(df->entry))
 		return;
 	dax_read_ahead(df->vmf, df->entry, ops);
@@ -791,11 +791,11 @@ static vm_fault_t dax_do_fault(struct dax_fault *df, int *iomap_errp,
 		if (ret)
 			return ret;
 		ret = dax_fault_locked(df, iomap_errp, ops);
-		if (ret == VM_FAULT_NOPAGE)
-			dax_fault_ahead(df, ops);
 		dax_fault_release(df, ret);
 	} while (df->drop_entry && ret == VM_FAULT_NOPAGE);
 
+	if (ret == VM_FAULT_NOPAGE)
+		dax_fault_ahead(df, ops);
 	return ret;
 }
 

@@ -37,10 +37,27 @@ enum dax_policy {
 
 extern enum dax_policy dax_policy;
 
+/*
+ * With the policy eager, a fault in the last page of each so many checks whether
+ * the range is to be huge, or one in the window around that page.
+ */
+#define DAX_EAGER_STRIDE	128
+
 /* May a huge fault promote small entries? */
 static inline bool dax_promotion_enabled(void)
 {
 	return READ_ONCE(dax_policy) != DAX_POLICY_OFF;
+}
+
+/*
+ * The start of the window around the last page of the stride of @pgoff; 0 if
+ * the policy is not eager.
+ */
+static inline pgoff_t dax_eager_window(pgoff_t pgoff, unsigned long window)
+{
+	if (READ_ONCE(dax_policy) != DAX_POLICY_EAGER)
+		return 0;
+	return round_down(pgoff | (DAX_EAGER_STRIDE - 1), window);
 }
 
 static inline struct address_space *dax_vmf_mapping(const struct vm_fault *vmf)

@@ -110,10 +110,11 @@
 #define DAX_UNTAGGED_PAGES	512U
 
 /*
- * So many small entries at most are locked together.  Devices are aligned to
- * more than that.
+ * So many small entries at most are locked together: a fault on one of them
+ * waits for all, and each is one more flush of the TLB with the page table
+ * locked.  Devices are aligned to more than that.
  */
-#define DAX_RUN_PAGES		64U
+#define DAX_RUN_PAGES		16U
 
 /*
  * Write-protect pages of a locked entry in all page tables, whatever their

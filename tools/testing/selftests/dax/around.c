@@ -231,48 +231,58 @@ TEST_F(small, nothing_is_dirtied_for_nothing)
 	EXPECT_EQ(FAULTS(), FLUSHES());
 }
 
-/* At most as many pages as the run has, and none behind a dirty one. */
-TEST_F(small, run_ends_at_a_dirty_page)
-{
-	store_run(self->p, 96 + MIN_RUN + 4, 1, 's');
-	store_run(self->p, 96, MIN_RUN + 1, 's');
-	EXPECT_EQ(1, dax_count("dax_map_around", "write, pages 3"));
-	dax_fsync(self->fd);
-	/* The run, three more, and the one that was dirty. */
-	EXPECT_EQ(MIN_RUN + 1 + 3 + 1, FLUSHES());
-}
-
-TEST_F(small, run_doubles)
+/* Half as many clean pages as the run has. */
+TEST_F(small, run_grows_by_half)
 {
 	store_run(self->p, 6 * WINDOW + 7, MIN_RUN + 1, 's');
-	EXPECT_EQ(1, dax_count("dax_map_around", "write, pages 8"));
+	EXPECT_EQ(1, dax_count("dax_map_around", "write, pages 4"));
 	dax_fsync(self->fd);
-	EXPECT_EQ(MIN_RUN + 1 + MIN_RUN, FLUSHES());
+	EXPECT_EQ(MIN_RUN + 1 + MIN_RUN / 2, FLUSHES());
 }
 
 /* The next fault of the stream is at the start of a window, for the policy eager. */
 TEST_F(small, run_ends_at_a_window)
 {
-	store_run(self->p, 6 * WINDOW, MIN_RUN + 1, 's');
-	EXPECT_EQ(1, dax_count("dax_map_around", "write, pages 7"));
+	store_run(self->p, 6 * WINDOW, MIN_RUN + 6, 's');
+	EXPECT_EQ(1, dax_count("dax_map_around", "write, pages 4"));
+	EXPECT_EQ(1, dax_count("dax_map_around", "write, pages 2"));
 	dax_fsync(self->fd);
 	EXPECT_EQ(WINDOW, FLUSHES());
+}
+
+/* What is dirty already is mapped without a run, and costs no flush. */
+TEST_F(small, dirty_pages_are_mapped)
+{
+	char *q = dax_map_small(self->fd, SZ_2M);
+
+	store_run(self->p, 6 * WINDOW + 3, 5, 's');
+	dax_trace_clear();
+	store_run(q, 6 * WINDOW + 2, 6, 'q');
+	EXPECT_EQ(1, FAULTS());
+	EXPECT_EQ(1, dax_count("dax_map_around", "write, pages 5"));
+	dax_fsync(self->fd);
+	EXPECT_EQ(6, FLUSHES());
+	dax_trace_clear();
+	dax_poke(q + PAGE(6 * WINDOW + 4), 'r');
+	EXPECT_EQ(1, FAULTS());
 }
 
 /* A store without a fault is flushed, and after the flush it faults again. */
 TEST_F(small, store_without_a_fault_is_flushed)
 {
-	store_run(self->p, 100, MIN_RUN + 1, 's');
+	size_t at = PAGE(96 + MIN_RUN + 3);
+
+	store_run(self->p, 96, MIN_RUN + 1, 's');
 	dax_trace_clear();
-	dax_poke(self->p + PAGE(100 + MIN_RUN + 3), 'q');
+	dax_poke(self->p + at, 'q');
 	EXPECT_EQ(0, FAULTS());
 	dax_fsync(self->fd);
-	EXPECT_EQ(1, FLUSHED(PAGE(100 + MIN_RUN + 3), SZ_4K));
+	EXPECT_EQ(1, FLUSHED(at, SZ_4K));
 	dax_trace_clear();
-	dax_poke(self->p + PAGE(100 + MIN_RUN + 3), 'r');
+	dax_poke(self->p + at, 'r');
 	EXPECT_EQ(1, FAULTS());
 	dax_fsync(self->fd);
-	EXPECT_EQ(1, FLUSHED(PAGE(100 + MIN_RUN + 3), SZ_4K));
+	EXPECT_EQ(1, FLUSHED(at, SZ_4K));
 }
 
 /* Stores to blocks that another file may share are seen one by one. */
