@@ -325,7 +325,7 @@ static void dax_around_map(struct dax_around *around, pfn_t pfn)
 	struct mm_struct *mm = vmf->vma->vm_mm;
 	unsigned long addr = vmf->address + PFN_PHYS(around->first) -
 			     PFN_PHYS(vmf->pgoff);
-	spinlock_t *ptl;
+	spinlock_t *ptl;	/* of the page table */
 	pte_t *ptep;
 
 	track_pfn_insert(vmf->vma, &around->prot, pfn);
