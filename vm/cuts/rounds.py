@@ -24,6 +24,7 @@ CUTS_IN_A_CALL = 2
 SECTOR = 512
 SECONDS = 300		# for a command in the guest
 WAITING = 3		# images that wait for a check
+TRAIL = 400		# calls that are kept with an image
 
 
 @dataclasses.dataclass
@@ -186,7 +187,7 @@ class Round:
             ops = self.operations
             cut = Cut(image, where, self.config, [f.copy() for f in ops.slots.values()],
                       [f.copy() for f in ops.deleted], self.seed, self.step,
-                      self.trail[-40:], "", self.shadow.spare)
+                      self.trail[-TRAIL:], "", self.shadow.spare)
             while self.checker.tokens not in self.guest.select(
                     [self.checker.tokens, self.probe.link], SECONDS):
                 self.event()
@@ -260,6 +261,8 @@ class Round:
         except Refused:
             self.trail[-1] += f" -> {line}"
             raise
+        if result:
+            self.trail[-1] += f" -> {' '.join(result)}"
         self.check_cuts()
         return result
 
