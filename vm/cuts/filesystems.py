@@ -26,12 +26,13 @@ class Config:
     options: str = "dax=always"
 
 
+# Not ext4 with fast_commit. Its replay loses files, data that fsync has acknowledged, or the
+# whole filesystem ("Structure needs cleaning"), in a stock kernel, too.
 CONFIGS = {
     "ext4": (
         Config("ext4", 64 * MIB, EXT4 + ",stride=512,stripe_width=512"),
         Config("ext4", 64 * MIB, EXT4, "dax=always,journal_checksum"),
         Config("ext4", 64 * MIB, EXT4 + " -O ^metadata_csum", "dax=always"),
-        Config("ext4", 64 * MIB, EXT4 + " -O fast_commit", "dax=always"),
     ),
     "xfs": (
         Config("xfs", 96 * MIB, XFS + " -m reflink=1,rmapbt=1"),
