@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Filesystems as they are made, mounted and checked for power cuts."""
 
+import atexit
 import dataclasses
 import os
 import pathlib
@@ -83,4 +84,8 @@ class Check:
 
 
 def clean_up():
-    scratch_file("fsck").unlink(missing_ok=True)
+    for name in ("mkfs", "fsck"):
+        scratch_file(name).unlink(missing_ok=True)
+
+
+atexit.register(clean_up)
