@@ -251,7 +251,7 @@ static const struct way {
 
 static void one_way(const struct way *way)
 {
-	unsigned int tries = way->chance ? 3 : 1;
+	unsigned int tries = way->chance ? 5 : 1;
 	size_t len = scaled(way->mib);
 	int fd;
 
