@@ -126,11 +126,10 @@ def noticed(code, output, errors, console, splats):
 
 
 def noticed_by_cuts(test, code, output, errors):
-    """As noticed(), for vm/powercut: the first rule that an image breaks, without its
-    numbers."""
+    """As noticed(), for vm/powercut: the first rule that an image breaks."""
     broken = re.search(r"^#   (.*)", output, re.M)
     if broken:
-        text = re.sub(r"\b(?:f\d+ |at 0x[0-9a-f]+:? |0x[0-9a-f]+ )", "", broken.group(1))
+        text = re.sub(r"^f\d+ at 0x[0-9a-f]+: ", "", broken.group(1).split(" (")[0])
         return f"{test} {text}"
     if code == 0:
         return None

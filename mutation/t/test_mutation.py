@@ -162,8 +162,9 @@ class KernelTests(WithFolder):
             return kt.noticed_by_cuts("xfs/powercut", code, output, errors)
         self.assertIsNone(noticed(0, "ok 1 xfs seed 1 # 9 cuts\n"))
         self.assertEqual(noticed(1, "# xfs seed 1 step 2, now\n#   f0001 at 0x40: zeroes, not "
-                                    "store 0x1 to file 0x1\nnot ok 1 xfs seed 1 # 9 cuts\n"),
-                         "xfs/powercut zeroes, not store to file 0x1")
+                                    "store 0x1 to file 0x1 (9 bad words, the last at "
+                                    "0x78)\nnot ok 1 xfs seed 1 # 9 cuts\n"),
+                         "xfs/powercut zeroes, not store 0x1 to file 0x1")
         self.assertEqual(noticed(1, "not ok 1 xfs seed 1: first: no answer # 9 cuts\n"),
                          "xfs/powercut first: no answer")
         with self.assertRaisesRegex(kt.NoResult, "no memory"):
