@@ -225,12 +225,16 @@ static vm_fault_t dax_fault_raced(struct dax_fault *df)
 /*
  * Must the metadata be made durable before the page is mapped?  A MAP_SYNC
  * mapping promises that they are durable when a store succeeds.
+ *
+ * IOMAP_F_DIRTY says what was so at ->iomap_begin().  If the block is shared,
+ * ->iomap_end() makes the file point to the copy, and that is not durable.
  */
 static bool dax_fault_is_sync(const struct dax_fault *df)
 {
 	return (df->iter.flags & IOMAP_WRITE) &&
 		(df->vmf->vma->vm_flags & VM_SYNC) &&
-		(df->need_sync || (df->iter.iomap.flags & IOMAP_F_DIRTY));
+		(df->need_sync ||
+		 (df->iter.iomap.flags & (IOMAP_F_DIRTY | IOMAP_F_SHARED)));
 }
 
 /* Does @new have the blocks that the small entries had, if they had any? */
