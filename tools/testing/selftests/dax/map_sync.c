@@ -220,6 +220,37 @@ TEST_F(synced, syncfs_flushes)
 			       variant->size / SZ_4K));
 }
 
+/* The stores reach the device only when it is told to wait for them. */
+TEST_F(synced, syncfs_flushes_device)
+{
+	dax_poke(self->p, 'w');
+	dax_trace_thread("block/block_bio_queue", NULL);
+	ASSERT_EQ(0, syncfs(self->fd));
+	EXPECT_LE(1, dax_count("block_bio_queue", "FWS"));
+	dax_trace_stop("block/block_bio_queue");
+}
+
+DAX_FIXTURE(reflinked, dax_no_reflink());
+
+/*
+ * The file gets the copy of a shared block after the block lookup.  The first copy
+ * allocates more blocks than it needs, so the second one changes nothing before.
+ */
+TEST_F(reflinked, copy_of_shared_block_syncs)
+{
+	int fd = dax_file(SZ_2M, WRITTEN), clone = dax_clone(fd, "clone");
+	char *p = map_sync(fd, SZ_2M / 2);
+
+	dax_fsync(clone);
+	for (int i = 0; i < 4; i++) {
+		dax_fsync(fd);
+		dax_trace(fd, NULL);
+		dax_poke(p + i * SZ_4K, 'w');
+		EXPECT_EQ(1, dax_count_ends("dax_pte_fault_done", "NEEDDSYNC"));
+	}
+	EXPECT_FILE(FILL, clone, 0, SZ_2M);
+}
+
 TEST_F(dax, private_mapping_not_synced)
 {
 	int fd = dax_file(SZ_2M, PREALLOC);
