@@ -40,6 +40,8 @@ class Operations:
         self.slots = {}		# open files by slot
         self.deleted = []	# they may come back
         self.orphans = []	# slots of deleted files that are still open
+        self.sharing = set()	# numbers of files that may share blocks
+        self.touched = {}	# files that the current operation changes, by slot
         self.numbers = self.generations = 0
         weights = WEIGHTS | SHARED if can_clone else WEIGHTS
         self.weights = {name: weight for name, weight in weights.items()
@@ -51,6 +53,7 @@ class Operations:
         if not self.slots:
             name = "create"
         getattr(self, name)()
+        self.settle_sharing()
         return name
 
     # --- what the operations draw
@@ -76,7 +79,9 @@ class Operations:
         return start, pattern(start + (times - 1 << 20), offset, length)
 
     def do(self, files, *words):
-        """Runs a command. If it fails, the files are what a program reads now."""
+        """Runs a command for a slot. If it fails, the files are what a program reads
+        now."""
+        self.touched.update((words[1], file) for file in files)
         try:
             return self.call(*words)
         except Refused:
@@ -287,6 +292,15 @@ class Operations:
         if self.do([], "fsync", slot, 0) is not None:
             file.acknowledge(upto)
 
+    def settle_sharing(self):
+        """Commits that a file has lost blocks which it shared. The other file owns them
+        from then on, and stores to them in place: if the power is cut before the commit,
+        the first file has the bytes of the other. XFS allows that, for all files."""
+        touched, self.touched = self.touched, {}
+        for slot, file in touched.items():
+            if file.number in self.sharing and self.slots.get(slot) is file:
+                self.settle(slot, file)
+
     def collapse_range(self):
         slot, file = self.file(2 * PAGE)
         offset, length = self.span(file, 64 * PAGE, PAGE)
@@ -322,6 +336,7 @@ class Operations:
            at > file.size:
             return
         file.push(file.replaced(at, source.data[offset:offset + length]))
+        self.sharing |= {file.number, source.number}
         self.do([file], "clone", slot, at, other, offset, length)
 
     def dedupe(self):
@@ -330,6 +345,7 @@ class Operations:
         offset, length = self.span(file, 16 * PAGE, PAGE)
         if slot == other or length % PAGE or offset + length > source.size:
             return
+        self.sharing |= {file.number, source.number}
         start, data = self.bytes_for(file, offset, length)
         for at, each in ((slot, file), (other, source)):
             each.push(each.replaced(offset, data))
@@ -342,6 +358,7 @@ class Operations:
         for slot in self.rng.sample([*self.slots], min(2, len(self.slots))):
             file = self.slots[slot]
             offset, length = self.span(file, *self.rng.choice(((PAGE, LINE), (300, 8))))
+            self.settle_sharing()
             self.store_at(slot, file, offset, length, self.rng.choice((HUGE, SMALL)))
 
     def unshare(self):
@@ -365,5 +382,8 @@ class Operations:
             self.close_orphan()
 
     def close_orphan(self):
-        if self.orphans:
-            self.call("close", self.orphans.pop())
+        if not self.orphans:
+            return
+        self.call("close", self.orphans.pop())
+        if self.sharing:
+            self.sync()
