@@ -90,6 +90,7 @@
  * @last_clean: Small pages up to here may become dirty.
  * @prot: The protection of the ptes.
  * @nr: How many pages were mapped.
+ * @marked: Whether entries became dirty.
  * @known: One bit for each page from @first on that can be mapped.
  */
 struct dax_around {
@@ -101,6 +102,7 @@ struct dax_around {
 	pgoff_t last_clean;
 	pgprot_t prot;
 	unsigned int nr;
+	bool marked;
 	DECLARE_BITMAP(known, PTRS_PER_PTE);
 };
 
@@ -274,13 +276,13 @@ static void dax_around_check_large(struct dax_around *around)
  * Mark the entry for a page that becomes writable.  Returns false at the end of
  * the pages to map.
  */
-static bool dax_around_mark(const struct dax_around *around,
-			    struct xa_state *xas)
+static bool dax_around_mark(struct dax_around *around, struct xa_state *xas)
 {
 	if (!around->write || xas_get_mark(xas, PAGECACHE_TAG_DIRTY))
 		return true;
 	if (xas->xa_index > around->last_clean)
 		return false;
+	around->marked = true;
 	xas_set_mark(xas, PAGECACHE_TAG_DIRTY);
 	return true;
 }
@@ -389,7 +391,7 @@ void dax_map_around(struct vm_fault *vmf, void *entry,
 	 * After the mark, as the flusher clears I_DIRTY_PAGES and then looks
 	 * for marks.
 	 */
-	if (write && around.nr && !dax_around_large(&around))
+	if (around.marked)
 		__mark_inode_dirty(mapping->host, I_DIRTY_PAGES);
 }
 

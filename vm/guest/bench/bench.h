@@ -40,6 +40,7 @@ void samples_free(struct samples *s);
 unsigned long samples_median(struct samples *s);
 /* Prints median and 99th percentile, less @apart, and forgets the samples. */
 void samples_report(struct samples *s, const char *what, unsigned long apart);
+void samples_report_mean(struct samples *s, const char *what, unsigned long apart);
 
 /* BENCH_SCALE percent of @mib MiB, in bytes, a multiple of 2 MiB. */
 size_t scaled(unsigned int mib);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Instructions per fault: each touch is timed alone, and told as median and
- * 99th percentile, less what a touch without a fault takes.
+ * 99th percentile, less what a touch without a fault takes. Where one fault may
+ * map pages of other touches, the mean of all touches is told, not the median.
  */
 #include <sys/ioctl.h>
 #include <linux/fs.h>
@@ -13,6 +14,8 @@ struct walk {
 	size_t step;		/* and how far apart */
 	size_t shift;		/* of address against file offset */
 	bool write;
+	bool at_random;
+	bool mean;
 };
 
 static unsigned long one_touch(volatile char *p, bool write)
@@ -26,10 +29,18 @@ static unsigned long one_touch(volatile char *p, bool write)
 	return ticks() - t;
 }
 
+/* At random: each once, and none beside the one before. @len is a power of two. */
+#define STRIDE	1619
+
 static void walk_touches(struct samples *s, char *map, const struct walk *w)
 {
-	for (size_t off = 0; off < w->len; off += w->step)
-		samples_add(s, one_touch(map + off, w->write));
+	size_t nr = w->len / w->step;
+
+	for (size_t i = 0; i < nr; i++) {
+		size_t at = w->at_random ? i * STRIDE % nr : i;
+
+		samples_add(s, one_touch(map + at * w->step, w->write));
+	}
 }
 
 /* One pass with faults, @apart of each not counted, and one without. */
@@ -48,7 +59,8 @@ static unsigned long walk_report(const char *what, char *map, const struct walk 
 	profile_end();
 	profile_report(what, w->len / w->step);
 	walk_touches(&without, map, w);
-	samples_report(&with, what, samples_median(&without) + apart);
+	(w->mean ? samples_report_mean : samples_report)
+		(&with, what, samples_median(&without) + apart);
 	samples_free(&with);
 	samples_free(&without);
 	return start;
@@ -68,6 +80,9 @@ static unsigned long walk_map(const char *what, int fd, const struct walk *w,
 static void fault_4k(void)
 {
 	const struct walk w = { scaled(16), SZ_4K, SZ_4K, true };
+	const struct walk again = { scaled(16), SZ_4K, SZ_4K, true, .mean = true };
+	const struct walk at_random = { scaled(16), SZ_4K, SZ_4K, true, true, true };
+	const struct walk read_at_random = { scaled(16), SZ_4K, SZ_4K, false, true, true };
 	unsigned long spent = 0;
 
 	for (unsigned int run = 0; more_runs(&run, spent); ) {
@@ -75,11 +90,14 @@ static void fault_4k(void)
 		char *map;
 
 		spent += walk_map("4K first write", fd, &w, 0);
-		spent += walk_map("4K existing", fd, &w, 0);
+		spent += walk_map("4K existing", fd, &again, 0);
+		spent += walk_map("4K existing, read at random", fd, &read_at_random, 0);
 		map = map_file(fd, w.len, SZ_4K);
 		touch_pages(map, w.len, true);
 		dax_fsync(fd);
-		spent += walk_report("4K write after fsync", map, &w, 0);
+		spent += walk_report("4K write after fsync", map, &again, 0);
+		dax_fsync(fd);
+		spent += walk_report("4K write at random after fsync", map, &at_random, 0);
 		dax_unmap(map, w.len);
 		close(fd);
 	}

@@ -155,6 +155,18 @@ void samples_report(struct samples *s, const char *what, unsigned long apart)
 	s->nr = 0;
 }
 
+/* For calls of which some do the work of others: the mean, and the dearest. */
+void samples_report_mean(struct samples *s, const char *what, unsigned long apart)
+{
+	unsigned long sum = 0;
+
+	for (size_t i = 0; i < s->nr; i++)
+		sum += s->value[i];
+	report(what, "instr", less(s->nr ? sum / s->nr : 0, apart));
+	report(what, "p99", less(percentile(s, 99), apart));
+	s->nr = 0;
+}
+
 /* Touching. */
 
 void touch_pages(volatile char *map, size_t len, bool write)
