@@ -119,24 +119,58 @@ static bool dax_around_large(const struct dax_around *around)
 	return dax_entry_order(around->entry);
 }
 
-/*
- * How many small entries end before @index, up to @max.  With @dirty, they must
- * be dirty.
- */
+/* How many small entries end before @index, up to DAX_AROUND_MAX. */
 static unsigned long dax_run_before(struct address_space *mapping,
-				    pgoff_t index, unsigned long max, bool dirty)
+				    pgoff_t index)
 {
+	unsigned long max = min(index, DAX_AROUND_MAX), run = 0;
 	XA_STATE(xas, &mapping->i_pages, index);
-	unsigned long run = 0;
 
-	max = min(max, index);
 	xas_lock_irq(&xas);
 	xas_load(&xas);
-	while (run < max && dax_is_known(xas_prev(&xas), 0) &&
-	       (!dirty || xas_get_mark(&xas, PAGECACHE_TAG_DIRTY)))
+	while (run < max && dax_is_known(xas_prev(&xas), 0))
 		run++;
 	xas_unlock_irq(&xas);
 	return run;
+}
+
+/* How many dirty small entries end before @index, in its leaf and the one before. */
+static unsigned long dax_dirty_before(struct xa_state *xas, pgoff_t index)
+{
+	unsigned int slot = index % XA_CHUNK_SIZE, run;
+
+	run = xas_leaf_run(xas, slot, PAGECACHE_TAG_DIRTY);
+	if (run < slot || index < XA_CHUNK_SIZE)
+		return run;
+	xas_set(xas, index - slot - 1);
+	xas_load(xas);
+	if (xas_in_leaf(xas))
+		run += xas_leaf_run(xas, XA_CHUNK_SIZE, PAGECACHE_TAG_DIRTY);
+	return run;
+}
+
+/*
+ * The small entry at @index is dirty.  Sets @runp to the number of dirty small
+ * entries that end before it.  Returns false if none follows, as far as its leaf
+ * tells.
+ */
+static bool dax_dirty_around(struct address_space *mapping, pgoff_t index,
+			     unsigned long *runp)
+{
+	unsigned int next = index % XA_CHUNK_SIZE + 1;
+	XA_STATE(xas, &mapping->i_pages, index);
+	bool follows = false;
+
+	*runp = 0;
+	xas_lock_irq(&xas);
+	xas_load(&xas);
+	if (xas_in_leaf(&xas)) {
+		follows = next == XA_CHUNK_SIZE ||
+			  xas_leaf_marked(&xas, 1, PAGECACHE_TAG_DIRTY);
+		*runp = dax_dirty_before(&xas, index);
+	}
+	xas_unlock_irq(&xas);
+	return follows;
 }
 
 static void dax_around_clamp(struct dax_around *around, pgoff_t first,
@@ -184,23 +218,28 @@ static bool dax_around_enabled(const struct vm_fault *vmf)
 		!uffd_disable_fault_around(vmf->vma);
 }
 
-/* A store to a small entry. */
-static void dax_around_stores(struct dax_around *around)
+/* A store to a small entry.  Returns false if no page is to be mapped. */
+static bool dax_around_stores(struct dax_around *around)
 {
 	const struct vm_fault *vmf = around->vmf;
-	unsigned long run = dax_run_before(dax_vmf_mapping(vmf), vmf->pgoff,
-					   2 * DAX_AROUND_MAX, true);
 	pgoff_t window = vmf->pgoff | (fault_around_nr_pages() - 1);
+	unsigned long run;
+	bool follows;
 
-	if (run < DAX_AROUND_MIN_RUN)
+	follows = dax_dirty_around(dax_vmf_mapping(vmf), vmf->pgoff, &run);
+	if (run < DAX_AROUND_MIN_RUN) {
+		if (!follows)
+			return false;
 		run = 0;
-	around->last_clean = dax_around_end(vmf, run / 2);
+	}
+	around->last_clean = dax_around_end(vmf, min(run / 2, DAX_AROUND_MAX));
 	dax_around_clamp(around, vmf->pgoff + 1,
 			 max(window, around->last_clean));
+	return around->first <= around->last;
 }
 
 /* All other faults: a window of the page table, within a large entry. */
-static void dax_around_window(struct dax_around *around)
+static bool dax_around_window(struct dax_around *around)
 {
 	const struct vm_fault *vmf = around->vmf;
 	unsigned long window = fault_around_nr_pages();
@@ -213,6 +252,14 @@ static void dax_around_window(struct dax_around *around)
 		dax_around_clamp(around, start, start +
 				 dax_entry_nr_pages(around->entry) - 1);
 	}
+	return around->first < around->last;
+}
+
+static bool dax_around_choose(struct dax_around *around)
+{
+	if (around->write && !dax_around_large(around))
+		return dax_around_stores(around);
+	return dax_around_window(around);
 }
 
 /* Is the memory there, and can all of it be accessed? */
@@ -379,11 +426,7 @@ void dax_map_around(struct vm_fault *vmf, void *entry,
 	if (!dax_around_enabled(vmf))
 		return;
 	dax_around_limit(&around);
-	if (write && !dax_around_large(&around))
-		dax_around_stores(&around);
-	else
-		dax_around_window(&around);
-	if (around.first > around.last ||
+	if (!dax_around_choose(&around) ||
 	    !dax_around_on_device(&around, pgmap))
 		return;
 	dax_around_map(&around, pfn);
@@ -480,7 +523,7 @@ void dax_read_ahead(struct vm_fault *vmf, void *entry,
 
 	if (!dax_around_enabled(vmf) || xa_peek(&mapping->i_pages, next))
 		return;
-	run = dax_run_before(mapping, vmf->pgoff, DAX_AROUND_MAX, false);
+	run = dax_run_before(mapping, vmf->pgoff);
 	if (run < DAX_AHEAD_MIN_RUN)
 		return;
 	dax_around_limit(&around);

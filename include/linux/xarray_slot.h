@@ -6,6 +6,7 @@
 #ifndef _LINUX_XARRAY_SLOT_H
 #define _LINUX_XARRAY_SLOT_H
 
+#include <linux/bitmap.h>
 #include <linux/bitops.h>
 #include <linux/bug.h>
 #include <linux/rcupdate.h>
@@ -123,6 +124,29 @@ static inline bool xas_leaf_marked(const struct xa_state *xas, unsigned int n,
 {
 	return test_bit(xas->xa_offset + n,
 			xas->xa_node->marks[(__force unsigned int)mark]);
+}
+
+/**
+ * xas_leaf_run() - Count marked slots of the leaf that follow each other
+ * @xas: XArray operation state for which xas_in_leaf() is true.
+ * @end: The slot behind the last one to count; at most XA_CHUNK_SIZE.
+ * @mark: The mark.
+ *
+ * Context: Any context.  The caller must hold the xa_lock since @xas was
+ * walked.
+ * Return: How many slots that end before @end are marked in a row.
+ */
+static inline unsigned int xas_leaf_run(const struct xa_state *xas,
+					unsigned int end, xa_mark_t mark)
+{
+	DECLARE_BITMAP(clear, XA_CHUNK_SIZE);
+	unsigned int last;
+
+	bitmap_complement(clear,
+			  xas->xa_node->marks[(__force unsigned int)mark],
+			  XA_CHUNK_SIZE);
+	last = find_last_bit(clear, end);
+	return last < end ? end - 1 - last : end;
 }
 
 #endif /* _LINUX_XARRAY_SLOT_H */

@@ -118,8 +118,10 @@ TEST_F(large, obeys_the_knob) DAX_CALL(obeys_the_knob(self->p))
 /* The window ends where the mapping does, and other memory begins. */
 static void stays_in_the_mapping(int fd)
 {
-	char *other = dax_anonymous(PAGE(2 * WINDOW), PROT_READ | PROT_WRITE);
-	char *p = other + PAGE(WINDOW - 3);
+	char *other = dax_anonymous(PAGE(2 * WINDOW), PROT_READ | PROT_WRITE), *p;
+
+	/* In the middle of a window. */
+	p = other + PAGE(WINDOW) - (uintptr_t)other % PAGE(WINDOW) + PAGE(5);
 
 	ASSERT_EQ(p, mmap(p, PAGE(6), PROT_READ | PROT_WRITE,
 			  MAP_SHARED | MAP_FIXED, fd, PAGE(5)));
