@@ -91,13 +91,13 @@ static void fault_4k(void)
 
 		spent += walk_map("4K first write", fd, &w, 0);
 		spent += walk_map("4K existing", fd, &again, 0);
-		spent += walk_map("4K existing, read at random", fd, &read_at_random, 0);
+		spent += walk_map("4K reads at random", fd, &read_at_random, 0);
 		map = map_file(fd, w.len, SZ_4K);
 		touch_pages(map, w.len, true);
 		dax_fsync(fd);
 		spent += walk_report("4K write after fsync", map, &again, 0);
 		dax_fsync(fd);
-		spent += walk_report("4K write at random after fsync", map, &at_random, 0);
+		spent += walk_report("4K writes at random", map, &at_random, 0);
 		dax_unmap(map, w.len);
 		close(fd);
 	}
