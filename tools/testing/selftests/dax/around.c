@@ -287,15 +287,20 @@ TEST_F(small, store_without_a_fault_is_flushed)
 	EXPECT_EQ(1, FLUSHED(at, SZ_4K));
 }
 
-/* Stores to blocks that another file may share are seen one by one. */
+/*
+ * Stores to blocks that another file may share are seen one by one, also behind pages
+ * that have blocks of their own, and in a mapping in which they are stored to again.
+ */
 TEST_F(small, shared_blocks)
 {
+	char *again = dax_map_small(self->fd, SZ_2M);
 	int clone;
 
 	NEED_XFS();
 	clone = dax_clone(self->fd, "clone");
 	dax_trace_clear();
-	store_run(self->p, 0, 100, 's');
+	store_run(self->p, 0, 50, 's');
+	store_run(again, 0, 100, 's');
 	EXPECT_EQ(0, dax_count("dax_map_around", "write"));
 	EXPECT_FILE(FILL, clone, 0, SZ_2M);
 	EXPECT_FILE(FILL, self->fd, PAGE(100), SZ_2M - PAGE(100));
