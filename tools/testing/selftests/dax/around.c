@@ -377,6 +377,21 @@ TEST_F(dax, first_reads_end_at_a_hole)
 	EXPECT_BYTES(FILL, p + PAGE(DAX_GAP + 1), SZ_2M - PAGE(DAX_GAP + 1));
 }
 
+/* Unwritten blocks hold what another file has left there. */
+TEST_F(dax, first_reads_end_at_unwritten_blocks)
+{
+	int fd = dax_file(SZ_2M, PREALLOC);
+	char *p = dax_map_small(fd, SZ_2M);
+
+	dax_fill(fd, 0, PAGE(100), FILL);
+	dax_trace(fd, NULL);
+	dax_touch_each(p, PAGE(100), SZ_4K, false);
+	EXPECT_EQ(100, STORED());
+	expect_seen(p, 0, 100);
+	EXPECT_EQ(0, dax_peek(p + PAGE(100)));
+	EXPECT_MAPPED("4K zero", p + PAGE(100));
+}
+
 /* Each store behind such reads has a fault of its own. */
 TEST_F(fresh, stores_behind_first_reads)
 {
