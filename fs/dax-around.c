@@ -382,6 +382,7 @@ static void dax_around_map(struct dax_around *around, pfn_t pfn)
 	ptep = pte_offset_map_lock(mm, vmf->pmd, addr, &ptl);
 	if (!ptep)
 		return;
+	__acquire(ptl);		/* sparse cannot see it */
 	if (dax_around_large(around))
 		dax_around_check_large(around);
 	else
