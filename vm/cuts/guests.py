@@ -15,6 +15,7 @@ import subprocess
 import time
 
 import lib
+from cuts.filesystems import scratch_file
 
 SIZE = 14 << 30		# of a guest of vm/run
 LOW = 2 << 30		# how much of it is below 4 GiB, on the machine q35
@@ -83,7 +84,7 @@ class Guest:
 
     def __init__(self, kernel, name, folder, arguments=(), module=()):
         self.name, self.folder, self.text = name, folder, b""
-        path = pathlib.Path("/dev/shm") / f"powercut-{os.getpid()}-{name}"
+        path = scratch_file(name)
         with open(path, "wb") as file:
             file.truncate(SIZE)
         line = folder / f"{name}.line"
