@@ -83,7 +83,7 @@
 /**
  * struct dax_around - The pages around a fault
  * @vmf: The fault.
- * @entry: The entry of the fault, which it has locked.
+ * @entry: The entry of the fault.  It is locked, but not for a first read.
  * @write: Whether the pages are mapped writable.
  * @first: The first page offset to map.
  * @last: The last page offset to map.

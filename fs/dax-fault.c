@@ -226,8 +226,9 @@ static vm_fault_t dax_fault_raced(struct dax_fault *df)
  * Must the metadata be made durable before the page is mapped?  A MAP_SYNC
  * mapping promises that they are durable when a store succeeds.
  *
- * IOMAP_F_DIRTY says what was so at ->iomap_begin().  If the block is shared,
- * ->iomap_end() makes the file point to the copy, and that is not durable.
+ * IOMAP_F_DIRTY tells the state at ->iomap_begin().  If the block is shared,
+ * ->iomap_end() makes the file point to the copy later, and this change is not
+ * durable.
  */
 static bool dax_fault_is_sync(const struct dax_fault *df)
 {
