@@ -18,38 +18,42 @@
  *	first read	Where there are no entries yet: the pages that follow,
  *			as many as there are entries in a row before the fault.
  *			They get entries.
+ *	first write	The same behind a run of dirty pages, but half as many
+ *			as the run has.  They become dirty.
  *
  * What follows a run ends where a window ends, if it gets that far.
  *
  * A page is mapped if its entry is mapped and unlocked (or the one that the
  * fault has locked), its memory follows that of the fault, the file owns it, and
- * the device can access it.  Only a first read asks the filesystem, once for all
- * pages.  Holes and unwritten blocks stay as they are, and blocks that another
- * file shares are left to faults of their own.
+ * the device can access it.  Blocks that another file shares are left to faults
+ * of their own.
  *
  * Times are as with a huge page: the fault has updated mtime for all pages that
  * it makes writable.
  *
- * NO ENTRY LOCK	is taken for these pages.  Under the page table lock, the entries
- *		are checked and marked with the xa_lock held, and then the pages
- *		are mapped.  A task that deletes or write-protects an entry
- *		locks it first, or deletes it under the xa_lock and unmaps it
- *		later.  In both cases its walk of the page tables waits for the
- *		page table lock, and finds the pte.  If the lock bit was set
- *		before, the entry is skipped.  The ptes are set without the
- *		xa_lock, because on some machines this waits for other CPUs.
+ * A first read or write asks the filesystem, once for all pages.  It locks an
+ * empty entry for each of them before, and maps the pages before it unlocks
+ * them.  Holes stay holes.  A first write makes unwritten blocks written, since
+ * they belong to the file, and so the disk usage does not change.
  *
- *		A first read looks up blocks without an entry lock.  This is
- *		right because written blocks change only under an exclusive
- *		invalidate_lock, or by copy on write with the entry locked,
- *		which leaves an entry there.
+ * NO ENTRY LOCK	is taken for entries that are there.  Under the page table
+ *		lock, the entries are checked and marked with the xa_lock held,
+ *		and then the pages are mapped.  A task that deletes or
+ *		write-protects an entry locks it first, or deletes it under the
+ *		xa_lock and unmaps it later.  In both cases its walk of the page
+ *		tables waits for the page table lock, and finds the pte.  If the
+ *		lock bit was set before, the entry is skipped.  The ptes are set
+ *		without the xa_lock, because on some machines this waits for
+ *		other CPUs.
  *
- * LOCKS	the lock of the entry of the fault, then
+ * LOCKS	the lock of the entry of the fault, or of the entries that follow it,
+ *	which are inserted and not waited for; then
  *	  page table lock
  *	    i_pages.xa_lock
  */
 
 #include <linux/dax.h>
+#include <linux/export.h>
 #include <linux/fs.h>
 #include <linux/iomap.h>
 #include <linux/memremap.h>
@@ -83,8 +87,9 @@
 /**
  * struct dax_around - The pages around a fault
  * @vmf: The fault.
- * @entry: The entry of the fault.  It is locked, but not for a first read.
+ * @entry: The entry of the fault.  It is locked, but not if @ahead.
  * @write: Whether the pages are mapped writable.
+ * @ahead: The fault has inserted the entries, and they are locked.
  * @first: The first page offset to map.
  * @last: The last page offset to map.
  * @last_clean: Small pages up to here may become dirty.
@@ -97,6 +102,7 @@ struct dax_around {
 	struct vm_fault *vmf;
 	void *entry;
 	bool write;
+	bool ahead;
 	pgoff_t first;
 	pgoff_t last;
 	pgoff_t last_clean;
@@ -320,6 +326,16 @@ static void dax_around_check_large(struct dax_around *around)
 }
 
 /*
+ * After the mark, as the flusher clears I_DIRTY_PAGES and then looks for marks.
+ * Before the page is mapped, as sync(2) skips an inode that is clean, and another
+ * task may store to the page at once.
+ */
+static void dax_around_dirty_inode(const struct dax_around *around)
+{
+	__mark_inode_dirty(dax_vmf_mapping(around->vmf)->host, I_DIRTY_PAGES);
+}
+
+/*
  * Mark the entry for a page that becomes writable.  Returns false at the end of
  * the pages to map.
  */
@@ -334,6 +350,15 @@ static bool dax_around_mark(struct dax_around *around, struct xa_state *xas)
 	return true;
 }
 
+/* The small entry that is mapped for a page with @pfn. */
+static void *dax_around_entry(const struct dax_around *around,
+			      unsigned long pfn)
+{
+	void *entry = dax_make_mapped(pfn, 0);
+
+	return around->ahead ? dax_make_locked(entry) : entry;
+}
+
 static void dax_around_check_small(struct dax_around *around)
 {
 	struct address_space *mapping = dax_vmf_mapping(around->vmf);
@@ -345,7 +370,7 @@ static void dax_around_check_small(struct dax_around *around)
 	for (entry = xas_load(&xas); xas.xa_index <= around->last;
 	     entry = xas_next(&xas), pfn++) {
 		/* Also if it is locked, larger, zero, empty or elsewhere. */
-		bool known = entry == dax_make_mapped(pfn, 0) &&
+		bool known = entry == dax_around_entry(around, pfn) &&
 			     dax_around_page_ok(around, pfn);
 
 		if (known && dax_around_mark(around, &xas))
@@ -387,6 +412,8 @@ static void dax_around_map(struct dax_around *around, pfn_t pfn)
 		dax_around_check_large(around);
 	else
 		dax_around_check_small(around);
+	if (around->marked)
+		dax_around_dirty_inode(around);
 	dax_around_set_ptes(around, addr, ptep);
 	pte_unmap_unlock(ptep, ptl);
 	if (around->nr)
@@ -414,7 +441,6 @@ void dax_map_around(struct vm_fault *vmf, void *entry,
 		.write	= write,
 		.prot	= vmf->vma->vm_page_prot,
 	};
-	struct address_space *mapping = dax_vmf_mapping(vmf);
 	unsigned long addr = PFN_PHYS(dax_entry_pfn_at(entry, vmf->pgoff));
 	pfn_t pfn = phys_to_pfn_t(addr, PFN_DEV | PFN_MAP);
 
@@ -431,16 +457,38 @@ void dax_map_around(struct vm_fault *vmf, void *entry,
 	    !dax_around_on_device(&around, pgmap))
 		return;
 	dax_around_map(&around, pfn);
-	/*
-	 * After the mark, as the flusher clears I_DIRTY_PAGES and then looks
-	 * for marks.
-	 */
-	if (around.marked)
-		__mark_inode_dirty(mapping->host, I_DIRTY_PAGES);
 }
 
-/* Insert entries where there are none.  Returns how many. */
-static unsigned long dax_insert_ahead(struct dax_around *around)
+/*
+ * Insert a locked empty entry for each page, up to the first that has one.
+ * Until they are unlocked, no other fault works on these pages.
+ */
+static void dax_lock_ahead(struct dax_around *around)
+{
+	struct address_space *mapping = dax_vmf_mapping(around->vmf);
+	XA_STATE(xas, &mapping->i_pages, around->first);
+	pgoff_t index;
+
+	xas_lock_irq(&xas);
+	for (index = around->first; index <= around->last; index++) {
+		xas_set(&xas, index);
+		if (xas_load(&xas))
+			break;
+		xas_store(&xas, dax_make_locked(dax_make_empty(0)));
+		/* No memory: the next fault may wait for it. */
+		if (xas_error(&xas))
+			break;
+		mapping->nrpages++;
+	}
+	xas_unlock_irq(&xas);
+	around->last = index - 1;
+}
+
+/*
+ * Unlock the entries up to @last.  Those behind the pages that were served are
+ * still empty, and are deleted.
+ */
+static void dax_unlock_ahead(struct dax_around *around, pgoff_t last)
 {
 	struct address_space *mapping = dax_vmf_mapping(around->vmf);
 	unsigned long pfn = dax_around_pfn(around, around->first);
@@ -448,32 +496,48 @@ static unsigned long dax_insert_ahead(struct dax_around *around)
 	pgoff_t index;
 
 	xas_lock_irq(&xas);
-	for (index = around->first; index <= around->last; index++, pfn++) {
-		void *entry = dax_make_mapped(pfn, 0);
-
+	for (index = around->first; index <= last; index++, pfn++) {
 		xas_set(&xas, index);
-		if (xas_load(&xas))
-			break;
-		xas_store(&xas, entry);
-		/* No memory: the next fault may wait for it. */
-		if (xas_error(&xas))
-			break;
-		dax_associate_entry(entry, mapping, index, NULL);
-		mapping->nrpages++;
-		trace_dax_store_entry(mapping, index, entry, false);
+		xas_load(&xas);
+		if (index <= around->last) {
+			dax_unlock_walked(&xas, dax_make_mapped(pfn, 0));
+			continue;
+		}
+		xas_store(&xas, NULL);
+		mapping->nrpages--;
+		dax_wake_entry(&xas, dax_make_empty(0), DAX_WAKE_ALL);
 	}
 	xas_unlock_irq(&xas);
-	return index - around->first;
 }
 
-/*
- * The extent has blocks for the first of the pages.  Insert entries for those
- * that it has, and map them.
- */
-static void dax_ahead_extent(struct dax_around *around,
-			     const struct iomap_iter *iter)
+/* Replace the empty entries of @nr pages by mapped ones. */
+static void dax_ahead_store(struct dax_around *around, pgoff_t index,
+			    unsigned long nr)
+{
+	struct address_space *mapping = dax_vmf_mapping(around->vmf);
+	XA_STATE(xas, &mapping->i_pages, index);
+
+	xas_lock_irq(&xas);
+	for (; nr; nr--, index++) {
+		void *entry = dax_make_mapped(dax_around_pfn(around, index), 0);
+
+		xas_set(&xas, index);
+		dax_replace_entry(&xas, dax_make_empty(0), entry);
+		dax_associate_entry(entry, mapping, index, NULL);
+		if (around->write)
+			xas_set_mark(&xas, PAGECACHE_TAG_DIRTY);
+		trace_dax_store_entry(mapping, index, entry, around->write);
+	}
+	xas_unlock_irq(&xas);
+	if (around->write)
+		dax_around_dirty_inode(around);
+}
+
+/* The pages of the extent get entries, if its blocks are the file's own. */
+static void dax_ahead_mapped(struct dax_around *around, struct iomap_iter *iter)
 {
 	u64 len = round_down(iomap_length(iter), PAGE_SIZE);
+	pgoff_t index = PHYS_PFN(iter->pos);
 	pfn_t pfn;
 	int id;
 
@@ -485,14 +549,84 @@ static void dax_ahead_extent(struct dax_around *around,
 	id = dax_read_lock();
 	if (!dax_iomap_pfn(&iter->iomap, iter->pos, len, &pfn) &&
 	    pfn_t_devmap(pfn) &&
-	    pfn_t_to_pfn(pfn) == dax_around_pfn(around, around->first)) {
-		around->last = around->first + PHYS_PFN(len) - 1;
-		around->last = around->first + dax_insert_ahead(around) - 1;
-		if (around->first <= around->last)
-			dax_around_map(around, pfn);
+	    pfn_t_to_pfn(pfn) == dax_around_pfn(around, index)) {
+		dax_ahead_store(around, index, PHYS_PFN(len));
+		iter->processed = len;
 	}
 	dax_read_unlock(id);
 	dax_share_read_unlock();
+}
+
+/* The extent is unwritten: make it written, for stores. */
+static void dax_ahead_unwritten(struct dax_around *around,
+				struct iomap_iter *iter,
+				const struct iomap_ops *ops)
+{
+	struct iomap_iter convert = {
+		.inode	= iter->inode,
+		.pos	= iter->pos,
+		.len	= round_down(iomap_length(iter), PAGE_SIZE),
+		.flags	= iter->flags | IOMAP_WRITE,
+	};
+
+	while (iomap_iter(&convert, ops) > 0)
+		dax_ahead_mapped(around, &convert);
+	iter->processed = convert.pos - iter->pos;
+}
+
+/* Map the pages that have got entries. */
+static void dax_ahead_map(struct dax_around *around)
+{
+	struct address_space *mapping = dax_vmf_mapping(around->vmf);
+	unsigned long pfn = dax_around_pfn(around, around->first);
+	XA_STATE(xas, &mapping->i_pages, around->first);
+	struct dev_pagemap *pgmap;
+
+	pgmap = dax_get_entry_pgmap(&xas, dax_make_mapped(pfn, 0),
+				    around->first, 0);
+	if (pgmap && dax_around_on_device(around, pgmap))
+		dax_around_map(around, phys_to_pfn_t(PFN_PHYS(pfn),
+						     PFN_DEV | PFN_MAP));
+	put_dev_pagemap(pgmap);
+}
+
+/* Insert entries for the pages behind the fault, up to @end, and map them. */
+static void dax_ahead(struct dax_around *around, pgoff_t end,
+		      const struct iomap_ops *ops,
+		      const struct iomap_ops *write_ops)
+{
+	const struct vm_fault *vmf = around->vmf;
+	pgoff_t next = vmf->pgoff + 1, last;
+	struct iomap_iter iter = {
+		.inode	= dax_vmf_mapping(vmf)->host,
+		.pos	= (loff_t)next << PAGE_SHIFT,
+		.flags	= IOMAP_DAX | IOMAP_FAULT,
+	};
+
+	around->ahead = true;
+	dax_around_limit(around);
+	dax_around_clamp(around, next, end);
+	/* The leaf of the fault exists: an entry needs no memory there. */
+	dax_around_clamp(around, next, vmf->pgoff | (XA_CHUNK_SIZE - 1));
+	/* Blocks behind the end of the file have no data. */
+	dax_around_clamp(around, next, dax_vmf_max_pgoff(vmf) - 1);
+	dax_lock_ahead(around);
+	last = around->last;
+	if (last < next)
+		return;
+
+	iter.len = PFN_PHYS(last - next + 1);
+	/* An error is that of the fault that needs the page. */
+	while (iomap_iter(&iter, ops) > 0) {
+		if (iter.iomap.type == IOMAP_UNWRITTEN && write_ops)
+			dax_ahead_unwritten(around, &iter, write_ops);
+		else
+			dax_ahead_mapped(around, &iter);
+	}
+	around->last = PHYS_PFN(iter.pos) - 1;
+	if (around->last >= next)
+		dax_ahead_map(around);
+	dax_unlock_ahead(around, last);
 }
 
 /**
@@ -514,29 +648,71 @@ void dax_read_ahead(struct vm_fault *vmf, void *entry,
 		.prot	= vmf->vma->vm_page_prot,
 	};
 	struct address_space *mapping = dax_vmf_mapping(vmf);
-	pgoff_t next = vmf->pgoff + 1;
-	struct iomap_iter iter = {
-		.inode	= mapping->host,
-		.pos	= (loff_t)next << PAGE_SHIFT,
-		.flags	= IOMAP_DAX | IOMAP_FAULT,
-	};
 	unsigned long run;
 
-	if (!dax_around_enabled(vmf) || xa_peek(&mapping->i_pages, next))
+	if (!dax_around_enabled(vmf) ||
+	    xa_peek(&mapping->i_pages, vmf->pgoff + 1))
 		return;
 	run = dax_run_before(mapping, vmf->pgoff);
-	if (run < DAX_AHEAD_MIN_RUN)
-		return;
-	dax_around_limit(&around);
-	dax_around_clamp(&around, next, dax_around_end(vmf, run));
-	/* The leaf of the fault exists: an entry needs no memory there. */
-	dax_around_clamp(&around, next, vmf->pgoff | (XA_CHUNK_SIZE - 1));
-	/* Blocks behind the end of the file have no data. */
-	dax_around_clamp(&around, next, dax_vmf_max_pgoff(vmf) - 1);
-	if (around.last < next)
-		return;
-	iter.len = PFN_PHYS(around.last - next + 1);
-	/* An error is that of the fault that needs the page. */
-	while (iomap_iter(&iter, ops) > 0)
-		dax_ahead_extent(&around, &iter);
+	if (run >= DAX_AHEAD_MIN_RUN)
+		dax_ahead(&around, dax_around_end(vmf, run), ops, NULL);
 }
+
+/* How many pages may become dirty behind the page of a first store? */
+static unsigned long dax_write_ahead_pages(const struct vm_fault *vmf,
+					   vm_fault_t ret, void *entry)
+{
+	struct address_space *mapping = dax_vmf_mapping(vmf);
+	unsigned long run;
+
+	/* No lock is held, so these may be outdated. */
+	if (!(ret & VM_FAULT_NOPAGE) || !dax_is_known(entry, 0) ||
+	    dax_entry_order(entry) || xa_peek(&mapping->i_pages, vmf->pgoff + 1))
+		return 0;
+	/*
+	 * The store has got new blocks, and there may be a hole behind them.  Do
+	 * not ask each time.
+	 */
+	if ((ret & VM_FAULT_MAJOR) &&
+	    !IS_ALIGNED(vmf->pgoff, DAX_AROUND_MIN_RUN))
+		return 0;
+	/* The stores to these are counted one by one. */
+	if ((vmf->vma->vm_flags & VM_SYNC) ||
+	    dax_vma_tracks_soft_dirty(vmf->vma) || !dax_around_enabled(vmf))
+		return 0;
+	dax_dirty_around(mapping, vmf->pgoff, &run);
+	return run < DAX_AROUND_MIN_RUN ? 0 : min(run / 2, DAX_AROUND_MAX);
+}
+
+/**
+ * dax_write_ahead() - Map pages that follow a write fault, which have no entries
+ * @vmf: The fault, of order 0.
+ * @ret: What dax_iomap_fault() has returned for it.
+ * @ops: The filesystem's block lookup, for reading.
+ * @write_ops: The filesystem's block lookup, for writing.
+ *
+ * Does nothing unless the fault was served, and the pages before that of the
+ * fault are dirty.  Makes unwritten blocks written, and allocates none.
+ *
+ * Context: As for the fault: invalidate_lock held shared, freeze protection, and
+ * any transaction that must include the block lookup; no entry locked.  Until
+ * the lock is dropped, no other file may begin to share blocks of the file.  May
+ * sleep.
+ */
+void dax_write_ahead(struct vm_fault *vmf, vm_fault_t ret,
+		     const struct iomap_ops *ops,
+		     const struct iomap_ops *write_ops)
+{
+	struct address_space *mapping = dax_vmf_mapping(vmf);
+	struct dax_around around = {
+		.vmf	= vmf,
+		.entry	= xa_peek(&mapping->i_pages, vmf->pgoff),
+		.write	= true,
+		.prot	= vmf->vma->vm_page_prot,
+	};
+	unsigned long nr = dax_write_ahead_pages(vmf, ret, around.entry);
+
+	if (nr)
+		dax_ahead(&around, dax_around_end(vmf, nr), ops, write_ops);
+}
+EXPORT_SYMBOL_GPL(dax_write_ahead);

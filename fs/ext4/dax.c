@@ -221,13 +221,13 @@ static vm_fault_t ext4_dax_fault_in_handle(struct vm_fault *vmf,
 					   int *errp)
 {
 	struct super_block *sb = file_inode(vmf->vma->vm_file)->i_sb;
-	int credits = EXT4_DATA_TRANS_BLOCKS(sb);
+	/*
+	 * A huge fault may continue in a second extent, and allocate there.  A
+	 * small one may write unwritten blocks ahead.
+	 */
+	int credits = 2 * EXT4_DATA_TRANS_BLOCKS(sb);
 	handle_t *handle;
 	vm_fault_t ret;
-
-	/* A huge fault may continue in a second extent, and allocate there. */
-	if (order)
-		credits *= 2;
 
 	*errp = 0;
 	handle = ext4_journal_start_sb(sb, EXT4_HT_WRITE_PAGE, credits);
@@ -235,6 +235,8 @@ static vm_fault_t ext4_dax_fault_in_handle(struct vm_fault *vmf,
 		return vmf_error(PTR_ERR(handle));
 
 	ret = dax_iomap_fault(vmf, order, pfnp, errp, &ext4_iomap_ops);
+	if (!order)
+		dax_write_ahead(vmf, ret, &ext4_iomap_ops, &ext4_iomap_ops);
 	ext4_journal_stop(handle);
 	return ret;
 }

@@ -235,11 +235,17 @@ static vm_fault_t xfs_dax_try_write_fault(struct vm_fault *vmf,
 	/* a file starts to share blocks under the exclusive MMAPLOCK */
 	ret = dax_fault_quick(vmf, order,
 			      xfs_is_cow_inode(ip) ? NULL : xfs_dax_durable);
-	if (!ret)
-		ret = dax_iomap_fault(vmf, order, &pfn, errorp,
-				      &xfs_dax_write_iomap_ops);
+	if (ret)
+		goto unlock;
+
+	ret = dax_iomap_fault(vmf, order, &pfn, errorp,
+			      &xfs_dax_write_iomap_ops);
 	if (ret & VM_FAULT_NEEDDSYNC)
 		ret = dax_finish_sync_fault(vmf, order, pfn);
+	else if (!order)
+		dax_write_ahead(vmf, ret, &xfs_read_iomap_ops,
+				&xfs_dax_write_iomap_ops);
+unlock:
 	xfs_iunlock(ip, lock_mode);
 	return ret;
 }

@@ -48,6 +48,7 @@ size_t scaled(unsigned int mib);
 /* Files, in DAX_DIR; they are unlinked at once, so close() is their end. */
 int file_hole(size_t len);
 int file_falloc(size_t len);
+int file_written(size_t len);
 int file_falloc_keep_size(size_t len);
 int file_fragmented(size_t len);
 /* Mappings, shared; @shift as in dax_mmap(). */

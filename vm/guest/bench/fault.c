@@ -77,10 +77,25 @@ static unsigned long walk_map(const char *what, int fd, const struct walk *w,
 	return spent;
 }
 
+/* The first stores of a stream, and of a mapping that is stored to at random. */
+static unsigned long first_stores(const struct walk *in_turn,
+				  const struct walk *at_random)
+{
+	unsigned long spent = 0;
+	int fd;
+
+	fd = file_written(in_turn->len);
+	spent += walk_map("4K first overwrite", fd, in_turn, 0);
+	close(fd);
+	fd = file_falloc(at_random->len);
+	spent += walk_map("4K first writes at random", fd, at_random, 0);
+	close(fd);
+	return spent;
+}
+
 static void fault_4k(void)
 {
-	const struct walk w = { scaled(16), SZ_4K, SZ_4K, true };
-	const struct walk again = { scaled(16), SZ_4K, SZ_4K, true, .mean = true };
+	const struct walk w = { scaled(16), SZ_4K, SZ_4K, true, .mean = true };
 	const struct walk at_random = { scaled(16), SZ_4K, SZ_4K, true, true, true };
 	const struct walk read_at_random = { scaled(16), SZ_4K, SZ_4K, false, true, true };
 	unsigned long spent = 0;
@@ -90,16 +105,17 @@ static void fault_4k(void)
 		char *map;
 
 		spent += walk_map("4K first write", fd, &w, 0);
-		spent += walk_map("4K existing", fd, &again, 0);
+		spent += walk_map("4K existing", fd, &w, 0);
 		spent += walk_map("4K reads at random", fd, &read_at_random, 0);
 		map = map_file(fd, w.len, SZ_4K);
 		touch_pages(map, w.len, true);
 		dax_fsync(fd);
-		spent += walk_report("4K write after fsync", map, &again, 0);
+		spent += walk_report("4K write after fsync", map, &w, 0);
 		dax_fsync(fd);
 		spent += walk_report("4K writes at random", map, &at_random, 0);
 		dax_unmap(map, w.len);
 		close(fd);
+		spent += first_stores(&w, &at_random);
 	}
 }
 

@@ -46,6 +46,15 @@ int file_falloc(size_t len)
 	return fd;
 }
 
+int file_written(size_t len)
+{
+	int fd = file_falloc(len);
+
+	dax_fill(fd, 0, len, 'w');
+	dax_fsync(fd);
+	return fd;
+}
+
 int file_falloc_keep_size(size_t len)
 {
 	int fd = temporary_file();

@@ -432,6 +432,208 @@ TEST_F(fresh, first_reads_of_shared_blocks)
 	EXPECT_EQ(100, FAULTS());
 }
 
+/* --- first stores ---------------------------------------------------------- */
+
+/* Blocks with what a deleted file has left there. */
+static int file_unwritten(void)
+{
+	dax_remove(dax_file(SZ_2M, WRITTEN));
+	dax_sh("sync -f %s", dax_dir());
+	return dax_file(SZ_2M, PREALLOC);
+}
+
+DAX_FILE_FIXTURE(unwritten, dax_needs(), file_unwritten(),
+		 dax_map_small(self->fd, SZ_2M))
+
+static unsigned long blocks(int fd)
+{
+	struct stat st;
+
+	ASSERT_EQ(0, fstat(fd, &st));
+	return st.st_blocks;
+}
+
+static void first_stores(int fd, char *p, int before)
+{
+	char page[SZ_4K];
+
+	dax_trace(fd, NULL);
+	store_run(p, 0, PAGES_2M, 's');
+	EXPECT_GE(PAGES_2M * 8 / 100, FAULTS());
+	EXPECT_EQ(PAGES_2M, STORED());
+	expect_seen(p, 0, PAGES_2M);
+	EXPECT_FLUSHES(PAGES_2M, fd);
+	memset(page, before, sizeof(page));
+	page[9] = 's';
+	for (int i = 0; i < PAGES_2M; i++)
+		EXPECT_EQ(0, memcmp(page, p + PAGE(i), sizeof(page)));
+}
+
+TEST_F(fresh, stream_of_first_stores) DAX_CALL(first_stores(self->fd, self->p, FILL))
+
+/* The size on disk is as it was: the blocks belong to the file already. */
+TEST_F(unwritten, stream_of_first_stores)
+{
+	unsigned long was = blocks(self->fd);
+
+	first_stores(self->fd, self->p, 0);
+	EXPECT_EQ(was, blocks(self->fd));
+}
+
+/* Half as many as there are in the run; and no bytes of another file. */
+TEST_F(unwritten, first_stores_zero_what_follows)
+{
+	unsigned int nr = 4 * WINDOW + 1, ahead;
+
+	store_run(self->p, 0, nr, 's');
+	ahead = seen(self->p).nr - nr;
+	EXPECT_LE(1, ahead);
+	EXPECT_GE(nr / 2, ahead);
+	EXPECT_BYTES(0, self->p + PAGE(nr), PAGE(PAGES_2M - nr));
+	EXPECT_FILE(0, self->fd, PAGE(nr), PAGE(PAGES_2M - nr));
+}
+
+/* A store to such a page is flushed, and is a fault after the flush. */
+static void store_ahead_is_flushed(int fd, char *p)
+{
+	size_t at = PAGE(2 * WINDOW + 3);
+
+	store_run(p, 0, 2 * WINDOW + 1, 's');
+	dax_trace(fd, NULL);
+	dax_poke(p + at, 'q');
+	EXPECT_EQ(0, FAULTS());
+	dax_fsync(fd);
+	EXPECT_EQ(1, FLUSHED(at, SZ_4K));
+	dax_trace_clear();
+	dax_poke(p + at, 'r');
+	EXPECT_EQ(1, FAULTS());
+	dax_fsync(fd);
+	EXPECT_EQ(1, FLUSHED(at, SZ_4K));
+}
+
+TEST_F(fresh, store_ahead_is_flushed) DAX_CALL(store_ahead_is_flushed(self->fd, self->p))
+TEST_F(unwritten, store_ahead_is_flushed)
+	DAX_CALL(store_ahead_is_flushed(self->fd, self->p))
+
+/* Short runs, one page in two, and from the end: one fault for each store. */
+static void no_first_stores_for_nothing(int fd, char *p)
+{
+	unsigned int stores = 0;
+
+	dax_trace(fd, NULL);
+	for (int i = 0; i < PAGES_2M / 4; i += MIN_RUN + 3, stores += MIN_RUN)
+		store_run(p, i, MIN_RUN, 's');
+	for (int i = PAGES_2M / 4 + 16; i < PAGES_2M / 2; i += 2, stores++)
+		dax_poke(p + PAGE(i), 's');
+	for (int i = PAGES_2M; i-- > PAGES_2M / 2; stores++)
+		dax_poke(p + PAGE(i), 's');
+	EXPECT_EQ(stores, FAULTS());
+	EXPECT_EQ(stores, STORED());
+	EXPECT_FLUSHES(stores, fd);
+}
+
+TEST_F(fresh, no_first_stores_for_nothing)
+	DAX_CALL(no_first_stores_for_nothing(self->fd, self->p))
+TEST_F(unwritten, no_first_stores_for_nothing)
+	DAX_CALL(no_first_stores_for_nothing(self->fd, self->p))
+
+static void one_fault_for_each_store(int fd, char *p)
+{
+	dax_trace(fd, NULL);
+	store_run(p, 0, 100, 's');
+	EXPECT_LE(100, FAULTS());
+	EXPECT_EQ(0, dax_count_all("dax_map_around"));
+}
+
+TEST_F(fresh, first_stores_of_one_page_each)
+{
+	dax_fault_around(SZ_4K);
+	one_fault_for_each_store(self->fd, self->p);
+}
+
+static void first_stores_of_map_sync(int fd)
+{
+	one_fault_for_each_store(fd, dax_mmap(fd, 0, SZ_2M / 2, PROT_READ | PROT_WRITE,
+					      MAP_SHARED_VALIDATE | MAP_SYNC, 0));
+}
+
+TEST_F(fresh, first_stores_of_map_sync) DAX_CALL(first_stores_of_map_sync(self->fd))
+TEST_F(unwritten, first_stores_of_map_sync) DAX_CALL(first_stores_of_map_sync(self->fd))
+
+/* The clone keeps its bytes, and each store copies one block. */
+TEST_F(fresh, first_stores_to_shared_blocks)
+{
+	int clone;
+
+	NEED_XFS();
+	clone = dax_clone(self->fd, "clone");
+	one_fault_for_each_store(self->fd, self->p);
+	EXPECT_FILE(FILL, clone, 0, SZ_2M);
+	EXPECT_FILE(FILL, self->fd, PAGE(100), SZ_2M - PAGE(100));
+}
+
+/* A hole gets no block before a store to it. */
+TEST_F(dax, first_stores_end_at_a_hole)
+{
+	int fd = dax_file_fragmented();
+	char *p = dax_map_small(fd, SZ_2M);
+	unsigned long was = blocks(fd);
+
+	dax_trace(fd, NULL);
+	store_run(p, 0, DAX_GAP, 's');
+	EXPECT_LE(1, dax_count("dax_map_around", "write"));
+	EXPECT_EQ(DAX_GAP, STORED());
+	EXPECT_STREQ("none", dax_mapped(p + PAGE(DAX_GAP)));
+	EXPECT_EQ(was, blocks(fd));
+	EXPECT_EQ(0, dax_peek(p + PAGE(DAX_GAP)));
+	EXPECT_EQ(FILL, dax_peek(p + PAGE(DAX_GAP + 1)));
+}
+
+/* And the end of the file stays where it is. */
+TEST_F(unwritten, first_stores_end_with_the_file)
+{
+	dax_truncate(self->fd, PAGE(37));
+	dax_trace(self->fd, NULL);
+	store_run(self->p, 0, 37, 's');
+	EXPECT_EQ(37, STORED());
+	expect_seen(self->p, 0, 37);
+	EXPECT_EQ(SIGBUS, dax_touch_signal(self->p + PAGE(37), true, NULL));
+}
+
+/* --- locked entries ahead ---------------------------------------------------- */
+
+#define DATA	(WINDOW + 5)	/* so many pages, and a hole behind them */
+
+static struct {
+	int fd;
+	char *p;
+} race;
+
+/* One task goes towards the hole, and the others wait in it. */
+static void touch_around_hole(unsigned int id, void *arg)
+{
+	if (!id)
+		dax_touch_each(race.p, PAGE(DATA), SZ_4K, arg);
+	else
+		dax_peek(race.p + PAGE(DATA + id));
+}
+
+static void waiters_ahead(bool write)
+{
+	race.fd = dax_file(SZ_2M, HOLE);
+	race.p = dax_map_small(race.fd, SZ_2M);
+	for (unsigned int i = 0; i < dax_scale(400); i++) {
+		dax_fill(race.fd, 0, PAGE(DATA), FILL);
+		dax_run_threads(4, touch_around_hole, write ? &race : NULL);
+		EXPECT_BYTES(write ? 'w' : FILL, race.p, 1);
+		EXPECT_BYTES(0, race.p + PAGE(DATA), PAGE(WINDOW));
+		dax_punch_hole(race.fd, 0, SZ_2M);
+	}
+}
+
+TEST_F(dax, waiters_ahead_of_reads) DAX_CALL(waiters_ahead(false))
+TEST_F(dax, waiters_ahead_of_stores) DAX_CALL(waiters_ahead(true))
+
 /* --- what a deletion and a removal find -------------------------------------- */
 
 /* The pages around a fault are unmapped with their entries. */

@@ -110,6 +110,19 @@ TEST_F(dax, stores_in_a_row)
 		ASSERT_EQ(i >= 100 && i < 120, told(p + i * SZ_4K));
 }
 
+/* Nor do the first stores of all. */
+TEST_F(dax, first_stores_in_a_row)
+{
+	int fd = dax_file(SZ_2M, WRITTEN);
+	char *p = dax_map_small(fd, SZ_2M);
+
+	track();
+	for (int i = 100; i < 120; i++)
+		dax_poke(p + i * SZ_4K, 'r');
+	for (int i = 0; i < PAGES_2M; i++)
+		ASSERT_EQ(i >= 100 && i < 120, told(p + i * SZ_4K));
+}
+
 /* Later mappings are not tracked. */
 TEST_F(dax, mapped_later)
 {
