@@ -11,15 +11,15 @@
  *	write, large	the same window, within the entry.  The entry is dirty
  *			as a whole, so this adds nothing to its flush.
  *	write, small	the pages of that window that follow and are dirty.  And
- *			behind a run of dirty pages, half as many clean pages as
- *			the run has: they become dirty.  None if the run is
- *			shorter than DAX_AROUND_MIN_RUN, because stores to
- *			single pages must not cause flushes of others.
+ *			behind a run of pages that were stored to, half as many
+ *			clean pages as the run has: they become dirty.  None if
+ *			the run is shorter than DAX_AROUND_MIN_RUN, because
+ *			stores to single pages must not cause flushes of others.
  *	first read	Where there are no entries yet: the pages that follow,
  *			as many as there are entries in a row before the fault.
  *			They get entries.
- *	first write	The same behind a run of dirty pages, but half as many
- *			as the run has.  They become dirty.
+ *	first write	The same behind a run of pages that were stored to, but
+ *			half as many as the run has.  They become dirty.
  *
  * What follows a run ends where a window ends, if it gets that far.
  *
@@ -31,10 +31,14 @@
  * Times are as with a huge page: the fault has updated mtime for all pages that
  * it makes writable.
  *
- * A first read or write asks the filesystem, once for all pages.  It locks an
- * empty entry for each of them before, and maps the pages before it unlocks
- * them.  Holes stay holes.  A first write makes unwritten blocks written, since
- * they belong to the file, and so the disk usage does not change.
+ * A page that is mapped writable here is not dirty in the page table until the
+ * CPU stores to it.  So a run counts no page that a fault has mapped in vain.
+ *
+ * A first read or write asks the filesystem twice for all pages: whether there
+ * is something to gain, and again with a locked empty entry for each page.  It
+ * maps the pages before it unlocks them.  Holes stay holes.  A first write makes
+ * unwritten blocks written, since they belong to the file, and so the disk usage
+ * does not change.
  *
  * NO ENTRY LOCK	is taken for entries that are there.  Under the page table
  *		lock, the entries are checked and marked with the xa_lock held,
@@ -140,43 +144,95 @@ static unsigned long dax_run_before(struct address_space *mapping,
 	return run;
 }
 
-/* How many dirty small entries end before @index, in its leaf and the one before. */
-static unsigned long dax_dirty_before(struct xa_state *xas, pgoff_t index)
+/*
+ * How many dirty small entries end before @index, in its leaf and the one
+ * before.
+ */
+static unsigned long dax_dirty_before(struct address_space *mapping,
+				      pgoff_t index)
 {
-	unsigned int slot = index % XA_CHUNK_SIZE, run;
+	unsigned int slot = index % XA_CHUNK_SIZE, run = 0;
+	XA_STATE(xas, &mapping->i_pages, index);
 
-	run = xas_leaf_run(xas, slot, PAGECACHE_TAG_DIRTY);
-	if (run < slot || index < XA_CHUNK_SIZE)
-		return run;
-	xas_set(xas, index - slot - 1);
-	xas_load(xas);
-	if (xas_in_leaf(xas))
-		run += xas_leaf_run(xas, XA_CHUNK_SIZE, PAGECACHE_TAG_DIRTY);
+	xas_lock_irq(&xas);
+	xas_load(&xas);
+	if (xas_in_leaf(&xas))
+		run = xas_leaf_run(&xas, slot, PAGECACHE_TAG_DIRTY);
+	if (run == slot && index > slot) {
+		xas_set(&xas, index - slot - 1);
+		xas_load(&xas);
+		if (xas_in_leaf(&xas))
+			run += xas_leaf_run(&xas, XA_CHUNK_SIZE,
+					    PAGECACHE_TAG_DIRTY);
+	}
+	xas_unlock_irq(&xas);
 	return run;
 }
 
 /*
- * The small entry at @index is dirty.  Sets @runp to the number of dirty small
- * entries that end before it.  Returns false if none follows, as far as its leaf
- * tells.
+ * The small entry at @index is dirty.  Returns false if no dirty entry follows,
+ * as far as its leaf tells.
  */
-static bool dax_dirty_around(struct address_space *mapping, pgoff_t index,
-			     unsigned long *runp)
+static bool dax_dirty_follows(struct address_space *mapping, pgoff_t index)
 {
-	unsigned int next = index % XA_CHUNK_SIZE + 1;
 	XA_STATE(xas, &mapping->i_pages, index);
-	bool follows = false;
+	bool follows;
 
-	*runp = 0;
+	if (index % XA_CHUNK_SIZE == XA_CHUNK_SIZE - 1)
+		return true;
 	xas_lock_irq(&xas);
 	xas_load(&xas);
-	if (xas_in_leaf(&xas)) {
-		follows = next == XA_CHUNK_SIZE ||
-			  xas_leaf_marked(&xas, 1, PAGECACHE_TAG_DIRTY);
-		*runp = dax_dirty_before(&xas, index);
-	}
+	follows = xas_in_leaf(&xas) &&
+		xas_leaf_marked(&xas, 1, PAGECACHE_TAG_DIRTY);
 	xas_unlock_irq(&xas);
 	return follows;
+}
+
+/* How many of the @max ptes that end before that of the fault are dirty. */
+static unsigned long dax_dirty_ptes(const struct vm_fault *vmf,
+				    unsigned long max)
+{
+	pte_t *ptep = pte_offset_map(vmf->pmd, vmf->address);
+	unsigned long run = 0;
+
+	if (!ptep)
+		return 0;
+	while (run < max) {
+		pte_t pte = ptep_get(ptep - run - 1);
+
+		if (!pte_present(pte) || !pte_write(pte) || !pte_dirty(pte))
+			break;
+		run++;
+	}
+	pte_unmap(ptep);
+	return run;
+}
+
+/*
+ * How many pages in a row, up to that of the fault, were stored to since their
+ * last flush.  Beyond the start of the page table or the VMA, all dirty entries
+ * count.
+ */
+static unsigned long dax_stores_before(const struct vm_fault *vmf)
+{
+	unsigned long page = PHYS_PFN(vmf->address), run;
+	unsigned long max = min(page % PTRS_PER_PTE,
+				page - PHYS_PFN(vmf->vma->vm_start));
+
+	max = min3(max, vmf->pgoff, 2 * DAX_AROUND_MAX);
+	run = dax_dirty_ptes(vmf, max);
+	if (run == max && run < 2 * DAX_AROUND_MAX)
+		run += dax_dirty_before(dax_vmf_mapping(vmf),
+					vmf->pgoff - run);
+	return run;
+}
+
+/* How many pages behind a store may become dirty. */
+static unsigned long dax_around_clean_pages(const struct vm_fault *vmf)
+{
+	unsigned long run = dax_stores_before(vmf);
+
+	return run < DAX_AROUND_MIN_RUN ? 0 : min(run / 2, DAX_AROUND_MAX);
 }
 
 static void dax_around_clamp(struct dax_around *around, pgoff_t first,
@@ -229,16 +285,11 @@ static bool dax_around_stores(struct dax_around *around)
 {
 	const struct vm_fault *vmf = around->vmf;
 	pgoff_t window = vmf->pgoff | (fault_around_nr_pages() - 1);
-	unsigned long run;
-	bool follows;
+	unsigned long clean = dax_around_clean_pages(vmf);
 
-	follows = dax_dirty_around(dax_vmf_mapping(vmf), vmf->pgoff, &run);
-	if (run < DAX_AROUND_MIN_RUN) {
-		if (!follows)
-			return false;
-		run = 0;
-	}
-	around->last_clean = dax_around_end(vmf, min(run / 2, DAX_AROUND_MAX));
+	if (!clean && !dax_dirty_follows(dax_vmf_mapping(vmf), vmf->pgoff))
+		return false;
+	around->last_clean = dax_around_end(vmf, clean);
 	dax_around_clamp(around, vmf->pgoff + 1,
 			 max(window, around->last_clean));
 	return around->first <= around->last;
@@ -305,7 +356,7 @@ static void dax_around_set_pte(struct dax_around *around, unsigned long addr,
 		pte = pte_mkdevmap(pfn_pte(pfn, around->prot));
 	}
 	if (around->write)
-		pte = maybe_mkwrite(pte_mkdirty(pte_mkyoung(pte)), vma);
+		pte = maybe_mkwrite(pte_mkyoung(pte), vma);
 	if (pte_none(old))
 		set_pte_at(vma->vm_mm, addr, ptep, pte);
 	else
@@ -484,10 +535,7 @@ static void dax_lock_ahead(struct dax_around *around)
 	around->last = index - 1;
 }
 
-/*
- * Unlock the entries up to @last.  Those behind the pages that were served are
- * still empty, and are deleted.
- */
+/* Unlock the entries up to @last.  Those that got no blocks stay empty. */
 static void dax_unlock_ahead(struct dax_around *around, pgoff_t last)
 {
 	struct address_space *mapping = dax_vmf_mapping(around->vmf);
@@ -496,16 +544,11 @@ static void dax_unlock_ahead(struct dax_around *around, pgoff_t last)
 	pgoff_t index;
 
 	xas_lock_irq(&xas);
+	xas_load(&xas);
 	for (index = around->first; index <= last; index++, pfn++) {
-		xas_set(&xas, index);
-		xas_load(&xas);
-		if (index <= around->last) {
-			dax_unlock_walked(&xas, dax_make_mapped(pfn, 0));
-			continue;
-		}
-		xas_store(&xas, NULL);
-		mapping->nrpages--;
-		dax_wake_entry(&xas, dax_make_empty(0), DAX_WAKE_ALL);
+		dax_unlock_walked(&xas, index <= around->last ?
+				  dax_make_mapped(pfn, 0) : dax_make_empty(0));
+		xas_next(&xas);
 	}
 	xas_unlock_irq(&xas);
 }
@@ -518,39 +561,57 @@ static void dax_ahead_store(struct dax_around *around, pgoff_t index,
 	XA_STATE(xas, &mapping->i_pages, index);
 
 	xas_lock_irq(&xas);
+	xas_load(&xas);
 	for (; nr; nr--, index++) {
 		void *entry = dax_make_mapped(dax_around_pfn(around, index), 0);
 
-		xas_set(&xas, index);
-		dax_replace_entry(&xas, dax_make_empty(0), entry);
+		xas_replace(&xas, dax_make_locked(entry));
 		dax_associate_entry(entry, mapping, index, NULL);
 		if (around->write)
 			xas_set_mark(&xas, PAGECACHE_TAG_DIRTY);
 		trace_dax_store_entry(mapping, index, entry, around->write);
+		xas_next(&xas);
 	}
 	xas_unlock_irq(&xas);
 	if (around->write)
 		dax_around_dirty_inode(around);
 }
 
-/* The pages of the extent get entries, if its blocks are the file's own. */
-static void dax_ahead_mapped(struct dax_around *around, struct iomap_iter *iter)
+/*
+ * How many bytes of the extent can be mapped: they have blocks, which no other
+ * file shares, and which follow those of the fault.  They may be unwritten if
+ * @unwritten.  The caller holds dax_read_lock().
+ */
+static u64 dax_ahead_length(const struct dax_around *around,
+			    const struct iomap_iter *iter, bool unwritten)
 {
 	u64 len = round_down(iomap_length(iter), PAGE_SIZE);
-	pgoff_t index = PHYS_PFN(iter->pos);
+	const struct iomap *iomap = &iter->iomap;
 	pfn_t pfn;
+
+	if (!len || (iomap->flags & IOMAP_F_SHARED))
+		return 0;
+	if (iomap->type != IOMAP_MAPPED &&
+	    !(unwritten && iomap->type == IOMAP_UNWRITTEN))
+		return 0;
+	if (dax_iomap_pfn(iomap, iter->pos, len, &pfn) || !pfn_t_devmap(pfn))
+		return 0;
+	return pfn_t_to_pfn(pfn) ==
+		dax_around_pfn(around, PHYS_PFN(iter->pos)) ? len : 0;
+}
+
+/* The pages of the extent get entries. */
+static void dax_ahead_mapped(struct dax_around *around, struct iomap_iter *iter)
+{
+	u64 len;
 	int id;
 
-	if (iter->iomap.type != IOMAP_MAPPED ||
-	    (iter->iomap.flags & IOMAP_F_SHARED) || !len)
-		return;
 	/* A remap of the file may have made the blocks shared since. */
 	dax_share_read_lock();
 	id = dax_read_lock();
-	if (!dax_iomap_pfn(&iter->iomap, iter->pos, len, &pfn) &&
-	    pfn_t_devmap(pfn) &&
-	    pfn_t_to_pfn(pfn) == dax_around_pfn(around, index)) {
-		dax_ahead_store(around, index, PHYS_PFN(len));
+	len = dax_ahead_length(around, iter, false);
+	if (len) {
+		dax_ahead_store(around, PHYS_PFN(iter->pos), PHYS_PFN(len));
 		iter->processed = len;
 	}
 	dax_read_unlock(id);
@@ -590,33 +651,66 @@ static void dax_ahead_map(struct dax_around *around)
 	put_dev_pagemap(pgmap);
 }
 
-/* Insert entries for the pages behind the fault, up to @end, and map them. */
-static void dax_ahead(struct dax_around *around, pgoff_t end,
-		      const struct iomap_ops *ops,
-		      const struct iomap_ops *write_ops)
+static struct iomap_iter dax_ahead_iter(const struct dax_around *around)
 {
-	const struct vm_fault *vmf = around->vmf;
-	pgoff_t next = vmf->pgoff + 1, last;
-	struct iomap_iter iter = {
-		.inode	= dax_vmf_mapping(vmf)->host,
-		.pos	= (loff_t)next << PAGE_SHIFT,
+	return (struct iomap_iter) {
+		.inode	= dax_vmf_mapping(around->vmf)->host,
+		.pos	= (loff_t)around->first << PAGE_SHIFT,
+		.len	= PFN_PHYS(around->last - around->first + 1),
 		.flags	= IOMAP_DAX | IOMAP_FAULT,
 	};
+}
 
-	around->ahead = true;
+/*
+ * Choose the pages behind the fault, up to @end, that are in one extent which
+ * can be mapped.  Returns false if there are none.
+ */
+static bool dax_ahead_choose(struct dax_around *around, pgoff_t end,
+			     const struct iomap_ops *ops, bool unwritten)
+{
+	const struct vm_fault *vmf = around->vmf;
+	pgoff_t next = vmf->pgoff + 1;
+	struct iomap_iter iter;
+	u64 len = 0;
+	int id;
+
 	dax_around_limit(around);
 	dax_around_clamp(around, next, end);
 	/* The leaf of the fault exists: an entry needs no memory there. */
 	dax_around_clamp(around, next, vmf->pgoff | (XA_CHUNK_SIZE - 1));
 	/* Blocks behind the end of the file have no data. */
 	dax_around_clamp(around, next, dax_vmf_max_pgoff(vmf) - 1);
+	if (around->last < next)
+		return false;
+
+	iter = dax_ahead_iter(around);
+	/* An error is that of the fault that needs the page. */
+	while (iomap_iter(&iter, ops) > 0) {
+		id = dax_read_lock();
+		len = dax_ahead_length(around, &iter, unwritten);
+		dax_read_unlock(id);
+	}
+	around->last = next + PHYS_PFN(len) - 1;
+	return len;
+}
+
+/* Insert entries for the pages behind the fault, up to @end, and map them. */
+static void dax_ahead(struct dax_around *around, pgoff_t end,
+		      const struct iomap_ops *ops,
+		      const struct iomap_ops *write_ops)
+{
+	struct iomap_iter iter;
+	pgoff_t last;
+
+	around->ahead = true;
+	if (!dax_ahead_choose(around, end, ops, write_ops))
+		return;
 	dax_lock_ahead(around);
 	last = around->last;
-	if (last < next)
+	if (last < around->first)
 		return;
 
-	iter.len = PFN_PHYS(last - next + 1);
-	/* An error is that of the fault that needs the page. */
+	iter = dax_ahead_iter(around);
 	while (iomap_iter(&iter, ops) > 0) {
 		if (iter.iomap.type == IOMAP_UNWRITTEN && write_ops)
 			dax_ahead_unwritten(around, &iter, write_ops);
@@ -624,7 +718,7 @@ static void dax_ahead(struct dax_around *around, pgoff_t end,
 			dax_ahead_mapped(around, &iter);
 	}
 	around->last = PHYS_PFN(iter.pos) - 1;
-	if (around->last >= next)
+	if (around->last >= around->first)
 		dax_ahead_map(around);
 	dax_unlock_ahead(around, last);
 }
@@ -660,28 +754,22 @@ void dax_read_ahead(struct vm_fault *vmf, void *entry,
 
 /* How many pages may become dirty behind the page of a first store? */
 static unsigned long dax_write_ahead_pages(const struct vm_fault *vmf,
-					   vm_fault_t ret, void *entry)
+					   void *entry)
 {
 	struct address_space *mapping = dax_vmf_mapping(vmf);
-	unsigned long run;
 
-	/* No lock is held, so these may be outdated. */
-	if (!(ret & VM_FAULT_NOPAGE) || !dax_is_known(entry, 0) ||
-	    dax_entry_order(entry) || xa_peek(&mapping->i_pages, vmf->pgoff + 1))
+	/* There may be nothing to gain in all of the file: do not ask often. */
+	if (!IS_ALIGNED(vmf->pgoff, DAX_AROUND_MIN_RUN))
 		return 0;
-	/*
-	 * The store has got new blocks, and there may be a hole behind them.  Do
-	 * not ask each time.
-	 */
-	if ((ret & VM_FAULT_MAJOR) &&
-	    !IS_ALIGNED(vmf->pgoff, DAX_AROUND_MIN_RUN))
+	/* No lock is held, so these may be outdated. */
+	if (!dax_is_known(entry, 0) || dax_entry_order(entry) ||
+	    xa_peek(&mapping->i_pages, vmf->pgoff + 1))
 		return 0;
 	/* The stores to these are counted one by one. */
 	if ((vmf->vma->vm_flags & VM_SYNC) ||
 	    dax_vma_tracks_soft_dirty(vmf->vma) || !dax_around_enabled(vmf))
 		return 0;
-	dax_dirty_around(mapping, vmf->pgoff, &run);
-	return run < DAX_AROUND_MIN_RUN ? 0 : min(run / 2, DAX_AROUND_MAX);
+	return dax_around_clean_pages(vmf);
 }
 
 /**
@@ -689,10 +777,11 @@ static unsigned long dax_write_ahead_pages(const struct vm_fault *vmf,
  * @vmf: The fault, of order 0.
  * @ret: What dax_iomap_fault() has returned for it.
  * @ops: The filesystem's block lookup, for reading.
- * @write_ops: The filesystem's block lookup, for writing.
+ * @write_ops: The filesystem's block lookup, for writing, which makes unwritten
+ *	blocks written; NULL if it does more, because the file may share blocks.
  *
  * Does nothing unless the fault was served, and the pages before that of the
- * fault are dirty.  Makes unwritten blocks written, and allocates none.
+ * fault were stored to.
  *
  * Context: As for the fault: invalidate_lock held shared, freeze protection, and
  * any transaction that must include the block lookup; no entry locked.  Until
@@ -710,8 +799,11 @@ void dax_write_ahead(struct vm_fault *vmf, vm_fault_t ret,
 		.write	= true,
 		.prot	= vmf->vma->vm_page_prot,
 	};
-	unsigned long nr = dax_write_ahead_pages(vmf, ret, around.entry);
+	unsigned long nr;
 
+	if (!(ret & VM_FAULT_NOPAGE))
+		return;
+	nr = dax_write_ahead_pages(vmf, around.entry);
 	if (nr)
 		dax_ahead(&around, dax_around_end(vmf, nr), ops, write_ops);
 }

@@ -254,6 +254,26 @@ TEST_F(small, run_ends_at_a_window)
 	EXPECT_EQ(WINDOW, FLUSHES());
 }
 
+/*
+ * Behind a long run, one store in each 32 pages.  What was mapped behind the run was
+ * not stored to, so it is no run.
+ */
+static void stores_far_apart(int fd, char *p)
+{
+	unsigned int run = 4 * WINDOW + 1, stores = 0, faults;
+
+	dax_trace(fd, NULL);
+	store_run(p, 0, run, 's');
+	faults = FAULTS();
+	for (unsigned int i = 8 * WINDOW; i < PAGES_2M; i += 2 * WINDOW, stores++)
+		dax_poke(p + PAGE(i), 's');
+	EXPECT_EQ(stores, FAULTS() - faults);
+	dax_fsync(fd);
+	EXPECT_GE(run + run / 2 + stores, FLUSHES());
+}
+
+TEST_F(small, stores_far_apart) DAX_CALL(stores_far_apart(self->fd, self->p))
+
 /* What is dirty already is mapped without a run, and costs no flush. */
 TEST_F(small, dirty_pages_are_mapped)
 {
@@ -537,6 +557,9 @@ TEST_F(fresh, no_first_stores_for_nothing)
 TEST_F(unwritten, no_first_stores_for_nothing)
 	DAX_CALL(no_first_stores_for_nothing(self->fd, self->p))
 
+TEST_F(fresh, stores_far_apart) DAX_CALL(stores_far_apart(self->fd, self->p))
+TEST_F(unwritten, stores_far_apart) DAX_CALL(stores_far_apart(self->fd, self->p))
+
 static void one_fault_for_each_store(int fd, char *p)
 {
 	dax_trace(fd, NULL);
@@ -570,6 +593,20 @@ TEST_F(fresh, first_stores_to_shared_blocks)
 	one_fault_for_each_store(self->fd, self->p);
 	EXPECT_FILE(FILL, clone, 0, SZ_2M);
 	EXPECT_FILE(FILL, self->fd, PAGE(100), SZ_2M - PAGE(100));
+}
+
+/*
+ * Half of the file is shared and the rest is unwritten.  The copies are in a window,
+ * which the stores behind them fill.
+ */
+TEST_F(unwritten, window_of_copies)
+{
+	NEED_XFS();
+	dax_fill(self->fd, 0, SZ_1M, FILL);
+	dax_clone(self->fd, "clone");
+	store_run(self->p, 0, PAGES_2M, 's');
+	dax_fsync(self->fd);
+	EXPECT_TRUE(dax_extent_huge(self->fd, 0));
 }
 
 /* A hole gets no block before a store to it. */
