@@ -365,7 +365,8 @@ static void dax_around_set_pte(struct dax_around *around, unsigned long addr,
 	around->nr++;
 }
 
-static void dax_around_check_large(struct dax_around *around)
+/* The fault has locked the entry or the entries. */
+static void dax_around_check_locked(struct dax_around *around)
 {
 	unsigned long nr = around->last - around->first + 1, i;
 	unsigned long pfn = dax_around_pfn(around, around->first);
@@ -401,15 +402,7 @@ static bool dax_around_mark(struct dax_around *around, struct xa_state *xas)
 	return true;
 }
 
-/* The small entry that is mapped for a page with @pfn. */
-static void *dax_around_entry(const struct dax_around *around,
-			      unsigned long pfn)
-{
-	void *entry = dax_make_mapped(pfn, 0);
-
-	return around->ahead ? dax_make_locked(entry) : entry;
-}
-
+/* The fault has not locked the entries. */
 static void dax_around_check_small(struct dax_around *around)
 {
 	struct address_space *mapping = dax_vmf_mapping(around->vmf);
@@ -421,7 +414,7 @@ static void dax_around_check_small(struct dax_around *around)
 	for (entry = xas_load(&xas); xas.xa_index <= around->last;
 	     entry = xas_next(&xas), pfn++) {
 		/* Also if it is locked, larger, zero, empty or elsewhere. */
-		bool known = entry == dax_around_entry(around, pfn) &&
+		bool known = entry == dax_make_mapped(pfn, 0) &&
 			     dax_around_page_ok(around, pfn);
 
 		if (known && dax_around_mark(around, &xas))
@@ -459,8 +452,8 @@ static void dax_around_map(struct dax_around *around, pfn_t pfn)
 	if (!ptep)
 		return;
 	__acquire(ptl);		/* sparse cannot see it */
-	if (dax_around_large(around))
-		dax_around_check_large(around);
+	if (dax_around_large(around) || around->ahead)
+		dax_around_check_locked(around);
 	else
 		dax_around_check_small(around);
 	if (around->marked)
@@ -518,13 +511,12 @@ static void dax_lock_ahead(struct dax_around *around)
 {
 	struct address_space *mapping = dax_vmf_mapping(around->vmf);
 	XA_STATE(xas, &mapping->i_pages, around->first);
-	pgoff_t index;
+	pgoff_t index = around->first;
+	void *entry;
 
 	xas_lock_irq(&xas);
-	for (index = around->first; index <= around->last; index++) {
-		xas_set(&xas, index);
-		if (xas_load(&xas))
-			break;
+	for (entry = xas_load(&xas); !entry && index <= around->last;
+	     entry = xas_next(&xas), index++) {
 		xas_store(&xas, dax_make_locked(dax_make_empty(0)));
 		/* No memory: the next fault may wait for it. */
 		if (xas_error(&xas))
