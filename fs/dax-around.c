@@ -750,9 +750,6 @@ static unsigned long dax_write_ahead_pages(const struct vm_fault *vmf,
 {
 	struct address_space *mapping = dax_vmf_mapping(vmf);
 
-	/* There may be nothing to gain in all of the file: do not ask often. */
-	if (!IS_ALIGNED(vmf->pgoff, DAX_AROUND_MIN_RUN))
-		return 0;
 	/* No lock is held, so these may be outdated. */
 	if (!dax_is_known(entry, 0) || dax_entry_order(entry) ||
 	    xa_peek(&mapping->i_pages, vmf->pgoff + 1))
@@ -762,6 +759,23 @@ static unsigned long dax_write_ahead_pages(const struct vm_fault *vmf,
 	    dax_vma_tracks_soft_dirty(vmf->vma) || !dax_around_enabled(vmf))
 		return 0;
 	return dax_around_clean_pages(vmf);
+}
+
+static noinline void __dax_write_ahead(struct vm_fault *vmf,
+				       const struct iomap_ops *ops,
+				       const struct iomap_ops *write_ops)
+{
+	struct address_space *mapping = dax_vmf_mapping(vmf);
+	struct dax_around around = {
+		.vmf	= vmf,
+		.entry	= xa_peek(&mapping->i_pages, vmf->pgoff),
+		.write	= true,
+		.prot	= vmf->vma->vm_page_prot,
+	};
+	unsigned long nr = dax_write_ahead_pages(vmf, around.entry);
+
+	if (nr)
+		dax_ahead(&around, dax_around_end(vmf, nr), ops, write_ops);
 }
 
 /**
@@ -784,19 +798,9 @@ void dax_write_ahead(struct vm_fault *vmf, vm_fault_t ret,
 		     const struct iomap_ops *ops,
 		     const struct iomap_ops *write_ops)
 {
-	struct address_space *mapping = dax_vmf_mapping(vmf);
-	struct dax_around around = {
-		.vmf	= vmf,
-		.entry	= xa_peek(&mapping->i_pages, vmf->pgoff),
-		.write	= true,
-		.prot	= vmf->vma->vm_page_prot,
-	};
-	unsigned long nr;
-
-	if (!(ret & VM_FAULT_NOPAGE))
-		return;
-	nr = dax_write_ahead_pages(vmf, around.entry);
-	if (nr)
-		dax_ahead(&around, dax_around_end(vmf, nr), ops, write_ops);
+	/* There may be nothing to gain in all of the file: do not look often. */
+	if ((ret & VM_FAULT_NOPAGE) &&
+	    IS_ALIGNED(vmf->pgoff, DAX_AROUND_MIN_RUN))
+		__dax_write_ahead(vmf, ops, write_ops);
 }
 EXPORT_SYMBOL_GPL(dax_write_ahead);
