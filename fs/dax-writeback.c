@@ -538,6 +538,24 @@ static int dax_writeback_untimed(struct dax_flush *flush,
 }
 
 /*
+ * Write back the range of a file, and update the times if stores may have come
+ * without a fault.  Another writeback may clear or set the flag at any time.
+ */
+static int dax_writeback_and_update(struct dax_flush *flush,
+				    const struct writeback_control *wbc)
+{
+	int ret;
+
+	if (mapping_dax_untimed(flush->mapping))
+		return dax_writeback_untimed(flush, wbc);
+	ret = dax_writeback_range(flush);
+	/* Another task has left a page writable meanwhile. */
+	if (!ret && !flush->left && mapping_dax_untimed(flush->mapping))
+		ret = dax_writeback_untimed(flush, wbc);
+	return ret;
+}
+
+/*
  * fsync without a cache to flush.  Entries of the range that are dirty may have
  * been stored to since the last time.
  */
@@ -621,15 +639,10 @@ int dax_writeback_mapping_range(struct address_space *mapping,
 
 	trace_dax_writeback_range(inode, flush.first, flush.last);
 	flush.by_parts = wbc->for_fsync && !dax_excludes_faults(mapping);
-	if (flush.by_parts && !dax_write_cache_enabled(dax_dev)) {
+	if (flush.by_parts && !dax_write_cache_enabled(dax_dev))
 		ret = dax_sync_uncached(&flush);
-	} else {
-		if (!mapping_dax_untimed(mapping))
-			ret = dax_writeback_range(&flush);
-		/* Or if another task has left a page writable meanwhile. */
-		if (!ret && !flush.left && mapping_dax_untimed(mapping))
-			ret = dax_writeback_untimed(&flush, wbc);
-	}
+	else
+		ret = dax_writeback_and_update(&flush, wbc);
 	if (ret)
 		mapping_set_error(mapping, ret);
 	trace_dax_writeback_range_done(inode, flush.first, flush.last);
