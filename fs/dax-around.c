@@ -783,8 +783,7 @@ static noinline void __dax_write_ahead(struct vm_fault *vmf,
  * @vmf: The fault, of order 0.
  * @ret: What dax_iomap_fault() has returned for it.
  * @ops: The filesystem's block lookup, for reading.
- * @write_ops: The filesystem's block lookup, for writing, which makes unwritten
- *	blocks written; NULL if it does more, because the file may share blocks.
+ * @write_ops: The filesystem's block lookup, for writing.
  *
  * Does nothing unless the fault was served, and the pages before that of the
  * fault were stored to.

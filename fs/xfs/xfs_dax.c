@@ -228,14 +228,13 @@ static vm_fault_t xfs_dax_try_write_fault(struct vm_fault *vmf,
 	struct xfs_inode *ip = XFS_I(file_inode(vmf->vma->vm_file));
 	unsigned int lock_mode;
 	vm_fault_t ret;
-	bool shares;
 	pfn_t pfn;
 
 	*errorp = 0;
 	lock_mode = xfs_ilock_for_write_fault(ip);
 	/* a file starts to share blocks under the exclusive MMAPLOCK */
-	shares = xfs_is_cow_inode(ip);
-	ret = dax_fault_quick(vmf, order, shares ? NULL : xfs_dax_durable);
+	ret = dax_fault_quick(vmf, order,
+			      xfs_is_cow_inode(ip) ? NULL : xfs_dax_durable);
 	if (ret)
 		goto unlock;
 
@@ -245,7 +244,7 @@ static vm_fault_t xfs_dax_try_write_fault(struct vm_fault *vmf,
 		ret = dax_finish_sync_fault(vmf, order, pfn);
 	else if (!order)
 		dax_write_ahead(vmf, ret, &xfs_read_iomap_ops,
-				shares ? NULL : &xfs_dax_write_iomap_ops);
+				&xfs_dax_write_iomap_ops);
 unlock:
 	xfs_iunlock(ip, lock_mode);
 	return ret;

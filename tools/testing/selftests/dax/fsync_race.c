@@ -207,45 +207,49 @@ TEST_F(dax, clean_after_the_race)
 }
 
 /*
- * One task stores to 16 pages and flushes them, again and again.  A store of another
- * task to the page before them maps those that are dirty, while the flush has them
- * locked.  After a last fsync, all have to be clean, as above. (H36)
+ * One task stores to 16 pages and flushes them.  Stores of another task to the page
+ * before them map those that are dirty, while the flush has them locked.  After a last
+ * fsync, all have to be clean, as above. (H36)
  */
 #define AROUND	16
 
-static int stored_fd;
+static struct {
+	char *p, *other;
+	volatile bool flushed;
+} beside;
 
-static void store_and_sync(unsigned long nr)
+static void flush_or_store(unsigned int id, void *arg)
 {
-	for (int i = 1; i <= AROUND; i++)
-		dax_poke(stored_to + i * SZ_4K, nr);
-	dax_fsync(stored_fd);
+	if (id) {
+		while (!beside.flushed) {
+			dax_poke(beside.p, 'b');
+			dax_msync(beside.p, SZ_4K);
+		}
+		return;
+	}
+	dax_poke_each(beside.other + SZ_4K, AROUND * SZ_4K, SZ_4K, 'a');
+	dax_msync(beside.other + SZ_4K, AROUND * SZ_4K);
+	beside.flushed = true;
 }
 
 DAX_FIXTURE(around, dax_no_event("dax_map_around"))
 
 TEST_F(around, clean_after_the_race)
 {
-	unsigned int rounds = dax_scale(60);
-	char *p;
+	unsigned int rounds = dax_scale(1000);
+	int fd = dax_file(SZ_2M, WRITTEN);
 
-	stored_fd = dax_file(SZ_2M, WRITTEN);
-	/* A mapping of these pages alone: a run of stores dirties no other. */
-	stored_to = dax_map_small(stored_fd, (AROUND + 1) * SZ_4K);
-	p = dax_map_small(stored_fd, (AROUND + 1) * SZ_4K);
-	dax_trace(stored_fd, "dax_writeback_one dax_map_around");
+	/* Mappings of these pages alone: a run of stores dirties no other. */
+	beside.p = dax_map_small(fd, (AROUND + 1) * SZ_4K);
+	beside.other = dax_map_small(fd, (AROUND + 1) * SZ_4K);
+	dax_trace(fd, "dax_writeback_one");
 	for (unsigned int i = 0; i < rounds; i++) {
-		dax_background(store_and_sync);
-		for (int j = 0; j < 300; j++) {
-			dax_poke(p, j);
-			dax_msync(p, SZ_4K);
-		}
-		dax_background_stop();
-		dax_fsync(stored_fd);
+		beside.flushed = false;
+		dax_run_threads(2, flush_or_store, NULL);
+		dax_fsync(fd);
 		dax_trace_clear();
-		for (int j = 1; j <= AROUND; j++)
-			dax_poke(p + j * SZ_4K, i);
-		dax_fsync(stored_fd);
+		dax_poke_each(beside.p + SZ_4K, AROUND * SZ_4K, SZ_4K, 'c');
+		dax_fsync(fd);
 		ASSERT_EQ(AROUND, dax_count_all("dax_writeback_one"));
 	}
 }
