@@ -144,46 +144,41 @@ static unsigned long dax_run_before(struct address_space *mapping,
 	return run;
 }
 
-/*
- * How many dirty small entries end before @index, in its leaf and the one
- * before.
- */
-static unsigned long dax_dirty_before(struct address_space *mapping,
-				      pgoff_t index)
+/* How many dirty small entries end before @index, in its leaf and the one before. */
+static unsigned long dax_dirty_before(struct xa_state *xas, pgoff_t index)
 {
-	unsigned int slot = index % XA_CHUNK_SIZE, run = 0;
-	XA_STATE(xas, &mapping->i_pages, index);
+	unsigned int slot = index % XA_CHUNK_SIZE, run;
 
-	xas_lock_irq(&xas);
-	xas_load(&xas);
-	if (xas_in_leaf(&xas))
-		run = xas_leaf_run(&xas, slot, PAGECACHE_TAG_DIRTY);
-	if (run == slot && index > slot) {
-		xas_set(&xas, index - slot - 1);
-		xas_load(&xas);
-		if (xas_in_leaf(&xas))
-			run += xas_leaf_run(&xas, XA_CHUNK_SIZE,
-					    PAGECACHE_TAG_DIRTY);
-	}
-	xas_unlock_irq(&xas);
+	run = xas_leaf_run(xas, slot, PAGECACHE_TAG_DIRTY);
+	if (run < slot || index < XA_CHUNK_SIZE)
+		return run;
+	xas_set(xas, index - slot - 1);
+	xas_load(xas);
+	if (xas_in_leaf(xas))
+		run += xas_leaf_run(xas, XA_CHUNK_SIZE, PAGECACHE_TAG_DIRTY);
 	return run;
 }
 
 /*
- * The small entry at @index is dirty.  Returns false if no dirty entry follows,
- * as far as its leaf tells.
+ * The small entry at @index is dirty.  Sets @runp to the number of dirty small
+ * entries that end before it.  Returns false if none follows, as far as its leaf
+ * tells.
  */
-static bool dax_dirty_follows(struct address_space *mapping, pgoff_t index)
+static bool dax_dirty_around(struct address_space *mapping, pgoff_t index,
+			     unsigned long *runp)
 {
+	unsigned int next = index % XA_CHUNK_SIZE + 1;
 	XA_STATE(xas, &mapping->i_pages, index);
-	bool follows;
+	bool follows = false;
 
-	if (index % XA_CHUNK_SIZE == XA_CHUNK_SIZE - 1)
-		return true;
+	*runp = 0;
 	xas_lock_irq(&xas);
 	xas_load(&xas);
-	follows = xas_in_leaf(&xas) &&
-		xas_leaf_marked(&xas, 1, PAGECACHE_TAG_DIRTY);
+	if (xas_in_leaf(&xas)) {
+		follows = next == XA_CHUNK_SIZE ||
+			  xas_leaf_marked(&xas, 1, PAGECACHE_TAG_DIRTY);
+		*runp = dax_dirty_before(&xas, index);
+	}
 	xas_unlock_irq(&xas);
 	return follows;
 }
@@ -209,29 +204,33 @@ static unsigned long dax_dirty_ptes(const struct vm_fault *vmf,
 }
 
 /*
- * How many pages in a row, up to that of the fault, were stored to since their
- * last flush.  Beyond the start of the page table or the VMA, all dirty entries
+ * How many pages in a row, before that of the fault, were stored to since their
+ * last flush.  Beyond the start of the page table or the VMA, the @dirty entries
  * count.
  */
-static unsigned long dax_stores_before(const struct vm_fault *vmf)
+static unsigned long dax_stores_before(const struct vm_fault *vmf,
+				       unsigned long dirty)
 {
 	unsigned long page = PHYS_PFN(vmf->address), run;
 	unsigned long max = min(page % PTRS_PER_PTE,
 				page - PHYS_PFN(vmf->vma->vm_start));
 
-	max = min3(max, vmf->pgoff, 2 * DAX_AROUND_MAX);
-	run = dax_dirty_ptes(vmf, max);
-	if (run == max && run < 2 * DAX_AROUND_MAX)
-		run += dax_dirty_before(dax_vmf_mapping(vmf),
-					vmf->pgoff - run);
-	return run;
+	run = dax_dirty_ptes(vmf, min(max, 2 * DAX_AROUND_MAX));
+	return run < max ? run : max(run, dirty);
 }
 
-/* How many pages behind a store may become dirty. */
-static unsigned long dax_around_clean_pages(const struct vm_fault *vmf)
+/*
+ * How many pages behind a store may become dirty.  Sets @followsp as
+ * dax_dirty_around() returns it.
+ */
+static unsigned long dax_around_clean_pages(const struct vm_fault *vmf,
+					    bool *followsp)
 {
-	unsigned long run = dax_stores_before(vmf);
+	unsigned long run;
 
+	*followsp = dax_dirty_around(dax_vmf_mapping(vmf), vmf->pgoff, &run);
+	if (run >= DAX_AROUND_MIN_RUN)
+		run = dax_stores_before(vmf, run);
 	return run < DAX_AROUND_MIN_RUN ? 0 : min(run / 2, DAX_AROUND_MAX);
 }
 
@@ -285,9 +284,10 @@ static bool dax_around_stores(struct dax_around *around)
 {
 	const struct vm_fault *vmf = around->vmf;
 	pgoff_t window = vmf->pgoff | (fault_around_nr_pages() - 1);
-	unsigned long clean = dax_around_clean_pages(vmf);
+	bool follows;
+	unsigned long clean = dax_around_clean_pages(vmf, &follows);
 
-	if (!clean && !dax_dirty_follows(dax_vmf_mapping(vmf), vmf->pgoff))
+	if (!clean && !follows)
 		return false;
 	around->last_clean = dax_around_end(vmf, clean);
 	dax_around_clamp(around, vmf->pgoff + 1,
@@ -749,6 +749,7 @@ static unsigned long dax_write_ahead_pages(const struct vm_fault *vmf,
 					   void *entry)
 {
 	struct address_space *mapping = dax_vmf_mapping(vmf);
+	bool follows;
 
 	/* No lock is held, so these may be outdated. */
 	if (!dax_is_known(entry, 0) || dax_entry_order(entry) ||
@@ -758,7 +759,7 @@ static unsigned long dax_write_ahead_pages(const struct vm_fault *vmf,
 	if ((vmf->vma->vm_flags & VM_SYNC) ||
 	    dax_vma_tracks_soft_dirty(vmf->vma) || !dax_around_enabled(vmf))
 		return 0;
-	return dax_around_clean_pages(vmf);
+	return dax_around_clean_pages(vmf, &follows);
 }
 
 static noinline void __dax_write_ahead(struct vm_fault *vmf,
