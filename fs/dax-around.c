@@ -192,6 +192,7 @@ static unsigned long dax_dirty_ptes(const struct vm_fault *vmf,
 
 	if (!ptep)
 		return 0;
+	__acquire(RCU);		/* sparse cannot see it */
 	while (run < max) {
 		pte_t pte = ptep_get(ptep - run - 1);
 
