@@ -514,6 +514,9 @@ TEST_F(unwritten, first_stores_zero_what_follows)
 	EXPECT_FILE(0, self->fd, PAGE(nr), PAGE(PAGES_2M - nr));
 }
 
+TEST_F(fresh, stores_far_apart) DAX_CALL(stores_far_apart(self->fd, self->p))
+TEST_F(unwritten, stores_far_apart) DAX_CALL(stores_far_apart(self->fd, self->p))
+
 /* A store to such a page is flushed, and is a fault after the flush. */
 static void store_ahead_is_flushed(int fd, char *p)
 {
@@ -537,7 +540,7 @@ TEST_F(unwritten, store_ahead_is_flushed)
 	DAX_CALL(store_ahead_is_flushed(self->fd, self->p))
 
 /* Short runs, one page in two, and from the end: one fault for each store. */
-static void no_first_stores_for_nothing(int fd, char *p)
+static void here_and_there(int fd, char *p)
 {
 	unsigned int stores = 0;
 
@@ -553,15 +556,11 @@ static void no_first_stores_for_nothing(int fd, char *p)
 	EXPECT_FLUSHES(stores, fd);
 }
 
-TEST_F(fresh, no_first_stores_for_nothing)
-	DAX_CALL(no_first_stores_for_nothing(self->fd, self->p))
-TEST_F(unwritten, no_first_stores_for_nothing)
-	DAX_CALL(no_first_stores_for_nothing(self->fd, self->p))
+TEST_F(fresh, no_first_stores_for_nothing) DAX_CALL(here_and_there(self->fd, self->p))
+TEST_F(unwritten, no_first_stores_for_nothing) DAX_CALL(here_and_there(self->fd, self->p))
 
-TEST_F(fresh, stores_far_apart) DAX_CALL(stores_far_apart(self->fd, self->p))
-TEST_F(unwritten, stores_far_apart) DAX_CALL(stores_far_apart(self->fd, self->p))
-
-static void one_fault_for_each_store(int fd, char *p)
+/* Nothing is mapped beside the page of a store. */
+static void each_store_faults(int fd, char *p)
 {
 	dax_trace(fd, NULL);
 	store_run(p, 0, 100, 's');
@@ -572,13 +571,13 @@ static void one_fault_for_each_store(int fd, char *p)
 TEST_F(fresh, first_stores_of_one_page_each)
 {
 	dax_fault_around(SZ_4K);
-	one_fault_for_each_store(self->fd, self->p);
+	each_store_faults(self->fd, self->p);
 }
 
 static void first_stores_of_map_sync(int fd)
 {
-	one_fault_for_each_store(fd, dax_mmap(fd, 0, SZ_2M / 2, PROT_READ | PROT_WRITE,
-					      MAP_SHARED_VALIDATE | MAP_SYNC, 0));
+	each_store_faults(fd, dax_mmap(fd, 0, SZ_2M / 2, PROT_READ | PROT_WRITE,
+				       MAP_SHARED_VALIDATE | MAP_SYNC, 0));
 }
 
 TEST_F(fresh, first_stores_of_map_sync) DAX_CALL(first_stores_of_map_sync(self->fd))
@@ -591,7 +590,7 @@ TEST_F(fresh, first_stores_to_shared_blocks)
 
 	NEED_XFS();
 	clone = dax_clone(self->fd, "clone");
-	one_fault_for_each_store(self->fd, self->p);
+	each_store_faults(self->fd, self->p);
 	EXPECT_FILE(FILL, clone, 0, SZ_2M);
 	EXPECT_FILE(FILL, self->fd, PAGE(100), SZ_2M - PAGE(100));
 }
