@@ -77,8 +77,8 @@
 
 /*
  * A page that is dirtied for nothing costs a flush of 4 KiB, and a fault that is
- * saved is worth some ten of them.  After so many dirty pages in a row, a store
- * to the next one is likely.
+ * saved is worth some ten of them.  After stores to so many pages in a row, one to
+ * the next page is likely.
  */
 #define DAX_AROUND_MIN_RUN	8UL
 

@@ -646,13 +646,13 @@ static struct {
 	char *p;
 } race;
 
-/* One task goes towards the hole, and the others wait in it. */
-static void touch_around_hole(unsigned int id, void *arg)
+/* One task goes towards the hole, and the others wait for pages ahead of it. */
+static void touch_ahead(unsigned int id, void *arg)
 {
 	if (!id)
 		dax_touch_each(race.p, PAGE(DATA), SZ_4K, arg);
 	else
-		dax_peek(race.p + PAGE(DATA + id));
+		dax_peek(race.p + PAGE(DATA - id));
 }
 
 static void waiters_ahead(bool write)
@@ -661,7 +661,7 @@ static void waiters_ahead(bool write)
 	race.p = dax_map_small(race.fd, SZ_2M);
 	for (unsigned int i = 0; i < dax_scale(400); i++) {
 		dax_fill(race.fd, 0, PAGE(DATA), FILL);
-		dax_run_threads(4, touch_around_hole, write ? &race : NULL);
+		dax_run_threads(4, touch_ahead, write ? &race : NULL);
 		EXPECT_BYTES(write ? 'w' : FILL, race.p, 1);
 		EXPECT_BYTES(0, race.p + PAGE(DATA), PAGE(WINDOW));
 		dax_punch_hole(race.fd, 0, SZ_2M);
