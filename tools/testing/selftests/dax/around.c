@@ -651,8 +651,8 @@ static void touch_ahead(unsigned int id, void *arg)
 {
 	if (!id)
 		dax_touch_each(race.p, PAGE(DATA), SZ_4K, arg);
-	else
-		dax_peek(race.p + PAGE(DATA - id));
+	for (unsigned int i = DATA; id && i-- > 0; )
+		dax_peek(race.p + PAGE(i));
 }
 
 static void waiters_ahead(bool write)
