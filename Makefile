@@ -11,7 +11,7 @@ help:
 	@echo '  make run           build, boot, and see every kind of entry on ext4 and XFS'
 	@echo '  make test          all tests, on a debug kernel; T=name for one selftest,'
 	@echo '                     T=name:case for one case of it'
-	@echo '  make test-long     the long ones: races in full, and an hour of daxstress'
+	@echo '  make test-long     the long ones: races in full, an hour of daxstress; T=stage'
 	@echo '  make powercut      cut the power again and again: do acknowledged data survive?'
 	@echo '  make daxmap        a program that tells which page size a DAX file gets'
 	@echo '  make daxmap-test   compare it with what faults get, on both kernels'
@@ -52,7 +52,7 @@ test: setup
 	@vm/test $(T)
 
 test-long: setup
-	@vm/test --long
+	@vm/test --long $(T)
 
 powercut: setup
 	@vm/powercut --record --seed $${POWERCUT_SEED:-1} --seconds $${POWERCUT_SECONDS:-1800}

@@ -349,6 +349,20 @@ class Test(unittest.TestCase):
                               "xfs", "fsync", "ext4/fsync", header=f". {VM}/lib.sh; set +e")
         self.assertEqual((code, text), (0, ""))
 
+    def test_bad_stages(self):
+        code, text = call(VM / "test", "--long", "nosuch", timeout=60)
+        self.assertEqual(code, 1)
+        self.assertRegex(text, "^vm/test: 'nosuch' is no stage of a long run")
+
+    def test_stages(self):
+        run = ('only=("$@") long_stages=(spin build races stress) bad=0; '
+               'stage() { echo "$1"; [[ $1 != build ]]; }; record_stress() { echo row; }; '
+               'long_run')
+        for names, want in ((("stress", "races"), ["races", "stress", "row"]),
+                            ((), ["spin", "build"])):
+            self.assertEqual(function("test", "long_run", run, "t", *names),
+                             (0, "\n".join(want) + "\n"))
+
     def test_stress_row(self):
         text = ("# ext4: # seed 1: 5 operations in 1 seconds, 5 per second\n"
                 "# ext4: # seed 1: 100 operations in 2 seconds\n"
