@@ -10,35 +10,40 @@
  *			aligned window of fault_around_bytes
  *	write, large	the same window, within the entry.  The entry is dirty
  *			as a whole, so this adds nothing to its flush.
- *	write, small	the pages of that window that follow and are dirty.  And
- *			behind a run of pages that were stored to, half as many
- *			clean pages as the run has: they become dirty.  None if
- *			the run is shorter than DAX_AROUND_MIN_RUN, because
- *			stores to single pages must not cause flushes of others.
+ *	write, small	the pages of that window that follow and are dirty.
+ *			After a run of at least DAX_AROUND_MIN_RUN pages that
+ *			were stored to, the fault also maps half as many clean
+ *			pages, and marks them dirty.  After a shorter run it
+ *			does not, because stores to single pages must not cause
+ *			flushes of others.
  *	first read	Where there are no entries yet: the pages that follow,
  *			as many as there are entries in a row before the fault.
  *			They get entries.
- *	first write	The same behind a run of pages that were stored to, but
+ *	first write	The same after a run of pages that were stored to, but
  *			half as many as the run has.  They become dirty.
  *
- * What follows a run ends where a window ends, if it gets that far.
+ * The pages that are mapped after a run end at the border of a window, if they
+ * reach one.
  *
  * A page is mapped if its entry is mapped and unlocked (or the one that the
- * fault has locked), its memory follows that of the fault, the file owns it, and
- * the device can access it.  Blocks that another file shares are left to faults
- * of their own.
+ * fault has locked), its memory is contiguous with that of the fault, the file
+ * owns it, and the device can access it.  In a window of known entries, a page
+ * that several files share is mapped for its owner only.  A first read or write
+ * leaves out blocks that another file shares.
  *
  * Times are as with a huge page: the fault has updated mtime for all pages that
  * it makes writable.
  *
  * A page that is mapped writable here is not dirty in the page table until the
  * CPU stores to it.  So a run counts no page that a fault has mapped in vain.
+ * Beyond the start of the page table or the VMA there is no pte to check, and
+ * each dirty entry counts.
  *
- * A first read or write asks the filesystem twice for all pages: whether there
- * is something to gain, and again with a locked empty entry for each page.  It
- * maps the pages before it unlocks them.  Holes stay holes.  A first write makes
- * unwritten blocks written, since they belong to the file, and so the disk usage
- * does not change.
+ * A first read or write looks up the blocks twice: first without entry locks,
+ * and again after it has inserted a locked empty entry for each page.  It
+ * unlocks the entries after it has mapped the pages.  Holes stay holes.  A
+ * first write converts unwritten blocks and zeroes them.  They belong to the
+ * file already, so disk usage does not change.
  *
  * NO ENTRY LOCK	is taken for entries that are there.  Under the page table
  *		lock, the entries are checked and marked with the xa_lock held,
@@ -50,8 +55,10 @@
  *		without the xa_lock, because on some machines this waits for
  *		other CPUs.
  *
- * LOCKS	the lock of the entry of the fault, or of the entries that follow it,
- *	which are inserted and not waited for; then
+ * LOCKS	the entry lock of the fault; or the locks of the entries that
+ *	the fault has inserted, for which it never waits; then
+ *	  iomap_begin .. iomap_end
+ *	    dax_share_rwsem	if other files may have the pages
  *	  page table lock
  *	    i_pages.xa_lock
  */
@@ -221,7 +228,7 @@ static unsigned long dax_stores_before(const struct vm_fault *vmf,
 }
 
 /*
- * How many pages behind a store may become dirty.  Sets @followsp as
+ * How many pages after a store may become dirty.  Sets @followsp as
  * dax_dirty_around() returns it.
  */
 static unsigned long dax_around_clean_pages(const struct vm_fault *vmf,
@@ -243,7 +250,7 @@ static void dax_around_clamp(struct dax_around *around, pgoff_t first,
 }
 
 /*
- * The last of @nr pages behind the fault, or an earlier one, so that the next
+ * The last of @nr pages after the fault, or an earlier one, so that the next
  * fault of a stream is at the start of a window.
  */
 static pgoff_t dax_around_end(const struct vm_fault *vmf, unsigned long nr)
@@ -258,8 +265,8 @@ static pgoff_t dax_around_end(const struct vm_fault *vmf, unsigned long nr)
 }
 
 /*
- * What the page table and the VMA allow.  There are no entries behind the end of
- * the file.
+ * What the page table and the VMA allow.  There are no entries beyond the end
+ * of the file.
  */
 static void dax_around_limit(struct dax_around *around)
 {
@@ -571,21 +578,18 @@ static void dax_ahead_store(struct dax_around *around, pgoff_t index,
 }
 
 /*
- * How many bytes of the extent can be mapped: they have blocks, which no other
- * file shares, and which follow those of the fault.  They may be unwritten if
- * @unwritten.  The caller holds dax_read_lock().
+ * How many bytes of the extent, which has blocks, can be mapped: no other file
+ * shares the blocks, and they follow those of the fault.  The caller holds
+ * dax_read_lock().
  */
 static u64 dax_ahead_length(const struct dax_around *around,
-			    const struct iomap_iter *iter, bool unwritten)
+			    const struct iomap_iter *iter)
 {
 	u64 len = round_down(iomap_length(iter), PAGE_SIZE);
 	const struct iomap *iomap = &iter->iomap;
 	pfn_t pfn;
 
 	if (!len || (iomap->flags & IOMAP_F_SHARED))
-		return 0;
-	if (iomap->type != IOMAP_MAPPED &&
-	    !(unwritten && iomap->type == IOMAP_UNWRITTEN))
 		return 0;
 	if (dax_iomap_pfn(iomap, iter->pos, len, &pfn) || !pfn_t_devmap(pfn))
 		return 0;
@@ -596,13 +600,13 @@ static u64 dax_ahead_length(const struct dax_around *around,
 /* The pages of the extent get entries. */
 static void dax_ahead_mapped(struct dax_around *around, struct iomap_iter *iter)
 {
-	u64 len;
+	u64 len = 0;
 	int id;
 
-	/* A remap of the file may have made the blocks shared since. */
 	dax_share_read_lock();
 	id = dax_read_lock();
-	len = dax_ahead_length(around, iter, false);
+	if (iter->iomap.type == IOMAP_MAPPED)
+		len = dax_ahead_length(around, iter);
 	if (len) {
 		dax_ahead_store(around, PHYS_PFN(iter->pos), PHYS_PFN(len));
 		iter->processed = len;
@@ -654,12 +658,20 @@ static struct iomap_iter dax_ahead_iter(const struct dax_around *around)
 	};
 }
 
+/* A store may make unwritten blocks written. */
+static bool dax_ahead_has_blocks(const struct dax_around *around,
+				 const struct iomap *iomap)
+{
+	return iomap->type == IOMAP_MAPPED ||
+		(around->write && iomap->type == IOMAP_UNWRITTEN);
+}
+
 /*
- * Choose the pages behind the fault, up to @end, that are in one extent which
+ * Choose the pages after the fault, up to @end, that are in one extent which
  * can be mapped.  Returns false if there are none.
  */
 static bool dax_ahead_choose(struct dax_around *around, pgoff_t end,
-			     const struct iomap_ops *ops, bool unwritten)
+			     const struct iomap_ops *ops)
 {
 	const struct vm_fault *vmf = around->vmf;
 	pgoff_t next = vmf->pgoff + 1;
@@ -671,7 +683,7 @@ static bool dax_ahead_choose(struct dax_around *around, pgoff_t end,
 	dax_around_clamp(around, next, end);
 	/* The leaf of the fault exists: an entry needs no memory there. */
 	dax_around_clamp(around, next, vmf->pgoff | (XA_CHUNK_SIZE - 1));
-	/* Blocks behind the end of the file have no data. */
+	/* Blocks beyond the end of the file have no data. */
 	dax_around_clamp(around, next, dax_vmf_max_pgoff(vmf) - 1);
 	if (around->last < next)
 		return false;
@@ -680,14 +692,15 @@ static bool dax_ahead_choose(struct dax_around *around, pgoff_t end,
 	/* An error is that of the fault that needs the page. */
 	while (iomap_iter(&iter, ops) > 0) {
 		id = dax_read_lock();
-		len = dax_ahead_length(around, &iter, unwritten);
+		if (dax_ahead_has_blocks(around, &iter.iomap))
+			len = dax_ahead_length(around, &iter);
 		dax_read_unlock(id);
 	}
 	around->last = next + PHYS_PFN(len) - 1;
 	return len;
 }
 
-/* Insert entries for the pages behind the fault, up to @end, and map them. */
+/* Insert entries for the pages after the fault, up to @end, and map them. */
 static void dax_ahead(struct dax_around *around, pgoff_t end,
 		      const struct iomap_ops *ops,
 		      const struct iomap_ops *write_ops)
@@ -696,7 +709,7 @@ static void dax_ahead(struct dax_around *around, pgoff_t end,
 	pgoff_t last;
 
 	around->ahead = true;
-	if (!dax_ahead_choose(around, end, ops, write_ops))
+	if (!dax_ahead_choose(around, end, ops))
 		return;
 	dax_lock_ahead(around);
 	last = around->last;
@@ -745,7 +758,7 @@ void dax_read_ahead(struct vm_fault *vmf, void *entry,
 		dax_ahead(&around, dax_around_end(vmf, run), ops, NULL);
 }
 
-/* How many pages may become dirty behind the page of a first store? */
+/* How many pages may become dirty after the page of a first store? */
 static unsigned long dax_write_ahead_pages(const struct vm_fault *vmf,
 					   void *entry)
 {

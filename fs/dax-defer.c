@@ -153,10 +153,10 @@ bool dax_defer_flush(struct dax_defer *defer)
 }
 EXPORT_SYMBOL_GPL(dax_defer_flush);
 
-static void dax_stop_defer(struct dax_defer *defer, bool stop)
+static void dax_set_stopped(struct dax_defer *defer, bool stopped)
 {
 	spin_lock(&defer->lock);
-	WRITE_ONCE(defer->stopped, stop);
+	WRITE_ONCE(defer->stopped, stopped);
 	spin_unlock(&defer->lock);
 }
 
@@ -190,7 +190,7 @@ void dax_defer_drain(struct dax_defer *defer, const struct super_block *sb)
 			sb->s_id);
 
 	/* A poll in progress may still add inodes to the list. */
-	dax_stop_defer(defer, true);
+	dax_set_stopped(defer, true);
 	cancel_delayed_work_sync(&defer->work);
 	dax_defer_work(&defer->work.work);
 }
@@ -204,7 +204,7 @@ EXPORT_SYMBOL_GPL(dax_defer_drain);
  */
 void dax_defer_resume(struct dax_defer *defer)
 {
-	dax_stop_defer(defer, false);
+	dax_set_stopped(defer, false);
 }
 EXPORT_SYMBOL_GPL(dax_defer_resume);
 

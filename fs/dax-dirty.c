@@ -18,9 +18,9 @@
  * The rule: while an entry is by page, each of its pages that a page table may
  * map writable, or that may have been stored to since its last flush, has the
  * page flag of dax_set_page_dirty(), and the bit of its part of the entry is
- * set in the word.  Both are set with the entry locked, before the page is
+ * set in the value.  Both are set with the entry locked, before the page is
  * mapped.  Only a flush of the page clears the flag, and only a flush of all
- * flagged pages of the entry clears the bits of the parts.  The word also
+ * flagged pages of the entry clears the bits of the parts.  The value also
  * counts these faults.  The count is an upper bound of the number of flagged
  * pages.
  *
@@ -35,17 +35,18 @@
  * A flag means nothing while the entry is whole, so nothing clears the flags of
  * an entry that is deleted or becomes whole.
  *
- * POLICY	An entry is whole at first.  It becomes by page at flush number
- *		dax_whole_flushes().  If DAX_MANY_PAGES write faults come before
- *		the next flush, the entry becomes whole again.  It then stays
- *		whole for four times as many flushes as before, at most
- *		DAX_COUNT_MAX.  The last of these faults also removes the page
- *		tables of the range, so the next fault can be huge.  If a flush
- *		finds the entry by page, the program stores to few pages.  The
- *		number of flushes for which the entry stays whole next time is
- *		then reset to its smallest value.
+ * POLICY	An entry is whole at first.  A whole entry becomes by page at
+ *		the dax_whole_flushes()-th flush after it became whole.  If
+ *		DAX_MANY_PAGES write faults come before the next flush, the
+ *		entry becomes whole again.  It then stays whole for four times
+ *		as many flushes as before, at most DAX_COUNT_MAX.  The last of
+ *		these faults also removes the page tables of the range, so the
+ *		next fault can be huge.  If a flush finds the entry by page, the
+ *		program stores to few pages.  The number of flushes for which
+ *		the entry stays whole next time is then reset to its smallest
+ *		value.
  *
- * The word of an entry (dax-entry.h) has, from its lowest bit of dirt:
+ * The value of an entry (dax-entry.h) has, from its lowest bit of dirt:
  *
  *	1 bit	by page
  *	2 bits	how many times in a row by page was found to be wrong
@@ -54,8 +55,8 @@
  *	8 bits	by page: the parts, each an eighth of the entry, that have dirty
  *		pages
  *
- * The word changes with the lock of the entry held.  On a 32-bit kernel, the
- * word has no dirt, and each entry stays whole.
+ * The value changes with the lock of the entry held.  On a 32-bit kernel, the
+ * value has no dirt, and each entry stays whole.
  *
  * This file uses neither struct page nor fault codes.  It also builds in user
  * space, see tools/testing/dax/.
@@ -124,7 +125,7 @@ static unsigned int dax_whole_flushes(unsigned int wrong)
 }
 
 /*
- * The word of @entry, which is by page, after a write fault of @order at
+ * The value of @entry, which is by page, after a write fault of @order at
  * @index.
  */
 static void *dax_written_entry(void *entry, pgoff_t index, unsigned int order)
@@ -132,7 +133,10 @@ static void *dax_written_entry(void *entry, pgoff_t index, unsigned int order)
 	unsigned long offset = index - dax_entry_start(entry, index);
 	struct dax_dirt dirt = dax_get_dirt(entry);
 
-	/* Only the second half of a MAP_SYNC fault and a collapse have one here. */
+	/*
+	 * A collapse, the second half of a MAP_SYNC fault, or a process that
+	 * tracks its stores: it must keep the huge page.
+	 */
 	if (order)
 		return dax_set_dirt(entry, 0);
 	if (++dirt.count < DAX_MANY_PAGES) {
@@ -144,7 +148,7 @@ static void *dax_written_entry(void *entry, pgoff_t index, unsigned int order)
 	});
 }
 
-/* The word of @entry after a flush of all that was dirty. */
+/* The value of @entry after a flush of all that was dirty. */
 static void *dax_flushed_entry(void *entry)
 {
 	struct dax_dirt dirt = dax_get_dirt(entry);
@@ -160,7 +164,7 @@ static void *dax_flushed_entry(void *entry)
 	return dax_put_dirt(entry, dirt);
 }
 
-/* Store the word of the locked entry that @xas is walked to. */
+/* Store the value of the locked entry that @xas is walked to. */
 static void dax_store_dirt(struct xa_state *xas, void *old, void *new)
 {
 	void *was = xas_replace(xas, dax_make_locked(new));

@@ -157,9 +157,14 @@ void dax_wake_pages(struct xa_state *xas, pgoff_t start, unsigned int nr)
 		dax_wake_key(&key, DAX_WAKE_ALL);
 }
 
+enum dax_sleep {
+	DAX_SLEEP_SHARED,	/* the waiter locks nothing, and wakes no other */
+	DAX_SLEEP_EXCLUSIVE,	/* the waiter locks the entry or wakes the next */
+};
+
 /* Sleep until woken for @entry.  Returns without the xa_lock. */
 static void dax_sleep_on_entry(struct xa_state *xas, void *entry,
-			       bool exclusive)
+			       enum dax_sleep mode)
 	__releases(xas->xa->xa_lock)
 {
 	struct dax_waiter waiter = { .key = dax_wait_key(xas, entry) };
@@ -170,7 +175,7 @@ static void dax_sleep_on_entry(struct xa_state *xas, void *entry,
 	trace_dax_wait_entry(dax_mapping_of(xas), xas->xa_index, entry);
 
 	atomic_inc(&dax_nr_sleepers);
-	if (exclusive)
+	if (mode == DAX_SLEEP_EXCLUSIVE)
 		prepare_to_wait_exclusive(wq, &waiter.wait,
 					  TASK_UNINTERRUPTIBLE);
 	else
@@ -196,7 +201,7 @@ static void dax_sleep_on_entry(struct xa_state *xas, void *entry,
 void dax_wait_entry_unlock(struct xa_state *xas, void *entry)
 	__releases(xas->xa->xa_lock)
 {
-	dax_sleep_on_entry(xas, entry, false);
+	dax_sleep_on_entry(xas, entry, DAX_SLEEP_SHARED);
 }
 
 /**
@@ -214,7 +219,7 @@ void dax_wait_entry_unlock(struct xa_state *xas, void *entry)
 void dax_wait_entry(struct xa_state *xas, void *entry)
 	__must_hold(xas->xa->xa_lock)
 {
-	dax_sleep_on_entry(xas, entry, false);
+	dax_sleep_on_entry(xas, entry, DAX_SLEEP_SHARED);
 	xas_reset(xas);
 	xas_lock_irq(xas);
 }
@@ -257,7 +262,7 @@ int dax_get_unlocked_entry(struct xa_state *xas, unsigned int order,
 		}
 		if (!dax_is_locked(entry))
 			break;
-		dax_sleep_on_entry(xas, entry, true);
+		dax_sleep_on_entry(xas, entry, DAX_SLEEP_EXCLUSIVE);
 		xas_lock_irq(xas);
 		waited = entry;
 	}

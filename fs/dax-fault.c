@@ -319,7 +319,7 @@ static void dax_fault_by_page(struct dax_fault *df, bool dirty)
 		return;
 	if (dax_is_by_page(df->entry))
 		dax_set_page_dirty(df->entry, df->vmf->pgoff);
-	else
+	else if (!df->order)
 		df->crowded = true;
 }
 
@@ -335,16 +335,17 @@ static void dax_fault_store(struct dax_fault *df, void *new)
 	bool write = df->iter.flags & IOMAP_WRITE;
 	bool dirty = write && !dax_fault_is_sync(df);
 	/* A write has got blocks of its own in place of shared ones. */
-	bool shared = !write && (df->iter.iomap.flags & IOMAP_F_SHARED);
+	bool may_join = !write && dax_is_mapped(new);
 
-	if (shared)
+	if (may_join)
 		dax_share_read_lock();
 	xas_reset(xas);
 	xas_lock_irq(xas);
 	if (dax_entry_covers(df->entry, new, xas->xa_index)) {
 		xas_load(xas);
 		if (dax_is_mapped(new))
-			dax_adopt_pages(xas, df->entry, df->vmf->pgoff);
+			dax_adopt_pages(xas, df->entry, xas->xa_index,
+					df->order);
 	} else {
 		dax_fault_reassociate(df, new);
 		dax_replace_entry(xas, df->entry, new);
@@ -356,7 +357,7 @@ static void dax_fault_store(struct dax_fault *df, void *new)
 		dax_fault_by_page(df, dirty);
 	trace_dax_store_entry(mapping, xas->xa_index, df->entry, dirty);
 	xas_unlock_irq(xas);
-	if (shared)
+	if (may_join)
 		dax_share_read_unlock();
 	/*
 	 * After the mark, as the flusher clears I_DIRTY_PAGES and then looks
@@ -695,6 +696,7 @@ static vm_fault_t dax_fault_grab(struct dax_fault *df)
 		.order		= df->order,
 		.write		= df->iter.flags & IOMAP_WRITE,
 		.promote	= df->collapse || dax_promotion_enabled(),
+		.keep_huge	= dax_vma_tracks_soft_dirty(df->vmf->vma),
 	};
 	int err;
 

@@ -76,8 +76,9 @@ static inline bool dax_vmf_writes(const struct vm_fault *vmf)
 }
 
 /*
- * Soft-dirty tracking (clear_refs) records stores in each small pte.  A page
- * table must stay then, and must not say that a page was stored to for nothing.
+ * Soft-dirty tracking (clear_refs) records stores in the page table.  A page
+ * table must stay then, a huge page must not be split, and neither must say that
+ * a page was stored to for nothing.
  */
 static inline bool dax_vma_tracks_soft_dirty(const struct vm_area_struct *vma)
 {
@@ -148,8 +149,8 @@ static inline void dax_retract_entry(const struct vm_fault *vmf, void *entry)
 }
 
 /*
- * Map file memory.  Only this function and dax_load_zero(), with its helpers,
- * map pages; mm maps the private copies.
+ * Map file memory.  Only this function, dax_load_zero() with its helpers, and
+ * dax_around_set_pte() map pages; mm maps the private copies.
  */
 static inline vm_fault_t dax_map_pfn(struct vm_fault *vmf, pfn_t pfn,
 				     unsigned int order, bool write)

@@ -44,7 +44,8 @@ static bool dax_should_demote(void *entry, unsigned int order, bool write)
 /* Must the store be made through a small page, see dax-dirty.c? */
 static bool dax_refuses(void *entry, const struct dax_grab *grab)
 {
-	return grab->write && grab->order && dax_is_by_page(entry);
+	return grab->write && grab->order && !grab->keep_huge &&
+		dax_is_by_page(entry);
 }
 
 /* Delete the unlocked @entry, so that a smaller one can be inserted. */
@@ -124,8 +125,9 @@ bool dax_grab_mapped(struct xa_state *xas, struct dax_grab *grab)
 	}
 	/* Even if it is dirty, this page may not be. */
 	if (grab->write && dax_is_by_page(entry)) {
-		entry = dax_record_store(xas, entry, xas->xa_index, 0);
-		grab->crowded = !dax_is_by_page(entry);
+		entry = dax_record_store(xas, entry, xas->xa_index,
+					 grab->order);
+		grab->crowded = !grab->order && !dax_is_by_page(entry);
 	}
 	xas_unlock_irq(xas);
 	grab->entry = entry;
@@ -197,7 +199,7 @@ static int dax_find_entry(struct xa_state *xas, struct dax_grab *grab)
 		ret = dax_promote_small(xas, p, &grab->entry);
 	} while (ret == -EBUSY);
 
-	if (!ret && p && p->nr)
+	if (!ret && dax_has_promoted(p))
 		trace_dax_grab_entry(dax_mapping_of(xas), xas->xa_index,
 				     grab->order, grab->write, small,
 				     DAX_GRAB_PROMOTE);
@@ -209,11 +211,12 @@ static int dax_grab_entry_locked(struct xa_state *xas, struct dax_grab *grab)
 {
 	struct address_space *mapping = dax_mapping_of(xas);
 	pgoff_t index = xas->xa_index;
+	void *entry;
 	int ret;
 
 	ret = dax_find_entry(xas, grab);
 	/* An entry that was promoted is locked already. */
-	if (ret || (grab->promotion && grab->promotion->nr))
+	if (ret || dax_has_promoted(grab->promotion))
 		return ret;
 
 	if (dax_refuses(grab->entry, grab)) {
@@ -236,12 +239,14 @@ static int dax_grab_entry_locked(struct xa_state *xas, struct dax_grab *grab)
 		return 0;
 	}
 
-	grab->entry = dax_insert_empty_entry(xas, grab->order);
+	entry = dax_insert_empty_entry(xas, grab->order);
 	ret = xas_error(xas);
-	if (!ret)
-		trace_dax_grab_entry(mapping, index, grab->order, grab->write,
-				     NULL, DAX_GRAB_INSERT);
-	return ret;
+	if (ret)
+		return ret;
+	trace_dax_grab_entry(mapping, index, grab->order, grab->write, NULL,
+			     DAX_GRAB_INSERT);
+	grab->entry = entry;
+	return 0;
 }
 
 static int dax_try_grab(struct xa_state *xas, struct dax_grab *grab)
@@ -279,7 +284,8 @@ static int dax_grab_slowpath(struct xa_state *xas, struct dax_grab *grab,
 		ret = dax_try_grab(xas, grab);
 	}
 
-	if (ret && ret != -EIO && !xas_error(xas))
+	/* Nothing is refused if only memory is short. */
+	if (ret && ret != -EIO && grab->entry)
 		trace_dax_grab_entry(dax_mapping_of(xas), xas->xa_index,
 				     grab->order, grab->write, grab->entry,
 				     DAX_GRAB_REFUSE);

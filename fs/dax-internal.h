@@ -206,6 +206,12 @@ struct dax_promotion {
 	DECLARE_BITMAP(dirty, DAX_PROMOTE_MAX_PAGES);
 };
 
+/* Has the promotion replaced small entries? */
+static inline bool dax_has_promoted(const struct dax_promotion *promotion)
+{
+	return promotion && promotion->nr;
+}
+
 void dax_account_promotion(struct xa_state *xas, unsigned int order,
 			   const struct dax_promotion *promotion,
 			   enum dax_promote what);
@@ -251,11 +257,14 @@ enum dax_grab_action {
  * @write: Whether the fault will write to the file.
  * @promote: Whether smaller entries may be promoted.
  * @unshared: Whether no other file can share blocks of this one.
+ * @keep_huge: Whether a write of a large order is served although the stores to
+ *	the entry are tracked by page.  The entry is whole after it.
  * @dirtied: Result of dax_grab_mapped(): the entry was clean, and is marked
  *	dirty now.
  * @crowded: Result of dax_grab_mapped(): the entry was by page, and the fault
  *	has shown that huge pages are better.
- * @entry: Result: the entry, without the lock bit.
+ * @entry: Result: the entry, without the lock bit; or the one that prevents the
+ *	grab; NULL if there is none.
  * @promotion: Result: the smaller entries that were promoted, or NULL.
  */
 struct dax_grab {
@@ -263,6 +272,7 @@ struct dax_grab {
 	bool write;
 	bool promote;
 	bool unshared;
+	bool keep_huge;
 	bool dirtied;
 	bool crowded;
 	void *entry;
@@ -294,9 +304,11 @@ bool dax_disassociate_entry(void *entry, struct address_space *mapping,
 			    pgoff_t index);
 void dax_disassociate_promoted(const struct dax_promotion *promotion,
 			       struct address_space *mapping, pgoff_t start);
-void dax_adopt_pages(struct xa_state *xas, void *entry, pgoff_t index);
+void dax_adopt_pages(struct xa_state *xas, void *entry, pgoff_t index,
+		     unsigned int order);
 struct page *dax_busy_page(void *entry, pgoff_t index, pgoff_t first,
 			   pgoff_t last);
+bool dax_entry_in_use(void *entry);
 bool dax_memory_in_use(struct dax_device *dax_dev, pgoff_t pgoff, long nr);
 struct dev_pagemap *dax_get_entry_pgmap(struct xa_state *xas, void *entry,
 					pgoff_t index, unsigned int order);

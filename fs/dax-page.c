@@ -15,9 +15,10 @@
  *	the file	n		the owner and n other entries
  *	NULL		n		n entries; the owner was deleted
  *
- * If the owner was deleted, the next fault on one of the pages makes its entry
- * the owner.  Only the filesystem can find all files that share a page, so
- * memory failure does not use the owner of a page with a count.
+ * If the owner was deleted, the next fault that maps the page makes its entry
+ * the owner.  A page that is mapped already has none until then.  Only the
+ * filesystem can find all files that share a page, so memory failure does not
+ * use the owner of a page with a count.
  *
  * An idle page has one reference, which its device holds.  Entries and page
  * tables take no references.  A page with more references is in use, in most
@@ -49,8 +50,8 @@
 #include <linux/mm.h>
 #include <linux/page-flags.h>
 #include <linux/pagemap.h>
+#include <linux/percpu-rwsem.h>
 #include <linux/pfn_t.h>
-#include <linux/rwsem.h>
 #include <linux/sched.h>
 #include <linux/wait_bit.h>
 
@@ -68,25 +69,26 @@ static bool dax_has_pages(void *entry)
 
 /*
  * Held for writing while memory failure depends on a page not being shared; for
- * reading while a fault associates pages that other files may share.  Nests
- * inside the entry lock.
+ * reading while a read fault associates pages.  Another file may share them
+ * although the filesystem has said that none does, if that file has begun to
+ * since.  Readers are many and writers are rare.  Nests inside the entry lock.
  */
-static DECLARE_RWSEM(dax_share_rwsem);
+DEFINE_STATIC_PERCPU_RWSEM(dax_share_rwsem);
 
 /**
- * dax_share_read_lock() - Exclude memory failure while shared pages are stored
+ * dax_share_read_lock() - Exclude memory failure while pages are associated
  *
  * Context: Process context; nests inside entry locks.  May sleep.
  */
 void dax_share_read_lock(void)
 {
-	down_read(&dax_share_rwsem);
+	percpu_down_read(&dax_share_rwsem);
 }
 
 /** dax_share_read_unlock() - Undo dax_share_read_lock() */
 void dax_share_read_unlock(void)
 {
-	up_read(&dax_share_rwsem);
+	percpu_up_read(&dax_share_rwsem);
 }
 
 /**
@@ -96,13 +98,13 @@ void dax_share_read_unlock(void)
  */
 void dax_share_write_lock(void)
 {
-	down_write(&dax_share_rwsem);
+	percpu_down_write(&dax_share_rwsem);
 }
 
 /** dax_share_write_unlock() - Undo dax_share_write_lock() */
 void dax_share_write_unlock(void)
 {
-	up_write(&dax_share_rwsem);
+	percpu_up_write(&dax_share_rwsem);
 }
 
 /**
@@ -253,26 +255,27 @@ void dax_disassociate_promoted(const struct dax_promotion *promotion,
  * dax_adopt_pages() - Become the owner of pages whose owner was deleted
  * @xas: A cursor in the tree that holds the entry.
  * @entry: A mapped entry, which is counted in the pages.
- * @index: The page offset of a fault within it.
+ * @index: The first page offset that a fault maps.
+ * @order: The order of the fault.
  *
- * A futex in the page needs an owner, so that its key is the same in all
- * processes.  An owner is deleted with its whole entry, so the page at @index
- * tells whether all pages have one.
+ * A futex in a page needs an owner, so that its key is the same in all
+ * processes.  The owners of the pages of a large entry may have been small
+ * entries, so each page is checked.
  *
  * Context: xa_lock held; the pages cannot be freed, as for
  * dax_associate_entry().
  */
-void dax_adopt_pages(struct xa_state *xas, void *entry, pgoff_t index)
+void dax_adopt_pages(struct xa_state *xas, void *entry, pgoff_t index,
+		     unsigned int order)
 {
-	pgoff_t start = dax_entry_start(entry, index);
-	unsigned long nr = dax_entry_nr_pages(entry);
+	unsigned long nr = 1UL << order;
 	struct page *page;
 
-	if (!dax_has_pages(entry) ||
-	    READ_ONCE(dax_entry_page(entry, index)->mapping))
+	if (!dax_has_pages(entry))
 		return;
-	for (page = dax_entry_page(entry, start); nr; nr--, page++, start++) {
-		if (dax_page_own(page, dax_mapping_of(xas), start))
+	for (page = dax_entry_page(entry, index); nr; nr--, page++, index++) {
+		if (!READ_ONCE(page->mapping) &&
+		    dax_page_own(page, dax_mapping_of(xas), index))
 			atomic_long_dec_if_positive(dax_sharers(page));
 	}
 }
@@ -321,6 +324,33 @@ struct page *dax_busy_page(void *entry, pgoff_t index, pgoff_t first,
 	}
 	put_dev_pagemap(pgmap);
 	return busy;
+}
+
+/**
+ * dax_entry_in_use() - Check whether a page of an entry is in use
+ * @entry: The entry; any kind.
+ *
+ * Context: xa_lock held.
+ * Return: true if a page has an extra reference, even if other entries have the
+ * page; false also if the device was removed.
+ */
+bool dax_entry_in_use(void *entry)
+{
+	unsigned long nr = dax_entry_nr_pages(entry);
+	struct dev_pagemap *pgmap;
+	struct page *page;
+	bool in_use = false;
+
+	if (!dax_has_pages(entry))
+		return false;
+	pgmap = get_dev_pagemap(dax_entry_pfn(entry), NULL);
+	if (!pgmap)
+		return false;
+	for (page = pfn_to_page(dax_entry_pfn(entry)); nr && !in_use;
+	     nr--, page++)
+		in_use = page_ref_count(page) > 1;
+	put_dev_pagemap(pgmap);
+	return in_use;
 }
 
 /*

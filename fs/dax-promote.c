@@ -393,7 +393,7 @@ struct dax_promotion *dax_end_attempt(struct xa_state *xas, unsigned int order,
 		if (!p->nr)
 			dax_account_promotion(xas, order, p, DAX_PROMOTE_GONE);
 	}
-	if (p && (ret || !p->nr)) {
+	if (ret || !dax_has_promoted(p)) {
 		dax_free_promotion(p);
 		p = NULL;
 	}

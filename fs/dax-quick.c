@@ -3,9 +3,10 @@
  * Page faults that need nothing but a DAX entry.
  *
  * If the range of a fault has a mapped entry, its memory is known.  A fault
- * that changes no blocks has nothing to ask the filesystem then: it locks the
- * entry, maps the page and unlocks the entry.  ->iomap_begin is not called, and
- * a filesystem that needs a transaction around it starts none.
+ * that changes no blocks has nothing to ask the filesystem then.  It locks the
+ * entry, maps the page, and unlocks the entry.  For order 0, it also maps pages
+ * around it (dax-around.c).  ->iomap_begin is not called, and a filesystem that
+ * needs a transaction for ->iomap_begin starts none.
  *
  *	read		any mapped entry of the order of the fault or larger
  *	write		a mapped entry as above, if no other file can share
@@ -178,6 +179,7 @@ dax_fault_known(struct vm_fault *vmf, unsigned int order, dax_durable_t durable)
 		.order		= order,
 		.write		= dax_vmf_writes(vmf),
 		.unshared	= durable,
+		.keep_huge	= dax_vma_tracks_soft_dirty(vmf->vma),
 	};
 	bool sync = grab.write && (vmf->vma->vm_flags & VM_SYNC);
 	vm_fault_t ret = 0;
@@ -240,6 +242,7 @@ static noinline vm_fault_t dax_fault_small_write(struct vm_fault *vmf,
  * dax_fault_quick() - Serve a fault without a block lookup, if that is possible
  * @vmf: The fault.
  * @order: The order that mm requests.
+ * @dax_dev: The device of the file.
  * @durable: NULL for a read, and for a file that may share blocks with another
  *	file.  Otherwise a function that returns true if the metadata of the
  *	range are durable.  It is called only for MAP_SYNC, with the entry
@@ -252,14 +255,18 @@ static noinline vm_fault_t dax_fault_small_write(struct vm_fault *vmf,
  * dax_iomap_fault().
  */
 vm_fault_t dax_fault_quick(struct vm_fault *vmf, unsigned int order,
-			   dax_durable_t durable)
+			   struct dax_device *dax_dev, dax_durable_t durable)
 {
 	void *entry = xa_peek(&dax_vmf_mapping(vmf)->i_pages, vmf->pgoff);
 
 	/* No lock is held, so this may be outdated. */
 	if (!dax_is_known(entry, order))
 		return 0;
-	if (order == PMD_ORDER && dax_vmf_writes(vmf) && dax_is_by_page(entry))
+	/* The memory may belong to another user now. */
+	if (dax_remapped(dax_dev))
+		return 0;
+	if (order == PMD_ORDER && dax_vmf_writes(vmf) &&
+	    dax_is_by_page(entry) && !dax_vma_tracks_soft_dirty(vmf->vma))
 		return dax_fault_small_write(vmf, entry, durable);
 	/* If blocks may be shared, only a dirty 4 KiB entry can be written. */
 	if (!durable && dax_vmf_writes(vmf) && dax_entry_order(entry))

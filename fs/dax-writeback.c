@@ -3,8 +3,8 @@
  * Writeback of dirty DAX entries, for fsync and similar calls.
  *
  * Stores to a mapping stay in the CPU's caches until writeback flushes them.
- * Each entry stays locked throughout, so no fault comes in between.  Small
- * entries whose memory is contiguous are locked and flushed together:
+ * Writeback takes these steps with the entry locked, so no fault comes in
+ * between:
  *
  *	write-protect	Protect its pages in all page tables.  The next store
  *			faults and waits for the entry lock.
@@ -12,6 +12,8 @@
  *			pages if they are known (dax-dirty.c).
  *	clear marks	Clear DIRTY and TOWRITE: the entry has not become dirty
  *			since.
+ *
+ * Small entries with contiguous memory take the steps together.
  *
  * TOWRITE is cleared at the end, too.  All fsyncs share this mark, and an fsync
  * that does not find it may return, so a clear mark must mean that the flush is
@@ -35,17 +37,19 @@
  *		that may be dirty.
  *
  *		At most the first and the last entry of a range extend beyond
- *		it.  Writeback looks them up, because another fsync may have set
- *		their TOWRITE.  It walks the entries between them.  If
- *		promotion puts a large entry there meanwhile, that entry is
- *		flushed as a whole.
+ *		it.  Writeback looks these entries up directly.  It does not use
+ *		TOWRITE for them, because the mark may be that of another fsync.
+ *		It walks the entries between them.  If promotion puts a large
+ *		entry there meanwhile, that entry is flushed as a whole.
  *
- *		Only ->fsync sets wbc->for_fsync, which allows writeback to
- *		flush parts.  Reflink and freeze do not set it, because they
- *		need the write protection.
+ *		file_write_and_wait_range(), which ->fsync calls, sets
+ *		wbc->for_fsync.  Only then may writeback flush parts.  Reflink
+ *		and freeze do not set it, because they need the write
+ *		protection.
  *
  * NO CACHE	If stores to the device are durable without a flush, ->fsync
- *		has nothing to do.  The entries stay dirty and writable.
+ *		flushes nothing.  It updates mtime and ctime if a dirty entry is
+ *		in the range.  The entries stay dirty and writable.
  *
  * TIMES	A write fault updates mtime and ctime, and stores to a page that
  *		stays writable cause no fault.  So a writeback that leaves dirty
@@ -66,12 +70,13 @@
  * CONCURRENCY	While writeback flushes a part of an entry, other tasks wait for
  *		the entry lock:
  *
- *		fsync of all	has set or sets TOWRITE, which stays, and then
- *				flushes the whole entry.
- *		promotion, undo	do not conflict: they lock small entries, and
- *				writeback flushes parts of large entries only.
- *				If a promotion holds the entry, writeback waits
- *				and looks the range up again.
+ *		fsync of all	finds the mark DIRTY or TOWRITE, which stays,
+ *				waits, and then flushes the whole entry.
+ *		promotion, undo	do not conflict.  A promotion replaces small
+ *				entries, and writeback flushes parts of large
+ *				entries only.  While a promotion or an undo
+ *				holds the large entry, and it is dirty,
+ *				writeback waits, and looks the range up again.
  *		collapse	maps the entry, and changes no mark.
  *		truncate, punch, copy on write, invalidation
  *				find the mark DIRTY.  They flush the whole entry
@@ -82,13 +87,14 @@
  *				write back without for_fsync: the whole entry.
  *		memory failure	locks the entry, too, so one waits for the other.
  *		removal of the device
- *				waits for the flush of one entry.  After the
- *				removal, a flush fails.
+ *				waits for the flush of one large entry or one
+ *				run of small entries.  After the removal, a
+ *				flush fails.
  *
- * LOCKS	entry locks (several only of small entries that are not waited
- *		for), i_mmap_rwsem (shared), page table locks; for the
- *		times, freeze protection (tried) and a transaction of the
- *		filesystem, without an entry lock
+ * LOCKS	entry locks: one, or a run of small entries.  Writeback waits
+ *		only for the first one.  Then i_mmap_rwsem (shared), page table
+ *		locks; for the times, freeze protection (tried) and a
+ *		transaction of the filesystem, without an entry lock
  */
 
 #include <linux/dax.h>
@@ -165,7 +171,8 @@ struct dax_flush {
 
 /*
  * Hold the device of @entry.  Returns false if it was removed.  Each flush
- * checks that, so the removal waits for the flush of one entry at most.
+ * checks that, so the removal waits at most for the flush of one large entry or
+ * one run of small entries.
  */
 static bool dax_hold_device(struct dax_flush *flush, void *entry)
 {
@@ -362,7 +369,11 @@ static int dax_writeback_run(struct xa_state *xas, struct dax_flush *flush,
 	return ret;
 }
 
-/* Write back the entries up to @end that have @mark: DIRTY or TOWRITE. */
+/*
+ * Write back the entries up to @end that have @mark: DIRTY or TOWRITE.  Not by
+ * dax_walk_next(), as only this walk goes by a mark, and must not wait while it
+ * holds the device.
+ */
 static int dax_writeback_walk(struct xa_state *xas, struct dax_flush *flush,
 			      pgoff_t end, xa_mark_t mark)
 {

@@ -28,9 +28,10 @@
  *		      mapping->invalidate_lock	shared: faults; exclusive:
  *						truncate
  *			filesystem transaction	if it includes the fault: ext4
- *			  entry lock		sleeps; one at a time, but
- *						writeback locks several if it
- *						need not wait
+ *			  entry lock		may sleep; one at a time, but
+ *						writeback and dax-around.c hold
+ *						several, and wait for none while
+ *						they hold one
  *			    extent locks	in ->iomap_begin, ->iomap_end
  *			    dax_share_rwsem	memory failure, shared blocks
  *			      i_mmap_rwsem	unmap, write-protect
@@ -122,6 +123,40 @@ static dax_entry_t dax_verify_folio(struct xa_state *xas, struct folio *folio,
 	return DAX_COOKIE_FAILED;
 }
 
+/*
+ * Try to lock the entry that maps @folio.  Returns 0 with @entryp set to the
+ * entry, or to NULL if there is none to lock; -EAGAIN if the attempt must be
+ * repeated, with the RCU read lock dropped and retaken if it has waited.
+ */
+static int dax_try_lock_folio(struct xa_state *xas, struct folio *folio,
+			      struct address_space *mapping, void **entryp)
+{
+	void *entry;
+
+	*entryp = NULL;
+	xas->xa = &mapping->i_pages;
+	xas_lock_irq(xas);
+	if (mapping != folio->mapping) {
+		xas_unlock_irq(xas);
+		return -EAGAIN;
+	}
+	xas_set(xas, folio->index);
+	entry = xas_load(xas);
+	if (xa_is_value(entry) && dax_is_locked(entry)) {
+		/* The mapping may be freed during the wait. */
+		rcu_read_unlock();
+		dax_wait_entry_unlock(xas, entry);
+		rcu_read_lock();
+		return -EAGAIN;
+	}
+	if (xa_is_value(entry)) {
+		dax_lock_entry(xas, entry);
+		*entryp = entry;
+	}
+	xas_unlock_irq(xas);
+	return 0;
+}
+
 /**
  * dax_lock_folio() - Lock the entry that maps a folio, for memory failure
  * @folio: A folio of a DAX device, which the caller has not pinned.
@@ -136,18 +171,13 @@ static dax_entry_t dax_verify_folio(struct xa_state *xas, struct folio *folio,
  */
 dax_entry_t dax_lock_folio(struct folio *folio)
 {
-	dax_entry_t cookie = DAX_COOKIE_FAILED;
 	XA_STATE(xas, NULL, 0);
-	void *entry;
+	void *entry = NULL;
 
 	rcu_read_lock();
-	for (;;) {
-		struct address_space *mapping;
-
-		/* Page structures of a removed device are stale. */
-		if (!dax_pfns_on_device(folio_pfn(folio), 1))
-			break;
-		mapping = READ_ONCE(folio->mapping);
+	/* Page structures of a removed device are stale. */
+	while (dax_pfns_on_device(folio_pfn(folio), 1)) {
+		struct address_space *mapping = READ_ONCE(folio->mapping);
 
 		if (!mapping || !dax_mapping(mapping))
 			break;
@@ -156,36 +186,15 @@ dax_entry_t dax_lock_folio(struct folio *folio)
 		 * enough.
 		 */
 		if (S_ISCHR(mapping->host->i_mode)) {
-			cookie = DAX_COOKIE_NOTHING;
-			break;
-		}
-
-		xas.xa = &mapping->i_pages;
-		xas_lock_irq(&xas);
-		if (mapping != folio->mapping) {
-			xas_unlock_irq(&xas);
-			continue;
-		}
-		xas_set(&xas, folio->index);
-		entry = xas_load(&xas);
-		if (xa_is_value(entry) && dax_is_locked(entry)) {
-			/* The mapping may be freed during the wait. */
 			rcu_read_unlock();
-			dax_wait_entry_unlock(&xas, entry);
-			rcu_read_lock();
-			continue;
+			return DAX_COOKIE_NOTHING;
 		}
-		if (xa_is_value(entry)) {
-			dax_lock_entry(&xas, entry);
-			cookie = (dax_entry_t)entry;
-		}
-		xas_unlock_irq(&xas);
-		break;
+		if (!dax_try_lock_folio(&xas, folio, mapping, &entry))
+			break;
 	}
 	rcu_read_unlock();
-	if (cookie == DAX_COOKIE_FAILED || cookie == DAX_COOKIE_NOTHING)
-		return cookie;
-	return dax_verify_folio(&xas, folio, entry);
+	return entry ? dax_verify_folio(&xas, folio, entry) :
+		       DAX_COOKIE_FAILED;
 }
 
 /**
@@ -409,6 +418,39 @@ struct page *dax_layout_busy_page(struct address_space *mapping)
 	return dax_layout_busy_page_range(mapping, 0, LLONG_MAX);
 }
 EXPORT_SYMBOL_GPL(dax_layout_busy_page);
+
+/**
+ * dax_entries_in_use() - Check whether pages of a deleted file are in use
+ * @mapping: The mapping of the file, which no user has open or maps.
+ *
+ * Unlike dax_layout_busy_page(), this also counts pages that other files share.
+ *
+ * Context: Process context.  May sleep.
+ * Return: true if a page of an entry is in use.
+ */
+bool dax_entries_in_use(struct address_space *mapping)
+{
+	struct dax_walk walk = { .kind = DAX_WALK_BUSY };
+	XA_STATE(xas, &mapping->i_pages, 0);
+	bool in_use = false;
+	void *entry;
+
+	if (!dax_mapping(mapping))
+		return false;
+
+	xas_lock_irq(&xas);
+	while (!in_use && (entry = dax_walk_next(&walk, &xas, ULONG_MAX,
+						 DAX_DROP_ALL))) {
+		in_use = dax_entry_in_use(entry);
+		dax_walk_step(&walk, &xas, entry,
+			      dax_nr_scanned(entry, xas.xa_index, 0,
+					     ULONG_MAX));
+	}
+	xas_unlock_irq(&xas);
+	dax_walk_end(&walk, mapping);
+	return in_use;
+}
+EXPORT_SYMBOL_GPL(dax_entries_in_use);
 
 /**
  * dax_break_layout() - Wait until the pages of a range of a file are idle

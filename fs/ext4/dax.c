@@ -199,6 +199,14 @@ ssize_t ext4_dax_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	return ret > 0 ? generic_write_sync(iocb, ret) : ret;
 }
 
+static vm_fault_t ext4_dax_quick_fault(struct vm_fault *vmf, unsigned int order,
+				       dax_durable_t durable)
+{
+	struct super_block *sb = file_inode(vmf->vma->vm_file)->i_sb;
+
+	return dax_fault_quick(vmf, order, EXT4_SB(sb)->s_daxdev, durable);
+}
+
 /* The file does not change: no freeze protection, no transaction. */
 static vm_fault_t ext4_dax_read_fault(struct vm_fault *vmf, unsigned int order)
 {
@@ -206,7 +214,7 @@ static vm_fault_t ext4_dax_read_fault(struct vm_fault *vmf, unsigned int order)
 	vm_fault_t ret;
 
 	filemap_invalidate_lock_shared(mapping);
-	ret = dax_fault_quick(vmf, order, NULL);
+	ret = ext4_dax_quick_fault(vmf, order, NULL);
 	/* no pfn is returned: only a write fault can need a sync */
 	if (!ret)
 		ret = dax_iomap_fault(vmf, order, NULL, NULL, &ext4_iomap_ops);
@@ -268,7 +276,7 @@ static vm_fault_t ext4_dax_write_fault(struct vm_fault *vmf, unsigned int order)
 	if (unlikely(sb_rdonly(sb)))
 		goto unlock;
 	/* no block belongs to two files */
-	ret = dax_fault_quick(vmf, order, ext4_dax_durable);
+	ret = ext4_dax_quick_fault(vmf, order, ext4_dax_durable);
 	if (ret)
 		goto unlock;
 

@@ -309,9 +309,14 @@ static bool ext4_dax_spares(const struct ext4_dax_search *search,
 	return flex >= EXT4_FLEX_SIZE_DIR_ALLOC_SCHEME && group % flex == 0;
 }
 
+enum ext4_dax_groups {
+	EXT4_DAX_MOST_GROUPS,	/* without those that are the last to be taken */
+	EXT4_DAX_ALL_GROUPS,
+};
+
 /* Look into the groups from the file's own one on. */
 static void ext4_dax_search_groups(struct ext4_dax_search *search,
-				   unsigned int min, bool all)
+				   unsigned int min, enum ext4_dax_groups which)
 {
 	ext4_group_t nr = ext4_get_groups_count(search->ac->ac_sb), i;
 	ext4_group_t group = search->ac->ac_o_ex.fe_group;
@@ -322,7 +327,8 @@ static void ext4_dax_search_groups(struct ext4_dax_search *search,
 			group = 0;
 		if (!ext4_dax_may_have(search, group, min))
 			continue;
-		if (!all && ext4_dax_spares(search, group)) {
+		if (which == EXT4_DAX_MOST_GROUPS &&
+		    ext4_dax_spares(search, group)) {
 			search->left_out = true;
 			continue;
 		}
@@ -338,11 +344,11 @@ static void ext4_dax_take_free(struct ext4_dax_search *search)
 	unsigned int run = min(ext4_dax_wanted(search), EXT4_DAX_RUN);
 
 	if (run > 1)
-		ext4_dax_search_groups(search, run, false);
+		ext4_dax_search_groups(search, run, EXT4_DAX_MOST_GROUPS);
 	if (!ext4_dax_found(search))
-		ext4_dax_search_groups(search, 1, false);
+		ext4_dax_search_groups(search, 1, EXT4_DAX_MOST_GROUPS);
 	if (!ext4_dax_found(search) && search->left_out)
-		ext4_dax_search_groups(search, 1, true);
+		ext4_dax_search_groups(search, 1, EXT4_DAX_ALL_GROUPS);
 }
 
 /* --- home ------------------------------------------------------------------ */

@@ -189,6 +189,15 @@ ssize_t xfs_file_dax_write(struct kiocb *iocb, struct iov_iter *from)
 	return generic_write_sync(iocb, ret);
 }
 
+static vm_fault_t xfs_dax_quick_fault(struct vm_fault *vmf, unsigned int order,
+				      dax_durable_t durable)
+{
+	struct xfs_inode *ip = XFS_I(file_inode(vmf->vma->vm_file));
+
+	return dax_fault_quick(vmf, order, xfs_inode_buftarg(ip)->bt_daxdev,
+			       durable);
+}
+
 /* The file does not change: no freeze protection, no new blocks. */
 static vm_fault_t xfs_dax_read_fault(struct vm_fault *vmf, unsigned int order)
 {
@@ -196,7 +205,7 @@ static vm_fault_t xfs_dax_read_fault(struct vm_fault *vmf, unsigned int order)
 	vm_fault_t ret;
 
 	xfs_ilock(ip, XFS_MMAPLOCK_SHARED);
-	ret = dax_fault_quick(vmf, order, NULL);
+	ret = xfs_dax_quick_fault(vmf, order, NULL);
 	/* no pfn is returned: only a write fault can need a sync */
 	if (!ret)
 		ret = dax_iomap_fault(vmf, order, NULL, NULL,
@@ -233,8 +242,8 @@ static vm_fault_t xfs_dax_try_write_fault(struct vm_fault *vmf,
 	*errorp = 0;
 	lock_mode = xfs_ilock_for_write_fault(ip);
 	/* a file starts to share blocks under the exclusive MMAPLOCK */
-	ret = dax_fault_quick(vmf, order,
-			      xfs_is_cow_inode(ip) ? NULL : xfs_dax_durable);
+	ret = xfs_dax_quick_fault(vmf, order,
+				  xfs_is_cow_inode(ip) ? NULL : xfs_dax_durable);
 	if (ret)
 		goto unlock;
 
@@ -539,14 +548,15 @@ const struct vm_operations_struct xfs_dax_vm_ops = {
  * xfs_dax_evict_inode - record that pages of a deleted file may be in use
  * @ip: inode that is being evicted, with its entries
  *
- * Context: The caller has the only reference to the inode.
+ * Context: The caller has the only reference to the inode.  May sleep.
  */
 void xfs_dax_evict_inode(struct xfs_inode *ip)
 {
 	struct inode *inode = VFS_I(ip);
 
 	if (!inode->i_nlink &&
-	    (dax_has_entries(inode) || xfs_dax_has_left_pages(ip)))
+	    (dax_entries_in_use(inode->i_mapping) ||
+	     xfs_dax_has_left_pages(ip)))
 		xfs_iflags_set(ip, XFS_IDAXUSED);
 }
 

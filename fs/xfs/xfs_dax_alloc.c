@@ -520,20 +520,20 @@ static void xfs_dax_check_record(struct xfs_dax_search *search,
 	}
 }
 
+typedef int (*xfs_dax_step_t)(struct xfs_btree_cur *cur, int level, int *stat);
+
 /*
  * Look at records from the cursor on, until one has @want windows.  Those that are
  * too short to be better than the best one end the walk.
  */
 static int xfs_dax_walk(struct xfs_dax_search *search,
-			struct xfs_btree_cur *cur, bool up, xfs_extlen_t want,
-			struct xfs_dax_windows *best)
+			struct xfs_btree_cur *cur, xfs_dax_step_t step,
+			xfs_extlen_t want, struct xfs_dax_windows *best)
 {
-	int (*step)(struct xfs_btree_cur *cur, int level, int *stat);
 	xfs_agblock_t bno;
 	xfs_extlen_t len;
 	int stat, error, i;
 
-	step = up ? xfs_btree_increment : xfs_btree_decrement;
 	for (i = 0; i < XFS_DAX_WALK; i++) {
 		error = xfs_alloc_get_rec(cur, &bno, &len, &stat);
 		if (error || !stat)
@@ -566,17 +566,20 @@ static int xfs_dax_look(struct xfs_dax_search *search, struct xfs_buf *agbp,
 	cur = xfs_cntbt_init_cursor(args->mp, args->tp, agbp, args->pag);
 	error = xfs_alloc_lookup_ge(cur, 0, len, &stat);
 	if (!error && stat)
-		error = xfs_dax_walk(search, cur, true, want, best);
+		error = xfs_dax_walk(search, cur, xfs_btree_increment, want,
+				     best);
 	if (!error && stat && best->nr < want) {
 		error = xfs_alloc_lookup_ge(cur, 0, len + align - 1, &stat);
 		if (!error && stat)
-			error = xfs_dax_walk(search, cur, true, want, best);
+			error = xfs_dax_walk(search, cur, xfs_btree_increment,
+					     want, best);
 	}
 	if (!error && best->nr < want && want > 1) {
 		error = xfs_alloc_lookup_le(cur, args->mp->m_sb.sb_agblocks,
 					    len - 1, &stat);
 		if (!error && stat)
-			error = xfs_dax_walk(search, cur, false, want, best);
+			error = xfs_dax_walk(search, cur, xfs_btree_decrement,
+					     want, best);
 	}
 	xfs_btree_del_cursor(cur, error);
 	return error;
@@ -866,19 +869,18 @@ static int xfs_dax_take_outside(struct xfs_dax_search *search)
 
 /* All of the request, or else what belongs to the window that has blocks. */
 static int xfs_dax_take_home(struct xfs_dax_search *search, xfs_fsblock_t home,
-			     bool fixed)
+			     enum xfs_dax_how how)
 {
 	xfs_extlen_t rest = xfs_dax_rest(search->args.mp, search->offset);
 	xfs_extlen_t len = search->len;
 	int error;
 
-	error = xfs_dax_take_at(search, home,
-				fixed ? XFS_DAX_FIXED : XFS_DAX_FREE);
-	if (error || xfs_dax_found(search) || !fixed || len <= rest ||
-	    search->minlen > rest)
+	error = xfs_dax_take_at(search, home, how);
+	if (error || xfs_dax_found(search) || how != XFS_DAX_FIXED ||
+	    len <= rest || search->minlen > rest)
 		return error;
 	search->len = rest;
-	error = xfs_dax_take_at(search, home, XFS_DAX_FIXED);
+	error = xfs_dax_take_at(search, home, how);
 	if (!xfs_dax_found(search))
 		search->len = len;
 	return error;
@@ -895,7 +897,8 @@ static int xfs_dax_take_aligned(struct xfs_dax_search *search, bool *lost)
 	if (*lost)
 		return 0;
 	if (home != NULLFSBLOCK) {
-		error = xfs_dax_take_home(search, home, fixed);
+		error = xfs_dax_take_home(search, home, fixed ? XFS_DAX_FIXED :
+					  XFS_DAX_FREE);
 		if (error || xfs_dax_found(search))
 			return error;
 	}
@@ -932,7 +935,7 @@ static int xfs_dax_take_lost(struct xfs_dax_search *search)
 		home = xfs_dax_beside(mp, &ap->got, search->offset);
 	if (home == NULLFSBLOCK)
 		return xfs_dax_take_free(search);
-	return xfs_dax_take_home(search, home, true);
+	return xfs_dax_take_home(search, home, XFS_DAX_FIXED);
 }
 
 /*

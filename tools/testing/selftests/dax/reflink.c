@@ -688,6 +688,27 @@ TEST_F(dax, futex_after_clone_deleted)
 	meet(words.p + FAR, words.other + FAR);
 }
 
+/* One page had an owner of its own, which the store to another page tells not. */
+TEST_F(one_size, futex_after_small_owner_deleted)
+{
+	int fd = dax_file(SZ_2M, WRITTEN), clone;
+	char *small, *huge;
+
+	store_word(fd, FAR);
+	clone = dax_clone(fd, "clone");
+	small = dax_map(fd, FAR, SZ_4K);
+	huge = dax_map(clone, 0, SZ_2M);
+	EXPECT_EQ('w', dax_peek(small));
+	EXPECT_EQ('w', dax_peek(huge + FAR));
+	ASSERT_MAPPED("2M", huge);
+	dax_unmap(small, SZ_4K);
+	dax_remove(fd);
+	sync();
+	dax_poke(huge, 's');
+	ASSERT_MAPPED("2M", huge);
+	meet(huge + FAR, dax_map(clone, 0, SZ_2M) + FAR);
+}
+
 TEST_F(dax, futex_after_truncate_of_clone)
 {
 	struct words words;

@@ -442,6 +442,50 @@ TEST_F(back, faults_refused)
 }
 
 /*
+ * Its table leads elsewhere, and the memory may go to another user, although the
+ * device that has it is still there. (H46)
+ */
+#define TABLE	"/tmp/dax-scratch-table"
+
+static void load_table(const char *how)
+{
+	if (dax_sh("dmsetup suspend --nolockfs --noflush " DAX_SCRATCH_DM " && "
+		   "dmsetup load " DAX_SCRATCH_DM " %s && "
+		   "dmsetup resume " DAX_SCRATCH_DM, how))
+		dax_exit_fail("the table was not replaced");
+}
+
+TEST_F(back, table_replaced)
+{
+	int fd = dax_file(2 * SZ_2M, WRITTEN);
+	char *huge = dax_map(fd, 0, SZ_2M), *small;
+
+	small = dax_mmap(fd, SZ_2M, SZ_2M, PROT_READ | PROT_WRITE, MAP_SHARED,
+			 SZ_4K);
+	dax_poke(huge, 'x');
+	dax_poke(small, 'x');
+	ASSERT_MAPPED("2M", huge);
+	dax_zap(huge, SZ_2M);
+	dax_zap(small, SZ_2M);
+	ASSERT_EQ(0, syncfs(fd));
+
+	ASSERT_EQ(0, dax_sh("dmsetup table " DAX_SCRATCH_DM " >" TABLE));
+	load_table("--table \"0 $(cut -d' ' -f2 " TABLE ") error\"");
+	EXPECT_EQ(SIGBUS, dax_touch_signal(huge, false, NULL));
+	EXPECT_EQ(SIGBUS, dax_touch_signal(huge, true, NULL));
+	EXPECT_EQ(SIGBUS, dax_touch_signal(small, false, NULL));
+	EXPECT_EQ(SIGBUS, dax_touch_signal(small, true, NULL));
+
+	load_table(TABLE);
+	EXPECT_EQ('x', dax_peek(huge));
+	EXPECT_EQ('x', dax_peek(small));
+	dax_unmap(huge, SZ_2M);
+	dax_unmap(small, SZ_2M);
+	close(fd);
+	EXPECT_EQ(0, unmount());
+}
+
+/*
  * The filesystem is mounted from the new device as well. Its files have the same
  * pages there, which on XFS two files share: neither of them is the old file.
  */
