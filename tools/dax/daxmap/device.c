@@ -81,7 +81,10 @@ static bool has_pages(const struct device *d)
 	return !strcmp(d->mode, "fsdax") || !strcmp(d->mode, "memory");
 }
 
-/* For kernels that tell the alignment of a disk. Neither Linux 6.12 nor hugedax does. */
+/*
+ * For kernels that show the alignment of a disk: hugedax does, Linux 6.12 does
+ * not.
+ */
 static bool read_align_of_disk(struct device *d)
 {
 	uint64_t align = fact_number(0, "%s", sys(d, "dax/align"));

@@ -2,8 +2,8 @@
 /*
  * Facts: texts with a path, from this machine or from a copy of another one.
  *
- * In a copy, the file of a fact has the path of the fact below the folder. If a fact
- * could not be read for want of privilege, the copy has an empty file with
+ * In a copy, the file of a fact has the path of the fact below the folder. If
+ * the user was not permitted to read a fact, the copy has an empty file with
  * ".denied" after the name, so that the copy shows what the machine showed.
  */
 #include <errno.h>

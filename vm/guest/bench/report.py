@@ -238,7 +238,7 @@ class Report:
         times = {k: v for k, v in self.ratios.items() if k[3] == "ns"}
         print("\nThe worst ratios first")
         self.print_sorted(self.in_instructions(), 12)
-        print("and of times, which a busy host bends")
+        print("and of times, which depend on the load of the host")
         self.print_sorted(times, 4)
 
     def print_sorted(self, ratios, nr):
@@ -277,7 +277,7 @@ class Report:
         for good, text in self.verdicts():
             short_of += not good
             fold(f"{'ok   ' if good else 'SHORT'} {text}", "  ")
-        print(f"\nbench: {len(self.ratios)} ratios, {short_of} targets fallen short of")
+        print(f"\nbench: {len(self.ratios)} ratios, {short_of} targets missed")
 
     # --- files -------------------------------------------------------------------
 

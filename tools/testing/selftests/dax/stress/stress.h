@@ -99,7 +99,7 @@ enum stress_need {
 	NEED_ALIGN		= 1 << 12,
 };
 
-/* What is broken on purpose, to see whether it is noticed. */
+/* What daxstress breaks, to see whether its checks notice it. */
 enum stress_break {
 	BREAK_NOTHING,
 	BREAK_STORE,		/* some stores are lost */
