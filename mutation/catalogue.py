@@ -7,7 +7,7 @@ import re
 import lists
 
 COUNTS = (("W", 19), ("P", 20), ("F", 18), ("D", 26), ("T", 10), ("M", 16))
-FOUND = tuple(range(1, 14)) + (15,) + tuple(range(21, 44))
+FOUND = tuple(range(1, 16)) + tuple(range(21, 48))
 EXPECTED = [f"{letter}{n}" for letter, last in COUNTS for n in range(1, last + 1)]
 EXPECTED += [f"H{n}" for n in FOUND]
 

@@ -10,6 +10,7 @@ import hashlib
 import re
 
 CUTS = "powercut"	# among the tests: vm/powercut, which boots guests itself
+NOT_PLAYED = ("not played", "")	# what is known of a mutation that was not tried
 
 
 def sha(data, length=None):
@@ -152,5 +153,27 @@ def passed_tests(output):
 
 def row(name, verdict, by):
     """A line of the table, at most 80 columns wide."""
-    text = by.replace("dax.", "") if verdict == "caught" else f"--- nobody: {verdict}"
+    if verdict == "caught":
+        text = by.replace("dax.", "")
+    elif verdict == NOT_PLAYED[0]:
+        text = verdict
+    else:
+        text = f"--- nobody: {verdict}"
     return f"{name:<40} {text[:79 - max(len(name), 40)]}"
+
+
+def table(mutations, results):
+    """(how many mutations were not caught, the table)
+
+    @results has (verdict, what noticed, ...) by name, of those that were played.
+    """
+    lines = [f"{'MUTANT':<40} NOTICED BY"]
+    verdicts = []
+    for mutation in mutations:
+        verdict, by = results.get(mutation.name, NOT_PLAYED)[:2]
+        verdicts.append(verdict)
+        lines.append(row(mutation.name, verdict, by))
+    good, skipped = verdicts.count("caught"), verdicts.count(NOT_PLAYED[0])
+    bad = len(verdicts) - good - skipped
+    lines.append(f"{good} passed, {bad} failed, {skipped} skipped\n")
+    return bad, "\n".join(lines)

@@ -8,12 +8,15 @@ each list. A script is for `sed -zE', so it sees the file as one line.
 import dataclasses
 import fnmatch
 import pathlib
+import re
 import subprocess
 
 HERE = pathlib.Path(__file__).resolve().parent
 ENTRIES = HERE / "mutations"
 KERNEL = HERE / "mutations.kernel"
 LONGEST_NAME = 56
+# One command of a script: s/regex/replacement/flags. A / between brackets ends no regex.
+PART = re.compile(r"s/(?:\[\^?\]?[^]]*\]|[^/\\]|\\.)*/(?:[^/\\]|\\.)*/\w*", re.S)
 
 
 class ListError(Exception):
@@ -80,10 +83,18 @@ def select(mutations, patterns):
             if any(fnmatch.fnmatchcase(m.name, f"*{p}*") for p in patterns)]
 
 
+def parts(script):
+    """The commands of a script; none if there is anything but s/// and ; in it."""
+    return [] if PART.sub("", script).strip("; ") else PART.findall(script)
+
+
 def mutate(script, data):
-    """The bytes that sed makes of @data; None if it changes nothing or fails."""
-    sed = subprocess.run(["sed", "-zE", script], input=data, check=False,
-                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    if sed.returncode or sed.stdout == data:
-        return None
-    return sed.stdout
+    """The bytes that sed makes of @data; None if a part changes nothing or fails."""
+    commands = parts(script)
+    for command in commands:
+        sed = subprocess.run(["sed", "-zE", command], input=data, check=False,
+                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        if sed.returncode or sed.stdout == data:
+            return None
+        data = sed.stdout
+    return data if commands else None

@@ -65,9 +65,21 @@ class Lists(WithFolder):
         self.assertIsNone(lists.mutate("s/c/d/", b"a\nb\n"))
         self.assertIsNone(lists.mutate("s/(/d/", b"a\nb\n"))
 
+    def test_parts(self):
+        self.assertEqual(lists.parts(r"s/a;\n\/[^]/]b\[/[;\//g; s/c//"),
+                         [r"s/a;\n\/[^]/]b\[/[;\//g", "s/c//"])
+        self.assertEqual(lists.parts("s/a/b/; d"), [])
+        self.assertEqual(lists.parts("s/a/b"), [])
+
+    def test_each_part_changes_something(self):
+        self.assertEqual(lists.mutate("s/a/b/; s/b/c/g", b"ab\n"), b"cc\n")
+        self.assertIsNone(lists.mutate("s/a/b/; s/x/c/", b"ab\n"))
+        self.assertIsNone(lists.mutate("s/x/c/; s/a/b/", b"ab\n"))
+        self.assertIsNone(lists.mutate("s/a/b/; s/a/b", b"ab\n"))
+
     def test_the_lists_themselves(self):
-        self.assertTrue(lists.read_entries())
-        self.assertTrue(lists.read_kernel())
+        for mutation in (*lists.read_entries(), *lists.read_kernel()):
+            self.assertTrue(lists.parts(mutation.script), mutation.name)
 
 
 class Catalogue(unittest.TestCase):
@@ -223,6 +235,18 @@ class KernelTests(WithFolder):
                          "name" + " " * 37 + "xfs/io reads")
         self.assertEqual(len(kt.row("name", "caught", "x" * 90)), 80)
         self.assertTrue(kt.row("name", "survived", "").endswith("--- nobody: survived"))
+        self.assertTrue(kt.row("name", *kt.NOT_PLAYED).endswith(" not played"))
+
+    def test_table(self):
+        names = ("one", "two", "three")
+        mutations = [lists.Mutation(name, "f", "s") for name in names]
+        missed, text = kt.table(mutations, {"one": ("caught", "io", "3")})
+        self.assertEqual(missed, 0)
+        self.assertRegex(text, "MUTANT.*\none +io\ntwo +not played\nthree +not played\n"
+                               "1 passed, 0 failed, 2 skipped\n$")
+        missed, text = kt.table(mutations, {"two": ("survived", "", "3")})
+        self.assertEqual(missed, 1)
+        self.assertIn("0 passed, 1 failed, 2 skipped", text)
 
 
 class Commands(unittest.TestCase):
@@ -241,6 +265,7 @@ class Commands(unittest.TestCase):
         for name, args, complaint in (
                 ("mutants", ["--no"], "unknown option --no"),
                 ("mutants", ["no such name"], "no mutation is called"),
+                ("mutants", ["--publish", "ext4"], "--publish is for all"),
                 ("entries", ["no such name"], "no mutation has 'no such name'"),
                 ("catalogue", ["--no"], "unknown argument '--no'")):
             code, text = self.call(name, *args)
