@@ -265,8 +265,8 @@ static pgoff_t dax_around_end(const struct vm_fault *vmf, unsigned long nr)
 }
 
 /*
- * What the page table and the VMA allow.  There are no entries beyond the end
- * of the file.
+ * Stay within the page table and the VMA.  There are no entries beyond the end of
+ * the file.
  */
 static void dax_around_limit(struct dax_around *around)
 {

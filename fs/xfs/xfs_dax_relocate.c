@@ -48,7 +48,7 @@
 
 #include <linux/dax.h>
 
-/* What is known of the blocks of a window. */
+/* The blocks of a window, as far as they are known. */
 struct xfs_dax_window {
 	xfs_fsblock_t	home;		/* where it begins, by the last extent */
 	xfs_filblks_t	written;

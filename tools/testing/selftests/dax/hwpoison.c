@@ -11,7 +11,7 @@
 #include "dax_harness.h"
 #include "dax_hold.h"
 
-#define EVENTS		"/sys/kernel/tracing/kprobe_events"
+#define KPROBE_EVENTS	TRACEFS "/kprobe_events"
 #define STRUCT_PAGE	64
 #define VMEMMAP		0xffffea0000000000ULL
 
@@ -50,7 +50,7 @@ static bool probe_flags(const uint64_t *pfn, bool by_symbol)
 			dax_text("+%llu(@vmemmap_base)", offset) :
 			dax_text("@0x%llx", VMEMMAP + offset);
 	}
-	return !dax_write_file(EVENTS, PROBE " flags=%s:x64 flags1=%s:x64 flags2=%s:x64",
+	return !dax_write_file(KPROBE_EVENTS, PROBE " flags=%s:x64 flags1=%s:x64 flags2=%s:x64",
 			       getpid(), where[0], where[1], where[2]);
 }
 
@@ -71,7 +71,7 @@ static bool read_flags(uint64_t *flags)
 
 static void unprobe_flags(void)
 {
-	dax_write_file(EVENTS, "-:dax_test/page_%d", getpid());
+	dax_write_file(KPROBE_EVENTS, "-:dax_test/page_%d", getpid());
 }
 
 /* The flags of the pages, from now on until unprobe_flags(). */
@@ -134,7 +134,7 @@ static void rest_is_well(int fd, char *p, unsigned int page)
 	close(other);
 }
 
-/* In the middle of a 2 MiB entry. (M8, M3, W10) */
+/* In the middle of a 2 MiB entry. */
 TEST_F(dax, middle_of_2m)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
@@ -157,7 +157,7 @@ TEST_F(dax, small_entry)
 	rest_is_well(fd, p, 33);
 }
 
-/* The page is mapped by a pte out of a 2 MiB entry, too. (P8) */
+/* The page is mapped by a pte out of a 2 MiB entry, too. */
 TEST_F(dax, both_sizes)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
@@ -174,7 +174,7 @@ TEST_F(dax, both_sizes)
 
 /*
  * One of two mappings is gone, or has not been touched yet: the signal is SIGBUS,
- * not SIGKILL. (M4)
+ * not SIGKILL.
  */
 static int one_of_two(int fd, bool touched)
 {
@@ -200,7 +200,6 @@ TEST_F(dax, one_mapping_untouched) DAX_CALL(expect_sigbus(false))
 
 /*
  * A page that belongs to no file any more: no signal, no mapping to follow.
- * (W9)
  */
 #define HARD_OFFLINE	"/sys/devices/system/memory/hard_offline_page"
 
@@ -349,7 +348,7 @@ DAX_FIXTURE(shared, no_shared_poison())
 
 /*
  * A page of two files on XFS without a reverse map: the files cannot be found,
- * and the mark of a shared page must not be taken for a pointer. (M9)
+ * and the mark of a shared page must not be taken for a pointer.
  */
 TEST_F(shared, shared_without_reverse_map)
 {
@@ -367,7 +366,7 @@ TEST_F(shared, shared_without_reverse_map)
 
 /*
  * The page belongs to one file when it fails, and a second file maps it while
- * memory failure handles it: the page's owner must not change meanwhile. (M9)
+ * memory failure handles it: the page's owner must not change meanwhile.
  *
  * Memory failure is held when it unmaps the page, with the folio locked, in a
  * function that can be preempted. It must not have got further than that.
@@ -376,7 +375,7 @@ static const char *failure_events(void)
 {
 	if (dax_no_hold())
 		return dax_no_hold();
-	if (dax_write_file(EVENTS,
+	if (dax_write_file(KPROBE_EVENTS,
 			   "p:dax_test/failure_has_page unmap_mapping_range\n"
 			   "p:dax_test/failure_is_done dax_unlock_folio\n"))
 		return "needs CONFIG_KPROBE_EVENTS, and both functions in it";
@@ -406,7 +405,7 @@ TEST_F(shared, not_shared_during_failure)
 	held = dax_held(hold, victim);
 	if (held) {
 		sharer = dax_stall_touch(b + 77 * SZ_4K, false, 0);
-		while (!dax_ended(sharer) && !dax_sleeps_in(sharer, "dax_"))
+		while (!dax_ended(sharer) && !dax_sleeps_in(sharer, "rwsem"))
 			usleep(1000);
 		EXPECT_FALSE(dax_ended(sharer)) {
 			TH_LOG("the page became shared under memory failure");
@@ -417,7 +416,7 @@ TEST_F(shared, not_shared_during_failure)
 		EXPECT_EQ(0, dax_wait(sharer));
 	}
 	EXPECT_EQ(SIGBUS, dax_hold_end(hold, victim));
-	dax_write_file(EVENTS, "-:dax_test/failure_has_page\n"
+	dax_write_file(KPROBE_EVENTS, "-:dax_test/failure_has_page\n"
 		       "-:dax_test/failure_is_done\n");
 	if (!held)
 		SKIP(return, "memory failure was not preempted");
@@ -425,7 +424,7 @@ TEST_F(shared, not_shared_during_failure)
 	EXPECT_EQ(-EBUSY, dax_poison(a + 78 * SZ_4K, NULL));
 }
 
-/* With one, both files are found. (M6) */
+/* With one, both files are found. */
 static int poison_clone(const int *fd)
 {
 	char *a = dax_map(fd[0], 0, SZ_2M), *b = dax_map(fd[1], 0, SZ_2M);
@@ -450,7 +449,7 @@ TEST_F(found, shared_with_reverse_map)
 
 /*
  * Many pages poisoned while another thread faults, truncates and unlinks the
- * file: no hang, no file used after it is gone. (W9)
+ * file: no hang, no file used after it is gone.
  */
 static void make_and_cut(unsigned long nr)
 {
@@ -484,7 +483,7 @@ TEST_F(dax, against_truncate)
 /*
  * The driver is unbound from the device while a file there is mapped. XFS
  * unmaps the memory everywhere and shuts down; it can be unmounted, and the
- * device can be bound again. (M15, M10)
+ * device can be bound again.
  */
 TEST_F(own_fs, device_goes)
 {

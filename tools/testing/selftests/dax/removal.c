@@ -257,7 +257,7 @@ static int begin(struct dax_helper *peer, int nr)
 	return write(peer->ask, &nr, sizeof(nr)) == sizeof(nr) ? 0 : KILLED;
 }
 
-/* What take() returns; or the step kills the process, or does not end. */
+/* Returns what take() has returned, KILLED or HANGS. */
 static int finish(struct dax_helper *peer, unsigned int seconds)
 {
 	struct pollfd answer = { .fd = peer->answer, .events = POLLIN };
@@ -332,7 +332,7 @@ static const struct scenario {
 	{ "read", .after = {
 		{ READ, ANY_ERROR }, { UNMAP, 0 }, { READ, ANY_ERROR },
 	} },
-	/* A fault checks the device even if it needs nothing but the entry. (H22) */
+	/* A fault checks the device even if it needs nothing but the entry. */
 #define FAULTS		3	/* their place in the list */
 	{ "faults", { UNMAP }, {
 		{ READ_SMALL, SIGBUS },
@@ -443,7 +443,7 @@ TEST_F(back, faults_refused)
 
 /*
  * Its table leads elsewhere, and the memory may go to another user, although the
- * device that has it is still there. (H46)
+ * device that has it is still there.
  */
 #define TABLE	"/tmp/dax-scratch-table"
 
