@@ -6,9 +6,9 @@
  * dax_grab_entry.  Where a fault cannot or may not promote, it is refused, and
  * falls back.
  *
- * KUnit, the selftest entry_orders and vm/demo read this table.  The table in
- * Documentation/filesystems/dax-entries.rst explains it, and vm/lint compares
- * the two.
+ * KUnit and the selftest entry_orders read this table.  The table in
+ * Documentation/filesystems/dax-entries.rst has the same rules, and explains
+ * them.
  */
 #ifndef _FS_TESTS_DAX_ORDER_RULES_H
 #define _FS_TESTS_DAX_ORDER_RULES_H

@@ -75,7 +75,7 @@ void *grow(void *array, size_t nr, size_t size);
 
 #include "kernel-reasons.h"
 
-/* What the kernel has no fallback for, or cannot name. */
+/* Reasons without a fallback in the kernel, or without a name there. */
 #define DAXMAP_REASONS(R)						\
 	/* Blocks are allocated, or copied, when the store comes. */	\
 	R(ALLOCATOR,		"allocator")				\

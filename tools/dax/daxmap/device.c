@@ -81,10 +81,7 @@ static bool has_pages(const struct device *d)
 	return !strcmp(d->mode, "fsdax") || !strcmp(d->mode, "memory");
 }
 
-/*
- * For kernels that show the alignment of a disk: hugedax does, Linux 6.12 does
- * not.
- */
+/* A kernel that shows the alignment of a disk; Linux 6.12 does not. */
 static bool read_align_of_disk(struct device *d)
 {
 	uint64_t align = fact_number(0, "%s", sys(d, "dax/align"));

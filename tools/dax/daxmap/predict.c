@@ -4,7 +4,7 @@
  * 4 KiB pages of it.
  *
  * The kernel asks the filesystem for the 2 MiB around the fault and gets pieces:
- * extents and holes. The stock kernel wants one piece. The kernel of this project
+ * extents and holes. The stock kernel wants one piece. A kernel with promotion
  * joins pieces if all of them are zero for a read, or if their blocks follow each
  * other; but not shared ones. The blocks have to be aligned in memory, after
  * the partition and device-mapper. A write to a hole or to shared blocks gets new

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The hooks of include/custom.h, set for one test at a time.  They run in the
- * middle of what is tested.
+ * middle of the functions that are tested.
  */
 #include "hooks.h"
 
@@ -22,8 +22,8 @@ void (*while_unmapping)(void);
 
 /*
  * Let the allocations from the first to the last to fail do so.  One that may
- * sleep is also the chance to do something with the tree while the one who
- * needs the memory cannot see.
+ * sleep is also the chance to change the tree while the task that needs the
+ * memory does not hold the xa_lock.
  */
 static bool fail_allocation(gfp_t gfp)
 {

@@ -10,9 +10,9 @@
 #include <kunit/test.h>
 
 /*
- * The allocations from the first to the last to fail do so, counted from 0;
- * and all that may not sleep, if so wanted.  What is to be done while the
- * xa_lock is dropped is done once, after that many that may sleep.
+ * The allocations from first_to_fail to last_to_fail fail, counted from 0; with
+ * fail_atomic, all that may not sleep fail, too.  while_unlocked() is called
+ * once, when the xa_lock is dropped, after act_after allocations that may sleep.
  */
 extern long nr_allocations;
 extern long first_to_fail;
@@ -21,7 +21,7 @@ extern bool fail_atomic;
 extern void (*while_unlocked)(void);
 extern long act_after;
 
-/* What the unmap hook saw, and the entry that was there then. */
+/* An unmap that the hook saw, and the entry that was there then. */
 #define MAX_UNMAPS	300
 
 struct unmap {

@@ -4,8 +4,8 @@
  * allocation fails once, another task acts while the xa_lock is dropped, unmaps
  * are counted, and a warning is expected.
  *
- * The hooks run in the middle of dax_grab_entry().  Where they need somebody
- * else, a helper thread does one call, and "it sleeps" is its task state.
+ * The hooks run in the middle of dax_grab_entry().  Where they need a second
+ * task, a helper thread does one call.  The task state tells that it sleeps.
  */
 #include <kunit/test.h>
 #include <linux/completion.h>
@@ -43,12 +43,12 @@ static unsigned int param_order(struct kunit *test)
 	return ((const struct order_param *)test->param_value)->order;
 }
 
-/* One test runs at a time, and its props have to find it. */
+/* One test runs at a time, and its hooks and threads have to find it. */
 static struct kunit *the_test;
 static struct inode inode;
 static struct address_space *mapping = &inode.i_data;
 
-/* --- props -------------------------------------------------------------- */
+/* --- entries and helper threads ----------------------------------------- */
 
 static void *peek(unsigned long index)
 {
@@ -302,14 +302,14 @@ static void smaller_comes_between(struct kunit *test)
 }
 
 static struct helper rival;
-static struct task_struct *director;
+static struct task_struct *test_task;
 
-/* Let the rival take the entry, and give it back when we sleep on it. */
+/* The rival takes the entry, and gives it back when the test sleeps on it. */
 static int rival_thread(void *data)
 {
 	rival.ret = grab(rival.index, rival.order, true, &rival.entry);
 	complete_all(&rival.go);
-	wait_for_state(director, TASK_UNINTERRUPTIBLE);
+	wait_for_state(test_task, TASK_UNINTERRUPTIBLE);
 	unlock(rival.index, rival.entry);
 	complete_all(&rival.done);
 	return 0;
@@ -319,7 +319,7 @@ static void rival_comes_first(void)
 {
 	init_completion(&rival.go);
 	init_completion(&rival.done);
-	director = current;
+	test_task = current;
 	rival.task = kthread_create(rival_thread, NULL, "rival");
 	get_task_struct(rival.task);
 	wake_up_process(rival.task);
@@ -391,9 +391,9 @@ static void rival_meets_demotion(void)
 }
 
 /*
- * Somebody else wants a page of the entry while it is being demoted and the
- * xa_lock is dropped.  The entry is locked, so he sleeps, and when it has gone
- * he is woken and gets his own.
+ * A rival grabs a page of the entry while the entry is being demoted and the
+ * xa_lock is dropped.  The entry is locked, so the rival sleeps.  The demotion
+ * deletes the entry and wakes the rival, which inserts an entry of its own.
  */
 static void rival_sleeps_on_demotion(struct kunit *test)
 {
@@ -413,8 +413,8 @@ static void rival_sleeps_on_demotion(struct kunit *test)
 }
 
 /*
- * Room has been made, and then there is no memory to fill it: neither for the
- * one who demoted nor for the one who slept on what went.
+ * The demotion has made room, and then there is no memory to fill it: neither
+ * for the demotion nor for the rival that slept on the deleted entry.
  */
 static void no_memory_after_demotion(struct kunit *test)
 {
@@ -514,7 +514,10 @@ static void folio_in_the_tree(struct kunit *test)
 			dax_peek_entry(mapping, BASE, order, true, false));
 }
 
-/* Who waited and then meets one has used up a wakeup, and passes it on. */
+/*
+ * A waiter that meets a folio has used up a wakeup, so it has to wake the next
+ * waiter.
+ */
 static void folio_wakes_next(struct kunit *test)
 {
 	unsigned int order = param_order(test);

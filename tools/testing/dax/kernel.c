@@ -313,7 +313,7 @@ void init_wait(wait_queue_entry_t *wait)
 	INIT_LIST_HEAD(&wait->entry);
 }
 
-/* Who waits exclusively queues up behind all, the others before all. */
+/* An exclusive waiter queues up behind all, any other before all. */
 static void queue_wait(wait_queue_head_t *wq, wait_queue_entry_t *wait,
 		       bool exclusive, int state)
 {
@@ -340,8 +340,8 @@ static void unqueue_wait(wait_queue_entry_t *wait)
 }
 
 /*
- * Who goes to sleep has a reason, and queues up before he lets go of the lock
- * under which it was true.
+ * A task goes to sleep for a reason, and queues up before it releases the lock
+ * under which the reason was true.
  */
 void prepare_to_wait(wait_queue_head_t *wq, wait_queue_entry_t *wait, int state)
 {

@@ -4,7 +4,7 @@
  *
  *	PROGRAM [WORD]	runs the cases whose name has WORD in it
  *
- * With DAX_TEST_STOP set, the first failure is the last.
+ * With DAX_TEST_STOP set, the program ends at the first failure.
  *
  * A case that takes longer than DAX_TEST_ALARM seconds (120) hangs.  The program
  * then prints which task sleeps on which entry, and ends.

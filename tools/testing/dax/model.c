@@ -19,7 +19,7 @@
 #define MAX_ENTRIES	256
 #define PAGES		BIT(20)
 
-/* What has made room for a promotion comes back, however full it is then. */
+/* The entries that a promotion replaced come back, however full it is then. */
 #define MAX_RETURNED	4096
 
 /* Those of x86-64, and one more that needs siblings with both fan-outs. */
@@ -268,7 +268,7 @@ static void set_up_failure(void)
 	}
 }
 
-/* What a grab does before it may have to allocate. */
+/* The action of a grab, before it may have to allocate. */
 static enum dax_grab_action expected_action(const struct model_entry *found,
 					    unsigned int order, bool write)
 {
@@ -295,7 +295,7 @@ static bool model_any_locked(unsigned long index, unsigned int order)
 	return false;
 }
 
-/* What comes of an attempt to promote entries that are all unlocked. */
+/* The result of an attempt to promote entries that are all unlocked. */
 static int expected_promotion(unsigned long index, unsigned int order)
 {
 	unsigned long start = round_down(index, 1UL << order);
@@ -589,7 +589,7 @@ static void do_replace(void)
 	}
 }
 
-/* Many small ones in a row, as of one who has read or written 4 KiB a time. */
+/* Many small ones in a row, as reads or writes of 4 KiB leave them. */
 static void do_fill(void)
 {
 	unsigned long first = random_index();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Tests of promotion (fs/dax-promote.c) that only user space can do: each
- * allocation fails once, something happens in the moment in which the xa_lock
- * is dropped, one who was woken does not run yet, page tables are looked
- * after.  The stage and its props are those of fs/tests/dax_promote_kunit.c.
+ * allocation fails once, the tree changes while the xa_lock is dropped, a task
+ * that was woken does not run yet, unmaps are observed.  The entries and tasks
+ * are those of fs/tests/dax_promote_kunit.c.
  */
 #include <kunit/test.h>
 #include <linux/completion.h>
@@ -24,7 +24,7 @@ KUNIT_ARRAY_PARAM_DESC(promotable, promotable, desc);
 static struct kunit *the_test;
 static struct dt_snapshot before;
 
-/* Who was woken first is held back until it is told to go on. */
+/* The first task to be woken is held back until held_back is cleared. */
 static int hold_back;
 static bool held_back;
 
@@ -207,10 +207,10 @@ static pgoff_t between_start;
 static unsigned int between_order;
 
 /*
- * The driver promotes what there is by @cycle, and each time that it drops
- * the xa_lock for an allocation, @act is the case: at the first of them, then
- * in another round at the second, and so on.  Then @check looks at what came
- * of it, with an error or an entry.
+ * The driver promotes the entries of @layout.  While it has dropped the xa_lock
+ * for an allocation, @act is called: at the first allocation, then in another
+ * round at the second, and so on.  Then @check looks at the result, an error or
+ * an entry.
  */
 static void meet_between(struct kunit *test, const struct layout *layout,
 			 void (*act)(void),
@@ -355,7 +355,7 @@ static void check_large(struct kunit *test, int ret, void *entry,
 	dt_expect_range(test, between_start, between_order, large);
 }
 
-/* Somebody else has put a large one there: that is locked. */
+/* Another task has inserted a large entry: it is locked. */
 static void large_one_between(struct kunit *test)
 {
 	meet_between(test, &with_gap, a_large_one, check_large);
@@ -419,7 +419,7 @@ static void locked_one_between(struct kunit *test)
 	dt_continue(test, huge);
 }
 
-/* Somebody else who promotes the same, and finishes when we sleep on him. */
+/* A rival promotes the same entries, and finishes when the test sleeps on it. */
 static struct rival {
 	struct dax_test *dt;
 	struct task_struct *task;
@@ -491,7 +491,7 @@ static void rival_promotes_between(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, nr_promote[DAX_PROMOTE_DONE], 1);
 }
 
-/* --- one who was woken does not run yet --------------------------------- */
+/* --- a task that was woken does not run yet ----------------------------- */
 
 static void hold_back_first(void)
 {
@@ -503,9 +503,9 @@ static void hold_back_first(void)
 }
 
 /*
- * Three sleep on a small entry.  An unlock wakes one of them, and before that
- * one can look, the entry has been promoted.  The others sleep on a key that
- * nobody will unlock, unless they are woken by the promotion itself.
+ * Three tasks sleep on a small entry.  An unlock wakes one of them, and before
+ * that task can look, the entry has been promoted.  The others sleep on a key
+ * that no task will unlock, so the promotion itself has to wake them.
  */
 static void woken_but_not_run(struct kunit *test, bool undone)
 {
@@ -620,7 +620,7 @@ static void small_comes(void)
 	dt_start(the_test, dt_job_hold, BASE + 2, 0, false);
 }
 
-/* Who wants a page meanwhile has to wait, be it a zero one or not. */
+/* A task that grabs a page meanwhile has to wait, be it a zero page or not. */
 static void rivals_sleep_on_unmap(struct kunit *test)
 {
 	unsigned int order = dt_use_promotable(test);
@@ -669,7 +669,7 @@ static void folio_in_the_range(struct kunit *test)
 	}
 }
 
-/* What is undone is the locked empty entry that a promotion has left. */
+/* An undo only accepts the locked empty entry that a promotion has left. */
 static void undo_needs_empty(struct kunit *test)
 {
 	unsigned int order = dt_use_promotable(test);

@@ -2,7 +2,7 @@
 /*
  * Random operations on one mapping by many threads at once: faults of order 0,
  * 4 and 9, promotion with all its ends, writeback, truncation, walks that only
- * wait.  What has to hold:
+ * wait.  These rules have to hold:
  *
  *  - an entry lock has one owner, and so has each page under it;
  *  - every thread ends (the alarm of kunit.c names those that do not);
@@ -10,9 +10,9 @@
  *    unless the page was truncated meanwhile;
  *  - nrpages is the sum of the entries.
  *
- * What a page holds is told by counters that only the owner of its entry, or
- * who deletes the unlocked entry under the xa_lock, may change.  Two of them
- * are plain memory, for ThreadSanitizer to see who else does.
+ * Counters tell what a page holds.  Only the owner of its entry, or a thread
+ * that deletes the unlocked entry under the xa_lock, may change them.  Two of
+ * them are plain memory, so that ThreadSanitizer sees any other thread.
  */
 #include <kunit/test.h>
 #include <linux/completion.h>
@@ -80,7 +80,7 @@ static unsigned long random_index(void)
 	       offsets[random_below(ARRAY_SIZE(offsets))];
 }
 
-/* --- what the owner of an entry does ------------------------------------ */
+/* --- the owner of an entry ---------------------------------------------- */
 
 static void own(unsigned long start, unsigned long nr)
 {
@@ -109,7 +109,7 @@ static void truncate(unsigned long start, unsigned long nr)
 		if (READ_ONCE(pages[i].owners))
 			COUNT(nr_shared);
 		pages[i].touched++;
-		/* Odd as long as it lasts, for those who look without a lock. */
+		/* Odd as long as it lasts, for threads that look without a lock. */
 		WRITE_ONCE(pages[i].truncated, pages[i].truncated + 1);
 		__atomic_store_n(&pages[i].stores, 0, __ATOMIC_RELEASE);
 		__atomic_store_n(&pages[i].flushed, 0, __ATOMIC_RELEASE);
@@ -150,8 +150,8 @@ static void finish_fault(struct xa_state *xas, unsigned long index, void *entry,
 }
 
 /*
- * What small entries have become may stay a hole if they were nothing but
- * holes; else it gets the blocks, or they come back.
+ * The large entry may stay a hole if the small entries were nothing but holes.
+ * Otherwise it gets the blocks, or the small entries come back.
  */
 static void finish_promotion(struct xa_state *xas, unsigned long index,
 			     void *entry, struct dax_promotion *p, bool write)
@@ -308,7 +308,7 @@ static void do_truncate_range(struct thread *thread)
 
 /*
  * Flush the unlocked entry that a walk has arrived at.  TOWRITE goes together
- * with DIRTY, or another who has counted on it would not wait for us.
+ * with DIRTY, or another walk that has counted on it would not wait for this one.
  */
 static void flush_one(struct xa_state *xas, void *entry)
 {
@@ -386,7 +386,7 @@ static void do_writeback(struct thread *thread)
 	}
 }
 
-/* One who only waits until each entry was seen unlocked. */
+/* A walk that only waits until each entry was seen unlocked. */
 static void do_walk(struct thread *thread)
 {
 	XA_STATE(xas, &mapping->i_pages, random_index());

@@ -6,22 +6,22 @@
  *
  * Three things are stricter than in the kernel.  A node that leaves an XArray
  * is freed at once, so a cursor that was kept over an unlock is a use after
- * free that the sanitizer sees.  Who sleeps, allocates memory that it may wait
- * for, or unmaps pages with a spinlock held is stopped; and so is who gets
- * into a queue without one.
+ * free that the sanitizer sees.  A task that sleeps, allocates memory that it
+ * may wait for, or unmaps pages with a spinlock held is stopped.  So is a task
+ * that gets into a queue without a spinlock.
  */
 #ifndef _DAX_SHIM_CUSTOM_H
 #define _DAX_SHIM_CUSTOM_H
 
 #include <pthread.h>
 
-/* For ThreadSanitizer: what is marked as a race on purpose is none. */
+/* For ThreadSanitizer: an access that is marked as a race is none. */
 #undef READ_ONCE
 #undef WRITE_ONCE
 #define READ_ONCE(x)		__atomic_load_n(&(x), __ATOMIC_RELAXED)
 #define WRITE_ONCE(x, val)	__atomic_store_n(&(x), (val), __ATOMIC_RELAXED)
 
-/* What the kernel's tools/include leaves out. */
+/* The kernel's tools/include leaves these out. */
 #define ATOMIC_INIT(i)		{ (i) }
 #define atomic_read(v)		__atomic_load_n(&(v)->counter, __ATOMIC_RELAXED)
 #define atomic_inc(v)		\
@@ -98,14 +98,14 @@ void put_task_struct(struct task_struct *task);
 
 void schedule(void);
 
-/* Called, if set, by who was woken, before it does anything else. */
+/* A task that was woken calls it, if set, before it does anything else. */
 extern void (*shim_resume_hook)(void);
 
 long schedule_timeout(long timeout);
 void cond_resched(void);
 void usleep_range(unsigned long low, unsigned long high);
 
-/* Who sleeps where, for one who waits in vain. */
+/* For the report of a hang: the entry that each task sleeps on. */
 void shim_sleeps_on(unsigned long index, void *entry);
 void shim_show_tasks(void);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What stands in for the kernel headers that fs/dax-entry.c, lib/xarray.c and
- * their tests include.  The Makefile makes one line headers of their names
- * that lead here; the rest comes from the kernel's tools/include.
+ * A stand-in for the kernel headers that fs/dax-entry.c, lib/xarray.c and their
+ * tests include.  The Makefile makes one line headers of their names that lead
+ * here; the rest comes from the kernel's tools/include.
  *
  * dup.h needs the XArray and comes after it: see linux/fs.h in the Makefile.
  */
@@ -28,5 +28,10 @@
 
 #include "stubs.h"
 #include "custom.h"
+
+/* For inline functions that nothing calls here. */
+void bitmap_complement(unsigned long *dst, const unsigned long *src,
+		       unsigned int nbits);
+unsigned long find_last_bit(const unsigned long *addr, unsigned long size);
 
 #endif /* _DAX_SHIM_H */

@@ -3,21 +3,21 @@
  * Promotion of small DAX entries, as a model for Spin.
  *
  * One large entry takes the place of several small ones while faults, fsyncs,
- * writes, invalidation and memory failure go on in the same range.  What is
- * claimed in fs/dax-promote.c, that nobody sleeps for ever, that no dirty mark is
- * lost and that no stale page stays mapped, is tried here in every order in
- * which the steps of a few tasks can follow each other.  ./check says which
- * tasks, and what they find when they start.
+ * writes, invalidation and memory failure go on in the same range.
+ * fs/dax-promote.c claims that no task sleeps for ever, that no dirty mark is
+ * lost and that no stale page stays mapped.  The model tries these claims in
+ * every order in which the steps of a few tasks can follow each other.  ./check
+ * says which tasks, and what they find when they start.
  *
  * WHAT IS MODELLED
  *
  *	tree	one mapping of two pages: two small entries (slots 0 and 1), or
  *		one large entry, which stands in slot 0.  Kind, lock, marks and
  *		pfn of each, and nrpages
- *	xa_lock	what is done under one hold of it is one atomic step.  Between
- *		two steps of a task there may be any steps of others.  What is
- *		done to the pages of an entry with its lock held, as to unmap
- *		them, is one step, too: who stores looks at one page only
+ *	xa_lock	all that a task does under one hold of it is one atomic step.
+ *		Between two steps of a task there may be any steps of others.
+ *		To unmap, protect or flush the pages of a locked entry is one
+ *		step, too: a store looks at one page only
  *	queues	a sleeper has a key, the start of the entry that it found, and
  *		waits exclusively (IN_TURN) or not (BESIDE).  The kernel wakes
  *		exclusive ones first come, first served.  Here it may be any of
@@ -39,10 +39,10 @@
  *	- Shared blocks, MAP_SYNC, private mappings; a small fault that fails.
  *	- Which process maps what: a page table that forbids a large page shows
  *	  as a fault that gives up before it asks the filesystem.
- *	- That somebody could be busy for ever: tasks have one or two jobs.
- *	- Wakeups that nobody needs.  A grab that was woken in turn and then is
- *	  refused passes the wakeup on in the kernel, and not here: it is
- *	  refused since its entry has gone, and who saw to that has woken all.
+ *	- A task that is busy for ever: tasks have one or two jobs.
+ *	- Wakeups that no task needs.  A grab that was woken in turn and then is
+ *	  refused passes the wakeup on in the kernel, and not here: it is refused
+ *	  since its entry has gone, and the task that deleted it has woken all.
  *
  * WHAT MUST NEVER BE, by the name that Spin prints
  *
@@ -56,17 +56,17 @@
  *				no write(2) is about to remove it
  *	wrong_pfn		a mapped entry says what the filesystem does not
  *	wrong_nrpages		not the sum of the entries
- *	invalid end state	somebody sleeps, and nobody will wake it
+ *	invalid end state	a task sleeps, and no other will wake it
  *
  * RULES that the code keeps.  With -DBREAK=RULE the model does not keep that
  * one, and ./check sees to it that Spin notices.
  */
 
-/* Who is woken, and who passes on. */
-#define UNLOCK_WAKES_BESIDE	1	/* who wants no lock, each time */
-#define UNLOCK_WAKES_NEXT	2	/* and one of those who do */
-#define REMOVAL_WAKES		3	/* who deletes wakes ... */
-#define REMOVAL_WAKES_ALL	4	/* ... all */
+/* Wakeups. */
+#define UNLOCK_WAKES_BESIDE	1	/* those that want no lock */
+#define UNLOCK_WAKES_NEXT	2	/* and one of those that do */
+#define REMOVAL_WAKES		3	/* a task that deletes wakes */
+#define REMOVAL_WAKES_ALL	4	/* all waiters, not one */
 #define DEMOTION_WAKES		5
 #define DEMOTION_WAKES_ALL	6
 #define PROMOTION_WAKES		7	/* on each small key that goes */
@@ -78,11 +78,11 @@
 #define KEY_IS_OF_FOUND		13	/* and not of the request */
 #define WRITEBACK_IS_BESIDE	14	/* as it may find nothing to do */
 #define SCAN_IS_BESIDE		15	/* as it may find another one locked */
-/* What a promotion may take, and how. */
+/* Scan, replacement and rollback of small entries. */
 #define SCAN_MINDS_LOCKS	20
 #define SCAN_IS_ONE_WITH_REPLACE 21	/* one hold of the xa_lock */
 #define SCAN_MINDS_PFNS		22	/* fragmented: refuse */
-#define REPLACED_BY_LOCKED	23	/* nobody gets in before the fault */
+#define REPLACED_BY_LOCKED	23	/* no task gets in before the fault */
 #define PROMOTION_COUNTS_GAPS	24	/* nrpages */
 #define ROLLBACK_COUNTS_GAPS	25
 #define FAILURE_ROLLS_BACK	26	/* rather than leave an empty entry */
@@ -120,7 +120,7 @@
 #endif
 #define KEPT(rule)		(BREAK != rule)
 
-/* What an entry is; what a task finds at the start. */
+/* Kinds of an entry; a task finds one of them at the start. */
 #define NOTHING			0	/* no entry */
 #define EMPTY			1
 #define ZERO			2
@@ -164,7 +164,7 @@ bit towrite[2];
 bit pfn[2];			/* of mapped: 0 if a large one can hold it */
 byte nrpages;
 
-/* What page tables map.  Both may be, each in some process. */
+/* Mapped by page tables.  Both may be, each in some process. */
 #define READ_ONLY		1
 #define WRITABLE		2
 byte mapped[2];			/* file memory: 0 or one of these */
@@ -175,13 +175,13 @@ bit block[2];			/* the page has one */
 bit block_pfn[2];		/* as pfn; also of one that is not there yet */
 byte writing;			/* how many write(2) are under way */
 
-/* Sleepers, by _pid; who has none is awake. */
+/* By _pid: how the task sleeps, or that it is awake. */
 #define AWAKE			0
 #define BESIDE(key)		(1 + (key))
 #define IN_TURN(key)		(3 + (key))
 byte asleep[7];
 
-/* What nobody but the model knows. */
+/* The kernel has no such state; only the model does. */
 byte owner[2];			/* of the entry lock */
 bit stored[2];			/* and not flushed */
 byte owed[2];			/* by which fsyncs: a bit for each _pid */
@@ -193,7 +193,7 @@ byte owed[2];			/* by which fsyncs: a bit for each _pid */
 #define PAGES			(large -> 2 : PRESENT(0) + PRESENT(1))
 #define NO_SLOT			2
 
-/* --- what must never be -------------------------------------------------- */
+/* --- states that must never be ------------------------------------------- */
 
 /* So that Spin prints a name, and not what the macros have made of it. */
 #define NEVER(name, condition)	name = (condition); assert(!name)
@@ -263,7 +263,7 @@ inline wake_one_in_turn(key)
 	fi
 }
 
-/* Nobody will ever again unlock what has this key.  wake, all: the rules. */
+/* No task will ever unlock this key again.  wake, all: the rules. */
 inline wake_gone(key, wake, all)
 {
 	d_step {
@@ -436,7 +436,7 @@ inline drop_entry(slot)
 
 /* --- grab: find an entry or make it, and lock it ------------------------- */
 
-/* What comes of it, in got; the entry is in slot s. */
+/* Results, in got; the entry is in slot s. */
 #define REFUSED			0
 #define LOCKED			1
 #define PROMOTED		2
@@ -454,8 +454,8 @@ inline drop_entry(slot)
 	(kind[slot] == MAPPED && pfn[slot] && KEPT(SCAN_MINDS_PFNS))
 
 /*
- * One locked empty entry for all.  What they were is remembered: for the way
- * back, and since zero ones may still be mapped.
+ * One locked empty entry for all.  The task remembers the kinds and marks of the
+ * small ones for the way back, and since zero ones may still be mapped.
  */
 inline replace_small()
 {
@@ -591,10 +591,10 @@ inline grab_entry()
 #define IS_AT(i)		(block[i] -> MAPPED : ZERO)
 
 /*
- * What the filesystem says of one extent, which here is a page: a large fault
- * asks twice.  answer is what all extents so far are, MAPPED or ZERO; EMPTY for
- * none yet; NOTHING if they are not all the same, or not one run, or if there
- * was an error.  Blocks may have been allocated even so.
+ * The filesystem answers for one extent, which here is a page: a large fault
+ * asks twice.  answer is MAPPED or ZERO if all extents so far are that; EMPTY
+ * for none yet; NOTHING if they are not all the same, or not one run, or if
+ * there was an error.  Blocks may have been allocated even so.
  */
 inline ask_extent(i)
 {
@@ -792,7 +792,7 @@ inline fault()
 
 #define ME			(1 << _pid)
 
-/* DIRTY gets TOWRITE; what is not flushed by now is what fsync owes. */
+/* DIRTY gets TOWRITE; fsync owes the flush of each store so far. */
 inline tag_page(page)
 {
 	if
@@ -825,7 +825,7 @@ inline write_back_entry()
 
 #define IS_TAGGED(slot)		(towrite[slot])
 
-/* What has TOWRITE, from cur to last. */
+/* All entries with TOWRITE, from cur to last. */
 inline write_back_tagged()
 {
 	do
@@ -935,7 +935,7 @@ inline sync_part()
 	atomic { NEVER(lost_store, owed[page] & ME) }
 }
 
-/* All of it, or what a write(2) that has just allocated has to remove. */
+/* All entries, or those that a write(2) has to remove after it allocates. */
 #define IS_IN_THE_WAY(slot)	\
 	(PRESENT(slot) && (job == DROP || kind[slot] == ZERO || \
 			   (kind[slot] == EMPTY && locked[slot] && \
@@ -962,7 +962,7 @@ inline drop_range()
 	od
 }
 
-/* --- who wants one entry ------------------------------------------------- */
+/* --- tasks that want one entry ------------------------------------------- */
 
 /* Waits in turn, but is not interested if the entry is dirty. */
 inline invalidate()
@@ -1081,7 +1081,7 @@ proctype task(byte job; byte next)
 		:: job == INVAL0 || job == INVAL1 -> invalidate()
 		:: job == FAIL0 || job == FAIL1 -> memory_failure()
 		fi;
-		/* Who has nothing on his mind makes fewer states. */
+		/* Variables that are 0 between jobs make fewer states. */
 		atomic {
 			order = 0; write = 0; page = 0; collapse = 0;
 			s = 0; got = 0; waits = 0;

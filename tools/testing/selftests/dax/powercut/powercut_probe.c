@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Shows a host each flush and each fence of persistent memory by the kernel of its
- * guest. vm/powercut is the host's half, and simulates power cuts.
+ * guest. A program on the host simulates power cuts.
  *
  * EVENTS	A kprobe is on each function that flushes or fences. Its handler writes
  *		an event to a page of memory, and writes a byte to a port: the
@@ -38,7 +38,7 @@
 
 #define DOORBELL	0xe9	/* of QEMU's isa-debugcon */
 
-/* As in vm/cuts/probe.py. */
+/* The program on the host uses the same numbers. */
 enum kind {
 	FLUSH = 1,	/* arch_wb_cache_pmem(): the lines of a range */
 	COPY,		/* memcpy_flushcache(), at its start */
@@ -57,7 +57,7 @@ static struct shared {
 	u64 missed;
 } *shared;
 
-/* What of copy_user_flushcache() is known at its start. */
+/* The arguments of copy_user_flushcache(), which are known at its start. */
 struct copy {
 	void *to;
 	unsigned long len;
