@@ -18,7 +18,7 @@ KERNELS = ("stock", "hugedax")
 BINARIES = lib.BUILD / "guest/apps"
 PAGE_OF_RESULTS = lib.TOP / "results/apps.txt"
 TIMEOUT = 3600		# seconds for one program
-# What the figures depend on, beside the program.
+# The figures depend on these files, too.
 COMMON = ("app.h", "count.c", "events.py", "guest.py", "mapped.py")
 
 

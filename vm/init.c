@@ -4,8 +4,8 @@
  * run one command in it, report its exit status, and restart the machine,
  * which ends QEMU. main() is the table of contents.
  *
- * The kernel has mounted the host's root read-only. What this program adds
- * goes to an overlay on tmpfs and dies with the guest; two folders of the
+ * The kernel has mounted the host's root read-only. The files that this program
+ * adds go to an overlay on tmpfs and die with the guest; two folders of the
  * host are writable, over 9p shares of their own:
  *
  *   tag "run"		/run/vm		command, stdout, stderr, status: the

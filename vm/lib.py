@@ -39,6 +39,14 @@ RELEASE = _shell["base_release"]
 FILESYSTEMS = _shell["filesystems"].split()
 FLAVOURS = _shell["flavours"].split()
 
+
+def filesystem(name, *lists):
+    """What vm/filesystems has of it in these lists, in one line."""
+    run = subprocess.run(["bash", "-c", '. "$0"; fs_words "$@"', VM / "filesystems", name, *lists],
+                         stdout=subprocess.PIPE, text=True, check=True)
+    return run.stdout.strip()
+
+
 _colour = sys.stderr.isatty()
 _me = os.path.relpath(sys.argv[0], TOP) if sys.argv[0] else "python"
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# What the scripts in vm/ share: where things are, and how they speak.
+# The scripts in vm/ share this file: where things are, and how they speak.
 #
-# Everything that a script makes is under build/. What is said to people goes
-# to stderr, one line a step in the manner of kbuild; stdout belongs to the
+# Everything that a script makes is under build/. Messages to people go to
+# stderr, one line a step in the manner of kbuild; stdout belongs to the
 # results. A script that is sourced here has set -euo pipefail on.
 
 set -euo pipefail
@@ -106,7 +106,7 @@ need_memory() {
 # shellcheck source=vm/filesystems
 . "$top/vm/filesystems"
 
-# What kernel it is that ours goes over: release, package and archive of vm/base.
+# The kernel that ours goes over: release, package and archive, from vm/base.
 while IFS=$'\t' read -r key value _; do
 	case $key in
 	release|package|archive) declare "base_$key=$value" ;;
@@ -160,7 +160,7 @@ check_flavour()
 	[[ " ${flavours[*]} " == *" $1 "* ]] || die "no kernel '$1'; there are: ${flavours[*]}"
 }
 
-# What the kernel's console says when something is wrong with the kernel, and
-# no test need have noticed.
+# Messages of the kernel's console that tell of an error in the kernel, whether or
+# not a test has noticed it.
 # shellcheck disable=SC2034
 splats='BUG:|WARNING:|KASAN:|UBSAN:|Oops|possible (circular|recursive)|suspicious RCU|INFO: task .* blocked|INFO: rcu|rcu.*(stall|starved)|soft lockup|kmemleak: [1-9]|unreferenced object'

@@ -20,8 +20,8 @@
 #include <string.h>
 
 /*
- * What of qemu-plugin.h is needed here: Debian has no package with that file.
- * vm/profile defines QEMU_PLUGIN_API as what its QEMU speaks; between 1
+ * The part of qemu-plugin.h that is needed here: Debian has no package with that
+ * file. vm/profile defines QEMU_PLUGIN_API as the version of its QEMU; between 1
  * and 2 none of this has changed.
  */
 struct qemu_plugin_tb;

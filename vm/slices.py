@@ -225,7 +225,7 @@ class State:
 
     def run_all(self):
         number = 0
-        # What an interrupted run has left has no reason to end.
+        # A slice of an interrupted run has no reason for its end.
         for folder in sorted(self.folder.glob("slice-*")):
             if (folder / "tests").exists():
                 number += 1

@@ -8,10 +8,13 @@ TREE is a kernel tree with our files in it. The checks are:
 
 lines     no line of a text is longer than 100 columns, but for tables and code
 names     no text names a path that is not there, and none a numbered lesson
+mailed    no file that is mailed names what this repository alone has
+comments  no sentence of a comment begins with What or Who, but for questions
 lists     the selftest programs in Makefile, .gitignore, run_dax_tests.sh and the
           lists of mutations are those that there are
 reasons   the reasons of fallbacks are the same in the code and in dax-entries.rst
 rules     the order conflicts are the same for the tests and in dax-entries.rst
+figures   README.md has the figures of results/
 
 Findings go to stdout, one a line.
 """
@@ -69,8 +72,8 @@ OURS = r"(?:fs|include|lib|mm|tools|vm|patches|mutation|results|Documentation)"
 KERNELS = r"(?:arch|block|drivers|scripts)"
 PATH = re.compile(rf"(?<![\w/.:$<>*-])((?:{OURS}|{KERNELS})/[\w.*?\[\]/-]*[\w*\]])")
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
-# What a command makes, or an example.
-NOT_KEPT = re.compile(r"\.(?:o|ko|log|id)$|/[A-Z]{2,}\b")
+# A path that a command makes, an example, or a trace event
+NOT_KEPT = re.compile(r"\.(?:o|ko|log|id)$|/[A-Z]{2,}\b|^block/block_")
 
 
 def exists(folders, path):
@@ -91,7 +94,8 @@ def unknown_names(folders, file, text):
             continue
         if re.search(r"\blesson \d", line, re.I):
             yield number, "names a numbered lesson, of a text that is not here"
-        for path in PATH.findall(line):
+        # A manual page has its hyphens behind a backslash.
+        for path in PATH.findall(line.replace("\\-", "-")):
             if not NOT_KEPT.search(path) and not exists(folders, path.rstrip("/.")):
                 yield number, f"{path} is not there"
         if file.endswith(".md"):
@@ -105,6 +109,53 @@ def check_names(top, files, tree):
         folders = ((top / file).parent, top, tree)
         for number, text in unknown_names(folders, file, (top / file).read_text()):
             yield f"{file}:{number}: {text}"
+
+
+# --- mailed -------------------------------------------------------------------
+
+# Those who get the series have nothing of this; its mails come from an address
+# with this name.
+NOT_MAILED = re.compile(r"(?<![\w/.-])(?:vm|mutation)/\w+|\bTESTING\.md|\bbuild/src\b"
+                        r"|\bhugedax\b(?! developers <|@)")
+
+
+def mailed_lines(file, text):
+    """(number, line): those of a message, and those that a patch adds."""
+    is_diff = False
+    for number, line in enumerate(text.splitlines(), 1):
+        if file.endswith(".patch"):
+            is_diff |= line.startswith(("---", "diff --git", "Index:"))
+            if is_diff and not re.match(r"\+(?!\+\+ )", line):
+                continue
+        yield number, line
+
+
+def check_mailed(top, files, _tree):
+    for file in files:
+        for number, line in mailed_lines(file, (top / file).read_text()):
+            for name in NOT_MAILED.findall(line):
+                yield f"{file}:{number}: {name} is in this repository alone, and the file is mailed"
+
+
+# --- comments -----------------------------------------------------------------
+
+# Not docstrings, many of which are no sentence, and name the thing that is returned.
+SUBJECT = re.compile(r"^[ \t]*(?:/?\*+|#+|//+)[ \t](?:[ \t]*|.*\. +)((?:What|Who)\b[^.?]*)([.?]|$)",
+                     re.M)
+
+
+def bare_subjects(text):
+    """(number, words) of the sentences in comments that begin with What or Who."""
+    for match in SUBJECT.finditer(text):
+        if match.group(2) != "?":
+            yield (text.count("\n", 0, match.start(1)) + 1,
+                   " ".join(match.group(1).split("\n")[0].split()[:4]))
+
+
+def check_comments(top, files, _tree):
+    for file in files:
+        for number, words in bare_subjects((top / file).read_text()):
+            yield f"{file}:{number}: '{words} ...': name the subject"
 
 
 # --- lists --------------------------------------------------------------------
@@ -264,8 +315,86 @@ def check_rules(top, _files, _tree):
                              rules_in_table((top / ENTRIES).read_text()))
 
 
-CHECKS = {"lines": check_lines, "names": check_names, "lists": check_lists,
-          "reasons": check_reasons, "rules": check_rules}
+# --- figures ------------------------------------------------------------------
+
+BENCH = "results/bench.txt"
+APPS = "results/apps.txt"
+FIGURE = r"\d+\.\d+"
+RANGE = rf"({FIGURE})(?: to ({FIGURE}))?"
+NAMES = r"((?:`[^`]+`(?:,\s)?)+)"
+
+
+def rounds_to(figure, text):
+    """@text is @figure, which has been rounded before, with fewer digits."""
+    digits = len(text.partition(".")[2])
+    return abs(figure - float(text.replace(",", ""))) <= 0.5 * 10 ** -digits + 0.0005
+
+
+def programs_in(apps):
+    """(heading, figures), where the figures are the faults on XFS of each kernel, and the
+    instructions on XFS and ext4 as a fraction of stock's."""
+    row = re.compile(rf"^  (\w+) +(\w+) +(\S+) +(\S+) +\S+ +({FIGURE})?", re.M)
+    for heading, rows in re.findall(r"^(\S.*)\n((?:  (?:xfs|ext4) .*\n)+)", apps, re.M):
+        faults, ratios = {}, {}
+        for fs, kernel, small, huge, ratio in row.findall(rows):
+            if small != "-":
+                faults[fs, kernel] = int(small) + int(huge)
+            if ratio:
+                ratios[fs, kernel] = float(ratio)
+        yield heading, (faults.get(("xfs", "stock")), faults.get(("xfs", "hugedax")),
+                        ratios.get(("xfs", "hugedax")), ratios.get(("ext4", "hugedax")))
+
+
+def compare_programs(readme, apps):
+    """Each row of the table has the figures of a program whose heading begins with the
+    same word."""
+    table = re.search(r"^\| program \|.*\n\|[-| ]+\n((?:\|.*\n)*)", readme, re.M)
+    for row in table.group(1).splitlines() if table else ():
+        name, *cells = (cell.strip() for cell in row[1:-1].split("|"))
+        word = re.match(r"\w+", name).group()
+        if not any(heading.startswith(word) and
+                   all(not cell or figure is not None and rounds_to(figure, cell)
+                       for cell, figure in zip(cells, figures))
+                   for heading, figures in programs_in(apps)):
+            yield f"README.md: no program in {APPS} has the figures of '{name}'"
+    command = re.search(r"^What '(.*)' printed", apps, re.M)
+    if not table or not command or f"`{command.group(1)}`" not in readme:
+        yield f"README.md: has no table of the command that printed {APPS}"
+
+
+def figures_by_line(readme):
+    """(figure, names) where the text has them as "0.1 to 0.2 (`line`, `other`)", or as
+    "`line`: 0.1 to 0.2" or "`line` takes 0.1"."""
+    for *figures, names in re.findall(rf"{RANGE}[^.`;:]*\({NAMES}\)", readme):
+        yield from ((f, re.findall("`(.*?)`", names)) for f in figures if f)
+    for names, *figures in re.findall(rf"{NAMES}(?: on [\w ]+)?(?::| takes) {RANGE}", readme):
+        yield from ((f, re.findall("`(.*?)`", names)) for f in figures if f)
+
+
+def compare_bench(readme, bench):
+    """Each figure is in one of its lines, whose names may end in ", 4K" or ", 2M"."""
+    table = bench.partition("\nhugedax / stock")[2].partition("\n\n")[0]
+    lines = {line[:30].strip(): [float(f) for f in re.findall(r"\d+\.\d{3}", line[30:])]
+             for line in re.findall(r"^  (.+)", table, re.M)}
+    for figure, names in figures_by_line(re.sub(r"\s+", " ", readme)):
+        found = [f for name in names for end in ("", ", 4K", ", 2M")
+                 for f in lines.get(name + end, [])]
+        if not any(rounds_to(f, figure) for f in found):
+            yield f"README.md: {BENCH} has no {figure} in {', '.join(names)}"
+    count = re.search(r"Of (\d+) measurements, (\d+) are at most 2 %", readme)
+    if not count or f" {count.group(2)} of {count.group(1)} lines" not in bench:
+        yield f"README.md: has another number of measurements than {BENCH}"
+
+
+def check_figures(top, _files, _tree):
+    readme, bench, apps = ((top / name).read_text() for name in ("README.md", BENCH, APPS))
+    yield from compare_programs(readme, apps)
+    yield from compare_bench(readme, bench)
+
+
+CHECKS = {"lines": check_lines, "names": check_names, "mailed": check_mailed,
+          "comments": check_comments, "lists": check_lists, "reasons": check_reasons,
+          "rules": check_rules, "figures": check_figures}
 
 
 def main(args):

@@ -14,8 +14,15 @@ MIB = 1 << 20
 POISON = b"poison! "
 # mkfs.xfs makes a filesystem below 300 MiB for the tests of XFS only.
 SMALL_XFS = {"TEST_DIR": "x", "TEST_DEV": "x", "QA_CHECK_FS": "x"}
-EXT4 = "mkfs.ext4 -q -F -b 4096 -E nodiscard,lazy_itable_init=0,lazy_journal_init=0"
-XFS = "mkfs.xfs -q -f -K -s size=4096"
+# Each mkfs writes all that it has to write, and discards nothing.
+EXT4_OPTIONS = "nodiscard,lazy_itable_init=0,lazy_journal_init=0"
+XFS_OPTIONS = " -K -s size=4096"
+EXT4 = f"{lib.filesystem('ext4', 'mkfs', 'plain')} -E {EXT4_OPTIONS}"
+# The layout ends in the list behind -E, of which mkfs takes the last one only.
+EXT4_ALIGNED = f"{lib.filesystem('ext4', 'mkfs', 'aligned')},{EXT4_OPTIONS}"
+XFS = lib.filesystem("xfs", "mkfs", "plain") + XFS_OPTIONS
+XFS_ALIGNED = lib.filesystem("xfs", "mkfs", "aligned") + XFS_OPTIONS
+XFS_FEATURES = lib.filesystem("xfs", "features")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,18 +39,18 @@ class Config:
 # whole filesystem ("Structure needs cleaning"), in a stock kernel, too.
 CONFIGS = {
     "ext4": (
-        Config("ext4", 64 * MIB, EXT4 + ",stride=512,stripe_width=512"),
+        Config("ext4", 64 * MIB, EXT4_ALIGNED),
         Config("ext4", 64 * MIB, EXT4, "dax=always,journal_checksum"),
         Config("ext4", 64 * MIB, EXT4 + " -O ^metadata_csum", "dax=always"),
     ),
     "xfs": (
-        Config("xfs", 96 * MIB, XFS + " -m reflink=1,rmapbt=1"),
-        Config("xfs", 96 * MIB, XFS + " -m reflink=1,rmapbt=0 -d su=2m,sw=1"),
+        Config("xfs", 96 * MIB, f"{XFS} {XFS_FEATURES}"),
+        Config("xfs", 96 * MIB, XFS_ALIGNED + " -m reflink=1,rmapbt=0"),
         Config("xfs", 96 * MIB, XFS + " -m reflink=0,rmapbt=0"),
     ),
 }
 
-
+FSCK = {fs: lib.filesystem(fs, "fsck") for fs in CONFIGS}
 ROOM = 6 << 30		# what two guests and the images take at most
 
 
@@ -57,7 +64,7 @@ def scratch_file(name):
 
 
 def make(config):
-    """The image of a new filesystem. What mkfs does not write is poison."""
+    """The image of a new filesystem. Bytes that mkfs does not write are poison."""
     path = scratch_file("mkfs")
     path.write_bytes(POISON * (config.size // len(POISON)))
     try:
@@ -82,7 +89,7 @@ class Check:
         handle = os.open(self.path, mode)
         os.pwrite(handle, image, 0)
         os.close(handle)
-        command = ["e2fsck", "-fn"] if config.fs == "ext4" else ["xfs_repair", "-n"]
+        command = FSCK[config.fs].split()
         self.run = subprocess.Popen([*command, self.path], stdin=subprocess.DEVNULL,
                                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 

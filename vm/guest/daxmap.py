@@ -37,6 +37,7 @@ libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_i
 libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 
 DAXMAP = os.path.abspath(sys.argv[1])
+SOURCE = f". {pathlib.Path(__file__).resolve().parents[1] / 'filesystems'}"
 
 
 class Skip(Exception):
@@ -211,10 +212,10 @@ class Setup:
         sh(f"umount {MNT}; {self.after or 'true'}", check=False)
 
 
-XFS, EXT4 = "mkfs.xfs -q -f", "mkfs.ext4 -q -F -b 4096"
-XFS_ALIGNED = XFS + " -d su=2m,sw=1"
-EXT4_ALIGNED = EXT4 + " -E stride=512,stripe_width=512"
-HINT = f"xfs_io -c 'extsize 2m' {MNT}"
+XFS, XFS_ALIGNED, EXT4, EXT4_ALIGNED = sh(
+    f"{SOURCE}; for fs in xfs ext4; do fs_words $fs mkfs plain; fs_words $fs mkfs aligned; done"
+).splitlines()
+HINT = f"{SOURCE}; align_files xfs {MNT}"
 SECTORS = 2 << 20	# 1 GiB
 
 

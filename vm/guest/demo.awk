@@ -153,7 +153,7 @@ END {
 	if (stock)
 		print_stock()
 	if (!asked) {
-		print bad "demo: no row was played" off
+		print bad "demo: no row was run" off
 		exit 1
 	}
 	printf "\n"

@@ -19,8 +19,8 @@
  * verdict  seen, NOT SEEN (an expected event is missing) or WRONG (data, size
  *          or count is not what it has to be)
  *
- * The exit status is 0 when every row was played, whatever its verdict: to
- * judge is up to the reader of the lines.
+ * The exit status is 0 when every row was run, whatever its verdict: to judge is
+ * up to the reader of the lines.
  */
 #include <stdarg.h>
 
@@ -31,20 +31,20 @@
 #define ORDER_2M	9
 
 /*
- * The collisions are staged in the second block of a two-block file, on its
- * fourth page: neither is the first of its kind, and a mapping has something
- * on both sides.
+ * A fault meets an entry in the second block of a two-block file, on its fourth
+ * page: neither is the first of its kind, and a mapping has something on both
+ * sides.
  */
-#define STAGE_SIZE	(2 * SZ_2M)
-#define STAGE		SZ_2M
-#define SPOT		(STAGE + 3 * SZ_4K)
-#define STAGE_PGOFF	(STAGE / SZ_4K)
+#define FILE_SIZE	(2 * SZ_2M)
+#define BLOCK		SZ_2M
+#define SPOT		(BLOCK + 3 * SZ_4K)
+#define BLOCK_PGOFF	(BLOCK / SZ_4K)
 #define SPOT_PGOFF	(SPOT / SZ_4K)
 
 #define KIND_BLOCKS	4
 #define KIND_SIZE	(KIND_BLOCKS * SZ_2M)
 
-struct scene {
+struct state {
 	int fd;
 	char *view[3];		/* the mappings, oldest first */
 	int nr_views;
@@ -55,10 +55,10 @@ struct scene {
 	char detail[512];
 };
 
-/* What a scene has to say. */
+/* Complaints, and the checks that make them. */
 
 __attribute__((format(printf, 3, 4)))
-static void complain(struct scene *s, const char *verdict, const char *fmt, ...)
+static void complain(struct state *s, const char *verdict, const char *fmt, ...)
 {
 	size_t len = strlen(s->detail);
 	va_list ap;
@@ -76,7 +76,7 @@ static void complain(struct scene *s, const char *verdict, const char *fmt, ...)
 
 /* Pieces of an event's text, joined by ", "; see dax_count(). */
 __attribute__((format(printf, 3, 4)))
-static void expect(struct scene *s, const char *event, const char *fmt, ...)
+static void expect(struct state *s, const char *event, const char *fmt, ...)
 {
 	char pattern[192];
 	va_list ap;
@@ -88,7 +88,7 @@ static void expect(struct scene *s, const char *event, const char *fmt, ...)
 		complain(s, "NOT SEEN", "no %s %s", event, pattern);
 }
 
-static void expect_count(struct scene *s, unsigned int want, const char *event,
+static void expect_count(struct state *s, unsigned int want, const char *event,
 			 const char *pattern)
 {
 	unsigned int nr = dax_count(event, "%s", pattern);
@@ -101,19 +101,19 @@ static void expect_count(struct scene *s, unsigned int want, const char *event,
 			 want);
 }
 
-static void expect_faults(struct scene *s, unsigned int want)
+static void expect_faults(struct state *s, unsigned int want)
 {
 	if (s->faults != want)
 		complain(s, "WRONG", "%u faults, not %u", s->faults, want);
 }
 
-static void expect_size(struct scene *s, const char *want)
+static void expect_size(struct state *s, const char *want)
 {
 	if (strcmp(s->size, want))
 		complain(s, "WRONG", "mapped as %s, not %s", s->size, want);
 }
 
-static void expect_byte(struct scene *s, const char *p, char want)
+static void expect_byte(struct state *s, const char *p, char want)
 {
 	char value = dax_peek(p);
 
@@ -122,7 +122,7 @@ static void expect_byte(struct scene *s, const char *p, char want)
 			 want & 255);
 }
 
-static void expect_in_file(struct scene *s, off_t off, char want)
+static void expect_in_file(struct state *s, off_t off, char want)
 {
 	char value;
 
@@ -146,19 +146,19 @@ static unsigned int count_finished_faults(void)
 	return nr;
 }
 
-/* From here to cut() events count. */
-static void action(void)
+/* From here to stop() events count. */
+static void start(void)
 {
 	dax_trace_clear();
 }
 
-static void cut(struct scene *s)
+static void stop(struct state *s)
 {
 	s->faults = count_finished_faults();
 }
 
 /* How is the page at @off mapped, by each of the mappings? */
-static void look(struct scene *s, off_t off)
+static void look(struct state *s, off_t off)
 {
 	s->size[0] = '\0';
 	for (int i = 0; i < s->nr_views; i++) {
@@ -172,28 +172,28 @@ static void look(struct scene *s, off_t off)
 
 /* Files and mappings. */
 
-static void take_file(struct scene *s, int fd)
+static void take_file(struct state *s, int fd)
 {
 	s->fd = fd;
 	dax_trace(fd, NULL);
 }
 
-static void stage_file(struct scene *s, enum dax_layout layout)
+static void new_file(struct state *s, enum dax_layout layout)
 {
-	take_file(s, dax_file(STAGE_SIZE, layout));
+	take_file(s, dax_file(FILE_SIZE, layout));
 }
 
 /*
- * A page of the stage has lost its block to its neighbour, so that a store gets
+ * A page of BLOCK has lost its block to its neighbour, so that a store gets
  * no 2 MiB; and the last one is written, so that a load gets no huge zero page.
  */
-static void short_extent_file(struct scene *s)
+static void short_extent_file(struct state *s)
 {
-	int fd = dax_file(STAGE_SIZE + SZ_2M, PREALLOC);
+	int fd = dax_file(FILE_SIZE + SZ_2M, PREALLOC);
 
-	dax_falloc(fd, FALLOC_FL_INSERT_RANGE, STAGE + 100 * SZ_4K, SZ_4K);
-	dax_truncate(fd, STAGE_SIZE);
-	dax_fill(fd, STAGE_SIZE - SZ_4K, SZ_4K, 'f');
+	dax_falloc(fd, FALLOC_FL_INSERT_RANGE, BLOCK + 100 * SZ_4K, SZ_4K);
+	dax_truncate(fd, FILE_SIZE);
+	dax_fill(fd, FILE_SIZE - SZ_4K, SZ_4K, 'f');
 	take_file(s, fd);
 }
 
@@ -202,12 +202,12 @@ static void short_extent_file(struct scene *s)
  * is left is long enough, and off the 2 MiB borders. Files whose blocks came
  * in several pieces stay, so that the allocator looks elsewhere.
  */
-static void misaligned_file(struct scene *s)
+static void misaligned_file(struct state *s)
 {
 	for (int tries = 0; tries < 16; tries++) {
-		int fd = dax_file(STAGE_SIZE + SZ_2M, PREALLOC);
+		int fd = dax_file(FILE_SIZE + SZ_2M, PREALLOC);
 
-		if (dax_block(fd, STAGE) + SZ_2M == dax_block(fd, STAGE + SZ_2M)) {
+		if (dax_block(fd, BLOCK) + SZ_2M == dax_block(fd, BLOCK + SZ_2M)) {
 			dax_falloc(fd, FALLOC_FL_COLLAPSE_RANGE, 0, SZ_4K);
 			take_file(s, fd);
 			return;
@@ -215,31 +215,31 @@ static void misaligned_file(struct scene *s)
 		close(fd);
 	}
 	dax_exit_fail("no file of %zu bytes got blocks in one piece",
-		      STAGE_SIZE + SZ_2M);
+		      FILE_SIZE + SZ_2M);
 }
 
 /* The whole file by default, as large pages as can be. */
-static char *map_shifted(struct scene *s, size_t len, int flags, size_t shift)
+static char *map_shifted(struct state *s, size_t len, int flags, size_t shift)
 {
 	char *p = dax_mmap(s->fd, 0, len, PROT_READ | PROT_WRITE, flags, shift);
 
 	return s->view[s->nr_views++] = p;
 }
 
-static char *map_aligned(struct scene *s)
+static char *map_aligned(struct state *s)
 {
-	return map_shifted(s, STAGE_SIZE, MAP_SHARED, 0);
+	return map_shifted(s, FILE_SIZE, MAP_SHARED, 0);
 }
 
 /* Address and file offset differ modulo 2 MiB: 4 KiB faults, always. */
-static char *map_off_colour(struct scene *s)
+static char *map_off_colour(struct state *s)
 {
-	return map_shifted(s, STAGE_SIZE, MAP_SHARED, SZ_4K);
+	return map_shifted(s, FILE_SIZE, MAP_SHARED, SZ_4K);
 }
 
 /* Section 1: the six kinds. */
 
-static void touch_all(struct scene *s, char *map, bool write)
+static void touch_all(struct state *s, char *map, bool write)
 {
 	for (size_t off = 0; off < KIND_SIZE; off += SZ_4K) {
 		if (write)
@@ -249,16 +249,16 @@ static void touch_all(struct scene *s, char *map, bool write)
 	}
 }
 
-static void play_kind(struct scene *s, unsigned int order, bool write)
+static void run_kind(struct state *s, unsigned int order, bool write)
 {
 	unsigned int faults = order ? KIND_BLOCKS : KIND_SIZE / SZ_4K;
 	char *map, stored[64];
 
 	take_file(s, dax_file(KIND_SIZE, write ? PREALLOC : HOLE));
 	map = map_shifted(s, KIND_SIZE, MAP_SHARED, order ? 0 : SZ_4K);
-	action();
+	start();
 	touch_all(s, map, write);
-	cut(s);
+	stop(s);
 
 	for (size_t off = 0; off < KIND_SIZE; off += SZ_2M) {
 		look(s, off);
@@ -270,24 +270,24 @@ static void play_kind(struct scene *s, unsigned int order, bool write)
 	expect_count(s, faults, "dax_store_entry", stored);
 }
 
-static void play_4k_mapped(struct scene *s)
+static void run_4k_mapped(struct state *s)
 {
-	play_kind(s, ORDER_4K, true);
+	run_kind(s, ORDER_4K, true);
 }
 
-static void play_4k_zero(struct scene *s)
+static void run_4k_zero(struct state *s)
 {
-	play_kind(s, ORDER_4K, false);
+	run_kind(s, ORDER_4K, false);
 }
 
-static void play_2m_mapped(struct scene *s)
+static void run_2m_mapped(struct state *s)
 {
-	play_kind(s, ORDER_2M, true);
+	run_kind(s, ORDER_2M, true);
 }
 
-static void play_2m_zero(struct scene *s)
+static void run_2m_zero(struct state *s)
 {
-	play_kind(s, ORDER_2M, false);
+	run_kind(s, ORDER_2M, false);
 }
 
 static void fill_filesystem(int fd)
@@ -306,7 +306,7 @@ static void fill_filesystem(int fd)
  * A hole, a full filesystem, a store: the fault inserts the empty entry that
  * is its lock, then gets no block for it. Afterwards there is space again.
  */
-static void leave_empty_4k(struct scene *s, char *map)
+static void leave_empty_4k(struct state *s, char *map)
 {
 	int filler = dax_create("filler");
 
@@ -318,15 +318,15 @@ static void leave_empty_4k(struct scene *s, char *map)
 	sync();
 }
 
-static void play_4k_empty(struct scene *s)
+static void run_4k_empty(struct state *s)
 {
 	char *map;
 
-	stage_file(s, HOLE);
+	new_file(s, HOLE);
 	map = map_off_colour(s);
-	action();
+	start();
 	leave_empty_4k(s, map);
-	cut(s);
+	stop(s);
 	look(s, SPOT);
 
 	expect_size(s, "-");
@@ -335,15 +335,15 @@ static void play_4k_empty(struct scene *s)
 	expect_count(s, 0, "dax_store_entry", "");
 }
 
-static void play_2m_empty(struct scene *s)
+static void run_2m_empty(struct state *s)
 {
 	char *map;
 
 	short_extent_file(s);
 	map = map_aligned(s);
-	action();
+	start();
 	dax_poke(map + SPOT, 'w');
-	cut(s);
+	stop(s);
 	look(s, SPOT);
 
 	expect_size(s, "4K");
@@ -351,7 +351,7 @@ static void play_2m_empty(struct scene *s)
 	expect(s, "dax_grab_entry", "order 9 write found none, action insert");
 	expect(s, "dax_fault_fallback", "order 9 reason extent-short");
 	expect(s, "dax_delete_entry", "pgoff %#lx order 9 kind empty by demote",
-	       STAGE_PGOFF);
+	       BLOCK_PGOFF);
 }
 
 /* Section 2: what is found against what is asked. */
@@ -395,8 +395,8 @@ static bool finds_empty_2m(const struct rule *rule)
 }
 
 /*
- * What the mappings are made of in the end, the older one first, if there is
- * one. Where an empty entry of 2 MiB was left, no fault gets 2 MiB.
+ * The page size of the mappings in the end, the older one first, if there is one.
+ * Where an empty entry of 2 MiB was left, no fault gets 2 MiB.
  */
 static void rule_size(const struct rule *rule, char *size, size_t len)
 {
@@ -414,40 +414,40 @@ static void rule_size(const struct rule *rule, char *size, size_t len)
  * An empty 2M entry that no fault holds is what a 2M fault leaves when it falls
  * back, until the 4K fault that follows. After a collapse none follows.
  */
-static void leave_empty_2m(struct scene *s)
+static void leave_empty_2m(struct state *s)
 {
-	char *map = dax_map(s->fd, 0, STAGE_SIZE);
+	char *map = dax_map(s->fd, 0, FILE_SIZE);
 
-	if (!dax_collapse(map + STAGE, SZ_2M))
+	if (!dax_collapse(map + BLOCK, SZ_2M))
 		complain(s, "WRONG", "collapsed what cannot be huge");
-	dax_unmap(map, STAGE_SIZE);
+	dax_unmap(map, FILE_SIZE);
 }
 
-/* Returns what a reader of SPOT has to find. */
-static char set_stage(struct scene *s, const struct rule *rule)
+/* Make the entry that the fault is to find. Returns the byte at SPOT. */
+static char prepare(struct state *s, const struct rule *rule)
 {
 	bool huge = rule->found->order;
 
 	if (finds(rule, "none")) {
-		stage_file(s, rule->write ? PREALLOC : HOLE);
+		new_file(s, rule->write ? PREALLOC : HOLE);
 	} else if (finds_empty_2m(rule)) {
 		short_extent_file(s);
 		leave_empty_2m(s);
 	} else if (finds(rule, "mapped")) {
-		stage_file(s, huge ? PREALLOC : WRITTEN);
+		new_file(s, huge ? PREALLOC : WRITTEN);
 		dax_poke((huge ? map_aligned(s) : map_off_colour(s)) + SPOT, 'm');
 		return 'm';
 	} else if (finds(rule, "zero")) {
-		stage_file(s, HOLE);
+		new_file(s, HOLE);
 		expect_byte(s, (huge ? map_aligned(s) : map_off_colour(s)) + SPOT, 0);
 	} else {
-		stage_file(s, HOLE);
+		new_file(s, HOLE);
 		leave_empty_4k(s, map_off_colour(s));
 	}
 	return 0;
 }
 
-static void expect_rule(struct scene *s, const struct rule *rule)
+static void expect_rule(struct state *s, const struct rule *rule)
 {
 	bool mapped = rule->write || finds(rule, "mapped");
 	bool locks = !strcmp(rule->action, "lock");
@@ -465,27 +465,27 @@ static void expect_rule(struct scene *s, const struct rule *rule)
 	       rule->write ? "write" : "read", found, rule->action);
 	if (!strcmp(rule->action, "promote"))
 		expect(s, "dax_promote_entry", "pgoff %#lx order 9 entries 1, done",
-		       STAGE_PGOFF);
+		       BLOCK_PGOFF);
 	if (!strcmp(rule->action, "demote"))
 		expect(s, "dax_delete_entry", "pgoff %#lx order 9 kind %s by demote",
-		       STAGE_PGOFF, rule->found->found);
+		       BLOCK_PGOFF, rule->found->found);
 	expect(s, "dax_store_entry", "pgoff %#lx order %u kind %s%s",
-	       left ? STAGE_PGOFF : SPOT_PGOFF, left,
+	       left ? BLOCK_PGOFF : SPOT_PGOFF, left,
 	       mapped ? "mapped" : "zero", rule->write ? " dirty" : "");
 }
 
-static void play_rule(struct scene *s, const struct rule *rule)
+static void run_rule(struct state *s, const struct rule *rule)
 {
-	char stands = set_stage(s, rule), size[16];
+	char stands = prepare(s, rule), size[16];
 	char *map = rule->order ? map_aligned(s) : map_off_colour(s);
 
 	rule_size(rule, size, sizeof(size));
-	action();
+	start();
 	if (rule->write)
 		dax_poke(map + SPOT, stands = 'w');
 	else
 		expect_byte(s, map + SPOT, stands);
-	cut(s);
+	stop(s);
 	look(s, SPOT);
 
 	expect_faults(s, 1);
@@ -499,17 +499,17 @@ static void play_rule(struct scene *s, const struct rule *rule)
 static void fault_until_killed(const char *map)
 {
 	for (;;) {
-		dax_zap((void *)(map + STAGE), SZ_2M);
+		dax_zap((void *)(map + BLOCK), SZ_2M);
 		dax_peek(map + SPOT);
 	}
 }
 
 /*
  * One process stores and fsyncs a 2 MiB entry, which holds the entry's lock
- * for as long as the flush takes; another faults on it all the while. Played
+ * for as long as the flush takes; another faults on it all the while. Repeated
  * until one was seen to wait.
  */
-static void play_locked(struct scene *s)
+static void run_locked(struct state *s)
 {
 	enum { ROUNDS = 2000 };
 	pid_t other;
@@ -520,7 +520,7 @@ static void play_locked(struct scene *s)
 		complain(s, "NOT SEEN", "no event dax_wait_entry here");
 		return;
 	}
-	s->fd = dax_file(STAGE_SIZE, PREALLOC);
+	s->fd = dax_file(FILE_SIZE, PREALLOC);
 	dax_trace(s->fd, "dax_wait_entry");
 	map = map_aligned(s);
 
@@ -544,9 +544,9 @@ static void play_locked(struct scene *s)
 
 /* Section 3: 2 MiB asked, and the reason why not. */
 
-static void expect_fallback(struct scene *s, const char *reason)
+static void expect_fallback(struct state *s, const char *reason)
 {
-	cut(s);
+	stop(s);
 	look(s, SPOT);
 	expect_faults(s, 1);
 	expect_size(s, "4K");
@@ -555,9 +555,9 @@ static void expect_fallback(struct scene *s, const char *reason)
 }
 
 /* By the younger of two mappings; the older one keeps its page. */
-static void expect_refused(struct scene *s, const char *reason)
+static void expect_refused(struct state *s, const char *reason)
 {
-	cut(s);
+	stop(s);
 	look(s, SPOT);
 	expect_faults(s, 1);
 	expect_size(s, "4K+4K");
@@ -567,102 +567,102 @@ static void expect_refused(struct scene *s, const char *reason)
 	expect_byte(s, s->view[1] + SPOT, 'w');
 }
 
-static void play_colour(struct scene *s)
+static void run_colour(struct state *s)
 {
 	char *map;
 
-	stage_file(s, PREALLOC);
+	new_file(s, PREALLOC);
 	map = map_off_colour(s);
-	action();
+	start();
 	dax_poke(map + SPOT, 'w');
 	expect_fallback(s, "colour");
 }
 
 /* The mapping ends before the block does. */
-static void play_vma(struct scene *s)
+static void run_vma(struct state *s)
 {
 	char *map;
 
-	stage_file(s, PREALLOC);
-	map = map_shifted(s, STAGE_SIZE - SZ_4K, MAP_SHARED, 0);
-	action();
+	new_file(s, PREALLOC);
+	map = map_shifted(s, FILE_SIZE - SZ_4K, MAP_SHARED, 0);
+	start();
 	dax_poke(map + SPOT, 'w');
 	expect_fallback(s, "vma");
 }
 
 /* The file ends before the block does. */
-static void play_eof(struct scene *s)
+static void run_eof(struct state *s)
 {
 	char *map;
 
-	stage_file(s, PREALLOC);
-	dax_truncate(s->fd, STAGE_SIZE - SZ_4K);
+	new_file(s, PREALLOC);
+	dax_truncate(s->fd, FILE_SIZE - SZ_4K);
 	map = map_aligned(s);
-	action();
+	start();
 	dax_poke(map + SPOT, 'w');
 	expect_fallback(s, "eof");
 }
 
-static void play_private_write(struct scene *s)
+static void run_private_write(struct state *s)
 {
 	char *map;
 
-	stage_file(s, PREALLOC);
-	map = map_shifted(s, STAGE_SIZE, MAP_PRIVATE, 0);
-	action();
+	new_file(s, PREALLOC);
+	map = map_shifted(s, FILE_SIZE, MAP_PRIVATE, 0);
+	start();
 	dax_poke(map + SPOT, 'w');
 	expect_fallback(s, "private-write");
 	expect_in_file(s, SPOT, 0);
 }
 
 /* Smaller entries are found, and nothing is made of them. */
-static void play_small_entries(struct scene *s)
+static void run_small_entries(struct state *s)
 {
 	char *map;
 
 	dax_policy("off");
-	stage_file(s, PREALLOC);
+	new_file(s, PREALLOC);
 	dax_poke(map_off_colour(s) + SPOT, 'm');
 	map = map_aligned(s);
-	action();
+	start();
 	dax_poke(map + SPOT, 'w');
 	expect_refused(s, "small-entries");
 	expect_count(s, 0, "dax_promote_entry", "");
 }
 
 /* The same, and their blocks are one run, but not on a 2 MiB border. */
-static void play_fragmented(struct scene *s)
+static void run_fragmented(struct state *s)
 {
 	char *map;
 
 	misaligned_file(s);
 	dax_poke(map_off_colour(s) + SPOT, 'm');
 	map = map_aligned(s);
-	action();
+	start();
 	dax_poke(map + SPOT, 'w');
 	expect_refused(s, "fragmented");
 	expect(s, "dax_promote_entry", "order 9, refuse-fragmented");
 	expect_count(s, 0, "dax_promote_entry", "replace");
 }
 
-static void play_extent_short(struct scene *s)
+static void run_extent_short(struct state *s)
 {
 	char *map;
 
 	short_extent_file(s);
 	map = map_aligned(s);
-	action();
+	start();
 	dax_poke(map + SPOT, 'w');
 	expect_fallback(s, "extent-short");
 }
 
-static void play_misaligned(struct scene *s)
+static void run_misaligned(struct state *s)
 {
 	char *map;
 
 	misaligned_file(s);
 	map = map_aligned(s);
-	action();
+	start();
 	dax_poke(map + SPOT, 'w');
 	expect_fallback(s, "misaligned-pfn");
 }
@@ -677,32 +677,32 @@ static void play_misaligned(struct scene *s)
 
 static void make_mixture(char *map)
 {
-	for (size_t at = STAGE; at < STAGE + SZ_2M; at += MIXTURE) {
+	for (size_t at = BLOCK; at < BLOCK + SZ_2M; at += MIXTURE) {
 		dax_poke(map + at, 'm');
 		dax_peek(map + at + MIXTURE / 2);
 	}
 }
 
-static void expect_mixture(struct scene *s, const char *map)
+static void expect_mixture(struct state *s, const char *map)
 {
-	for (size_t at = STAGE; at < STAGE + SZ_2M; at += MIXTURE) {
+	for (size_t at = BLOCK; at < BLOCK + SZ_2M; at += MIXTURE) {
 		expect_byte(s, map + at, 'm');
 		expect_byte(s, map + at + MIXTURE / 2, 0);
 		expect_byte(s, map + at + MIXTURE / 2 + SZ_4K, 0);
 	}
 }
 
-static void play_mixture(struct scene *s)
+static void run_mixture(struct state *s)
 {
 	char *small, *map;
 
-	stage_file(s, PREALLOC);
+	new_file(s, PREALLOC);
 	small = map_off_colour(s);
 	make_mixture(small);
 	map = map_aligned(s);
-	action();
+	start();
 	dax_poke(map + SPOT, 'w');
-	cut(s);
+	stop(s);
 	look(s, SPOT);
 
 	expect_faults(s, 1);
@@ -715,7 +715,7 @@ static void play_mixture(struct scene *s)
 }
 
 /* A fault for each 2 MiB, though all of them were used by small pages before. */
-static void play_off_colour(struct scene *s)
+static void run_off_colour(struct state *s)
 {
 	char *small, *map;
 
@@ -724,10 +724,10 @@ static void play_off_colour(struct scene *s)
 	for (size_t off = 0; off < KIND_SIZE; off += SZ_4K)
 		dax_poke(small + off, 's');
 	map = map_shifted(s, KIND_SIZE, MAP_SHARED, 0);
-	action();
+	start();
 	for (size_t off = 0; off < KIND_SIZE; off += SZ_4K)
 		dax_poke(map + off + 1, 'w');
-	cut(s);
+	stop(s);
 
 	expect_faults(s, KIND_BLOCKS);
 	expect_count(s, KIND_BLOCKS, "dax_promote_entry",
@@ -743,13 +743,13 @@ static void play_off_colour(struct scene *s)
 }
 
 /* A flush after it is of all that was dirty before it. */
-static void play_promoted_fsync(struct scene *s)
+static void run_promoted_fsync(struct state *s)
 {
-	stage_file(s, WRITTEN);
+	new_file(s, WRITTEN);
 	dax_poke(map_off_colour(s) + SPOT, 'm');
-	action();
+	start();
 	expect_byte(s, map_aligned(s) + SPOT, 'm');
-	cut(s);
+	stop(s);
 	look(s, SPOT);
 	expect_faults(s, 1);
 	expect_size(s, "4K+2M");
@@ -758,29 +758,29 @@ static void play_promoted_fsync(struct scene *s)
 }
 
 /* Entries and a page table of small pages, as a process has them. */
-static char *map_by_ptes(struct scene *s)
+static char *map_by_ptes(struct state *s)
 {
 	char *map;
 
 	dax_policy("off");
-	stage_file(s, PREALLOC);
+	new_file(s, PREALLOC);
 	dax_poke(map_off_colour(s) + SPOT, 'm');
 	map = map_aligned(s);
 	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
-		dax_poke(map + STAGE + at, 's');
+		dax_poke(map + BLOCK + at, 's');
 	look(s, SPOT);
 	expect_size(s, "4K+4K");
 	return map;
 }
 
-static void play_collapse(struct scene *s)
+static void run_collapse(struct state *s)
 {
 	char *map = map_by_ptes(s);
 	int err;
 
-	action();
-	err = dax_collapse(map + STAGE, SZ_2M);
-	cut(s);
+	start();
+	err = dax_collapse(map + BLOCK, SZ_2M);
+	stop(s);
 	look(s, SPOT);
 
 	if (err)
@@ -790,10 +790,10 @@ static void play_collapse(struct scene *s)
 	expect(s, "dax_promote_entry", "entries 512 mapped 512, done");
 	expect(s, "dax_collapse", "pgoff 0x200 order 9 result 0");
 	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
-		expect_byte(s, map + STAGE + at, 's');
+		expect_byte(s, map + BLOCK + at, 's');
 }
 
-static void play_collapse_refused(struct scene *s)
+static void run_collapse_refused(struct state *s)
 {
 	char *map;
 	int err;
@@ -803,9 +803,9 @@ static void play_collapse_refused(struct scene *s)
 	dax_poke(map_off_colour(s) + SPOT, 'm');
 	map = map_aligned(s);
 	dax_poke(map + SPOT, 's');
-	action();
-	err = dax_collapse(map + STAGE, SZ_2M);
-	cut(s);
+	start();
+	err = dax_collapse(map + BLOCK, SZ_2M);
+	stop(s);
 	look(s, SPOT);
 
 	if (err != EINVAL)
@@ -818,15 +818,15 @@ static void play_collapse_refused(struct scene *s)
 }
 
 /* As a file grows it is stored to; with the policy "eager" nobody has to ask. */
-static void play_eager(struct scene *s)
+static void run_eager(struct state *s)
 {
 	char *map;
 
 	dax_policy("eager");
-	take_file(s, dax_file_growing(STAGE_SIZE));
+	take_file(s, dax_file_growing(FILE_SIZE));
 	map = map_aligned(s);
-	action();
-	for (size_t at = STAGE; at < STAGE + SZ_2M; at += SZ_4K) {
+	start();
+	for (size_t at = BLOCK; at < BLOCK + SZ_2M; at += SZ_4K) {
 		dax_truncate(s->fd, at + SZ_4K);
 		dax_poke(map + at, 'w');
 	}
@@ -836,104 +836,104 @@ static void play_eager(struct scene *s)
 
 	expect_size(s, "2M");
 	expect(s, "dax_collapse", "pgoff 0x200 order 9 result 0");
-	for (size_t at = STAGE; at < STAGE + SZ_2M; at += SZ_4K)
+	for (size_t at = BLOCK; at < BLOCK + SZ_2M; at += SZ_4K)
 		expect_byte(s, map + at, 'w');
 }
 
 /* Section 5: real files, read, written, synced and truncated. */
 
-static void play_read_write(struct scene *s)
+static void run_read_write(struct state *s)
 {
 	char *map;
 
-	stage_file(s, PREALLOC);
+	new_file(s, PREALLOC);
 	map = map_aligned(s);
-	action();
+	start();
 	dax_poke(map + SPOT, 'm');
 	expect_in_file(s, SPOT, 'm');
 	dax_fill(s->fd, SPOT + 1, 1, 'p');
 	expect_byte(s, map + SPOT, 'm');
 	expect_byte(s, map + SPOT + 1, 'p');
-	cut(s);
+	stop(s);
 	look(s, SPOT);
 
 	expect_faults(s, 1);
 	expect_size(s, "2M");
 }
 
-static void play_write_to_zero(struct scene *s)
+static void run_write_to_zero(struct state *s)
 {
 	char *map;
 
-	stage_file(s, HOLE);
+	new_file(s, HOLE);
 	map = map_aligned(s);
 	expect_byte(s, map + SPOT, 0);
-	action();
+	start();
 	dax_fill(s->fd, SPOT, 1, 'p');
 	expect_byte(s, map + SPOT, 'p');
-	cut(s);
+	stop(s);
 	look(s, SPOT);
 
 	expect_faults(s, 1);
 	expect(s, "dax_delete_entry",
-	       "pgoff %#lx order 9 kind zero by invalidate", STAGE_PGOFF);
+	       "pgoff %#lx order 9 kind zero by invalidate", BLOCK_PGOFF);
 }
 
 /*
  * Dirty, flush; clean, no flush; dirty again by a new fault, flush again. The
  * unit of all three is the entry, not the page that was stored to.
  */
-static void play_fsync(struct scene *s, unsigned int order)
+static void run_fsync(struct state *s, unsigned int order)
 {
 	char *map, flush[64];
 
 	snprintf(flush, sizeof(flush), "pgoff %#lx pglen %#lx",
-		 order ? STAGE_PGOFF : SPOT_PGOFF, 1UL << order);
-	stage_file(s, PREALLOC);
+		 order ? BLOCK_PGOFF : SPOT_PGOFF, 1UL << order);
+	new_file(s, PREALLOC);
 	map = order ? map_aligned(s) : map_off_colour(s);
 
-	action();
+	start();
 	dax_poke(map + SPOT, 'a');
 	dax_fsync(s->fd);
 	expect_count(s, 1, "dax_writeback_one", flush);
 
-	action();
+	start();
 	dax_fsync(s->fd);
 	expect_count(s, 0, "dax_writeback_one", "");
 
-	action();
+	start();
 	dax_poke(map + SPOT, 'b');
 	dax_fsync(s->fd);
 	expect_count(s, 1, "dax_writeback_one", flush);
-	cut(s);
+	stop(s);
 	look(s, SPOT);
 	expect_faults(s, 1);
 	expect_size(s, order ? "2M" : "4K");
 }
 
-static void play_fsync_4k(struct scene *s)
+static void run_fsync_4k(struct state *s)
 {
-	play_fsync(s, ORDER_4K);
+	run_fsync(s, ORDER_4K);
 }
 
-static void play_fsync_2m(struct scene *s)
+static void run_fsync_2m(struct state *s)
 {
-	play_fsync(s, ORDER_2M);
+	run_fsync(s, ORDER_2M);
 }
 
 /* A pte of a clean 2 MiB entry is stored to: all of the entry is flushed. */
-static void play_fsync_pte(struct scene *s)
+static void run_fsync_pte(struct state *s)
 {
 	char *map;
 
-	stage_file(s, PREALLOC);
+	new_file(s, PREALLOC);
 	dax_poke(map_aligned(s) + SPOT, 'a');
 	dax_fsync(s->fd);
 	map = map_off_colour(s);
-	action();
+	start();
 	dax_poke(map + SPOT, 'b');
 	dax_fsync(s->fd);
-	cut(s);
+	stop(s);
 	look(s, SPOT);
 
 	expect_faults(s, 1);
@@ -941,15 +941,15 @@ static void play_fsync_pte(struct scene *s)
 	expect_count(s, 1, "dax_writeback_one", "pgoff 0x200 pglen 0x200");
 }
 
-static void play_map_sync(struct scene *s)
+static void run_map_sync(struct state *s)
 {
 	char *map;
 
-	stage_file(s, PREALLOC);
-	map = map_shifted(s, STAGE_SIZE, MAP_SHARED_VALIDATE | MAP_SYNC, 0);
-	action();
+	new_file(s, PREALLOC);
+	map = map_shifted(s, FILE_SIZE, MAP_SHARED_VALIDATE | MAP_SYNC, 0);
+	start();
 	dax_poke(map + SPOT, 'w');
-	cut(s);
+	stop(s);
 	look(s, SPOT);
 
 	expect_size(s, "2M");
@@ -958,130 +958,130 @@ static void play_map_sync(struct scene *s)
 	expect_in_file(s, SPOT, 'w');
 }
 
-static void expect_deleted(struct scene *s)
+static void expect_deleted(struct state *s)
 {
-	cut(s);
+	stop(s);
 	look(s, SPOT);
 	expect_size(s, "-");
 	expect(s, "dax_delete_entry",
-	       "pgoff %#lx order 9 kind mapped by truncate", STAGE_PGOFF);
+	       "pgoff %#lx order 9 kind mapped by truncate", BLOCK_PGOFF);
 }
 
-static void play_truncate(struct scene *s)
+static void run_truncate(struct state *s)
 {
 	char *map;
 
-	stage_file(s, PREALLOC);
+	new_file(s, PREALLOC);
 	map = map_aligned(s);
 	dax_poke(map + SPOT, 'w');
-	action();
-	dax_truncate(s->fd, STAGE + SZ_1M);
+	start();
+	dax_truncate(s->fd, BLOCK + SZ_1M);
 	expect_deleted(s);
 	expect_byte(s, map + SPOT, 'w');
-	if (dax_touch_signal(map + STAGE + SZ_1M, false, NULL) != SIGBUS)
+	if (dax_touch_signal(map + BLOCK + SZ_1M, false, NULL) != SIGBUS)
 		complain(s, "WRONG", "no SIGBUS behind the new end of file");
 }
 
-static void play_punch(struct scene *s)
+static void run_punch(struct state *s)
 {
 	char *map;
 
-	stage_file(s, PREALLOC);
+	new_file(s, PREALLOC);
 	map = map_aligned(s);
 	dax_poke(map + SPOT, 'w');
-	action();
-	dax_falloc(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, STAGE,
+	start();
+	dax_falloc(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, BLOCK,
 		   SZ_2M);
 	expect_deleted(s);
 	expect_byte(s, map + SPOT, 0);
 }
 
-/* The programme. */
+/* The rows. */
 
-struct act {
+struct row {
 	const char *section;
 	const char *name;
-	void (*play)(struct scene *s);
-	const struct rule *rule;	/* for play_rule() instead */
+	void (*run)(struct state *s);
+	const struct rule *rule;	/* for run_rule() instead */
 };
 
-static const struct act kinds[] = {
-	{ "kind",	"2M mapped",		play_2m_mapped },
-	{ "kind",	"2M zero",		play_2m_zero },
-	{ "kind",	"2M empty",		play_2m_empty },
-	{ "kind",	"4K mapped",		play_4k_mapped },
-	{ "kind",	"4K zero",		play_4k_zero },
-	{ "kind",	"4K empty",		play_4k_empty },
+static const struct row kinds[] = {
+	{ "kind",	"2M mapped",		run_2m_mapped },
+	{ "kind",	"2M zero",		run_2m_zero },
+	{ "kind",	"2M empty",		run_2m_empty },
+	{ "kind",	"4K mapped",		run_4k_mapped },
+	{ "kind",	"4K zero",		run_4k_zero },
+	{ "kind",	"4K empty",		run_4k_empty },
 };
 
-static const struct act others[] = {
-	{ "rule",	"2M locked: wait",	play_locked },
-	{ "fallback",	"colour",		play_colour },
-	{ "fallback",	"vma",			play_vma },
-	{ "fallback",	"eof",			play_eof },
-	{ "fallback",	"private-write",	play_private_write },
-	{ "fallback",	"extent-short",		play_extent_short },
-	{ "fallback",	"misaligned-pfn",	play_misaligned },
-	{ "fallback",	"small-entries",	play_small_entries },
-	{ "fallback",	"fragmented",		play_fragmented },
-	{ "promote",	"mapped, zero, none; write", play_mixture },
-	{ "promote",	"8 MiB off colour, aligned", play_off_colour },
-	{ "promote",	"dirty, then fsync",	play_promoted_fsync },
-	{ "promote",	"MADV_COLLAPSE",	play_collapse },
-	{ "promote",	"MADV_COLLAPSE: EINVAL", play_collapse_refused },
-	{ "promote",	"growing file, eager",	play_eager },
-	{ "file",	"read(), write(), 2M",	play_read_write },
-	{ "file",	"write() to zero 2M",	play_write_to_zero },
-	{ "file",	"fsync 4K",		play_fsync_4k },
-	{ "file",	"fsync 2M",		play_fsync_2m },
-	{ "file",	"fsync 2M by one pte",	play_fsync_pte },
-	{ "file",	"MAP_SYNC store, 2M",	play_map_sync },
-	{ "file",	"truncate inside 2M",	play_truncate },
-	{ "file",	"punch 2M",		play_punch },
+static const struct row others[] = {
+	{ "rule",	"2M locked: wait",	run_locked },
+	{ "fallback",	"colour",		run_colour },
+	{ "fallback",	"vma",			run_vma },
+	{ "fallback",	"eof",			run_eof },
+	{ "fallback",	"private-write",	run_private_write },
+	{ "fallback",	"extent-short",		run_extent_short },
+	{ "fallback",	"misaligned-pfn",	run_misaligned },
+	{ "fallback",	"small-entries",	run_small_entries },
+	{ "fallback",	"fragmented",		run_fragmented },
+	{ "promote",	"mapped, zero, none; write", run_mixture },
+	{ "promote",	"8 MiB off colour, aligned", run_off_colour },
+	{ "promote",	"dirty, then fsync",	run_promoted_fsync },
+	{ "promote",	"MADV_COLLAPSE",	run_collapse },
+	{ "promote",	"MADV_COLLAPSE: EINVAL", run_collapse_refused },
+	{ "promote",	"growing file, eager",	run_eager },
+	{ "file",	"read(), write(), 2M",	run_read_write },
+	{ "file",	"write() to zero 2M",	run_write_to_zero },
+	{ "file",	"fsync 4K",		run_fsync_4k },
+	{ "file",	"fsync 2M",		run_fsync_2m },
+	{ "file",	"fsync 2M by one pte",	run_fsync_pte },
+	{ "file",	"MAP_SYNC store, 2M",	run_map_sync },
+	{ "file",	"truncate inside 2M",	run_truncate },
+	{ "file",	"punch 2M",		run_punch },
 };
 
 static const char *fs;
 
-static void print_row(const struct act *act, const struct scene *s)
+static void print_row(const struct row *row, const struct state *s)
 {
-	printf("%s\t%s\t%s", fs, act->section, act->name);
-	if (act->rule)
-		printf(": %s", act->rule->action);
+	printf("%s\t%s\t%s", fs, row->section, row->name);
+	if (row->rule)
+		printf(": %s", row->rule->action);
 	printf("\t%s%u\t%s\t%s\t%s\n", s->faults_vary ? "~" : "", s->faults,
 	       s->size, s->verdict, s->detail);
 	fflush(stdout);
 }
 
-static int play_act(const struct act *act)
+static int run_row(const struct row *row)
 {
-	struct scene s = { .fd = -1, .verdict = "seen" };
+	struct state s = { .fd = -1, .verdict = "seen" };
 
 	dax_test_setup();
-	if (act->rule)
-		play_rule(&s, act->rule);
+	if (row->rule)
+		run_rule(&s, row->rule);
 	else
-		act->play(&s);
+		row->run(&s);
 	dax_test_teardown();
-	print_row(act, &s);
+	print_row(row, &s);
 	return 0;
 }
 
-static void play(const struct act *act)
+static void run(const struct row *row)
 {
-	int status = dax_child(play_act(act));
-	struct scene s = { .size = "-", .verdict = "WRONG" };
+	int status = dax_child(run_row(row));
+	struct state s = { .size = "-", .verdict = "WRONG" };
 
 	if (!status)
 		return;
 	complain(&s, "WRONG", "ended with status %d", status);
-	print_row(act, &s);
+	print_row(row, &s);
 }
 
-static void play_cell(const struct dax_rule *found, unsigned int fault)
+static void run_cell(const struct dax_rule *found, unsigned int fault)
 {
 	struct rule rule = rule_of(found, fault);
 
-	play(&(struct act){ "rule", rule.name, NULL, &rule });
+	run(&(struct row){ "rule", rule.name, NULL, &rule });
 }
 
 int main(int argc, char **argv)
@@ -1092,12 +1092,12 @@ int main(int argc, char **argv)
 	}
 	fs = argv[1];
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-		play(&kinds[i]);
+		run(&kinds[i]);
 	for (size_t i = 0; i < ARRAY_LEN(dax_rules); i++)
 		for (size_t fault = 0; fault < NR_FAULTS; fault++)
 			if (dax_rules[i].order <= ORDER_2M)
-				play_cell(&dax_rules[i], fault);
+				run_cell(&dax_rules[i], fault);
 	for (size_t i = 0; i < ARRAY_LEN(others); i++)
-		play(&others[i]);
+		run(&others[i]);
 	return 0;
 }

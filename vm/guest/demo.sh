@@ -12,7 +12,7 @@ set -euo pipefail
 # shellcheck source=vm/filesystems
 . "${BASH_SOURCE[0]%/*}/../filesystems"
 
-play()
+run_on()
 {
 	local fs=$1 dev=$2
 	make_fs "$fs" aligned "$dev"
@@ -25,5 +25,5 @@ program=$1
 mnt=$(mktemp -d)
 nr=0
 for fs in "${filesystems[@]}"; do
-	play "$fs" "/dev/pmem$((nr++ % 2))"
+	run_on "$fs" "/dev/pmem$((nr++ % 2))"
 done

@@ -5,6 +5,7 @@ runs them."""
 
 import os
 import re
+import subprocess
 import sys
 import unittest
 
@@ -68,6 +69,11 @@ class Versions(WithFolder):
         self.assertEqual(self.newer("6.12.118-1"), "6.12.118-1")
         self.assertEqual(self.newer("6.12.117-1"), "")
         self.assertEqual(self.newer("6.12.95-1"), "")
+
+    def test_debians_configurations_are_those_of_the_release(self):
+        for name in ("deb.packages", "deb"):
+            self.assertEqual(set(re.findall(r"linux-config-[\d.]*\d", (VM / name).read_text())),
+                             {f"linux-config-{lib.RELEASE}"}, name)
 
     def test_changelog(self):
         code, text = function("deb", "daxmap_changelog", "daxmap_changelog", "t",
@@ -135,6 +141,75 @@ class Config(WithFolder):
                            (VM / "config" / f"{name}.config").read_text()).group(1)
                  for name in ("deb", "reduced")]
         self.assertEqual(names, ["-hugedax", "-hugedax-reduced"])
+
+
+class Seed(WithFolder):
+    """The objects that a first build begins with."""
+
+    def setUp(self):
+        super().setUp()
+        self.old = self.folder / "obj/old"
+        self.write("src/old/a.c", "src/old/b.c", "src/new/a.c", "src/new/b.c",
+                   "obj/old/Makefile", "obj/old/built.id", "obj/old/a.o", "obj/old/b.o",
+                   "obj/old/vmlinux.o", "obj/old/lib/lib.a", "obj/old/tools/objtool/lib.a")
+        for name in "ab":
+            (self.old / f".{name}.o.cmd").write_text(
+                f"{self.folder}/src/old/{name}.c {self.old}/x.h {self.folder}/src/older/x.h\n")
+
+    def write(self, *names):
+        for name in names:
+            path = self.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+            os.utime(path, (1e9, 1e9))
+
+    def seed(self, *command):
+        code, text = function("kbuild.sh", "seed", 'seed old "$work/src/new" "$work/obj/new" "$@"',
+                              "t", *command, header=f"""set -eo pipefail
+            work={self.folder} src=$work/src obj=$work/obj
+            step() {{ echo "$*"; }}
+            note() {{ echo "$*"; }}
+            differ() {{ echo src/old/b.c; }}""")
+        self.assertEqual(code, 0, text)
+        new = self.folder / "obj/new"
+        return text, {str(path.relative_to(new)) for path in new.rglob("*") if path.is_file()}
+
+    ALL = {"Makefile", "a.o", ".a.o.cmd", "tools/objtool/lib.a"}
+
+    def test_files_that_differ(self):
+        text, files = self.seed("differ")
+        self.assertEqual(text, "SEED new: from the objects of old\n")
+        self.assertEqual(files, self.ALL)
+        self.assertEqual((self.folder / "obj/new/.a.o.cmd").read_text(),
+                         f"{self.folder}/src/new/a.c {self.folder}/obj/new/x.h "
+                         f"{self.folder}/src/older/x.h\n")
+        self.assertEqual((self.folder / "obj/new/a.o").stat().st_mtime, 1e9)
+        self.assertEqual({path.name for path in (self.folder / "obj").iterdir()}, {"old", "new"})
+
+    def test_files_with_new_dates(self):
+        _, files = self.seed()
+        self.assertEqual(files, self.ALL | {"b.o", ".b.o.cmd"})
+        dates = {path.stat().st_mtime for path in (self.folder / "obj/new").rglob("*")
+                 if path.is_file()}
+        self.assertEqual(len(dates), 1)
+        self.assertGreater(dates.pop(), 1e9)
+
+    def test_nothing_to_begin_with(self):
+        (self.old / "built.id").unlink()
+        self.assertEqual(self.seed("differ"), ("", set()))
+        (self.old / "Makefile").unlink()
+        self.assertEqual(self.seed(), ("", set()))
+
+    def test_a_build_that_has_begun(self):
+        self.write("obj/new/Makefile")
+        self.assertEqual(self.seed("differ"), ("", {"Makefile"}))
+
+    def test_the_other_build_is_waited_for(self):
+        with subprocess.Popen(["flock", self.folder / ".build-old-lock", "sleep", "1"]) as other:
+            while not (self.folder / ".build-old-lock").exists() or not call(
+                    "flock", "-n", "-E", "9", self.folder / ".build-old-lock", "true")[0]:
+                self.assertIsNone(other.poll())
+            self.assertIn("waiting for a build of old\nSEED", self.seed("differ")[0])
 
 
 class Progress(WithFolder):

@@ -66,9 +66,50 @@ class Names(unittest.TestCase):
         self.assertEqual(self.found("x=vm/none\n# see vm/none\n", "vm/run"),
                          ["vm/none is not there"])
 
+    def test_manual_page(self):
+        self.assertEqual(self.found("fs/a\\-b.c", "tools/a.1"), ["fs/a-b.c is not there"])
+
+    def test_trace_events(self):
+        self.assertEqual(self.found("block/block_bio_queue"), [])
+
     def test_lessons(self):
         self.assertEqual(len(self.found("see lesson 3")), 1)
         self.assertEqual(self.found("a lesson"), [])
+
+
+class Mailed(unittest.TestCase):
+    def found(self, text, file="fs/dax.c"):
+        return [name for _, line in texts.mailed_lines(file, text)
+                for name in texts.NOT_MAILED.findall(line)]
+
+    def test_ours(self):
+        self.assertEqual(self.found("See vm/run, mutation/mutants and TESTING.md of hugedax, in "
+                                    "build/src."),
+                         ["vm/run", "mutation/mutants", "TESTING.md", "hugedax", "build/src"])
+
+    def test_the_kernels(self):
+        self.assertEqual(self.found("/proc/sys/vm/drop_caches\nadmin-guide/sysctl/vm.rst\n"
+                                    "Signed-off-by: hugedax developers <hugedax@localhost>\n"), [])
+
+    def test_a_patch_by_its_message_and_what_it_adds(self):
+        patch = ("one vm/a\n---\n fs/vm/b\ndiff --git a/x b/x\n--- a/vm/c\n+++ b/vm/d\n"
+                 "-vm/e\n vm/f\n+vm/g\n")
+        self.assertEqual(self.found(patch, "patches/x.patch"), ["vm/a", "vm/g"])
+
+
+class Comments(unittest.TestCase):
+    def numbers(self, text):
+        return [number for number, _ in texts.bare_subjects(text)]
+
+    def test_sentences(self):
+        for text in ("/* What is dirty stays dirty. */", "\t# Who waits, waits", "// What it is",
+                     " * One. What the other\n * one is.", "# One.  Who is left"):
+            self.assertEqual(self.numbers(f"x\n\n{text}\n"), [3], text)
+
+    def test_others(self):
+        self.assertEqual(self.numbers("# What is it?\n# Who waits for\n# whom?\n# See what is\n"
+                                      " * @ret: What it is.\nint What;\n"
+                                      "\"\"\"What is left.\"\"\""), [])
 
 
 class Lists(unittest.TestCase):
@@ -147,6 +188,56 @@ class Rules(unittest.TestCase):
             texts.rules_in_header(self.HEADER), texts.rules_in_table(self.TABLE)))), 1)
         self.assertEqual(list(texts.compare_rules({("a", "b"): "c"}, {("a", "b"): "c"})), [])
         self.assertEqual(len(list(texts.compare_rules({}, {("a", "b"): "c"}))), 2)
+
+
+class Figures(unittest.TestCase):
+    APPS = ("What 'make apps' printed:\n\nLMDB: 9 records\n"
+            "  xfs  stock     1000      1      199M              38     0    0    4      68\n"
+            "  xfs  hugedax     30      5      157M  0.791      112     2    3    5      56\n"
+            "  ext4 stock        -      -      213M               -     -    -    -       -\n"
+            "  ext4 hugedax      -      -      167M  0.785        -     -    -    -       -\n"
+            "Other: 1\n"
+            "  xfs  stock        7      0      199M              38     0    0    4      68\n")
+    README = ("`make apps`\n| program | a | b |\n| --- | --- | --- |\n"
+              "| LMDB, map | 1,001 | 35 | 0.79 | 0.79 |\n")
+    BENCH = ("               ext4\nhugedax / stock  plain\nFaults\n"
+             "  4K first write                 0.224 ~0.5% 0.241 ~0.3%\n"
+             "  4K first write, p99           12.995 ~1.8%12.809 ~0.5%\n"
+             "  store, 4K                      1.034 ~0.3%\n\n"
+             "  4K first write                 0.900\n  3 of 4 lines\n")
+    COUNT = " Of 4 measurements, 3 are at most 2 % above stock."
+
+    def programs(self, readme):
+        return list(texts.compare_programs(readme, self.APPS))
+
+    def bench(self, readme, count=COUNT):
+        return list(texts.compare_bench(readme + count, self.BENCH))
+
+    def test_programs(self):
+        self.assertEqual(self.programs(self.README), [])
+        self.assertEqual(self.programs(self.README.replace("1,001 | 35", " | ")), [])
+        for old, new in (("1,001", "1,000"), ("0.79", "0.78"), ("LMDB", "Other"),
+                         ("LMDB", "None")):
+            self.assertRegex(" ".join(self.programs(self.README.replace(old, new, 1))),
+                             r"^README.md: no program in \S+ has the figures of '\w+, map'$")
+
+    def test_no_table(self):
+        self.assertEqual(len(self.programs("`make apps`")), 1)
+        self.assertEqual(len(self.programs(self.README.replace("make", "MAKE"))), 1)
+
+    def test_bench(self):
+        self.assertEqual(self.bench("They take 0.22 to 0.24\nin turn (`none`). They take\n"
+                                    "0.22 to 0.24 in turn (`4K first write`,\n`store`)."),
+                         ["README.md: results/bench.txt has no 0.22 in none",
+                          "README.md: results/bench.txt has no 0.24 in none"])
+        self.assertEqual(self.bench("* `store` on 4 KiB entries: 1.03 to 1.04. `4K first write`\n"
+                                    "takes 0.9."),
+                         ["README.md: results/bench.txt has no 1.04 in store",
+                          "README.md: results/bench.txt has no 0.9 in 4K first write"])
+
+    def test_count(self):
+        self.assertEqual(len(self.bench("", "")), 1)
+        self.assertEqual(len(self.bench("", self.COUNT.replace("3", "13"))), 1)
 
 
 if __name__ == "__main__":

@@ -88,24 +88,46 @@ class Base(WithFolder):
                          r"(?m)^replaces\t[0-9a-f]{64}\tfs/dax\.c\t6\.12\.\d+$")
 
 
+class Editor(unittest.TestCase):
+    """.editorconfig names each Python file whose name does not tell that it is one."""
+
+    def test_python(self):
+        code, text = call("git", "-C", TOP, "ls-files", "-co", "--exclude-standard")
+        if code:
+            self.skipTest("no git tree")
+        files = [TOP / name for name in text.splitlines()]
+        lists = re.findall(r"(?m)^\[{(.*/.*)}\]$", (TOP / ".editorconfig").read_text())
+        self.assertEqual(sorted(name for names in lists for name in names.split(",")),
+                         sorted(str(path.relative_to(TOP)) for path in files
+                                if path.is_file() and not path.suffix and
+                                re.match(rb"#!.*\bpython3\b", path.read_bytes())))
+
+
 class Version(unittest.TestCase):
     def test_the_core_has_that_of_the_file(self):
         text = (TOP / "fs/dax-stat.c").read_text()
         self.assertEqual(re.findall(r'(?m)^MODULE_VERSION\("(.*)"\);$', text),
                          [(TOP / "VERSION").read_text().strip()])
 
+    def test_the_readme_has_it(self):
+        self.assertEqual(re.findall(r"This is version (\S+)\.\s", (TOP / "README.md").read_text()),
+                         [(TOP / "VERSION").read_text().strip()])
+
 
 class Filesystems(WithFolder):
-    def formatted(self, *args):
-        """How make_fs calls mkfs."""
+    def with_programs(self, script, *args):
+        """A script in bash, where each mkfs prints how it was called."""
         path = self.folder / "bin"
         path.mkdir(exist_ok=True)
         for fs in lib.FILESYSTEMS:
             mkfs = path / f"mkfs.{fs}"
             mkfs.write_text('#!/bin/sh\necho "${0##*/} $*"\n')
             mkfs.chmod(0o755)
-        return call("bash", "-c", '. "$0"; make_fs "$@"', VM / "filesystems", *args,
+        return call("bash", "-c", f'. "$0"; {script}', VM / "filesystems", *args,
                     env=dict(os.environ, PATH=f"{path}:{os.environ['PATH']}"))
+
+    def formatted(self, *args):
+        return self.with_programs('make_fs "$@"', *args)
 
     def test_make_fs(self):
         for args, command in (
@@ -124,11 +146,31 @@ class Filesystems(WithFolder):
 
     def test_each_is_described(self):
         for fs in lib.FILESYSTEMS:
-            code, text = call("bash", "-c", '. "$0"; echo "${fs_package[$1]-no} ${fs_mkfs[$1]-no}"'
-                              '"${fs_plain[$1]-no}${fs_aligned[$1]-no}${fs_features[$1]-no}"',
-                              VM / "filesystems", fs)
-            self.assertEqual(code, 0)
-            self.assertNotIn("no", text.split())
+            for name in ("package", "mkfs", "fsck"):
+                self.assertNotEqual(lib.filesystem(fs, name), "")
+            for name in ("plain", "aligned", "features"):
+                lib.filesystem(fs, name)
+
+    def test_words(self):
+        self.assertEqual(lib.filesystem("xfs", "mkfs", "plain", "features"),
+                         "mkfs.xfs -q -f -m reflink=1,rmapbt=1")
+        for words in ("none mkfs", "xfs none"):
+            code, text = call("bash", "-c", '. "$0"; fs_words "$@"; echo more',
+                              VM / "filesystems", *words.split())
+            self.assertEqual((code > 0, "more" in text), (True, False))
+
+    def test_the_selftests_make_the_same(self):
+        script = (TOP / "tools/testing/selftests/dax/run_dax_tests.sh").read_text()
+        self.assertEqual(re.findall(r"(?m)^filesystems=\((.*)\)$", script),
+                         [" ".join(lib.FILESYSTEMS)])
+        function_of_script = re.search(r"(?ms)^format\(\) {\n.*?^}$", script).group()
+        for fs in lib.FILESYSTEMS:
+            code, text = self.with_programs(f'{function_of_script}\ndev=/d format "$1"', fs)
+            self.assertEqual((code, text),
+                             (0, lib.filesystem(fs, "mkfs", "aligned", "features") + " /d\n"))
+        options = re.findall(r"(?m)^\s*mount -t \S+ (-o \S+)", script)
+        self.assertEqual(options, re.findall(r"(?m)^\s*mount -t \S+ (-o \S+)",
+                                             (VM / "filesystems").read_text()))
 
 
 class Tree(WithFolder):
@@ -406,6 +448,11 @@ class Daxmap(unittest.TestCase):
 
 
 class Usage(unittest.TestCase):
+    def test_build_describes_each_kernel(self):
+        text = call(VM / "build", "--help")[1]
+        self.assertEqual(re.search(r"\[(.*?)\]", text).group(1).split("|"), lib.FLAVOURS)
+        self.assertEqual(re.findall(r"(?m)^  (\w+)\t", text), lib.FLAVOURS)
+
     def test_help_begins_with_the_name(self):
         for name in ("bench", "build", "daxmap", "deb", "deb-test", "decode", "demo",
                      "fixes", "lint", "profile", "quilt",

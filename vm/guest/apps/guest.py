@@ -29,7 +29,6 @@ import programs		# noqa: E402
 
 VM = pathlib.Path(__file__).resolve().parents[2]
 DEVICE = "/dev/pmem0"
-FSCK = {"ext4": ("e2fsck", "-fn"), "xfs": ("xfs_repair", "-n")}
 INTERVAL = 0.1		# seconds between two looks at the mappings
 
 
@@ -84,7 +83,7 @@ class Run:
         finally:
             # If it stays mounted, the check below says so.
             subprocess.run(["umount", self.folder], check=False)
-        shell('"$@"', *FSCK[self.fs], DEVICE)
+        shell('$(fs_words "$1" fsck) "$2"', self.fs, DEVICE)
         return result
 
     def counted(self):

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the parts of the benchmark share. Each section (a file here) plays its
- * cases; measure.c counts and prints, file.c makes files and mappings.
+ * Declarations that the parts of the benchmark share. Each section (a file here)
+ * runs its cases; measure.c counts and prints, file.c makes files and mappings.
  *
  * A line of output is one figure of one run:
  *

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# What vm/bench and vm/profile share: the making of the program.
+# vm/bench and vm/profile share this: the making of the program.
 
 # compile_bench PROGRAM OPTION...: if it is older than its sources
 compile_bench()

@@ -120,8 +120,8 @@ static void fault_4k(void)
 }
 
 /*
- * What the file system takes to zero 2 MiB of the device, on the device that
- * has no file system: both file systems call what this ioctl calls.
+ * The cost for a file system to zero 2 MiB of the device, on the device that has
+ * no file system: both file systems call the function that this ioctl calls.
  */
 static unsigned long zeroing_2m(void)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Cost as work grows: the size of a file from 16 MiB to 2 GiB, and the number
- * of entries that it has from 1 to 500,000. What is told is the cost per MiB
- * and per entry: if it stays what it is, the slope is a straight line.
+ * of entries that it has from 1 to 500,000. The figure is the cost per MiB and
+ * per entry: if it stays the same, the slope is a straight line.
  */
 #include "bench.h"
 

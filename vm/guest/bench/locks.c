@@ -2,12 +2,11 @@
 /*
  * Locks taken per fault. Lock statistics would change what is measured and are
  * not in these kernels; but what takes a lock is a function, and a kprobe on it
- * counts its calls. Trylocks and what is inline are not among them.
+ * counts its calls. Trylocks and inlined functions are not among them.
  */
 #include "bench.h"
 
 #define MAP_4K	(2 * SZ_2M)	/* of each file */
-#define TRACEFS	"/sys/kernel/tracing/"
 
 static const char * const lock_functions[] = {
 	"_raw_spin_lock", "_raw_spin_lock_irq", "_raw_spin_lock_irqsave",
@@ -22,25 +21,25 @@ static void probes_on(void)
 	for (size_t i = 0; i < ARRAY_LEN(lock_functions); i++) {
 		snprintf(line, sizeof(line), "p:bench/%s %s\n",
 			 lock_functions[i], lock_functions[i]);
-		int fd = open(TRACEFS "kprobe_events", O_WRONLY | O_APPEND);
+		int fd = open(TRACEFS "/kprobe_events", O_WRONLY | O_APPEND);
 
 		if (fd < 0 || write(fd, line, strlen(line)) < 0)
 			dax_print_msg("no probe on %s: %s", lock_functions[i],
 				      strerror(errno));
 		close(fd);
 	}
-	dax_write_file(TRACEFS "events/bench/enable", "1");
+	dax_write_file(TRACEFS "/events/bench/enable", "1");
 }
 
 static void probes_off(void)
 {
-	dax_write_file(TRACEFS "events/bench/enable", "0");
-	dax_write_file(TRACEFS "kprobe_events", "\n");
+	dax_write_file(TRACEFS "/events/bench/enable", "0");
+	dax_write_file(TRACEFS "/kprobe_events", "\n");
 }
 
 static unsigned long count_locks(void)
 {
-	FILE *file = fopen(TRACEFS "kprobe_profile", "r");
+	FILE *file = fopen(TRACEFS "/kprobe_profile", "r");
 	unsigned long hits, sum = 0;
 	char line[256], name[128];
 
@@ -74,7 +73,7 @@ void bench_locks(void)
 	size_t len = scaled(64);
 	bool huge;
 
-	if (access(TRACEFS "kprobe_profile", R_OK)) {
+	if (access(TRACEFS "/kprobe_profile", R_OK)) {
 		report_why("4K existing, locks", "no CONFIG_KPROBE_EVENTS");
 		return;
 	}

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What each promotion policy (fs_dax.promote) makes of the same work. A case is
- * called "case@policy"; a kernel that has no policies plays it once, and as
- * "case".
+ * The same work with each promotion policy (fs_dax.promote). A case is called
+ * "case@policy"; a kernel that has no policies runs it once, as "case".
  */
 #include "bench.h"
 

@@ -47,7 +47,7 @@ class Symbols:
                     at = int(address, 16)
                     names[at] = min(names.get(at, name), name, key=rank)
         self.addresses = sorted(names)
-        # What the compiler has made of a function is part of that function.
+        # The parts that the compiler makes of a function belong to that function.
         self.names = [re.sub(r"\.(isra|constprop|part|cold)(\.\d+)?", "", names[a])
                       for a in self.addresses]
 

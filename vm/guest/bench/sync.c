@@ -257,7 +257,7 @@ static void sync_parts_of_size(size_t len, size_t shift, const char *size)
 }
 
 /*
- * The same stores and fsync again and again, as a database does. What counts is
+ * The same stores and fsync again and again, as a database does. The figure is
  * the mean: how a range is mapped may depend on what came before.
  */
 struct repeat {
