@@ -15,7 +15,7 @@
 
 #define LEN		(2 * SZ_2M)
 
-/* What is below source and target when the copy begins. */
+/* The blocks of source and target when the copy begins. */
 enum scenery {
 	ALL_WRITTEN,
 	ALL_SHARED,		/* with another file */
@@ -144,7 +144,7 @@ static void split(struct iovec iov[3], char *p, size_t len)
 	iov[2] = (struct iovec){ p + 2 * piece, len - 2 * piece };
 }
 
-/* What the first call, which may not wait, leaves is the second one's. */
+/* The first call may not wait; the second one writes the rest. */
 static ssize_t write_nowait(const struct scene *s, const struct geometry *g)
 {
 	struct iovec iov = { s->map + g->from, g->len };
@@ -396,7 +396,7 @@ static bool page_is_kept(const struct scene *s, const struct geometry *g,
 	       !memcmp(got + i, s->model + i, SZ_4K);
 }
 
-/* What is seen of @g->len bytes at @off, and around them. */
+/* Compares the @g->len bytes at @off, and those around them. */
 static const char *compare(const struct scene *s, const struct geometry *g,
 			   const char *who, const char *got, size_t off)
 {
@@ -641,7 +641,7 @@ static const char *copy_beside(const struct setting *setting, struct scene *s,
 	beside.scene = s;
 	beside.other = other;
 	dax_background(beside_run);
-	/* What is copied stays what it is, however often. */
+	/* The data stay the same, however often they are copied. */
 	for (unsigned int i = dax_scale(30); i && !why; i--)
 		why = run(s, &g, PWRITE) ?: run(s, &g, PREAD) ?:
 		      run(s, &g, VMSPLICE);

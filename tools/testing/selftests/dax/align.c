@@ -511,7 +511,7 @@ TEST_F(plain, waste_goes_at_close)
 	EXPECT_EQ(0, dax_scratch_check());
 }
 
-/* What is written later finds its place beside what is there. */
+/* Later writes get their blocks beside the earlier ones. */
 TEST_F(plain, reopened)
 {
 	size_t len = 4 * SZ_2M;

@@ -15,7 +15,6 @@ const char *dax_needs(void)
 #define WINDOW		16U	/* pages, as fault_around_bytes is by itself */
 #define MIN_RUN		8U	/* so many stores in a row: more are likely */
 #define PAGE(n)		((n) * SZ_4K)
-#define FAULTS()	dax_count_all("dax_pte_fault")
 
 /* How many of 512 pages are mapped, from the first of them that is on. */
 struct seen {
@@ -80,7 +79,7 @@ static void read_one(char *p)
 	for (int i = 1; i < WINDOW; i++)
 		EXPECT_EQ(dax_pfn(p + PAGE(first)) + i, dax_pfn(p + PAGE(first + i)));
 	EXPECT_BYTES(FILL, p + PAGE(first), PAGE(WINDOW));
-	EXPECT_EQ(1, FAULTS());
+	EXPECT_EQ(1, SMALL_FAULTS());
 }
 
 TEST_F(small, read_maps_a_window) DAX_CALL(read_one(self->p))
@@ -92,7 +91,7 @@ TEST_F(large, read_maps_a_window) DAX_CALL(read_one(self->p))
 static void read_all(char *p)
 {
 	dax_touch_each(p, SZ_2M, SZ_4K, false);
-	EXPECT_EQ(WINDOWS, FAULTS());
+	EXPECT_EQ(WINDOWS, SMALL_FAULTS());
 	EXPECT_BYTES(FILL, p, SZ_2M);
 }
 
@@ -128,7 +127,7 @@ static void stays_in_the_mapping(int fd)
 	dax_peek(p + PAGE(2));
 	for (int i = 0; i < 6; i++)
 		EXPECT_MAPPED("4K", p + PAGE(i));
-	EXPECT_EQ(1, FAULTS());
+	EXPECT_EQ(1, SMALL_FAULTS());
 	EXPECT_BYTES(FILL, p, PAGE(6));
 	for (char *q = other; q < other + PAGE(2 * WINDOW); q += SZ_4K) {
 		if (q < p || q >= p + PAGE(6))
@@ -172,18 +171,18 @@ static void private_copy_stays(int fd)
 TEST_F(small, private_copy_stays) DAX_CALL(private_copy_stays(self->fd))
 TEST_F(large, private_copy_stays) DAX_CALL(private_copy_stays(self->fd))
 
-/* What was read is not writable: the next fsync flushes the stores alone. */
+/* Pages that were read are not writable: the next fsync flushes the stores alone. */
 static void store_after_reads(int fd, char *p, unsigned int faults)
 {
 	dax_touch_each(p, SZ_2M, SZ_4K, false);
 	dax_trace_clear();
 	dax_poke(p + PAGE(70), 's');
 	dax_poke(p + PAGE(200), 's');
-	EXPECT_EQ(faults, FAULTS());
+	EXPECT_EQ(faults, SMALL_FAULTS());
 	dax_fsync(fd);
 	dax_trace_clear();
 	dax_poke(p + PAGE(71), 's');
-	EXPECT_EQ(1, FAULTS());
+	EXPECT_EQ(1, SMALL_FAULTS());
 }
 
 TEST_F(small, store_after_reads) DAX_CALL(store_after_reads(self->fd, self->p, 2))
@@ -201,7 +200,7 @@ static void store_run(char *p, unsigned int first, unsigned int nr, char c)
 TEST_F(large, stream_of_stores)
 {
 	store_run(self->p, 0, PAGES_2M, 's');
-	EXPECT_EQ(WINDOWS, FAULTS());
+	EXPECT_EQ(WINDOWS, SMALL_FAULTS());
 	EXPECT_FLUSHES(1, self->fd);
 }
 
@@ -212,7 +211,7 @@ static unsigned int faults_of_stores(int fd, char *p, unsigned int round)
 	EXPECT_FLUSHES(PAGES_2M, fd);
 	for (int i = 0; i < PAGES_2M; i++)
 		EXPECT_EQ('a' + (int)round, dax_peek(p + PAGE(i) + 9));
-	return FAULTS();
+	return SMALL_FAULTS();
 }
 
 /* Not mapped yet, and then write-protected: one fault for 64 pages in the end. */
@@ -229,7 +228,7 @@ TEST_F(small, nothing_is_dirtied_for_nothing)
 
 	for (int i = 0; i + MIN_RUN < PAGES_2M; i += MIN_RUN + 3, stores += MIN_RUN)
 		store_run(self->p, i, MIN_RUN, 's');
-	EXPECT_EQ(stores, FAULTS());
+	EXPECT_EQ(stores, SMALL_FAULTS());
 	EXPECT_EQ(0, dax_count("dax_map_around", "write"));
 	dax_fsync(self->fd);
 	EXPECT_EQ(stores, FLUSHES());
@@ -264,18 +263,18 @@ static void stores_far_apart(int fd, char *p)
 
 	dax_trace(fd, NULL);
 	store_run(p, 0, run, 's');
-	faults = FAULTS();
+	faults = SMALL_FAULTS();
 	ASSERT_STREQ("4K", dax_mapped(p + PAGE(6 * WINDOW - 1)));
 	for (unsigned int i = 6 * WINDOW; i < PAGES_2M; i += 2 * WINDOW, stores++)
 		dax_poke(p + PAGE(i), 's');
-	EXPECT_EQ(stores, FAULTS() - faults);
+	EXPECT_EQ(stores, SMALL_FAULTS() - faults);
 	dax_fsync(fd);
 	EXPECT_GE(run + run / 2 + stores, FLUSHES());
 }
 
 TEST_F(small, stores_far_apart) DAX_CALL(stores_far_apart(self->fd, self->p))
 
-/* What is dirty already is mapped without a run, and costs no flush. */
+/* A dirty page is mapped without a run, and costs no flush. */
 TEST_F(small, dirty_pages_are_mapped)
 {
 	char *q = dax_map_small(self->fd, SZ_2M);
@@ -283,13 +282,13 @@ TEST_F(small, dirty_pages_are_mapped)
 	store_run(self->p, 6 * WINDOW + 3, 5, 's');
 	dax_trace_clear();
 	store_run(q, 6 * WINDOW + 2, 6, 'q');
-	EXPECT_EQ(1, FAULTS());
+	EXPECT_EQ(1, SMALL_FAULTS());
 	EXPECT_EQ(1, dax_count("dax_map_around", "write, pages 5"));
 	dax_fsync(self->fd);
 	EXPECT_EQ(6, FLUSHES());
 	dax_trace_clear();
 	dax_poke(q + PAGE(6 * WINDOW + 4), 'r');
-	EXPECT_EQ(1, FAULTS());
+	EXPECT_EQ(1, SMALL_FAULTS());
 }
 
 /* Entries that are flushed together end where the range of the msync does. */
@@ -310,12 +309,12 @@ TEST_F(small, store_without_a_fault_is_flushed)
 	store_run(self->p, 96, MIN_RUN + 1, 's');
 	dax_trace_clear();
 	dax_poke(self->p + at, 'q');
-	EXPECT_EQ(0, FAULTS());
+	EXPECT_EQ(0, SMALL_FAULTS());
 	dax_fsync(self->fd);
 	EXPECT_EQ(1, FLUSHED(at, SZ_4K));
 	dax_trace_clear();
 	dax_poke(self->p + at, 'r');
-	EXPECT_EQ(1, FAULTS());
+	EXPECT_EQ(1, SMALL_FAULTS());
 	dax_fsync(self->fd);
 	EXPECT_EQ(1, FLUSHED(at, SZ_4K));
 }
@@ -347,7 +346,7 @@ static void map_sync_by_page(int fd)
 
 	store_run(p, 0, 100, 's');
 	EXPECT_EQ(0, dax_count("dax_map_around", "write"));
-	EXPECT_LE(100, FAULTS());
+	EXPECT_LE(100, SMALL_FAULTS());
 }
 
 TEST_F(small, map_sync_by_page) DAX_CALL(map_sync_by_page(self->fd))
@@ -355,7 +354,7 @@ TEST_F(large, map_sync_by_page) DAX_CALL(map_sync_by_page(self->fd))
 
 /* --- first reads ----------------------------------------------------------- */
 
-#define STORED()	dax_count_all("dax_store_entry")
+#define STORED_ENTRIES()	dax_count_all("dax_store_entry")
 
 DAX_FILE_FIXTURE(fresh, dax_needs(), dax_file(SZ_2M, WRITTEN),
 		 dax_map_small(self->fd, SZ_2M))
@@ -364,8 +363,8 @@ TEST_F(fresh, stream_of_first_reads)
 {
 	dax_trace(self->fd, NULL);
 	dax_touch_each(self->p, SZ_2M, SZ_4K, false);
-	EXPECT_GE(PAGES_2M * 7 / 100, FAULTS());
-	EXPECT_EQ(PAGES_2M, STORED());
+	EXPECT_GE(PAGES_2M * 7 / 100, SMALL_FAULTS());
+	EXPECT_EQ(PAGES_2M, STORED_ENTRIES());
 	expect_seen(self->p, 0, PAGES_2M);
 	EXPECT_BYTES(FILL, self->p, SZ_2M);
 	EXPECT_FLUSHES(0, self->fd);
@@ -379,8 +378,8 @@ TEST_F(fresh, first_reads_here_and_there)
 	dax_trace(self->fd, NULL);
 	for (int i = 0; i < PAGES_2M - 2; i += 4, reads += 2)
 		dax_touch_each(self->p + PAGE(i), PAGE(2), SZ_4K, false);
-	EXPECT_EQ(reads, FAULTS());
-	EXPECT_EQ(reads, STORED());
+	EXPECT_EQ(reads, SMALL_FAULTS());
+	EXPECT_EQ(reads, STORED_ENTRIES());
 }
 
 TEST_F(fresh, first_reads_of_one_page_each)
@@ -388,8 +387,8 @@ TEST_F(fresh, first_reads_of_one_page_each)
 	dax_fault_around(SZ_4K);
 	dax_trace(self->fd, NULL);
 	dax_touch_each(self->p, PAGE(100), SZ_4K, false);
-	EXPECT_EQ(100, FAULTS());
-	EXPECT_EQ(100, STORED());
+	EXPECT_EQ(100, SMALL_FAULTS());
+	EXPECT_EQ(100, STORED_ENTRIES());
 }
 
 /* A hole, and what the file does not have, get no blocks and no entries. */
@@ -400,7 +399,7 @@ TEST_F(dax, first_reads_end_at_a_hole)
 
 	dax_trace(fd, NULL);
 	dax_touch_each(p, PAGE(DAX_GAP), SZ_4K, false);
-	EXPECT_EQ(DAX_GAP, STORED());
+	EXPECT_EQ(DAX_GAP, STORED_ENTRIES());
 	EXPECT_STREQ("none", dax_mapped(p + PAGE(DAX_GAP)));
 	EXPECT_EQ(0, dax_block(fd, PAGE(DAX_GAP)));
 	EXPECT_EQ(0, dax_peek(p + PAGE(DAX_GAP)));
@@ -424,7 +423,7 @@ TEST_F(dax, first_reads_end_at_unwritten_blocks)
 		dax_trace(fd, NULL);
 		dax_trace_clear();
 		dax_touch_each(p, PAGE(written), SZ_4K, false);
-		ASSERT_EQ(written, STORED());
+		ASSERT_EQ(written, STORED_ENTRIES());
 		ASSERT_STREQ("none", dax_mapped(p + PAGE(written)));
 		dax_unmap(p, SZ_2M);
 		dax_remove(fd);
@@ -438,7 +437,7 @@ TEST_F(fresh, stores_behind_first_reads)
 	dax_trace(self->fd, NULL);
 	dax_poke(self->p + PAGE(300), 's');
 	dax_poke(self->p + PAGE(400), 's');
-	EXPECT_EQ(2, FAULTS());
+	EXPECT_EQ(2, SMALL_FAULTS());
 	EXPECT_FLUSHES(2, self->fd);
 }
 
@@ -449,8 +448,8 @@ TEST_F(fresh, first_reads_of_shared_blocks)
 	dax_clone(self->fd, "clone");
 	dax_trace(self->fd, NULL);
 	dax_touch_each(self->p, PAGE(100), SZ_4K, false);
-	EXPECT_EQ(100, STORED());
-	EXPECT_EQ(100, FAULTS());
+	EXPECT_EQ(100, STORED_ENTRIES());
+	EXPECT_EQ(100, SMALL_FAULTS());
 }
 
 /* --- first stores ---------------------------------------------------------- */
@@ -480,8 +479,8 @@ static void first_stores(int fd, char *p, int before)
 
 	dax_trace(fd, NULL);
 	store_run(p, 0, PAGES_2M, 's');
-	EXPECT_GE(PAGES_2M * 8 / 100, FAULTS());
-	EXPECT_EQ(PAGES_2M, STORED());
+	EXPECT_GE(PAGES_2M * 8 / 100, SMALL_FAULTS());
+	EXPECT_EQ(PAGES_2M, STORED_ENTRIES());
 	expect_seen(p, 0, PAGES_2M);
 	EXPECT_FLUSHES(PAGES_2M, fd);
 	memset(page, before, sizeof(page));
@@ -525,12 +524,12 @@ static void store_ahead_is_flushed(int fd, char *p)
 	store_run(p, 0, 2 * WINDOW + 1, 's');
 	dax_trace(fd, NULL);
 	dax_poke(p + at, 'q');
-	EXPECT_EQ(0, FAULTS());
+	EXPECT_EQ(0, SMALL_FAULTS());
 	dax_fsync(fd);
 	EXPECT_EQ(1, FLUSHED(at, SZ_4K));
 	dax_trace_clear();
 	dax_poke(p + at, 'r');
-	EXPECT_EQ(1, FAULTS());
+	EXPECT_EQ(1, SMALL_FAULTS());
 	dax_fsync(fd);
 	EXPECT_EQ(1, FLUSHED(at, SZ_4K));
 }
@@ -551,8 +550,8 @@ static void here_and_there(int fd, char *p)
 		dax_poke(p + PAGE(i), 's');
 	for (int i = PAGES_2M; i-- > PAGES_2M / 2; stores++)
 		dax_poke(p + PAGE(i), 's');
-	EXPECT_EQ(stores, FAULTS());
-	EXPECT_EQ(stores, STORED());
+	EXPECT_EQ(stores, SMALL_FAULTS());
+	EXPECT_EQ(stores, STORED_ENTRIES());
 	EXPECT_FLUSHES(stores, fd);
 }
 
@@ -564,7 +563,7 @@ static void each_store_faults(int fd, char *p)
 {
 	dax_trace(fd, NULL);
 	store_run(p, 0, 100, 's');
-	EXPECT_LE(100, FAULTS());
+	EXPECT_LE(100, SMALL_FAULTS());
 	EXPECT_EQ(0, dax_count_all("dax_map_around"));
 }
 
@@ -619,7 +618,7 @@ TEST_F(dax, first_stores_end_at_a_hole)
 	dax_trace(fd, NULL);
 	store_run(p, 0, DAX_GAP, 's');
 	EXPECT_LE(1, dax_count("dax_map_around", "write"));
-	EXPECT_EQ(DAX_GAP, STORED());
+	EXPECT_EQ(DAX_GAP, STORED_ENTRIES());
 	EXPECT_STREQ("none", dax_mapped(p + PAGE(DAX_GAP)));
 	EXPECT_EQ(was, blocks(fd));
 	EXPECT_EQ(0, dax_peek(p + PAGE(DAX_GAP)));
@@ -632,7 +631,7 @@ TEST_F(unwritten, first_stores_end_with_the_file)
 	dax_truncate(self->fd, PAGE(37));
 	dax_trace(self->fd, NULL);
 	store_run(self->p, 0, 37, 's');
-	EXPECT_EQ(37, STORED());
+	EXPECT_EQ(37, STORED_ENTRIES());
 	expect_seen(self->p, 0, 37);
 	EXPECT_EQ(SIGBUS, dax_touch_signal(self->p + PAGE(37), true, NULL));
 }

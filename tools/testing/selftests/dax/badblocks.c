@@ -97,7 +97,7 @@ void dax_restore(void)
 
 DAX_FIXTURE(badblocks, dax_needs())
 DAX_FILE_FIXTURE(bad, dax_needs(), bad_file(), dax_map_small(self->fd, SZ_2M))
-DAX_FIXTURE(told, dax_no_event("dax_fault_fallback") ?: dax_needs())
+DAX_FIXTURE(reasons, dax_no_event("dax_fault_fallback") ?: dax_needs())
 DAX_FIXTURE(promoted, dax_no_promotion() ?: dax_needs())
 DAX_FIXTURE(shared, dax_no_reflink() ?: dax_needs())
 
@@ -224,12 +224,12 @@ static void huge_fault(bool write)
 	expect_recovers(fd);
 }
 
-TEST_F(told, huge_read_fault) DAX_CALL(huge_fault(false))
-TEST_F(told, huge_write_fault) DAX_CALL(huge_fault(true))
+TEST_F(reasons, huge_read_fault) DAX_CALL(huge_fault(false))
+TEST_F(reasons, huge_write_fault) DAX_CALL(huge_fault(true))
 
 /*
- * The entry is there, clean or dirty, when the block turns bad. What is mapped
- * already stays; a new mapping gets all pages but that one.
+ * The entry is there, clean or dirty, when the block turns bad. Pages that are
+ * mapped stay mapped; a new mapping gets all pages but that one.
  */
 static void bad_below_entry(bool huge, bool dirty)
 {
@@ -388,7 +388,7 @@ TEST_F(shared, shared_store)
 	expect_rest_well(clone, p);
 }
 
-/* What cannot be read is not the same. */
+/* A page that cannot be read is not the same as any other. */
 TEST_F(shared, compared)
 {
 	int fd = bad_file(), other = dax_file(SZ_2M, WRITTEN);

@@ -16,8 +16,6 @@ const char *dax_needs(void)
 }
 
 #define FLUSHED_PAGES(first, nr)	FLUSHED((first) * SZ_4K, (nr) * SZ_4K)
-#define PTE_FAULTS()	dax_count_all("dax_pte_fault")
-#define PMD_FAULTS()	dax_count_all("dax_pmd_fault")
 
 /* So many stores between two flushes are many. */
 #define MANY		32
@@ -63,7 +61,7 @@ TEST_F(page, few_stores)
 			store(self->p, pages[i]);
 			store(self->p, pages[i]);
 		}
-		EXPECT_EQ(ARRAY_LEN(pages), PTE_FAULTS());
+		EXPECT_EQ(ARRAY_LEN(pages), SMALL_FAULTS());
 		EXPECT_FLUSHES(4, self->fd);
 		EXPECT_EQ(1, FLUSHED_PAGES(3, 1));
 		EXPECT_EQ(1, FLUSHED_PAGES(200, 2));
@@ -131,7 +129,7 @@ TEST_F(page, many_stores)
 {
 	dax_poke_each(self->p, SZ_2M, SZ_4K, 'm');
 	EXPECT_MAPPED("2M", self->p);
-	EXPECT_EQ(MANY, PTE_FAULTS());
+	EXPECT_EQ(MANY, SMALL_FAULTS());
 	EXPECT_FLUSHES(1, self->fd);
 	EXPECT_EQ(1, FLUSHED_PAGES(0, PAGES_2M));
 
@@ -141,8 +139,8 @@ TEST_F(page, many_stores)
 		EXPECT_MAPPED("2M", self->p);
 		EXPECT_FLUSHES(i + 1, self->fd);
 	}
-	EXPECT_EQ(7, PMD_FAULTS());
-	EXPECT_EQ(0, PTE_FAULTS());
+	EXPECT_EQ(7, HUGE_FAULTS());
+	EXPECT_EQ(0, SMALL_FAULTS());
 	EXPECT_EQ(7, FLUSHED_PAGES(0, PAGES_2M));
 }
 
@@ -157,7 +155,7 @@ TEST_F(page, many_stores_for_long)
 	}
 	EXPECT_EQ(rounds, FLUSHED_PAGES(0, PAGES_2M));
 	EXPECT_EQ(rounds, FLUSHES());
-	EXPECT_EQ(3 * MANY, PTE_FAULTS());
+	EXPECT_EQ(3 * MANY, SMALL_FAULTS());
 }
 
 /* One store less is few. */
@@ -166,7 +164,7 @@ TEST_F(page, not_quite_many)
 	for (int round = 0; round < 4; round++) {
 		dax_trace_clear();
 		dax_poke_each(self->p, (MANY - 1) * 8 * SZ_4K, 8 * SZ_4K, 'n');
-		EXPECT_EQ(MANY - 1, PTE_FAULTS());
+		EXPECT_EQ(MANY - 1, SMALL_FAULTS());
 		EXPECT_FLUSHES(MANY - 1, self->fd);
 	}
 }
@@ -220,11 +218,11 @@ TEST_F(page, few_stores_of_two)
 		EXPECT_FLUSHES(1, self->fd);
 		dax_trace_clear();
 		dax_helper_step(&other, 5 * 0x100 + 1);
-		EXPECT_EQ(1, PTE_FAULTS());
+		EXPECT_EQ(1, SMALL_FAULTS());
 		EXPECT_FLUSHES(1, self->fd);
 		dax_trace_clear();
 		store(self->p, 5);
-		EXPECT_EQ(1, PTE_FAULTS());
+		EXPECT_EQ(1, SMALL_FAULTS());
 		EXPECT_FLUSHES(1, self->fd);
 	}
 	dax_helper_stop(&other);
@@ -418,7 +416,7 @@ TEST_F(dax, shares_blocks_elsewhere)
 	dax_trace_clear();
 	dax_poke_each(p, SZ_2M, SZ_4K, 'm');
 	EXPECT_MAPPED("2M", p);
-	EXPECT_EQ(MANY, PTE_FAULTS());
+	EXPECT_EQ(MANY, SMALL_FAULTS());
 	EXPECT_FLUSHES(1, fd);
 	EXPECT_EQ(1, FLUSHED_PAGES(0, PAGES_2M));
 }

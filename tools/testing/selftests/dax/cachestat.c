@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * cachestat(2) tells what of a file is, or was, in the page cache: nothing of a
- * DAX file. Its entries are no shadows of pages that were evicted. (H11)
+ * DAX file. Its entries are no shadows of pages that were evicted.
  */
 #include "dax_harness.h"
 

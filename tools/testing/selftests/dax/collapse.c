@@ -14,8 +14,6 @@
 	dax_count("dax_collapse", \
 		  "pgoff 0x%lx, order 9, result 0, reason none", pgoff)
 #define REFUSED(result)	dax_count("dax_collapse", "order 9, result %d", result)
-#define SMALL_FAULTS()	dax_count_all("dax_pte_fault")
-#define HUGE_FAULTS()	dax_count_all("dax_pmd_fault")
 /* The 2 MiB at @p can be huge. */
 #define COLLAPSE(p) do {			\
 	EXPECT_EQ(0, dax_collapse(p, SZ_2M));	\
@@ -96,7 +94,7 @@ TEST_F(dax, ranges)
 	EXPECT_EQ(4, dax_count("dax_writeback_one", "pglen 0x200"));
 }
 
-/* What was dirty stays dirty, and what was clean stays clean. */
+/* Dirty pages stay dirty, and clean pages stay clean. */
 TEST_F(dax, marks)
 {
 	int fd = dax_file(2 * SZ_2M, WRITTEN);
@@ -284,7 +282,7 @@ TEST_F(dax, map_sync)
 	EXPECT_EQ('x', dax_peek(p));
 }
 
-/* What cannot be: the errno, and all as it was. */
+/* Calls that fail return an errno, and change nothing. */
 
 /*
  * @p is mapped by ptes, of which @dirty pages are to be flushed, and collapsing
@@ -302,7 +300,7 @@ static void refuse(int fd, char *p, int err, unsigned int dirty)
 	EXPECT_EQ(0, dax_count("dax_collapse", "result 0"));
 	EXPECT_EQ(COLLAPSES(), REFUSED(-err));
 	EXPECT_EQ(0, PROMOTE("done"));
-	EXPECT_EQ(0, dax_count_all("dax_pmd_fault"));
+	EXPECT_EQ(0, HUGE_FAULTS());
 	EXPECT_EQ(0, dax_ptes_changed(&view, p));
 	EXPECT_EQ(0, memcmp(before, p, SZ_2M));
 	EXPECT_SMALL_FLUSHES(dirty, fd);
@@ -412,7 +410,7 @@ TEST_F(by_ptes, nohugepage)
 	COLLAPSE(self->p);
 }
 
-/* What can be is done, and the answer is about the rest. */
+/* A range that can be huge is collapsed, and the errno is about the rest. */
 TEST_F(dax, one_of_two)
 {
 	int fd = dax_file(3 * SZ_2M, WRITTEN);
@@ -698,7 +696,7 @@ TEST_F(dax, rivals)
 	EXPECT_EQ(0, memcmp(rivals.p, rivals.small, SZ_2M));
 }
 
-/* What it promotes is counted as what a fault promotes. */
+/* Its promotions are counted as those of a fault. */
 TEST_F(dax, counters)
 {
 	int fd = dax_file(2 * SZ_2M, WRITTEN);
@@ -831,7 +829,7 @@ TEST_F(dax, eager_skips_holes)
 	EXPECT_EQ(0, dax_count_all("dax_promote_entry"));
 }
 
-/* What can never be costs a few looks, however often pages are touched. */
+/* A range that can never be huge costs a few looks, however often it is touched. */
 static void eager_in_vain(int fd, size_t len)
 {
 	char *p = start_with_ptes("eager", fd, len);

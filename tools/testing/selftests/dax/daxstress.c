@@ -67,7 +67,7 @@ static double now(void)
 	return t.tv_sec + t.tv_nsec / 1e9;
 }
 
-/* What diverged, and how to see it again. */
+/* Reports of a divergence, and how to see it again. */
 
 static void report_divergence(const struct target *target,
 			      const struct ops *ops, struct report *report,

@@ -73,7 +73,7 @@ TEST_F(loop, into_and_out_of_4k)
 	DAX_CALL(into_and_out_of(dax_map_small(dax_file(SZ_2M, HOLE), SZ_1M),
 				 SZ_1M, "4K"))
 
-/* A device may not write into what is mapped for reading only. (M2) */
+/* A device may not write into what is mapped for reading only. */
 TEST_F(loop, into_read_only)
 {
 	char *p = dax_mmap(dax_file(SZ_2M, WRITTEN), 0, SZ_2M, PROT_READ,
@@ -99,7 +99,7 @@ TEST_F(loop, into_is_dirty)
 /*
  * I/O in both directions while the file is punched and truncated, and another
  * file of a nearly full filesystem gets the freed blocks: its bytes must not
- * change. (T1)
+ * change.
  */
 static struct {
 	int fd, other;
@@ -156,7 +156,7 @@ TEST_F(loop, punch_against_io_out_of) DAX_CALL(storm(true))
  * A slow device reads into the mapping, the mapping is unmapped, the file is
  * cut: the cut must wait for the device. The order is not a matter of time: a
  * request completes before it drops its pages, so the completion must be
- * available when the cut returns. (T3)
+ * available when the cut returns.
  */
 #define DELAY_MS	600
 
@@ -208,10 +208,10 @@ static void cut_by_punch(int fd)
 
 /*
  * A waiter for a page also polls it, for users that do not wake it. A device
- * does: its wakeup must be what ends the wait. Only our core reports that, by
- * an event. (W17)
+ * does: its wakeup must end the wait. A core with the event dax_idle_page
+ * reports that.
  */
-static bool tells_waits(void)
+static bool traces_waits(void)
 {
 	if (dax_has_event("dax_grab_entry"))
 		EXPECT_EQ(NULL, dax_no_event("dax_idle_page"));
@@ -224,12 +224,12 @@ static void cut_once(void (*cut)(int fd), void (*busy)(unsigned long nr),
 	/* A store meanwhile may hold the page for a moment. */
 	bool alone = !busy && (cut == cut_by_truncate || cut == cut_by_punch);
 	long early, done;
-	bool told;
+	bool traced;
 	char *p;
 
 	slow.fd = dax_file(SZ_2M, PREALLOC);
-	told = alone && tells_waits();
-	if (told)
+	traced = alone && traces_waits();
+	if (traced)
 		dax_trace(slow.fd, "dax_idle_page");
 	slow.p = dax_map(slow.fd, 0, SZ_2M);
 	p = promote ? dax_map_small(slow.fd, SZ_2M) :
@@ -254,7 +254,7 @@ static void cut_once(void (*cut)(int fd), void (*busy)(unsigned long nr),
 		dax_background_stop();
 	EXPECT_EQ(0, early);
 	EXPECT_EQ(1, done);
-	if (told) {
+	if (traced) {
 		EXPECT_EQ(1, dax_count("dax_idle_page", "woken"));
 		EXPECT_EQ(0, dax_count("dax_idle_page", "polled"));
 	}
@@ -264,7 +264,7 @@ static void cut_once(void (*cut)(int fd), void (*busy)(unsigned long nr),
 
 /*
  * Blocks go to another file without a truncate: to the boot loader of ext4, or
- * by xfs_fsr's way of exchanging all that two files have. (T4)
+ * by xfs_fsr's way of exchanging all that two files have.
  */
 #define SWAP_BOOT	_IO('f', 17)
 
@@ -314,7 +314,7 @@ static void cut_by_swap(int fd)
 /*
  * With dax=inode the other file may be one that is not DAX. A page of the DAX
  * file is in a pipe, so its blocks cannot go, whichever of the two XFS locks
- * first: that is the one with the lower number. (H3)
+ * first: that is the one with the lower number.
  */
 struct xfs_exchange {
 	int32_t other;
@@ -407,7 +407,7 @@ TEST_F(swap, exchange_with_plain_waits)
 
 /*
  * A punch waits for a device with the file locked. A call with RWF_NOWAIT
- * returns while the device still uses the page. (D18)
+ * returns while the device still uses the page.
  */
 static void *punch_all(void *arg)
 {
@@ -439,7 +439,7 @@ TEST_F(slow, nowait_beside_punch)
 
 /*
  * Pages that are pinned for good, here for the buffers of an io_uring, would
- * have a truncate wait for ever: they are refused. (T2)
+ * have a truncate wait for ever: they are refused.
  */
 static int register_buffer(void *addr, size_t len)
 {
@@ -478,7 +478,7 @@ TEST_F(dax, longterm_pin_refused)
 	dax_truncate(fd, 0);
 }
 
-/* An entry that is locked, by fsync here, is not to be skipped. (W11) */
+/* An entry that is locked, by fsync here, is not to be skipped. */
 static void store_and_fsync(unsigned long nr)
 {
 	dax_poke(slow.p, nr);
@@ -515,7 +515,7 @@ TEST_F(cut, cut_waits_for_io)
 
 DAX_FIXTURE(slow_promoted, dax_no_promotion() ?: slow_source())
 
-/* What the device reads arrives in the file, by whatever it is looked at. */
+/* The data of the device arrive in the file: both mappings and pread() show them. */
 TEST_F(slow_promoted, into_collapsed)
 {
 	char *small, *huge, *want;

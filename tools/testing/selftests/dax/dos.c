@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a user with read access to one file can block: the user puts a page of
- * it into a pipe and sleeps. Only a call that frees this page's block may wait,
+ * A user with read access to one file puts a page of it into a pipe and sleeps.
+ * Which calls does that block? Only a call that frees this page's block may wait,
  * and it is interruptible. All others end while the pipe is still full: an
- * unmount, sync(2), calls on other files, the removal of the file itself. (H27)
+ * unmount, sync(2), calls on other files, the removal of the file itself.
  *
  * Each call is made by a process of its own, which must end without help.
  */
@@ -136,7 +136,7 @@ static int cut_other(void)
 		ftruncate(other_fd, SZ_1M);
 }
 
-#define SYNC	(sync(), 0)
+#define SYNC_CALL	(sync(), 0)
 
 #define EXPECT_STILL_HELD()	EXPECT_FALSE(dax_ended(user))
 
@@ -151,7 +151,7 @@ TEST_F(dos, sync)
 {
 	EXPECT_ENDS(fsync(held_fd));
 	EXPECT_ENDS(syncfs(other_fd));
-	EXPECT_ENDS(SYNC);
+	EXPECT_ENDS(SYNC_CALL);
 }
 
 TEST_F(dos, unmount)
@@ -161,7 +161,7 @@ TEST_F(dos, unmount)
 	close(held_fd);
 	close(other_fd);
 	unmount = dax_spawn_call(umount2(dax_dir(), 0));
-	EXPECT_ENDS(SYNC);
+	EXPECT_ENDS(SYNC_CALL);
 	EXPECT_EQ(0, dax_stall_ends(unmount));
 	EXPECT_STILL_HELD();
 }
@@ -206,7 +206,7 @@ static void waits_for_page(int (*call)(void))
 	EXPECT_FILE(FILL, held_fd, AT_HELD, SZ_4K);
 
 	pid = start_waiting(call);
-	EXPECT_ENDS(SYNC);
+	EXPECT_ENDS(SYNC_CALL);
 	EXPECT_ENDS(cut_other());
 	kill(pid, SIGKILL);
 	EXPECT_EQ(128 + SIGKILL, dax_stall_ends(pid));

@@ -28,7 +28,7 @@ static void store_until_full(size_t shift)
 	EXPECT_EQ(0, odd);
 	EXPECT_LT(0, refused);
 
-	/* What can be read is what was stored, and zeros. */
+	/* A page that can be read has the byte that was stored, and zeros. */
 	for (size_t at = 0; at < len; at += SZ_4K) {
 		if (dax_touch_signal(p + at, false, NULL))
 			continue;
@@ -57,7 +57,7 @@ TEST_F(dax, small_faults) DAX_CALL(store_until_full(SZ_4K))
  * A zero page of 2 MiB is mapped, and a write finds no block at all: the zero
  * page may stay or go, but what is read afterwards is zeros, and with blocks
  * back the store succeeds. The refused fault may leave an empty 2 MiB entry;
- * the next huge fault takes it as it is. (W5)
+ * the next huge fault takes it as it is.
  */
 TEST_F(dax, zero_page_stays_zero)
 {
@@ -108,7 +108,7 @@ static void no_reserve(void)
 
 /*
  * Blocks that a commit would free: ext4 retries instead of SIGBUS. None comes
- * by itself before the test has ended. (D17)
+ * by itself before the test has ended.
  */
 TEST_F(dax, blocks_freed_just_now)
 {

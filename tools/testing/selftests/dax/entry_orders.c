@@ -13,7 +13,7 @@
 
 DAX_NEEDS(dax_no_event("dax_grab_entry"))
 
-#define PAGE	37	/* the page that 4 KiB faults are about */
+#define PGOFF	37	/* of the page that 4 KiB faults are about */
 
 enum fault { NO_FAULT, READ_4K, WRITE_4K, READ_2M, WRITE_2M };
 
@@ -27,15 +27,15 @@ static bool is_write(enum fault fault)
 	return fault == WRITE_4K || fault == WRITE_2M;
 }
 
-/* Maps page PAGE alone, or the first 2 MiB; returns where that page is. */
+/* Maps the page at PGOFF alone, or the first 2 MiB; returns its address. */
 static char *take_fault(int fd, enum fault fault)
 {
 	char *p;
 
 	if (is_huge(fault))
-		p = dax_map(fd, 0, SZ_2M) + PAGE * SZ_4K;
+		p = dax_map(fd, 0, SZ_2M) + PGOFF * SZ_4K;
 	else
-		p = dax_map(fd, PAGE * SZ_4K, SZ_4K);
+		p = dax_map(fd, PGOFF * SZ_4K, SZ_4K);
 	dax_touch(p, is_write(fault));
 	return p;
 }
@@ -51,7 +51,6 @@ static char *take_fault(int fd, enum fault fault)
 		  rw, found, action)
 
 #define GRABS()		dax_count_all("dax_grab_entry")
-#define FALLBACK(why)	dax_count("dax_fault_fallback", "reason %s", why)
 #define STORED(order, kind, dirty) \
 	dax_count("dax_store_entry", "order %u, kind %s, %s", order, kind, dirty)
 #define DEMOTED(kind) \
@@ -99,7 +98,7 @@ static unsigned int order_of(enum fault fault)
 	return is_huge(fault) ? 9 : 0;
 }
 
-/* What the table says of a fault that finds this. */
+/* The action in the table for a fault that finds this. */
 static const char *action_of(enum fault fault, const char *found,
 			     unsigned int order)
 {
@@ -166,7 +165,7 @@ TEST_F(orders, fault_meets_entry)
 	/* A flush covers the whole entry, and nothing else is dirty. */
 	EXPECT_FLUSHES(dirty, fd);
 	EXPECT_EQ(dirty, dax_count("dax_writeback_one", "pgoff 0x%x, pglen 0x%x",
-				   huge ? 0 : PAGE, huge ? (int)PAGES_2M : 1));
+				   huge ? 0 : PGOFF, huge ? (int)PAGES_2M : 1));
 }
 
 /* Reading one page does not cost the others their huge page. */
@@ -233,7 +232,7 @@ TEST_F(empty, small_fault_demotes)
 	dax_trace(fd, NULL);
 	p = take_fault(fd, variant->huge);
 	EXPECT_EQ(1, GRAB(9, rw, "none", action_of(variant->huge, "none", 0)));
-	ONCE_OR_TWICE(FALLBACK("extent-short"));
+	ONCE_OR_TWICE(FALLBACKS("extent-short"));
 	EXPECT_EQ(1, GRAB_OF_2M(rw, "empty", action_of(variant->small, "empty", 9)));
 	EXPECT_EQ(1, DEMOTED("empty"));
 	EXPECT_EQ(1, GRAB(0, rw, "none", "insert"));

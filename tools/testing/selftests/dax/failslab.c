@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Allocations of XArray nodes that fail during a fault. The fault is retried,
- * or raises SIGBUS; nothing hangs, and all stored data is there. (W1) Failures
+ * or raises SIGBUS; nothing hangs, and all stored data is there. Failures
  * of the filesystem's own allocations are not tested.
  *
  * A promotion needs nodes, and a record of what it replaces. Without them the
@@ -188,9 +188,6 @@ TEST_F(dax, fsync_and_truncate)
 #define BLOCKS	4
 
 /* Small entries, of which some are dirty, in each block. */
-#define DIRTY(page)	((page) % 50 == 7)
-#define NR_DIRTY	41	/* 7, 57, ... 2007 */
-
 static char *small_entries(int fd)
 {
 	char *small = dax_map_small(fd, BLOCKS * SZ_2M);
@@ -220,7 +217,7 @@ static void expect_small(int fd, const struct dax_ptes *view, const char *small)
 	EXPECT_EQ(0, dax_count_all("dax_delete_entry"));
 	for (unsigned int i = 0; i < BLOCKS; i++)
 		EXPECT_EQ(0, dax_ptes_changed(&view[i], small + i * SZ_2M));
-	EXPECT_SMALL_FLUSHES(NR_DIRTY, fd);
+	EXPECT_SMALL_FLUSHES(NR_DIRTY(BLOCKS * PAGES_2M), fd);
 }
 
 DAX_VARIANTS(without, dax_needs() ?: dax_no_promotion() ?:

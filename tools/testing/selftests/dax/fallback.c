@@ -32,7 +32,7 @@ static int start(int fd)
 	return fd;
 }
 
-DAX_FIXTURE(told, dax_no_event("dax_fault_fallback"))
+DAX_FIXTURE(reasons, dax_no_event("dax_fault_fallback"))
 
 /* A store to @p, which is known not to be huge before an entry is looked at. */
 static void falls_back(char *p, const char *why, unsigned int handles)
@@ -46,7 +46,7 @@ static void falls_back(char *p, const char *why, unsigned int handles)
 	EXPECT_MAPPED("4K", p);
 }
 
-TEST_F(told, colour)
+TEST_F(reasons, colour)
 {
 	int fd = start(dax_file(2 * SZ_2M, WRITTEN));
 
@@ -54,14 +54,14 @@ TEST_F(told, colour)
 }
 
 /* The mapping ends inside the 2 MiB. */
-TEST_F(told, vma_end)
+TEST_F(reasons, vma_end)
 {
 	int fd = start(dax_file(SZ_2M, WRITTEN));
 
 	falls_back(dax_map(fd, 0, SZ_2M - SZ_4K) + SZ_4K, "vma", 1);
 }
 
-TEST_F(told, vma_start)
+TEST_F(reasons, vma_start)
 {
 	int fd = start(dax_file(2 * SZ_2M, WRITTEN));
 	char *p = dax_map(fd, SZ_4K, 2 * SZ_2M - SZ_4K);
@@ -73,7 +73,7 @@ TEST_F(told, vma_start)
 	EXPECT_MAPPED("2M", p + SZ_2M - SZ_4K);
 }
 
-TEST_F(told, eof)
+TEST_F(reasons, eof)
 {
 	int fd = dax_file(2 * SZ_2M, WRITTEN);
 	char *p = dax_map(fd, 0, 2 * SZ_2M);
@@ -85,7 +85,7 @@ TEST_F(told, eof)
 	EXPECT_MAPPED("2M", p);
 }
 
-TEST_F(told, private_write)
+TEST_F(reasons, private_write)
 {
 	int fd = start(dax_file(SZ_2M, WRITTEN));
 
@@ -109,7 +109,7 @@ static void stopped_by_entry(int fd, unsigned int small, const char *why)
 	EXPECT_MAPPED("4K", p);
 }
 
-TEST_F(told, small_entries)
+TEST_F(reasons, small_entries)
 {
 	if (dax_has_event("dax_promote_entry"))
 		NEED(dax_policy("off"));
@@ -139,7 +139,7 @@ static char *extent_short(int fd, unsigned int page, bool write)
 	return p;
 }
 
-TEST_F(told, extent_short)
+TEST_F(reasons, extent_short)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
 	char *p;
@@ -151,7 +151,7 @@ TEST_F(told, extent_short)
 }
 
 /* A block for the page that has none is not the one that would do. */
-TEST_F(told, extent_short_write)
+TEST_F(reasons, extent_short_write)
 {
 	char *p = extent_short(dax_file_fragmented(), 8, true);
 
@@ -160,7 +160,7 @@ TEST_F(told, extent_short_write)
 }
 
 /* Collapsing one block moves all others off their 2 MiB border. */
-TEST_F(told, misaligned_pfn)
+TEST_F(reasons, misaligned_pfn)
 {
 	int fd = dax_file(2 * SZ_2M, WRITTEN);
 	char *p = dax_map(fd, 0, SZ_2M);
@@ -182,7 +182,7 @@ TEST_F(told, misaligned_pfn)
  * A table of odd segments: the filesystem's extent is contiguous, the device's
  * is not.
  */
-TEST_F(told, device_short)
+TEST_F(reasons, device_short)
 {
 	unsigned int short_ones = 0, mib = 600, sectors = 3 * 2048;
 	char table[16384], *at = table, *p;
@@ -284,7 +284,7 @@ TEST_F(dax, no_fallback)
 		EXPECT_MAPPED("2M", p + i * SZ_2M);
 	}
 	EXPECT_EQ(8, dax_count_ends("dax_pmd_fault_done", "NOPAGE"));
-	EXPECT_EQ(0, dax_count_all("dax_pte_fault"));
+	EXPECT_EQ(0, SMALL_FAULTS());
 	EXPECT_EQ(0, dax_count("dax_fault_fallback", "order 9"));
 }
 

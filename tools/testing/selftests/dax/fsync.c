@@ -32,11 +32,11 @@ static const char *dax_no_parts(void)
 
 static unsigned int faults(void)
 {
-	return dax_count_all("dax_pte_fault") +
-	       dax_count_all("dax_pmd_fault");
+	return SMALL_FAULTS() +
+	       HUGE_FAULTS();
 }
 
-/* The second fsync finds nothing: the first one cleared the marks. (F1) */
+/* The second fsync finds nothing: the first one cleared the marks. */
 TEST_F(dax, second_fsync_flushes_nothing)
 {
 	int fd = start(4 * SZ_2M);
@@ -70,7 +70,7 @@ TEST_F(whole, reads_are_clean)
 }
 
 /*
- * A store after fsync faults, and the next fsync flushes it. (F2) From the third
+ * A store after fsync faults, and the next fsync flushes it. From the third
  * flush on, ours may flush the page that was stored to: by_page has the details.
  */
 TEST_F(whole, store_fsync_store_fsync)
@@ -96,7 +96,7 @@ TEST_F(whole, store_fsync_store_fsync)
 	}
 }
 
-/* msync of one page in the middle flushes that page, and no other. (F4) */
+/* msync of one page in the middle flushes that page, and no other. */
 TEST_F(dax, msync_of_a_part)
 {
 	size_t size = variant->size, middle = size / 2 & -SZ_4K;
@@ -472,7 +472,7 @@ TEST_F(dax, msync_of_one_of_two)
 	EXPECT_FLUSHED(fd, SZ_2M, size);
 }
 
-/* Entries by the hundred: the scan comes to its end, once. (F3) */
+/* Entries by the hundred: the scan comes to its end, once. */
 TEST_F(dax, many_dirty)
 {
 	unsigned int nr = variant->size == SZ_2M ? 12 : 300;
@@ -486,7 +486,7 @@ TEST_F(dax, many_dirty)
 }
 
 /*
- * More than a walk looks at without a rest; it continues where it stopped. (F3)
+ * More than a walk looks at without a rest; it continues where it stopped.
  * Of 2 MiB each, they would be 9 GiB.
  */
 DAX_FIXTURE(small, dax_needs())
@@ -505,7 +505,7 @@ TEST_F(small, more_than_one_batch)
 	EXPECT_FLUSHES(0, fd);
 }
 
-/* The driver flushes the whole entry, or the part that was asked for. (F4, F6) */
+/* The driver flushes the whole entry, or the part that was asked for. */
 #define KPROBES	"/sys/kernel/tracing/kprobe_events"
 
 /*
@@ -558,7 +558,7 @@ TEST_F(dax, flush_covers_entry)
 
 /*
  * A second process maps one page out of the middle by a pte. Its mapping has
- * to be write-protected as well, or its next store is never flushed. (F5)
+ * to be write-protected as well, or its next store is never flushed.
  */
 struct middle {
 	int fd;
@@ -593,7 +593,7 @@ TEST_F(dax, other_process_maps_the_middle)
 	for (char c = '2'; c < '6'; c++) {
 		dax_trace_clear();
 		dax_helper_step(&other, c);
-		EXPECT_EQ(1, dax_count_all("dax_pte_fault"));
+		EXPECT_EQ(1, SMALL_FAULTS());
 		EXPECT_EQ(c, dax_peek(p + middle.off));
 		dax_fsync(middle.fd);
 		/* Ours may flush only the page, from the third flush on. */
@@ -619,7 +619,7 @@ TEST_F(dax, two_mappings_in_turn)
 	}
 }
 
-/* A mapping that is taken apart leaves its dirt behind. (F15) */
+/* A mapping that is taken apart leaves its dirt behind. */
 TEST_F(whole, dirty_then_mprotect)
 {
 	dax_poke(self->p, 'w');

@@ -172,7 +172,7 @@ TEST_F(dax, in_step_with_another_fsync)
 /*
  * A page is made writable while fsync cleans it. Whatever the two did, after a
  * last msync the page has to be write-protected and clean: the next store
- * faults and the next msync flushes. (F13)
+ * faults and the next msync flushes.
  */
 static char *stored_to;
 
@@ -199,8 +199,8 @@ TEST_F(dax, clean_after_the_race)
 		dax_msync(p, size);
 		dax_trace_clear();
 		dax_poke(stored_to, i);
-		ASSERT_LE(1, dax_count_all("dax_pte_fault") +
-			     dax_count_all("dax_pmd_fault"));
+		ASSERT_LE(1, SMALL_FAULTS() +
+			     HUGE_FAULTS());
 		dax_msync(p, size);
 		ASSERT_EQ(1, dax_count_all("dax_writeback_one"));
 	}
@@ -209,7 +209,7 @@ TEST_F(dax, clean_after_the_race)
 /*
  * One task stores to 16 pages and flushes them.  Stores of another task to the page
  * before them map those that are dirty, while the flush has them locked.  After a last
- * fsync, all have to be clean, as above. (H36)
+ * fsync, all have to be clean, as above.
  */
 #define AROUND	16
 

@@ -119,7 +119,7 @@ static int inject_off(void)
 }
 
 /*
- * What @call returns, or a negative errno, when one call of @hook returns @err,
+ * The result of @call, or a negative errno, when one call of @hook returns @err,
  * after @skip calls of it.
  */
 #define FAIL_ONCE(hook, err, skip, call) ({	\
@@ -171,7 +171,7 @@ static int fail_pages_off(void)
 	return disarm(FAIL_PAGES);
 }
 
-/* What is armed would fail the next test, too. */
+/* An injection that is still armed would fail the next test, too. */
 void dax_cleanup(void)
 {
 	if (!access(FAIL_FUNCTION "inject", W_OK)) {
@@ -186,7 +186,7 @@ void dax_cleanup(void)
 
 DAX_FIXTURE(inject, no_injection())
 DAX_FIXTURE(promoted, no_injection() ?: dax_no_promotion())
-DAX_FIXTURE(told, no_injection() ?: dax_no_event("dax_fault_fallback"))
+DAX_FIXTURE(reasons, no_injection() ?: dax_no_event("dax_fault_fallback"))
 
 /* Another thread stores and loads at @off of 2 MiB, by both sizes of a fault. */
 struct visitor {
@@ -394,8 +394,7 @@ TEST_F(huge_faults, all_fail)
 
 /* Promotion: small entries of all kinds, of which some are dirty. */
 
-#define DIRTY(page)	((page) % 50 == 7)
-#define ZERO(page)	((page) % 50 == 9)
+#define LOADED(page)	((page) % 50 == 9)
 
 static char *small_entries(int fd)
 {
@@ -404,7 +403,7 @@ static char *small_entries(int fd)
 	for (unsigned int i = 0; i < PAGES_2M; i++) {
 		if (DIRTY(i))
 			dax_poke(small + i * SZ_4K, 's');
-		else if (ZERO(i))
+		else if (LOADED(i))
 			dax_peek(small + i * SZ_4K);
 	}
 	return small;
@@ -418,8 +417,6 @@ static unsigned int wrong_bytes(const char *p)
 		nr += dax_peek(p + i * SZ_4K) != (DIRTY(i) ? 's' : 0);
 	return nr;
 }
-
-#define NR_DIRTY	11	/* 7, 57, ... 507 */
 
 /* Each promotion is undone, and each is reported as a fallback. */
 static void expect_rollbacks(unsigned int nr)
@@ -464,7 +461,7 @@ TEST_F(promotion, promotion_rolls_back)
 	}
 	EXPECT_EQ(0, dax_ptes_changed(view, small));
 	/* The entries are small, and those that were dirty are so still. */
-	EXPECT_SMALL_FLUSHES(NR_DIRTY, fd);
+	EXPECT_SMALL_FLUSHES(NR_DIRTY(PAGES_2M), fd);
 	EXPECT_EQ(0, wrong_bytes(small));
 
 	/* The next one is promoted. */
@@ -478,7 +475,7 @@ TEST_F(promotion, promotion_rolls_back)
 }
 
 /* The lookup of the first extent succeeds, that of the adjacent one fails. */
-TEST_F(told, second_extent_of_huge)
+TEST_F(reasons, second_extent_of_huge)
 {
 	char *p;
 	int fd = dax_file(SZ_2M, PREALLOC);
@@ -800,7 +797,7 @@ TEST_F(promoted, end_of_promotion)
 }
 
 /* Nothing came of it, and it fails at the end, too: it falls back. */
-TEST_F(told, end_of_fallback)
+TEST_F(reasons, end_of_fallback)
 {
 	int fd = dax_file_fragmented();
 	char *p = dax_map(fd, 0, SZ_2M);
@@ -868,7 +865,7 @@ TEST_F(without_pages, fault_without_pages)
 	int fd = dax_file(SZ_2M, variant->layout);
 
 	q = dax_map_small(fd, SZ_2M);
-	/* What the filesystem itself needs for a store is there. */
+	/* The filesystem has its own pages for a store. */
 	dax_poke(q + 511 * SZ_4K, byte);
 	for (int nr = 1; nr <= 6; nr++) {
 		char *at;

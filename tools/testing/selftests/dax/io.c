@@ -29,7 +29,7 @@ static int nowait_file(enum dax_layout layout)
 /*
  * A write that may not wait cannot allocate. Nor may it wait for the file's time
  * stamp, for which alone it is refused, unless a write just before has set that:
- * so it is tried often. (D1)
+ * so it is tried often.
  */
 TEST_F(dax, nowait_into_hole)
 {
@@ -74,7 +74,7 @@ TEST_F(dax, nowait_over_blocks)
 	EXPECT_EQ(FILL, c);
 }
 
-/* A length of zero does nothing, and returns. (D2) */
+/* A length of zero does nothing, and returns. */
 TEST_F(dax, zero_length)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
@@ -99,7 +99,7 @@ TEST_F(dax, read_at_the_end)
 	EXPECT_BYTES(FILL, buf, 50);
 }
 
-/* Untorn writes are not for DAX. (D22) */
+/* Untorn writes are not for DAX. */
 TEST_F(dax, atomic_write_refused)
 {
 	int fd = dax_file(SZ_2M, WRITTEN);
@@ -107,7 +107,7 @@ TEST_F(dax, atomic_write_refused)
 	EXPECT_ERRNO(EOPNOTSUPP, write_flags(fd, "x", 1, 0, RWF_ATOMIC));
 }
 
-/* Journalled data are not where the file has its blocks. (D15) */
+/* Journalled data are not where the file has its blocks. */
 static int journal_data(int fd)
 {
 	unsigned int flags;
@@ -145,7 +145,7 @@ TEST_F(dax, journalled_data)
 
 /*
  * Blocks change places by way of the page cache, which a DAX file has not: it is
- * refused on either side. (H9)
+ * refused on either side.
  */
 #define MOVED_PAGES	16
 
@@ -189,14 +189,14 @@ TEST_F(dax, move_extents_refused)
 		EXPECT_EQ(block[i], dax_block(fd[i], 0));
 		EXPECT_FILE('a' + i, fd[i], 0, len);
 	}
-	/* What is refused is DAX, and not the call. */
+	/* The call works on files without DAX. */
 	EXPECT_EQ(MOVED_PAGES, move_extents(fd[2], fd[3]));
 	EXPECT_EQ(block[3], dax_block(fd[2], 0));
 }
 
 /*
  * The second buffer is bad, a page of 'g' comes before it: that is written, no
- * more. (D20)
+ * more.
  */
 static ssize_t write_good_and_bad(int fd, size_t len)
 {
@@ -234,7 +234,7 @@ TEST_F(dax, short_copy_beyond_the_end)
 	EXPECT_FILE(0, fd, SZ_4K, SZ_4K);
 }
 
-/* The rest of a fresh block is zero, by write(2)... (D5) */
+/* The rest of a fresh block is zero, by write(2)... */
 TEST_F(dax, edges_of_a_write)
 {
 	char buf[3 * SZ_4K];
@@ -252,7 +252,7 @@ TEST_F(dax, edges_of_a_write)
 
 /*
  * ...and by a fault, also where the blocks held another file's bytes a moment
- * ago. (D13)
+ * ago.
  */
 static void leave_stale_blocks(void)
 {

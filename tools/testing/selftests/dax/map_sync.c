@@ -67,8 +67,9 @@ TEST_F(dax, synced_by_fault)
 	DAX_CALL(store_again(variant->size, variant->mapped, DONE, false))
 
 /*
- * What a mapping without MAP_SYNC has made dirty has blocks, which the media do
- * not know of: a page that is dirty is no reason not to sync.
+ * A mapping without MAP_SYNC makes a page dirty. The page has a block that the
+ * media do not know of: a store with MAP_SYNC has to sync, although the page is
+ * dirty already.
  */
 TEST_F(synced, dirty_page_syncs)
 {
@@ -86,7 +87,7 @@ TEST_F(synced, dirty_page_syncs)
 /*
  * A flush has locked the entry of a page, and a fault waits for the lock. If the
  * file grows meanwhile, its metadata are not durable any more: the fault must ask
- * for them after the wait. If it does not grow, there is nothing to sync. (H32)
+ * for them after the wait. If it does not grow, there is nothing to sync.
  *
  * The flush is held where it write-protects the page, in a function that can be
  * preempted.
@@ -114,17 +115,17 @@ static int flush_data(int fd)
 }
 
 /* No process can be made during the flush: fork() would wait for its locks. */
-static int store_when_told(volatile char *told, char *p)
+static int store_on_request(volatile char *request, char *p)
 {
-	while (!*told)
+	while (!*request)
 		usleep(1000);
-	*told = 'b';
+	*request = 'b';
 	return dax_touch_signal(p, true, NULL);
 }
 
 static unsigned int syncs_after_wait(size_t size, const char *done, bool grow)
 {
-	volatile char *told = dax_shared(1);
+	volatile char *request = dax_shared(1);
 	pid_t flusher, fault;
 	struct dax_hold *hold;
 	char *p, *plain;
@@ -141,11 +142,11 @@ static unsigned int syncs_after_wait(size_t size, const char *done, bool grow)
 
 	hold = dax_hold_start("dax_test/flush", NULL);
 	EXPECT_TRUE(hold->ready);
-	fault = dax_spawn(store_when_told(told, p));
+	fault = dax_spawn(store_on_request(request, p));
 	flusher = dax_spawn_held(hold, flush_data(fd));
 	EXPECT_TRUE(dax_held(hold, flusher));
-	*told = 'g';
-	while (*told != 'b')
+	*request = 'g';
+	while (*request != 'b')
 		usleep(1000);
 	EXPECT_TRUE(dax_stall_waits(fault));
 	if (grow)
@@ -208,7 +209,7 @@ TEST_F(synced, zero_page_replaced)
 	EXPECT_EQ(dax_pfn(self->p), dax_pfn(other));
 }
 
-/* Store right after the fault's own sync, then syncfs. (F12) */
+/* Store right after the fault's own sync, then syncfs. */
 TEST_F(synced, syncfs_flushes)
 {
 	dax_trace(self->fd, "dax_writeback_one");
@@ -220,11 +221,14 @@ TEST_F(synced, syncfs_flushes)
 			       variant->size / SZ_4K));
 }
 
-/* The stores reach the device only when it is told to wait for them. */
+/*
+ * The stores reach the device only when it is told to wait for them. If ext4 has a
+ * transaction to commit, the thread of its journal does that.
+ */
 TEST_F(synced, syncfs_flushes_device)
 {
 	dax_poke(self->p, 'w');
-	dax_trace_thread("block/block_bio_queue", NULL);
+	dax_trace_threads("block/block_bio_queue");
 	ASSERT_EQ(0, syncfs(self->fd));
 	EXPECT_LE(1, dax_count("block_bio_queue", "FWS"));
 	dax_trace_stop("block/block_bio_queue");
@@ -292,7 +296,7 @@ TEST_F(dax, faults_together)
 	}
 }
 
-/* What is not DAX cannot keep the promise, and says so. (F11) */
+/* A file without DAX cannot keep the promise: mmap() fails. */
 TEST_F(dax, refused_without_dax)
 {
 	char path[PATH_MAX];

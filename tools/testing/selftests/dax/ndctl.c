@@ -9,7 +9,7 @@
 
 static const char *namespace, *block;
 
-/* What a command prints, without blanks and ends of lines. */
+/* The output of a command, without blanks and ends of lines. */
 static bool run(char *text, size_t size, const char *command)
 {
 	size_t len = 0;

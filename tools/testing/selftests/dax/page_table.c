@@ -64,7 +64,7 @@ static void move_all(size_t shift, const char *mapped)
 	EXPECT_EQ('z', dax_peek(to + 101));
 }
 
-/* To another aligned place: a huge mapping again. (P13) */
+/* To another aligned place: a huge mapping again. */
 TEST_F(dax, mremap_by_2m) DAX_CALL(move_all(0, "2M"))
 
 /* Off colour: the address and the file no longer agree, no huge page. */
@@ -153,7 +153,7 @@ static int write_in_child(char *p)
 	return number(p + SZ_4K) == SZ_4K ? 0 : 2;
 }
 
-/* A child sees the parent's stores, and the parent the child's. (M1) */
+/* A child sees the parent's stores, and the parent the child's. */
 TEST_F(dax, fork_shared)
 {
 	int fd = numbered_file(SZ_2M);
@@ -171,7 +171,7 @@ TEST_F(dax, fork_shared)
 /*
  * Two threads touch a fresh private mapping at the same time: a read tries to
  * map 2 MiB of the file, a write a private page, and one of them finds what mm
- * has not seen. (P1; over a hole P2)
+ * has not seen.
  */
 static struct {
 	char *p;
@@ -211,7 +211,7 @@ TEST_F(dax, private_collision_over_hole)
 /*
  * The read comes a little after the write, each time by another bit: while the
  * write is about to map its page, it finds no page table yet, wants 2 MiB, and
- * waits for the entry. When it has that, there is a page table. (P1, P2)
+ * waits for the entry. When it has that, there is a page table.
  */
 #define LATE_RANGES	64
 
@@ -252,7 +252,7 @@ TEST_F(dax, private_collision_late_read)
 
 /*
  * The same page, and small: a read fault that was too late must not put the
- * file's page in the place of the private one. (P10)
+ * file's page in the place of the private one.
  */
 static void read_or_write_each(unsigned int id, void *p)
 {
@@ -307,33 +307,33 @@ TEST_F(dax, shared_collision_two_sizes) DAX_CALL(collide_shared(true))
 
 /*
  * Two windows of one file, one of them off colour by a page: a huge fault that
- * trusted the address would lock one range and map another. (P3)
+ * trusted the address would lock one range and map another.
  */
-#define WINDOW	(2 * SZ_2M)
+#define MAP_LEN	(2 * SZ_2M)
 
 static void touch_all(unsigned int id, void *arg)
 {
 	char **windows = arg;
 
-	dax_touch_each(windows[id], WINDOW, SZ_4K, false);
+	dax_touch_each(windows[id], MAP_LEN, SZ_4K, false);
 }
 
 TEST_F(dax, off_colour_window)
 {
 	unsigned int rounds = dax_scale(4);
-	int fd = numbered_file(WINDOW);
+	int fd = numbered_file(MAP_LEN);
 
 	for (unsigned int i = 0; i < rounds; i++) {
 		size_t shift = i % 2 ? SZ_4K : SZ_2M - SZ_4K;
 		char *windows[2];
 
-		windows[0] = dax_map(fd, 0, WINDOW);
-		windows[1] = dax_map_shift(fd, WINDOW, shift);
+		windows[0] = dax_map(fd, 0, MAP_LEN);
+		windows[1] = dax_map_shift(fd, MAP_LEN, shift);
 		dax_run_threads(2, touch_all, windows);
 		ASSERT_MAPPED("4K", windows[1]);
 		for (int j = 0; j < 2; j++) {
-			ASSERT_EQ(-1, wrong_page(windows[j], 0, WINDOW));
-			dax_unmap(windows[j], WINDOW);
+			ASSERT_EQ(-1, wrong_page(windows[j], 0, MAP_LEN));
+			dax_unmap(windows[j], MAP_LEN);
 		}
 	}
 }
@@ -342,7 +342,7 @@ TEST_F(dax, off_colour_window)
  * MADV_DONTNEED against fsync, which write-protects the same PMD. If the PMD is
  * gone for a moment, the zap passes it by, and the page stays mapped. The page
  * map does not see it then, either, which tells when to zap; in every other
- * round the zap comes after a few looks, whatever they show. (P16)
+ * round the zap comes after a few looks, whatever they show.
  */
 static struct {
 	int fd;
@@ -384,7 +384,7 @@ TEST_F(dax, fsync_against_zap)
 	EXPECT_MAPPED("2M", protect.p);
 }
 
-/* A process or a mapping that does not want huge pages gets none. (P15) */
+/* A process or a mapping that does not want huge pages gets none. */
 static int touch_where_disabled(int fd)
 {
 	char *p;
@@ -414,7 +414,7 @@ TEST_F(dax, huge_pages_disabled)
 /*
  * ext4 starts the transaction of a fault before the entry is locked. Inside the
  * lock it could wait for a commit, which waits for a task that has a
- * transaction open and waits for the entry. (P7)
+ * transaction open and waits for the entry.
  */
 TEST_F(dax, transaction_before_entry)
 {
@@ -439,7 +439,7 @@ TEST_F(dax, transaction_before_entry)
 /*
  * A 4 KiB fault where there is no page table yet: mm allocates one, and that
  * stays. Page tables are the only pages that are zeroed for a fault on a file
- * with blocks. (H15)
+ * with blocks.
  */
 static unsigned int zeroed_pages(void)
 {
@@ -483,7 +483,7 @@ FIXTURE_VARIANT_ADD(fallback, private_load) { MAP_PRIVATE, false };
 /*
  * mm takes a fault on DAX under the lock of the VMA, and does not turn it away
  * there when it comes down to 4 KiB, to come again under mmap_lock: the huge
- * one would fall back twice. (H15)
+ * one would fall back twice.
  */
 TEST_F(fallback, falls_back_once)
 {

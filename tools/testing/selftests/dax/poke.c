@@ -3,7 +3,7 @@
  * A debugger, or process_vm_writev(), stores to a private DAX mapping of
  * another process: that process gets a copy of the file's page with the word in
  * it, whatever the first process maps at the same address. The same holds for a
- * store by /proc/self/mem, even without read permission. (H12)
+ * store by /proc/self/mem, even without read permission.
  */
 #include <sys/ptrace.h>
 
@@ -12,7 +12,7 @@
 #define WORD		0x1122334455667788L
 #define AT		(24 * SZ_4K + 40)	/* where it goes */
 
-/* What the process that pokes has at the address. */
+/* The mapping of the process that pokes, at the same address. */
 enum here {
 	SAME,		/* the mapping, not touched */
 	OTHER,		/* other bytes */

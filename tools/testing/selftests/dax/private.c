@@ -91,7 +91,7 @@ TEST_F(private, fork)
 /*
  * fork copies the page tables of a mapping that has private pages. A huge page
  * of the file among them is no memory of the process: it is not counted, and
- * not in use after an unmap. (M1)
+ * not in use after an unmap.
  */
 static int child_reads(const char *p)
 {
@@ -111,7 +111,7 @@ TEST_F(private, fork_beside_huge)
 	EXPECT_EQ(SIGBUS, dax_touch_signal(self->p, false, NULL));
 }
 
-/* Punching elsewhere, or here, does not take a private page away. (P9) */
+/* Punching elsewhere, or here, does not take a private page away. */
 TEST_F(private, survives_punch)
 {
 	dax_poke(self->p + SZ_4K, 'w');
@@ -140,7 +140,7 @@ TEST_F(private, gone_with_truncate)
 
 /*
  * A private page is copied while its block is punched out and given to another
- * file: the copy holds the file's bytes or zeros, never the other file's. (P14)
+ * file: the copy holds the file's bytes or zeros, never the other file's.
  */
 static struct {
 	int fd, other;
@@ -180,7 +180,7 @@ TEST_F(small, copy_against_punch)
 	EXPECT_EQ(0, foreign);
 }
 
-/* A read-only filesystem: the fault must not try to write to it. (D16) */
+/* A read-only filesystem: the fault must not try to write to it. */
 TEST_F(dax, read_only_mount)
 {
 	char path[PATH_MAX], *p, *q;

@@ -291,7 +291,7 @@ TEST_F(dax, clean_after_the_race)
 		dax_msync(race->small, SZ_2M);
 		ASSERT_EQ(0, dax_count_all("dax_writeback_one"));
 		dax_poke(store, i);
-		ASSERT_LE(1, dax_count_all("dax_pte_fault"));
+		ASSERT_LE(1, SMALL_FAULTS());
 		dax_msync(race->small, SZ_2M);
 		ASSERT_EQ(1, dax_count_all("dax_writeback_one"));
 		if (load->rolls_back)
@@ -303,8 +303,8 @@ TEST_F(dax, clean_after_the_race)
 		ASSERT_EQ(1, dax_count_all("dax_writeback_one"));
 		dax_trace_clear();
 		dax_poke(race->huge, i);
-		ASSERT_LE(1, dax_count_all("dax_pte_fault") +
-			     dax_count_all("dax_pmd_fault"));
+		ASSERT_LE(1, SMALL_FAULTS() +
+			     HUGE_FAULTS());
 		dax_msync(race->small, SZ_2M);
 		ASSERT_EQ(1, dax_count_all("dax_writeback_one"));
 	}

@@ -13,10 +13,6 @@
 
 #include "dax_harness.h"
 
-/* XFS calls it XFS_IOC_GOINGDOWN. The log is not written. */
-#define SHUTDOWN	_IOR('X', 125, uint32_t)
-#define SHUTDOWN_NO_LOG	2
-
 #define SYSRQ		"/proc/sysrq-trigger"
 
 static bool emergency;	/* all filesystems were made read-only */
@@ -85,7 +81,7 @@ void dax_cleanup(void)
 
 /* --- the pages ------------------------------------------------------------- */
 
-/* What has been done to a page, each 2 MiB from the next. */
+/* The state of a page; each page is 2 MiB from the next. */
 enum { UNKNOWN, KNOWN, KNOWN_DIRTY, MAPPED, FLUSHED, NR_STATES };
 
 static const char *const state[] = {
@@ -142,9 +138,7 @@ static void stores_give(int sig, char *p)
 
 TEST_F(stores, shut_down)
 {
-	uint32_t flags = SHUTDOWN_NO_LOG;
-
-	ASSERT_EQ(0, ioctl(self->fd, SHUTDOWN, &flags));
+	ASSERT_EQ(0, dax_shutdown(self->fd));
 	stores_give(SIGBUS, self->p);
 }
 

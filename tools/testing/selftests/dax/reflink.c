@@ -68,8 +68,8 @@ TEST_F(one_size, small_store_under_huge)
 }
 
 /*
- * What is huge turns dirty as a whole, by a store to a part that is not shared:
- * that does not make the other part its own.
+ * A store to a part that is not shared makes the whole huge entry dirty. That does
+ * not unshare the other part.
  */
 TEST_F(dax, dirty_beside_shared)
 {
@@ -142,9 +142,8 @@ TEST_F(dax, write_first)
 }
 
 /*
- * What changes a part of one file: the rest of its pages is copied, its mappings
+ * Ways to change a part of one file: the rest of its pages is copied, its mappings
  * show the copy on all pages of the range, and the other file does not change.
- * (D4, D5)
  */
 static void by_write(int fd, off_t at, off_t len)
 {
@@ -217,7 +216,7 @@ TEST_F(dax, change_one_side)
 		change_one_side(variant->shift, &changes[i]);
 }
 
-/* Dirty by a store, then written by write(2) with copying. (F7) */
+/* Dirty by a store, then written by write(2) with copying. */
 TEST_F(dax, dirty_then_pwrite)
 {
 	char *a, *b;
@@ -239,7 +238,7 @@ TEST_F(dax, dirty_then_pwrite)
 /*
  * A page of a dirty 2 MiB entry is shared, and is written to while fsync holds
  * the entry: it has to go all the same, or mappings go on to show the block
- * that was shared. (F9)
+ * that was shared.
  */
 #define FAR_PAGE	(300 * SZ_4K)
 
@@ -353,7 +352,7 @@ TEST_F(dax, flush_of_the_copy)
 	EXPECT_FILE('1', clone, 0, 1);
 }
 
-/* Many files over the same pages come and go. (D3) */
+/* Many files over the same pages come and go. */
 TEST_F(dax, many_clones)
 {
 	char *p[6];
@@ -441,7 +440,7 @@ TEST_F(dax, used_while_the_other_is_truncated)
  * A page that was shared is in a pipe, its file gets a copy of its own, and the
  * other file, which has not accessed that page, is deleted. The block must not
  * go to a third file before the pipe releases the page. Space is so short that
- * the next write gets the block. (H8)
+ * the next write gets the block.
  */
 struct in_pipe {
 	int fd, clone, pipe[2];
@@ -477,7 +476,7 @@ static void take_space(void)
 	}
 }
 
-/* What the file does that has mapped the page. */
+/* How the file that has mapped the page gives it up. */
 enum parting {
 	STORES,
 	WRITES,
@@ -606,7 +605,7 @@ TEST_F(beside, copied_in_use)
 /*
  * Two processes meet at one word of a file, by what its page is in the file, not by
  * where they have it mapped. A page that was shared and is no more is one like all
- * others; so is a copy. (H4)
+ * others; so is a copy.
  */
 #define FUTEX_SECONDS	20
 
@@ -737,7 +736,7 @@ TEST_F(dax, futex_after_copy)
  * the fault marks the page, a second file shares the block, is mapped, and
  * marks the page as shared. Then the fault continues: the page must not be
  * taken for one of the first file alone, or the second file is left out when it
- * is deleted. (H6)
+ * is deleted.
  *
  * The fault is held when the filesystem has returned. That needs
  * CONFIG_PREEMPT; on other kernels it is not stopped.
@@ -847,8 +846,8 @@ TEST_F(pair, remap_waits_for_second)
  * that fsync must flush. The page is not shared, but XFS allocates blocks for
  * the neighbours of a page that it copies, and copies them at the next fault.
  *
- * Our core does not ask the filesystem again whether it may write to the page,
- * so there the fault ends before fsync begins.
+ * A core that does not ask the filesystem again whether it may write to the page
+ * ends the fault before fsync begins.
  */
 TEST_F(pair, copied_while_fsync_waits)
 {
@@ -882,7 +881,7 @@ TEST_F(pair, copied_while_fsync_waits)
 	EXPECT_LE(1, dax_count("dax_writeback_one", "pgoff 0x5"));
 }
 
-/* The source of the copy is a hole or unwritten: zeros, not old bytes. (D5) */
+/* The source of the copy is a hole or unwritten: zeros, not old bytes. */
 TEST_F(dax, clone_of_holes)
 {
 	int fd = dax_file(2 * SZ_2M, HOLE);
@@ -990,7 +989,7 @@ TEST_F(one_size, clone_is_atomic)
 	EXPECT_EQ(0, torn);
 }
 
-/* Unshare: blocks of its own, the same bytes, all mappings follow. (D9-D12) */
+/* Unshare: blocks of its own, the same bytes, all mappings follow. */
 TEST_F(dax, unshare)
 {
 	int fd = dax_file(2 * SZ_2M, WRITTEN);
@@ -1041,7 +1040,7 @@ TEST_F(dax, unshare_odd_range)
 
 /*
  * The copied range is contiguous in the file, but not on the device: pairs of
- * odd segments are swapped. (D25)
+ * odd segments are swapped.
  */
 static unsigned int wrong_pages(int fd, size_t len)
 {
@@ -1079,7 +1078,7 @@ TEST_F(dax, unshare_across_segments)
 	EXPECT_EQ(0, wrong_pages(clone, len));
 }
 
-/* Dedupe: equal bytes are shared, a single odd byte refuses. (D7, D8) */
+/* Dedupe: equal bytes are shared, a single odd byte refuses. */
 TEST_F(dax, dedupe_same)
 {
 	int fd = dax_file(SZ_2M, WRITTEN), other = dax_file(SZ_2M, WRITTEN);

@@ -8,11 +8,9 @@
 #define RANGES		4
 #define LEN		(RANGES * SZ_2M)
 #define STEP		(16 * SZ_4K)
-#define SHUTDOWN	_IOR('X', 125, uint32_t)
-#define SHUTDOWN_NO_LOG	2
 
 #define FS_MIB		512
-#define SECTOR		2056	/* where a filesystem begins that is misaligned */
+#define FIRST_SECTOR	2056	/* of a filesystem that is misaligned */
 
 static const char *no_relocation(void)
 {
@@ -31,7 +29,7 @@ static const char *no_misaligned(void)
 		return dax_needs();
 	why = no_relocation() ?:
 		dax_scratch_dm(0, dax_text("0 %u linear %s %u\n", FS_MIB * 2048,
-					   dax_scratch_device(), SECTOR));
+					   dax_scratch_device(), FIRST_SECTOR));
 	return why ?: dax_scratch_plain("/dev/mapper/" DAX_SCRATCH_DM, FS_MIB,
 					"");
 }
@@ -148,7 +146,7 @@ void dax_restore(void)
 			 dev);
 
 	if (err && !dax_is_xfs())
-		err = dax_sh("e2fsck -fn '%s?offset=%u'", dev, SECTOR * 512);
+		err = dax_sh("e2fsck -fn '%s?offset=%u'", dev, FIRST_SECTOR * 512);
 	EXPECT_EQ(0, err);
 }
 
@@ -280,10 +278,9 @@ TEST_F(pieces, at_once)
 	EXPECT_TRUE(has_bytes(self->p, LEN));
 }
 
-/* What was synced before the move or after it is there after a crash. */
+/* After a crash, all data that were synced before or after the move are there. */
 TEST_F(pieces, crash)
 {
-	uint32_t flags = SHUTDOWN_NO_LOG;
 	char name[PATH_MAX], *p;
 	int fd;
 
@@ -291,7 +288,7 @@ TEST_F(pieces, crash)
 	EXPECT_EQ(0, dax_collapse(self->p, LEN));
 	dax_poke(self->p + 7 * SZ_4K, 'n');
 	EXPECT_EQ(0, fdatasync(self->fd));
-	ASSERT_EQ(0, ioctl(self->fd, SHUTDOWN, &flags));
+	ASSERT_EQ(0, dax_shutdown(self->fd));
 	dax_unmap(self->p, LEN);
 	close(self->fd);
 	close(self->other);

@@ -4,7 +4,7 @@
  * extents, and has no record of parts of one: a write or store of 4 KiB into a
  * hole gets all rt extents that it touches, aligned to their borders.
  * The parts of them that are not written read zero, and are not zeroed by the
- * write. (H13)
+ * write.
  */
 #include <linux/fiemap.h>
 
@@ -24,7 +24,7 @@ FIXTURE_VARIANT(dax) {
 FIXTURE_VARIANT_ADD(dax, 12k) { .text = "12k", .size = 3 * SZ_4K };
 FIXTURE_VARIANT_ADD(dax, 64m) { .text = "64m", .size = 32 * SZ_2M };
 
-/* What a file should hold, and which of its rt extents it should have. */
+/* The bytes that a file should hold, and the rt extents that it should have. */
 struct model {
 	char *bytes;
 	size_t rt_size;
@@ -188,7 +188,7 @@ static void into_mapped_holes(struct model *model, int fd, char *p)
 /*
  * Huge faults touch 2 MiB, be that a part of an rt extent or many of them. If these
  * are not in one piece, the fault is a small one in the end, and some of them stay.
- * What was written there before stays, too.
+ * The data that were written there before stay, too.
  */
 static void huge_faults(struct model *model, int fd, char *small)
 {
@@ -300,7 +300,7 @@ TEST_F(dax, zeroes_requested_range_only)
 		  variant->size, file_blocks(fd, variant->size));
 }
 
-/* What is allocated can be written to, also if nothing else is left. */
+/* Allocated extents can be written to, also if no others are left. */
 static void on_a_full_device(struct model *model, int fd, char *p)
 {
 	size_t rt = FILE_SIZE / model->rt_size, hole;

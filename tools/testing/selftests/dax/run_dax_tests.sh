@@ -141,8 +141,8 @@ unmount_fs() {
 	umount "$mnt" || umount -l "$mnt"
 }
 
-# What a program that was killed left: trace instances, a mapped device, and
-# when to promote.
+# Remove the trace instances, mounts and mapped devices of a program that was
+# killed, and restore the promotion policy.
 sweep() {
 	local instance dir name
 

@@ -2,12 +2,12 @@
 /*
  * Soft-dirty bits tell which pages a process has stored to since they were
  * cleared, and a checkpoint saves no others. No collapse loses them, be it of
- * this process, of another one, or by the policy "eager". (H7) Nor does a store to
- * a huge page. (H44)
+ * this process, of another one, or by the policy "eager". Nor does a store to
+ * a huge page.
  */
 #include "dax_harness.h"
 
-#define STORED		7	/* a prime: what is stored to, every 7th page */
+#define STORE_EVERY	7	/* a prime: every 7th page is stored to */
 
 /* Tracks the stores of this process from now on, in its present mappings. */
 static void track(void)
@@ -15,7 +15,7 @@ static void track(void)
 	dax_must_write("/proc/self/clear_refs", "4");
 }
 
-static bool told(const char *p)
+static bool is_soft_dirty(const char *p)
 {
 	uint64_t entry;
 
@@ -31,7 +31,7 @@ static const char *cannot_track(void)
 	dax_poke(p + SZ_4K, 'a');
 	track();
 	dax_poke(p, 'b');
-	return told(p) && !told(p + SZ_4K) ? NULL :
+	return is_soft_dirty(p) && !is_soft_dirty(p + SZ_4K) ? NULL :
 		"needs CONFIG_MEM_SOFT_DIRTY";
 }
 
@@ -39,7 +39,7 @@ DAX_NEEDS(dax_policy("off") ?: dax_no_event("dax_collapse") ?: cannot_track())
 
 static bool is_stored(size_t at)
 {
-	return at / SZ_4K % STORED == 3;
+	return at / SZ_4K % STORE_EVERY == 3;
 }
 
 static void store_to_some(char *p, char c)
@@ -50,12 +50,12 @@ static void store_to_some(char *p, char c)
 }
 
 /* Pages with a store and no bit, or the other way round. */
-static unsigned int told_wrong(const char *p)
+static unsigned int wrong_bits(const char *p)
 {
 	unsigned int wrong = 0;
 
 	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
-		wrong += told(p + at) != is_stored(at);
+		wrong += is_soft_dirty(p + at) != is_stored(at);
 	return wrong;
 }
 
@@ -68,7 +68,7 @@ static char *tracked(int fd)
 	ASSERT_MAPPED("4K", p);
 	track();
 	store_to_some(p, 'x');
-	ASSERT_EQ(0, told_wrong(p));
+	ASSERT_EQ(0, wrong_bits(p));
 	return p;
 }
 
@@ -77,9 +77,9 @@ static void next_checkpoint(char *p)
 {
 	track();
 	for (size_t at = 0; at < SZ_2M; at += SZ_4K)
-		ASSERT_FALSE(told(p + at));
+		ASSERT_FALSE(is_soft_dirty(p + at));
 	store_to_some(p, 'y');
-	EXPECT_EQ(0, told_wrong(p));
+	EXPECT_EQ(0, wrong_bits(p));
 }
 
 TEST_F(dax, own_collapse)
@@ -91,7 +91,7 @@ TEST_F(dax, own_collapse)
 	EXPECT_EQ(EBUSY, dax_collapse(p, SZ_2M));
 	EXPECT_EQ(1, dax_count("dax_collapse",
 			       "result %d, reason page-table", -EBUSY));
-	EXPECT_EQ(0, told_wrong(p));
+	EXPECT_EQ(0, wrong_bits(p));
 	next_checkpoint(p);
 }
 
@@ -108,7 +108,7 @@ TEST_F(dax, stores_in_a_row)
 	for (int i = 100; i < 120; i++)
 		dax_poke(p + i * SZ_4K, 'r');
 	for (int i = 0; i < PAGES_2M; i++)
-		ASSERT_EQ(i >= 100 && i < 120, told(p + i * SZ_4K));
+		ASSERT_EQ(i >= 100 && i < 120, is_soft_dirty(p + i * SZ_4K));
 }
 
 /* Nor do the first stores of all. */
@@ -121,7 +121,7 @@ TEST_F(dax, first_stores_in_a_row)
 	for (int i = 100; i < 120; i++)
 		dax_poke(p + i * SZ_4K, 'r');
 	for (int i = 0; i < PAGES_2M; i++)
-		ASSERT_EQ(i >= 100 && i < 120, told(p + i * SZ_4K));
+		ASSERT_EQ(i >= 100 && i < 120, is_soft_dirty(p + i * SZ_4K));
 }
 
 /*
@@ -142,8 +142,8 @@ TEST_F(dax, store_to_huge_by_page)
 	dax_fsync(fd);
 	dax_poke(p + 20 * SZ_4K, 'x');
 	EXPECT_MAPPED("2M", p);
-	EXPECT_TRUE(told(p + 10 * SZ_4K));
-	EXPECT_TRUE(told(p + 20 * SZ_4K));
+	EXPECT_TRUE(is_soft_dirty(p + 10 * SZ_4K));
+	EXPECT_TRUE(is_soft_dirty(p + 20 * SZ_4K));
 	dax_trace_clear();
 	EXPECT_FLUSHES(1, fd);
 	EXPECT_EQ(1, FLUSHED(0, SZ_2M));
@@ -159,7 +159,7 @@ TEST_F(dax, mapped_later)
 	ASSERT_MAPPED("4K", later);
 	EXPECT_EQ(0, dax_collapse(later, SZ_2M));
 	EXPECT_MAPPED("2M", later);
-	EXPECT_EQ(0, told_wrong(p));
+	EXPECT_EQ(0, wrong_bits(p));
 	EXPECT_EQ('x', dax_peek(later + 3 * SZ_4K));
 	next_checkpoint(p);
 	EXPECT_EQ('y', dax_peek(later + 3 * SZ_4K));
@@ -200,7 +200,7 @@ TEST_F(dax, collapse_by_another_process)
 	char *p = tracked_beside(&peer);
 
 	EXPECT_EQ(0, dax_helper_step(&peer, COLLAPSE));
-	EXPECT_EQ(0, told_wrong(p));
+	EXPECT_EQ(0, wrong_bits(p));
 	next_checkpoint(p);
 	EXPECT_EQ('y', dax_peek(p + 3 * SZ_4K));
 	EXPECT_EQ('w', dax_peek(p + 4 * SZ_4K));
@@ -223,7 +223,7 @@ TEST_F(dax, eager)
 	dax_touch_each(p, SZ_2M, SZ_4K, false);
 	EXPECT_EQ(0, dax_count_all("dax_collapse"));
 	EXPECT_MAPPED("4K", p);
-	EXPECT_EQ(0, told_wrong(p));
+	EXPECT_EQ(0, wrong_bits(p));
 }
 
 TEST_F(dax, eager_in_another_process)
@@ -236,7 +236,7 @@ TEST_F(dax, eager_in_another_process)
 	dax_trace(other.fd, "dax_collapse");
 	EXPECT_EQ('2', dax_helper_step(&peer, OTHERS));
 	EXPECT_LE(1, dax_count("dax_collapse", "result 0"));
-	EXPECT_EQ(0, told_wrong(p));
+	EXPECT_EQ(0, wrong_bits(p));
 	next_checkpoint(p);
 }
 

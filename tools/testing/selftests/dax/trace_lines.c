@@ -13,7 +13,6 @@
 
 #include "dax_harness.h"
 
-#define TRACEFS	"/sys/kernel/tracing"
 #define BLOCKS	6u
 #define MAX_WORDS	40
 
@@ -116,7 +115,7 @@ static void take_lines(void)
 	to_tracefs("tracing_on", "1");
 }
 
-/* What is behind the name of @event; NULL if it is another one. */
+/* The text behind the name of @event; NULL if the line is of another one. */
 static const char *text_of(const char *line, const char *event)
 {
 	const char *name = dax_text(" %s: ", event);

@@ -49,7 +49,7 @@ TEST_F(mapped, rest_of_the_page)
 /*
  * Bytes that are stored behind the end of a file, in its last page, are not
  * part of it. A file that grows over them reads zeroes there, whichever call
- * makes it grow. (H10)
+ * makes it grow.
  */
 #define OLD_END	((off_t)(5 * SZ_4K + 100))
 #define GROWN	10	/* bytes */
@@ -223,7 +223,7 @@ TEST_F(dax, hole_behind_the_end)
 	EXPECT_BYTES('g', buf + 100 * SZ_4K, GROWN);
 }
 
-/* A file that has one entry only, truncated from inside of it. (W8) */
+/* A file that has one entry only, truncated from inside of it. */
 TEST_F(mapped, inside_the_only_entry)
 {
 	dax_poke(self->p + 100 * SZ_4K, 'w');
@@ -278,7 +278,7 @@ TEST_F(mapped, punch_odd_bytes)
 	EXPECT_EQ(FILL, dax_peek(self->p + 21 * SZ_4K + 1));
 }
 
-/* What was dirty and is punched out is not written back. */
+/* Dirty pages that are punched out are not written back. */
 TEST_F(mapped, punched_is_not_dirty)
 {
 	dax_trace(self->fd, "dax_writeback_one");
@@ -335,7 +335,7 @@ TEST_F(dax, collapse_and_insert)
  * lets another file have the freed blocks, and checks that its bytes do not
  * change: a store through a stale pte would land there. The filesystem is
  * nearly full and each round is committed, so that only freed blocks are
- * available. (D14)
+ * available.
  */
 static struct {
 	int fd;
@@ -383,7 +383,7 @@ TEST_F(dax, zero_range_against_stores)
  * read(2) against punch sees the file's bytes or zeros. The read stops in the
  * middle of its copy, as a page of its buffer is not there yet: userfaultfd
  * says so, and holds it back until the punch has come to its end, and another
- * file has got the blocks; or waits for the read. (T9)
+ * file has got the blocks; or waits for the read.
  */
 #define READ_LEN	(2 * SZ_2M)
 

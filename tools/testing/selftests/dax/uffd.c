@@ -2,7 +2,7 @@
 /*
  * userfaultfd does not write-protect DAX, nor does PAGEMAP_SCAN: the one mode
  * that accepts any type of memory refuses a DAX mapping, as all others do, so
- * that no fault repeats for ever. (H5)
+ * that no fault repeats for ever.
  */
 #include <linux/userfaultfd.h>
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What an administrator sees of DAX mappings: how much is mapped, and by which size
- * (smaps), that it is the memory of a file (pagemap), how faults ended (the counters),
- * and to what the memory of a disk is aligned (sysfs).
+ * The files that show DAX mappings to an administrator: how much is mapped, and by
+ * which size (smaps), that it is the memory of a file (pagemap), how faults ended (the
+ * counters), and to what the memory of a disk is aligned (sysfs).
  */
 #include <sys/sysmacros.h>
 

@@ -58,7 +58,7 @@ static void check_first_touch(unsigned int nr)
 		}
 }
 
-/* Huge and small first touches of one fresh file. (W12, W7, W3) */
+/* Huge and small first touches of one fresh file. */
 static void crowd_on(enum dax_layout layout)
 {
 	unsigned int rounds = dax_scale(12), nr = 16;
@@ -96,7 +96,7 @@ TEST_F(dax, first_touch_by_processes)
 
 /*
  * One huge zero page, and many stores to pages of it: the first one demotes it
- * while the others wait on its key. (W4)
+ * while the others wait on its key.
  */
 static void write_one_page(unsigned int id, void *arg)
 {
@@ -122,7 +122,7 @@ TEST_F(dax, demotion_wakes_all)
 /*
  * write(2) into fresh holes invalidates the entries that faults have just made:
  * a waiter for an invalidation wakes the next one, even if there is nothing
- * left for it to do. (W16, W13)
+ * left for it to do.
  */
 static void write_and_fault(unsigned int id, void *arg)
 {

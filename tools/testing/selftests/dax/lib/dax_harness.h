@@ -122,7 +122,7 @@ DAX_FIXTURE(dax, dax_needs())
 } while (0)
 
 #define NEED_EVENT(event)	NEED(dax_no_event(event))
-/* Our core must have the event; the test skips on others. */
+/* A core with dax_grab_entry must have dax_walk; the test skips on others. */
 static inline const char *dax_no_walks(void)
 {
 	if (dax_has_event("dax_grab_entry"))
@@ -141,8 +141,8 @@ static inline const char *dax_no_reflink(void)
 #define WALK_PAGES	(2 * PAGES_2M)
 
 /*
- * Without our patch, mm takes a fault on ext4 twice when it falls back to 4 KiB:
- * under the VMA lock, where ext4 refuses it, and under the mmap lock.
+ * Some kernels take a fault on ext4 twice when it falls back to 4 KiB: under the
+ * VMA lock, where ext4 refuses it, and under the mmap lock.
  */
 #define ONCE_OR_TWICE(count) do {	\
 	unsigned int __count = (count);	\
@@ -163,6 +163,17 @@ static inline unsigned int dax_count_ends(const char *event, const char *result)
 	       dax_count(event, "MAJOR|%s", result) +
 	       dax_count(event, "%s|MAJOR", result);
 }
+
+/* Faults since the last dax_trace_clear(), by the size that mm asks for. */
+#define SMALL_FAULTS()	dax_count_all("dax_pte_fault")
+#define HUGE_FAULTS()	dax_count_all("dax_pmd_fault")
+/* Those that mapped a page of that size. */
+#define SMALL_MAPPED()	dax_count_ends("dax_pte_fault_done", "NOPAGE")
+#define HUGE_MAPPED()	dax_count_ends("dax_pmd_fault_done", "NOPAGE")
+
+/* In a file of small entries: some pages, far from each other, are stored to. */
+#define DIRTY(page)	((page) % 50 == 7)
+#define NR_DIRTY(pages)	(((pages) + 42) / 50)
 
 /* Small entries become huge when a fault of 2 MiB meets them. */
 static inline const char *dax_no_promotion(void)

@@ -150,7 +150,7 @@ void dax_into_pipe(int pipe_fd[2], char *page);	/* makes the pipe, too */
 /* "none", "4K", "4K zero", "2M" or "2M zero" */
 const char *dax_mapped(const void *addr);
 uint64_t dax_pfn(const void *addr);
-/* What /proc/self/pagemap says of @nr pages. */
+/* The words of /proc/self/pagemap for @nr pages. */
 void dax_pagemap(const void *addr, uint64_t *words, unsigned int nr);
 /* The same for each page of 2 MiB, and how many pages it is no more so for. */
 struct dax_ptes {
@@ -207,6 +207,8 @@ int dax_poison(char *addr, siginfo_t *info);
 int dax_guarded_copy(void *to, const void *from, size_t len, siginfo_t *info);
 void dax_guard(void (*stray)(const siginfo_t *info));
 
+#define TRACEFS	"/sys/kernel/tracing"
+
 /*
  * Trace events of one file, or of this thread. A pattern is a list of pieces
  * joined by ", ": each has to stand in the event's text as whole words.
@@ -216,6 +218,7 @@ const char *dax_no_event(const char *event);	/* a reason to skip */
 /* From now on; NULL: all of fs_dax. */
 void dax_trace(int fd, const char *events);
 void dax_trace_thread(const char *event, const char *filter);
+void dax_trace_threads(const char *event);	/* of all threads */
 void dax_trace_stop(const char *event);
 void dax_trace_mark(const char *text);
 void dax_trace_clear(void);
@@ -232,9 +235,9 @@ unsigned int dax_count(const char *event, const char *fmt, ...)
 #define dax_count_all(event)	dax_count(event, "%s", "")
 
 /*
- * What the event dax_walk tells of the walks over a file: how many stretches
- * there were without a rest, what was handled in all of them, and how many pages
- * in the longest one. @what is a word of the event, or NULL for all of them.
+ * The walks over a file, by the event dax_walk: the number of stretches without a
+ * rest, the entries and pages in all of them, and the pages in the longest one.
+ * @what is a word of the event, or NULL for all of them.
  */
 struct dax_walks {
 	unsigned int nr;
@@ -254,6 +257,8 @@ unsigned long dax_faults(const char *what);
 int dax_collapse(void *addr, size_t len);	/* 0 or an errno */
 /* Whether blocks are allocated for huge pages; returns a reason to skip. */
 const char *dax_align(bool on);
+/* How many seconds an unmount waits for pages in use; returns a reason to skip. */
+const char *dax_unmount_wait(unsigned int seconds);
 /* How much a small fault maps in all; SZ_4K is its page alone.  64 KiB at first. */
 void dax_fault_around(unsigned long bytes);
 
@@ -327,6 +332,8 @@ unsigned long dax_free_blocks(void);
 /* Blocks come back in the background: waits until so many are free. */
 bool dax_space_is_back(unsigned long blocks);
 void dax_scratch_remount(const char *mount);
+/* Stop the filesystem of @fd as a crash does: its log is not written. */
+int dax_shutdown(int fd);
 const char *dax_scratch_dm(unsigned int mib, const char *table);
 /* XFS, where new files have their blocks on a device apart, by rt extents. */
 const char *dax_scratch_rt(unsigned int rt_mib, const char *extsize);

@@ -305,7 +305,7 @@ int dax_file_fragmented(void)
 {
 	int fd = dax_file(2 * SZ_2M, WRITTEN);
 
-	/* What was behind the gap moves on by a page, off its border. */
+	/* The blocks behind the gap move on by a page, off their border. */
 	dax_falloc(fd, FALLOC_FL_INSERT_RANGE, DAX_GAP * SZ_4K, SZ_4K);
 	dax_fsync(fd);
 	return fd;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the parts of the library call of each other.
+ * Functions that the parts of the library share.
  */
 #ifndef DAX_INTERNAL_H
 #define DAX_INTERNAL_H

@@ -228,7 +228,7 @@ unsigned int dax_ptes_changed(const struct dax_ptes *view, const char *addr)
 	return nr;
 }
 
-/* What an access of this thread comes back to when it raises a signal. */
+/* An access of this thread that raises a signal returns here. */
 static __thread struct {
 	sigjmp_buf env;
 	volatile bool armed;

@@ -46,6 +46,17 @@ void dax_scratch_remount(const char *mount)
 		dax_exit_fail("cannot remount with %s", mount);
 }
 
+/* XFS calls it XFS_IOC_GOINGDOWN. */
+#define SHUTDOWN	_IOR('X', 125, uint32_t)
+#define SHUTDOWN_NO_LOG	2
+
+int dax_shutdown(int fd)
+{
+	uint32_t flags = SHUTDOWN_NO_LOG;
+
+	return ioctl(fd, SHUTDOWN, &flags);
+}
+
 static void scratch_mkfs(const char *dev, unsigned int mib, const char *mkfs)
 {
 	int err;

@@ -9,8 +9,6 @@
 
 #include "internal.h"
 
-#define TRACEFS		"/sys/kernel/tracing"
-
 static const char *trace_dir;
 static int trace_pipe = -1;
 static char *trace_text;
@@ -32,7 +30,7 @@ static void trace_write(const char *file, const char *text)
 	dax_must_write(dax_text("%s/%s", trace_dir, file), text);
 }
 
-/* What the event, or a folder of them, has in @file. */
+/* Write to @file of the event, or of a folder of events. */
 static void event_write(const char *event, const char *file, const char *text)
 {
 	trace_write(dax_text("events/%s/%s", event, file), text);
@@ -125,6 +123,13 @@ void dax_trace_thread(const char *event, const char *filter)
 	trace_open();
 	event_enable(event, dax_text("common_pid == %d%s%s", gettid(),
 				     filter ? " && " : "", filter ?: ""));
+}
+
+/* The same, whichever thread it is of. */
+void dax_trace_threads(const char *event)
+{
+	trace_open();
+	event_enable(event, "0");
 }
 
 void dax_trace_stop(const char *event)
@@ -253,7 +258,7 @@ struct dax_walks dax_walks(const char *what)
 #define POLICY	"/sys/module/fs_dax/parameters/promote"
 #define ALIGN	"/sys/module/fs_dax/parameters/align"
 #define PROMOTIONS	"/sys/kernel/debug/fs_dax/promote"
-#define FAULTS	"/sys/kernel/debug/fs_dax/faults"
+#define FAULT_COUNTERS	"/sys/kernel/debug/fs_dax/faults"
 
 static char policy_before[16];
 
@@ -281,6 +286,19 @@ const char *dax_align(bool on)
 	return NULL;
 }
 
+#define UNMOUNT_WAIT	"/sys/module/fs_dax/parameters/unmount_wait"
+#define UNMOUNT_SECONDS	2	/* what the kernel begins with */
+
+static bool unmount_wait_changed;
+
+const char *dax_unmount_wait(unsigned int seconds)
+{
+	if (dax_write_file(UNMOUNT_WAIT, "%u", seconds))
+		return "an unmount of this kernel does not wait";
+	unmount_wait_changed = seconds != UNMOUNT_SECONDS;
+	return NULL;
+}
+
 #define FAULT_AROUND	"/sys/kernel/debug/fault_around_bytes"
 #define FAULT_AROUND_BYTES	65536	/* what the kernel begins with */
 
@@ -302,6 +320,8 @@ void restore_policy(void)
 		dax_align(true);
 	if (around_changed)
 		dax_fault_around(FAULT_AROUND_BYTES);
+	if (unmount_wait_changed)
+		dax_unmount_wait(UNMOUNT_SECONDS);
 }
 
 static unsigned long counter(const char *path, const char *what)
@@ -328,7 +348,7 @@ unsigned long dax_promotions(const char *action)
 
 unsigned long dax_faults(const char *what)
 {
-	return counter(FAULTS, what);
+	return counter(FAULT_COUNTERS, what);
 }
 
 int dax_collapse(void *addr, size_t len)

@@ -93,7 +93,7 @@ static int run_process(struct crowd *crowd, unsigned int nr)
 	return ROUND_CLEAN;
 }
 
-/* What a worker says, with who it is. */
+/* The text of a worker, with its number. */
 static void report_worker(struct crowd *crowd)
 {
 	for (unsigned int id = 0; id < STRESS_WORKERS; id++) {

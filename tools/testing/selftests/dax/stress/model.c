@@ -40,7 +40,7 @@
 
 #include "stress.h"
 
-#define WINDOW	(STRESS_LEN + 2 * SZ_2M)
+#define WINDOW_LEN	(STRESS_LEN + 2 * SZ_2M)
 #define LINE	64UL
 #define LINES	(SZ_4K / LINE)
 
@@ -262,7 +262,7 @@ static void reserve(void *addr, size_t len)
 static char *window_addr(const struct model *md, const struct map *m,
 			 unsigned int window, size_t shift)
 {
-	return md->windows + (map_nr(md, m) * 2 + window) * WINDOW +
+	return md->windows + (map_nr(md, m) * 2 + window) * WINDOW_LEN +
 	       (m->off + shift) % SZ_2M;
 }
 
@@ -543,7 +543,7 @@ struct model *model_new(const struct target *target, struct file *files,
 	md->workers = profile_workers(md->profile);
 	md->len = md->profile->len;
 	md->min_size = alone(md) ? 0 : md->len / 2 + 16 * SZ_4K;
-	windows = dax_anonymous(STRESS_MAPS * 2 * WINDOW + SZ_2M, PROT_NONE);
+	windows = dax_anonymous(STRESS_MAPS * 2 * WINDOW_LEN + SZ_2M, PROT_NONE);
 	md->windows = (char *)(((uintptr_t)windows + SZ_2M - 1) & -SZ_2M);
 	for (unsigned int i = 0; i < STRESS_MAPS; i++)
 		md->map[i].copy = dax_anonymous(STRESS_LEN,

@@ -8,7 +8,7 @@
  *
  * One of many workers chooses its range, then holds it, and then looks again
  * whether the range is within the file. Loads, stores, reads and writes are of
- * one of its own lines. What holds nothing expects no value.
+ * one of its own lines. An operation that holds nothing expects no value.
  *
  * An operation that finds nothing to work on, no mapping or an empty file, does
  * nothing, and is not counted.
@@ -19,7 +19,7 @@
 
 #define KEEP	FALLOC_FL_KEEP_SIZE
 
-/* What an operation works on, as its words and its pick function choose it. */
+/* The target of an operation, as its words and its pick function choose it. */
 struct work {
 	const uint32_t *arg;
 	const char *how;	/* for a person; or NULL */
@@ -30,7 +30,7 @@ struct work {
 	size_t off, dest;	/* in the file, and in the other one */
 };
 
-/* What words stand for. */
+/* The objects that words stand for. */
 
 static struct file *some_file(struct model *md, uint32_t word)
 {
@@ -148,7 +148,7 @@ static const char *some_bytes(uint32_t word)
 	return pattern + word % SZ_4K;
 }
 
-/* What an operation reads, or keeps while it is copied. */
+/* The bytes that an operation reads, or keeps while it copies them. */
 static __thread char bytes[SZ_2M / 8];
 
 /* One in so many, and the same ones in a replay. */
@@ -196,7 +196,7 @@ static void look_at(struct model *md, struct file *f, size_t off, size_t len,
 		map_compare(md, m, end - 128 - m->off, 128);
 }
 
-/* What has changed. */
+/* Look at the range that has changed. */
 static bool look(struct model *md, const struct work *w)
 {
 	look_at(md, w->f, w->off, w->len, w->arg[3]);
@@ -546,7 +546,7 @@ static bool pick_pair(struct model *md, struct work *w)
 	       hold_two(md, HOLD_ALL, w->f, w->off, w->to, w->dest, w->len);
 }
 
-/* What the kernel has copied or shared. */
+/* The kernel has copied or shared the range. */
 static bool pair_done(struct model *md, struct work *w)
 {
 	file_written(w->to, w->dest, w->f->data + w->off, w->len);
@@ -966,7 +966,7 @@ static void alias_io(struct model *md, struct work *w, bool write)
 			write ? "pwritev from" : "preadv to", n, w->len);
 }
 
-/* What is in bytes[] is in the file now. */
+/* The file has the contents of bytes[] now. */
 static bool alias_written(struct model *md, struct work *w)
 {
 	file_written(w->m->file, w->off, bytes, w->len);
@@ -1048,8 +1048,8 @@ static bool op_alias_copy(struct model *md, struct work *w)
 /* Processes, caches, mounts. */
 
 /*
- * A child loads and stores. What it stores to a shared mapping is in the file;
- * a private one of its own it has changed without us.
+ * A child loads and stores. Its stores to a shared mapping change the file. Its
+ * private mapping is a copy: the parent does not see the stores.
  */
 static bool op_fork(struct model *md, struct work *w)
 {
@@ -1280,7 +1280,7 @@ void ops_choose(struct op *op, const struct ops_weights *weights, uint64_t seed,
 	op->arg[3] = two >> 32;
 }
 
-/* What an operation has worked on, for a person. */
+/* Print the target of an operation, for a person. */
 static void describe(const struct model *md, const struct work *w)
 {
 	const struct map *m = w->m;

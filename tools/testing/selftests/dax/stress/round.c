@@ -170,7 +170,7 @@ static bool still_ends(const struct target *target, struct shrunk *shrunk,
 	if (same) {
 		free(shrunk->ops.op);
 		shrunk->ops = *candidate;
-		/* What comes after the divergence is not needed. */
+		/* The operations after the divergence are not needed. */
 		shrunk->ops.nr = report->step + 1;
 	} else {
 		free(candidate->op);

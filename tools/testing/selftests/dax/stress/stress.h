@@ -99,7 +99,7 @@ enum stress_need {
 	NEED_ALIGN		= 1 << 12,
 };
 
-/* What daxstress breaks, to see whether its checks notice it. */
+/* Errors that daxstress makes, to see whether its checks notice them. */
 enum stress_break {
 	BREAK_NOTHING,
 	BREAK_STORE,		/* some stores are lost */
@@ -164,7 +164,7 @@ struct map {
 	unsigned int moves;	/* of the file, when the copies were right */
 };
 
-/* What a round tells the process that started it: in shared memory. */
+/* The report of a round to the process that started it: in shared memory. */
 #define STRESS_KINDS	48
 
 struct report {
@@ -189,7 +189,7 @@ struct ops_weights {
 	unsigned int kind[STRESS_KINDS], all;
 };
 
-/* What one worker knows. */
+/* The state of one worker. */
 struct model {
 	const struct target *target;
 	const struct profile *profile;
@@ -245,12 +245,12 @@ static inline bool alone(const struct model *md)
 unsigned int file_nr(const struct model *md, const struct file *f);
 unsigned int map_nr(const struct model *md, const struct map *m);
 
-/* What operations do to the model. */
+/* Changes of the model by operations. */
 void file_grows(struct file *f, size_t size);
 void file_shrinks(struct model *md, struct file *f, size_t size);
 void file_written(struct file *f, size_t off, const void *data, size_t len);
 void map_written(struct map *m, size_t at, const void *data, size_t len);
-/* What can be seen at @at of a mapping, and the signal if nothing can. */
+/* The bytes at @at of a mapping, and the signal of an access there, or 0. */
 const char *map_bytes(const struct map *m, size_t at);
 int map_signal(const struct map *m, size_t at, bool write);
 bool map_allows(const struct map *m, size_t at, size_t len, bool write);

@@ -67,7 +67,7 @@ int target_open(const struct target *target, const char *name, int flags)
 	return fd;
 }
 
-/* What fallocate() and the like say to a file of four pages. */
+/* Which modes of fallocate() work on a file of four pages? */
 static unsigned int try_ranges(int fd)
 {
 	static const struct {
