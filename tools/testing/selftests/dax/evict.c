@@ -5,7 +5,7 @@
  * no freeze. An unmount waits for two seconds, logs it, and continues; it does
  * not wait at all for a file that has a name. The pages are in a pipe, by
  * vmsplice(): as with a device, munmap() and close() do not remove them, but no
- * timing depends on it. (T5, H26, H27)
+ * timing depends on it.
  */
 #include <sys/mount.h>
 #include <sys/socket.h>
@@ -75,25 +75,27 @@ static struct held delete_held(const char *name, int byte)
 	return held;
 }
 
-/*
- * The blocks of a file that was deleted are not for others yet. When they are,
- * the other file gets all of them.
- */
+/* Another file gets all blocks that are free, and only later those of the page. */
+static void expect_kept(struct held *held, int byte)
+{
+	int fd = dax_fill_up(0);
+
+	dax_fill(fd, 0, lseek(fd, 0, SEEK_END), 'o');
+	expect_held(held, byte);
+	dax_truncate(fd, 0);
+	close(fd);
+	EXPECT_SPACE_BACK();
+}
+
 TEST_F(evict, deleted)
 {
 	struct held held = hold("held", 'h');
-	int fd;
 
 	EXPECT_MAPPED("2M", held.p);
 	dax_unlink(held.fd);
 	unmap_and_close(&held);
 	sync();
-
-	fd = dax_fill_up(0);
-	dax_fill(fd, 0, lseek(fd, 0, SEEK_END), 'o');
-	expect_held(&held, 'h');
-	dax_truncate(fd, 0);
-	EXPECT_SPACE_BACK();
+	expect_kept(&held, 'h');
 }
 
 /* One page after the other comes free: the last one counts. */
@@ -211,8 +213,22 @@ TEST_F(shared, shared_and_own_in_use)
 
 /* --- calls that do not wait ----------------------------------------------- */
 
+/* A child that waits must not have copies of the pipes that the test closes. */
+static bool without_pipes(void)
+{
+	return !close_range(STDERR_FILENO + 1, ~0U, 0);
+}
+
+static int remount(unsigned long flags)
+{
+	return mount("none", dax_dir(), NULL, MS_REMOUNT | flags, "dax=always");
+}
+
 #define SYNC()		dax_spawn_call((sync(), 0))
-#define UNMOUNT()	dax_spawn_call(umount2(dax_dir(), 0))
+#define UNMOUNT() \
+	dax_spawn_call(without_pipes() ? umount2(dax_dir(), 0) : -1)
+#define REMOUNT(flags) \
+	dax_spawn_call(without_pipes() ? remount(flags) : -1)
 
 /* As long as it is mounted, only the file itself waits. */
 TEST_F(evict, sync_beside_deleted)
@@ -294,18 +310,80 @@ TEST_F(evict, unmount_deleted)
 	expect_freed_by_mount();
 }
 
-/* The page comes free while the unmount waits for it, or a little later. */
+static bool waits_for_pages(pid_t pid)
+{
+	return dax_wait_for(dax_ended(pid) || dax_sleeps_in(pid, "dax_defer")) &&
+		!dax_ended(pid);
+}
+
+/* The page comes free while the unmount waits for it, long before the bound. */
 TEST_F(evict, unmount_page_released)
 {
-	struct held held = delete_held("held", 'h');
-	pid_t unmount = UNMOUNT();
+	struct held held;
+	pid_t unmount;
 
-	while (!dax_ended(unmount) && !dax_stall_asleep(unmount))
-		sched_yield();
+	NEED(dax_unmount_wait(60));
+	held = delete_held("held", 'h');
+	clear_log();
+	unmount = UNMOUNT();
+	EXPECT_TRUE(waits_for_pages(unmount));
 	let_go(&held);
 	EXPECT_EQ(0, dax_stall_ends(unmount));
 	EXPECT_FALSE(mounted());
+	EXPECT_FALSE(log_tells());
 	expect_freed_by_mount();
+}
+
+/*
+ * The parameter is the bound of each unmount that begins after it was set: one
+ * without a wait ends while one with a long wait, which began before it, waits on.
+ */
+TEST_F(evict, unmount_wait_bound)
+{
+	const char *other = getenv("DAX_REMOVABLE");
+	struct held held, now;
+	pid_t unmount;
+
+	NEED(!other || !strcmp(other, dax_scratch_device()) ?
+	     "needs a third device in DAX_REMOVABLE" : NULL);
+	NEED(dax_unmount_wait(60));
+	held = delete_held("held", 'h');
+	unmount = UNMOUNT();
+	EXPECT_TRUE(waits_for_pages(unmount));
+
+	/* The folder is free by then, although the filesystem is not. */
+	ASSERT_EQ(NULL, dax_scratch_plain(other, dax_is_xfs() ? 320 : 96, ""));
+	now = delete_held("now", 'n');
+	ASSERT_EQ(NULL, dax_unmount_wait(0));
+	clear_log();
+	EXPECT_EQ(0, dax_stall_ends(UNMOUNT()));
+	EXPECT_FALSE(mounted());
+	EXPECT_TRUE(log_tells());
+	EXPECT_FALSE(dax_ended(unmount));
+
+	expect_held(&now, 'n');
+	expect_held(&held, 'h');
+	EXPECT_EQ(0, dax_stall_ends(unmount));
+	EXPECT_EQ(0, check());
+}
+
+/*
+ * A filesystem that becomes read-only deletes its files like one that is unmounted.
+ * When it is writable again, a deleted file waits again.
+ */
+TEST_F(evict, remount_ro_deleted)
+{
+	struct held held = delete_held("held", 'h'), later;
+
+	clear_log();
+	EXPECT_EQ(0, dax_stall_ends(REMOUNT(MS_RDONLY)));
+	EXPECT_TRUE(log_tells());
+	EXPECT_EQ(0, dax_stall_ends(REMOUNT(0)));
+	EXPECT_SPACE_BACK();
+	expect_held(&held, 'h');
+
+	later = delete_held("later", 'l');
+	expect_kept(&later, 'l');
 }
 
 /* Nothing is in use any more when it is unmounted: there is nothing to tell. */

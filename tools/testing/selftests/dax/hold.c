@@ -9,46 +9,73 @@
  * from one rest to the next, as the events show, and faults of a probe that
  * began and ended between the first and the last event of the call.
  */
-#include "dax_harness.h"
+#include <poll.h>
+#include <semaphore.h>
+#include <sys/mount.h>
 
-#define LONG	(16 * SZ_2M)
-#define TRIES	50
+#include "dax_harness.h"
+#include "dax_hold.h"
 
 /*
- * A thread that faults one page over and over, and puts a line into the trace
- * each time. What is between two of its lines has a fault in it.
+ * Lengths for all rounds; where not all are run, an eighth of them. An AG of XFS on
+ * a device of 4 GiB has 512 MiB, and a file that has more cannot be huge all over.
+ */
+#define LONG	(128 * SZ_2M)
+#define LONGEST	(192 * SZ_2M)
+#define TRIES	20
+
+static size_t scaled(size_t len)
+{
+	return dax_scale(100) < 100 ? len / 8 : len;
+}
+
+/*
+ * A thread that faults one page when it is asked to, and then puts a line into the
+ * trace. Between two of its lines there is a fault. A truncate may take the page
+ * away: then the fault ends with a signal.
  */
 struct probe {
 	const char *line;
 	char *page;
 	pthread_t thread;
+	sem_t ask;
 	volatile bool stop;
 };
 
 static void *probe_run(void *arg)
 {
 	struct probe *probe = arg;
+	char byte;
 
-	while (!probe->stop) {
+	dax_stall_run_on(DAX_HOLD_CPU, 1);
+	while (!sem_wait(&probe->ask) && !probe->stop) {
 		dax_zap(probe->page, SZ_4K);
-		dax_peek(probe->page);
+		dax_guarded_copy(&byte, probe->page, 1, NULL);
 		dax_trace_mark(probe->line);
-		usleep(200);
 	}
 	return NULL;
 }
 
 /* The other filesystem. */
-static const char *other_fs(const char *dir)
+#define OTHER_DIR	"/tmp/dax-scratch-other"
+
+static const char *other_fs(void)
 {
 	if (!dax_scratch_device() || !dax_scratch_device()[0])
 		return "needs a second device in DAX_SCRATCH";
-	if (mkdir(dir, 0700) && errno != EEXIST)
-		dax_exit_fail("%s: %m", dir);
+	/* A test that failed may have left it mounted. */
+	umount2(OTHER_DIR, MNT_DETACH);
+	if (mkdir(OTHER_DIR, 0700) && errno != EEXIST)
+		dax_exit_fail(OTHER_DIR ": %m");
 	if (dax_sh("mkfs.ext4 -q -F -b 4096 %s 64m && mount -o dax=always %s %s",
-		   dax_scratch_device(), dax_scratch_device(), dir))
+		   dax_scratch_device(), dax_scratch_device(), OTHER_DIR))
 		dax_exit_fail("no other filesystem");
 	return NULL;
+}
+
+static void drop_other_fs(void)
+{
+	dax_sh("umount %s && rmdir %s", OTHER_DIR, OTHER_DIR);
 }
 
 /* A file, of which the call takes the first @len bytes, and the probes. */
@@ -56,8 +83,10 @@ struct scene {
 	int fd;
 	size_t len, shift;
 	char *map;		/* what the call needs, if anything */
-	const char *other_dir;
 	struct probe probes[3];	/* of lines[] */
+	pthread_t asker;
+	int events;		/* a pipe with those of the call */
+	volatile bool ready, stop;	/* the asker is, or has to */
 };
 
 static const char *const lines[] = { "same-file", "other-file", "other-fs" };
@@ -77,25 +106,100 @@ static int open_there(const char *dir)
 	return fd;
 }
 
+/*
+ * Ask each probe for a fault when the call emits an event. The probes are on the
+ * call's CPU and go before it: they run when the call rests, and need no luck with
+ * timers. A call without events takes longer than some timeouts.
+ */
+static void *ask_probes(void *arg)
+{
+	struct scene *s = arg;
+	struct pollfd poll_fd = { .fd = s->events, .events = POLLIN };
+	char text[SZ_4K];
+	int asked;
+
+	dax_stall_run_on(DAX_HOLD_CPU, 2);
+	while (!s->stop) {
+		poll(&poll_fd, 1, 1);
+		while (read(s->events, text, sizeof(text)) > 0)
+			;
+		for (int i = 0; i < 3; i++)
+			if (!sem_getvalue(&s->probes[i].ask, &asked) && !asked)
+				sem_post(&s->probes[i].ask);
+		s->ready = true;
+	}
+	return NULL;
+}
+
+/* A long call: what it needs, what it does, and the events that it causes. */
+struct long_call {
+	void (*prepare)(struct scene *s);
+	void (*run)(const struct scene *s);
+	const char *events;
+	const char *words;	/* of each of them; of run() itself, if CALL */
+};
+
+#define CALL	"call-"
+
+/*
+ * The events of the call once more: the others are for the counts. A call that emits
+ * no event has none: those of the probes' own faults would ask for more faults.
+ */
+static void open_events(struct scene *s, const struct long_call *call)
+{
+	const char *event = dax_text("fs_dax/%s", call->events);
+	struct stat st;
+
+	if (fstat(s->fd, &st))
+		dax_exit_fail("fstat: %m");
+	if (mkdir(DAX_HOLD, 0700) && errno != EEXIST)
+		dax_exit_fail(DAX_HOLD ": %m");
+	dax_must_write(DAX_HOLD "/buffer_percent", "0");
+	s->events = open(DAX_HOLD "/trace_pipe", O_RDONLY | O_NONBLOCK);
+	if (s->events < 0)
+		dax_exit_fail(DAX_HOLD "/trace_pipe: %m");
+	if (!strcmp(call->words, CALL))
+		return;
+	if (dax_hold_write(event, "filter", dax_text("ino == %lu", st.st_ino)) ||
+	    dax_hold_write(event, "enable", "1"))
+		dax_exit_fail("%s of %s: %m", event, DAX_HOLD);
+}
+
+static void close_events(struct scene *s)
+{
+	dax_must_write(DAX_HOLD "/events/enable", "0");
+	close(s->events);
+}
+
 static void probes_start(struct scene *s)
 {
-	int other = dax_create("other"), fs = open_there(s->other_dir);
+	int other = dax_create("other"), fs = open_there(OTHER_DIR);
 	char *pages[3] = {
 		dax_map(s->fd, s->len + SZ_1M, SZ_4K), page_of(other), page_of(fs),
 	};
 
 	close(other);
 	close(fs);
+	dax_guard(NULL);
 	for (int i = 0; i < 3; i++) {
 		s->probes[i] = (struct probe){ .line = lines[i], .page = pages[i] };
+		sem_init(&s->probes[i].ask, 0, 0);
 		s->probes[i].thread = dax_thread(probe_run, &s->probes[i]);
 	}
+	s->ready = false;
+	s->stop = false;
+	s->asker = dax_thread(ask_probes, s);
+	while (!s->ready)
+		usleep(1000);
 }
 
 static void probes_stop(struct scene *s)
 {
+	s->stop = true;
+	dax_join(s->asker);
 	for (int i = 0; i < 3; i++) {
 		s->probes[i].stop = true;
+		sem_post(&s->probes[i].ask);
 		dax_join(s->probes[i].thread);
 		dax_unmap(s->probes[i].page, SZ_4K);
 	}
@@ -123,15 +227,15 @@ static unsigned int lines_between(const char *words, const char *who)
 	return between;
 }
 
-/* A long call: what it needs, what it does, and the events that it causes. */
-struct long_call {
-	void (*prepare)(struct scene *s);
-	void (*run)(const struct scene *s);
-	const char *events;
-	const char *words;	/* of each of them; of run() itself, if CALL */
-};
+static void stay_on_cpu(int cpu)
+{
+	cpu_set_t set;
 
-#define CALL	"call-"
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		dax_exit_fail("sched_setaffinity: %m");
+}
 
 static void run_once(struct scene *s, const struct long_call *call)
 {
@@ -140,16 +244,19 @@ static void run_once(struct scene *s, const struct long_call *call)
 	dax_trace(s->fd, call->events);
 	dax_trace_mark("trace-begins");
 	dax_trace_clear();
+	open_events(s, call);
 	probes_start(s);
+	stay_on_cpu(DAX_HOLD_CPU);
 	dax_trace_mark(CALL "begins");
 	call->run(s);
 	dax_trace_mark(CALL "ends");
 	probes_stop(s);
+	close_events(s);
 }
 
 /*
- * A busy host may not let a probe run for as long as a call takes. It does not do
- * so each time. The second line says that a fault began after the first one.
+ * The second line says that a fault began after the first one. A busy host may not
+ * let a probe run for as long as a call takes, but not each time.
  */
 static void run(struct scene *s, const struct long_call *call, bool file_too)
 {
@@ -160,6 +267,7 @@ static void run(struct scene *s, const struct long_call *call, bool file_too)
 		for (int j = 0; j < 3; j++)
 			seen[j] |= lines_between(call->words, lines[j]) >= 2;
 	}
+	rmdir(DAX_HOLD);
 	for (int j = 0; j < 3; j++) {
 		EXPECT_TRUE(seen[j])
 			TH_LOG("no fault of %s during the call", lines[j]);
@@ -206,6 +314,22 @@ static void fsync_it(const struct scene *s)
 	dax_fsync(s->fd);
 }
 
+/* Another file each time: what is huge stays so, and what is freed is there again. */
+static void another_file(struct scene *s)
+{
+	if (!s->map)
+		return;
+	dax_unmap(s->map, s->len);
+	dax_remove(s->fd);
+	s->fd = dax_file(s->len + SZ_2M, WRITTEN);
+}
+
+static void populate(char *map, size_t len)
+{
+	if (madvise(map, len, MADV_POPULATE_READ))
+		dax_exit_fail("MADV_POPULATE_READ: %m");
+}
+
 static void make_dirty(struct scene *s)
 {
 	if (!s->map)
@@ -213,19 +337,13 @@ static void make_dirty(struct scene *s)
 	dax_poke_each(s->map, s->len, SZ_4K, 'd');
 }
 
-/* Another file each time: what is huge stays so. */
 static void make_small_entries(struct scene *s)
 {
 	char *p;
 
-	if (s->map) {
-		dax_unmap(s->map, s->len);
-		close(s->fd);
-		s->fd = dax_file(s->len + SZ_2M, WRITTEN);
-	}
+	another_file(s);
 	p = dax_map_small(s->fd, s->len);
-	if (madvise(p, s->len, MADV_POPULATE_READ))
-		dax_exit_fail("MADV_POPULATE_READ: %m");
+	populate(p, s->len);
 	dax_unmap(p, s->len);
 	s->map = dax_map(s->fd, 0, s->len);
 }
@@ -243,7 +361,7 @@ static int dedupe_with;
 
 static void two_alike(struct scene *s)
 {
-	close(s->fd);
+	dax_remove(s->fd);
 	s->fd = dax_file(s->len + SZ_2M, WRITTEN);
 	dedupe_with = dax_file(s->len, WRITTEN);
 }
@@ -258,7 +376,7 @@ static void dedupe_all(const struct scene *s)
 			dax_exit_fail("FIDEDUPERANGE: %zd, %m", n);
 		done += n;
 	}
-	close(dedupe_with);
+	dax_remove(dedupe_with);
 }
 
 DAX_FIXTURE(calls, dax_needs())
@@ -297,7 +415,7 @@ FIXTURE_VARIANT_ADD(calls, write_in_place) {
 
 FIXTURE_VARIANT_ADD(calls, fsync_of_large_entries) {
 	.call = { make_dirty, fsync_it, "dax_writeback_one", "dax_writeback_one:" },
-	.len = 2 * LONG, .what = "", .piece = SZ_2M,
+	.len = LONGEST, .what = "", .piece = SZ_2M,
 };
 
 FIXTURE_VARIANT_ADD(calls, fsync_of_small_entries) {
@@ -308,16 +426,13 @@ FIXTURE_VARIANT_ADD(calls, fsync_of_small_entries) {
 FIXTURE_VARIANT_ADD(calls, madvise_collapse) {
 	.call = { make_small_entries, collapse_all, "dax_promote_entry",
 		  "dax_promote_entry:" },
-	.len = 2 * LONG, .collapses = true, .what = "done", .piece = SZ_2M,
+	.len = LONGEST, .collapses = true, .what = "done", .piece = SZ_2M,
 };
 
 TEST_F(calls, faults_go_on)
 {
 	const struct long_call *call = &variant->call;
-	struct scene s = {
-		.len = variant->len, .shift = variant->shift,
-		.other_dir = dax_text("/tmp/dax-scratch-%d-other", getpid()),
-	};
+	struct scene s = { .len = scaled(variant->len), .shift = variant->shift };
 
 	if (variant->on_shared) {
 		NEED_XFS();
@@ -327,7 +442,7 @@ TEST_F(calls, faults_go_on)
 		NEED(dax_policy("off"));
 		NEED_EVENT("dax_promote_entry");
 	}
-	NEED(other_fs(s.other_dir));
+	NEED(other_fs());
 	/* The page behind s.len is the probe's. */
 	s.fd = dax_file(s.len + SZ_2M, WRITTEN);
 	run(&s, call, call->run != dedupe_all);
@@ -339,44 +454,72 @@ TEST_F(calls, faults_go_on)
 	if (s.map)
 		dax_unmap(s.map, s.len);
 	close(s.fd);
-	dax_sh("umount %s && rmdir %s", s.other_dir, s.other_dir);
+	drop_other_fs();
 }
 
 /*
- * Calls that have to lock faults out for all of their time. They rest, so that
- * others of the same CPU, and interrupts, have their turn.
+ * Calls that have to lock faults of their own file out for all of their time. They
+ * rest, so that others of the same CPU, and interrupts, have their turn.
  */
-#define CUT	-1	/* no mode of fallocate(), but ftruncate() */
-
-/* A length of 0 is all of the file. */
-DAX_VARIANTS(rests, dax_no_walks(), int mode; off_t len;)
-
-FIXTURE_VARIANT_ADD(rests, punch) { PUNCH_HOLE };
-FIXTURE_VARIANT_ADD(rests, zero_range) { FALLOC_FL_ZERO_RANGE };
-FIXTURE_VARIANT_ADD(rests, truncate_to_nothing) { CUT };
-FIXTURE_VARIANT_ADD(rests, collapse_range) { FALLOC_FL_COLLAPSE_RANGE, SZ_4K };
-FIXTURE_VARIANT_ADD(rests, insert_range) { FALLOC_FL_INSERT_RANGE, SZ_4K };
-
-static void rests_of(size_t len, size_t shift, int mode, off_t range)
+static void touch_all(struct scene *s)
 {
-	int fd = dax_file(len, WRITTEN);
-	char *p = dax_mmap(fd, 0, len, PROT_READ, MAP_SHARED, shift);
-
-	ASSERT_EQ(0, madvise(p, len, MADV_POPULATE_READ));
-	dax_trace(fd, "dax_walk");
-	if (mode == CUT)
-		dax_truncate(fd, 0);
-	else
-		dax_falloc(fd, mode, 0, range ?: (off_t)len);
-	in_pieces("busy", len / SZ_4K);
-	dax_unmap(p, len);
-	close(fd);
+	another_file(s);
+	s->map = dax_map_shift(s->fd, s->len, s->shift);
+	populate(s->map, s->len);
 }
 
-TEST_F(rests, call_rests)
+static void punch_all(const struct scene *s)
 {
-	rests_of(LONG, 0, variant->mode, variant->len);
-	rests_of(LONG / 4, SZ_4K, variant->mode, variant->len);
+	dax_punch_hole(s->fd, 0, s->len);
+}
+
+static void zero_all(const struct scene *s)
+{
+	dax_falloc(s->fd, FALLOC_FL_ZERO_RANGE, 0, s->len);
+}
+
+static void cut_all(const struct scene *s)
+{
+	dax_truncate(s->fd, 0);
+}
+
+static void move_down(const struct scene *s)
+{
+	dax_falloc(s->fd, FALLOC_FL_COLLAPSE_RANGE, 0, SZ_4K);
+}
+
+static void move_up(const struct scene *s)
+{
+	dax_falloc(s->fd, FALLOC_FL_INSERT_RANGE, 0, SZ_4K);
+}
+
+DAX_VARIANTS(rests, dax_no_walks(), void (*run)(const struct scene *s);)
+
+FIXTURE_VARIANT_ADD(rests, punch) { punch_all };
+FIXTURE_VARIANT_ADD(rests, zero_range) { zero_all };
+FIXTURE_VARIANT_ADD(rests, truncate_to_nothing) { cut_all };
+FIXTURE_VARIANT_ADD(rests, collapse_range) { move_down };
+FIXTURE_VARIANT_ADD(rests, insert_range) { move_up };
+
+static void rests_of(size_t len, size_t shift,
+		     void (*run_it)(const struct scene *s))
+{
+	struct long_call call = { touch_all, run_it, "dax_walk", " busy entries " };
+	struct scene s = { .len = scaled(len), .shift = shift };
+
+	s.fd = dax_file(s.len + SZ_2M, WRITTEN);
+	run(&s, &call, false);
+	in_pieces("busy", s.len / SZ_4K);
+	dax_unmap(s.map, s.len);
+	dax_remove(s.fd);
+}
+
+TEST_F(rests, others_go_on)
+{
+	NEED(other_fs());
+	rests_of(LONG, 0, variant->run);
+	rests_of(LONG / 4, SZ_4K, variant->run);
+	drop_other_fs();
 }
 
 TEST_HARNESS_MAIN

@@ -3,7 +3,7 @@
  * Every way to release a page wakes every waiter for it. Before blocks are
  * freed, their pages must be idle. Some users of a page wake the waiter on
  * release; others, such as a futex call and access to another process's memory,
- * do not: the wait must not depend on it. (W17, H1)
+ * do not: the wait must not depend on it.
  *
  * Each way to use a page is tested against each way to wait for it: one thread
  * takes and releases the page in a loop, another frees its block and allocates
@@ -12,6 +12,7 @@
  */
 #include <linux/futex.h>
 
+#include "dax_exchange.h"
 #include "dax_harness.h"
 #include "dax_stall.h"
 
@@ -155,10 +156,47 @@ static bool by_collapse(struct job *job)
 		!ftruncate(job->fd, FILE_LEN) && refill(job);
 }
 
+static bool by_insert(struct job *job)
+{
+	return !fallocate(job->fd, FALLOC_FL_INSERT_RANGE, 0, SZ_4K) &&
+		!ftruncate(job->fd, FILE_LEN) && refill(job);
+}
+
 static bool by_remap(struct job *job)
 {
 	dax_share_page(job->source, 0, job->fd);
 	return refill(job);
+}
+
+static bool by_unshare(struct job *job)
+{
+	dax_share_page(job->source, 0, job->fd);
+	return !fallocate(job->fd, FALLOC_FL_UNSHARE_RANGE, 0, SZ_4K) &&
+		refill(job);
+}
+
+/*
+ * The store gives the file a copy of the page. Only the other file has the page
+ * after that, and no entry for it, so the punch looks at the memory of its blocks.
+ */
+static bool by_punch_of_left(struct job *job)
+{
+	dax_share_page(job->fd, 0, job->source);
+	return refill(job) && !fallocate(job->source, PUNCH_HOLE, 0, SZ_4K);
+}
+
+/* XFS refuses it if the file has changed since it was described. */
+static bool by_swap(struct job *job)
+{
+	int err;
+
+	if (!dax_is_xfs())
+		return !ioctl(job->fd, DAX_SWAP_BOOT) &&
+			!ftruncate(job->fd, FILE_LEN) && refill(job);
+	do
+		err = dax_xfs_swap_all(job->fd, job->source, FILE_LEN);
+	while (err && errno == EBUSY);
+	return !err && refill(job);
 }
 
 /* --- both --------------------------------------------------------------------- */
@@ -247,11 +285,17 @@ TEST_F(waker, truncate) DAX_CALL(against(variant, by_truncate))
 TEST_F(waker, punch) DAX_CALL(against(variant, by_punch))
 TEST_F(waker, zero_range) DAX_CALL(against(variant, by_zero_range))
 TEST_F(waker, collapse) DAX_CALL(against(variant, by_collapse))
+TEST_F(waker, insert) DAX_CALL(against(variant, by_insert))
+TEST_F(waker, swap) DAX_CALL(against(variant, by_swap))
 
-TEST_F(waker, remap)
+static void against_on_xfs(const WAKER *waker, bool (*wait)(struct job *job))
 {
 	NEED_XFS();
-	against(variant, by_remap);
+	against(waker, wait);
 }
+
+TEST_F(waker, remap) DAX_CALL(against_on_xfs(variant, by_remap))
+TEST_F(waker, unshare) DAX_CALL(against_on_xfs(variant, by_unshare))
+TEST_F(waker, left_page) DAX_CALL(against_on_xfs(variant, by_punch_of_left))
 
 TEST_HARNESS_MAIN
