@@ -5,7 +5,7 @@
 # DIR by names such as xfs/fsync, and stops at the first failure, without waiting for
 # the rest of that program, which may hang; or not, with --all.
 #
-# What it finds is for mutation/mutants, in lines that begin with @:
+# The results are for mutation/mutants, in lines that begin with @:
 #
 #   @ at NAME				the test that begins
 #   @ failed NAME WHAT			its first failure

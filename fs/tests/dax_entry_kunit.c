@@ -329,7 +329,7 @@ struct conflict {
 
 #define NO_ENTRY	-1
 
-/* What the words of the table mean here. */
+/* The words of the table. */
 #define found_none	NO_ENTRY
 #define found_empty	DAX_EMPTY
 #define found_zero	DAX_ZERO
@@ -1202,7 +1202,7 @@ static void walk_waits_for_resized(struct kunit *test)
 
 /* --- the entry at an end of a range -------------------------------------- */
 
-/* The range is one page of it.  What is locked and dirty is waited for. */
+/* The range is one page of it.  The walk waits for a dirty entry that is locked. */
 static void exceeding_waits_for_dirty(struct kunit *test)
 {
 	unsigned int order = use_order(test);

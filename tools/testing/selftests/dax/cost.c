@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a call costs does not grow with the file. A call that changes a range
+ * The cost of a call does not grow with the file. A call that changes a range
  * unmaps that range, looks at its pages, and leaves the rest of the file mapped:
  * a page outside of the range takes no new fault.
  *
@@ -363,7 +363,7 @@ TEST_F(fresh, delete_once)
 	once();
 }
 
-/* What was never mapped has no page that could be in use. */
+/* A page that was never mapped cannot be in use. */
 TEST_F(fresh, delete_touched_once)
 {
 	size_t len = dax_scale(100) < 100 ? 32 * SZ_2M : 256 * SZ_2M;
@@ -442,7 +442,7 @@ TEST_F(dax, heap)
 	unsigned long one = heap_faults(len, variant->shift, step);
 	unsigned long two = heap_faults(2 * len, variant->shift, step);
 
-	/* What is huge is mapped by 4 KiB once. A few faults are the test's. */
+	/* A huge page is mapped by 4 KiB once. A few faults are the test's. */
 	EXPECT_GE(2 * len / SZ_4K + 64, one);
 	EXPECT_GE(3 * one + 64, two);
 }

@@ -43,7 +43,7 @@ static void let_go(struct held *held)
 	close(held->pipe[1]);
 }
 
-/* What the page holds by now; the pipe is gone afterwards. */
+/* Check the data of the page. The pipe is gone afterwards. */
 static void expect_held(struct held *held, int byte)
 {
 	EXPECT_PIPED(byte, held->pipe);
