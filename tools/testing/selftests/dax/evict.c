@@ -337,23 +337,23 @@ TEST_F(evict, unmount_page_released)
 /*
  * The parameter is the bound of each unmount that begins after it was set: one
  * without a wait ends while one with a long wait, which began before it, waits on.
+ * The second filesystem is mounted over the first one, and unmounted first.
  */
 TEST_F(evict, unmount_wait_bound)
 {
 	const char *other = getenv("DAX_REMOVABLE");
-	struct held held, now;
+	struct held first, second;
 	pid_t unmount;
 
 	NEED(!other || !strcmp(other, dax_scratch_device()) ?
 	     "needs a third device in DAX_REMOVABLE" : NULL);
+	first = delete_held("first", '1');
+	ASSERT_EQ(NULL, dax_scratch_plain(other, dax_is_xfs() ? 320 : 96, ""));
+	second = delete_held("second", '2');
+
 	NEED(dax_unmount_wait(60));
-	held = delete_held("held", 'h');
 	unmount = UNMOUNT();
 	EXPECT_TRUE(waits_for_pages(unmount));
-
-	/* The folder is free by then, although the filesystem is not. */
-	ASSERT_EQ(NULL, dax_scratch_plain(other, dax_is_xfs() ? 320 : 96, ""));
-	now = delete_held("now", 'n');
 	ASSERT_EQ(NULL, dax_unmount_wait(0));
 	clear_log();
 	EXPECT_EQ(0, dax_stall_ends(UNMOUNT()));
@@ -361,8 +361,8 @@ TEST_F(evict, unmount_wait_bound)
 	EXPECT_TRUE(log_tells());
 	EXPECT_FALSE(dax_ended(unmount));
 
-	expect_held(&now, 'n');
-	expect_held(&held, 'h');
+	expect_held(&first, '1');
+	expect_held(&second, '2');
 	EXPECT_EQ(0, dax_stall_ends(unmount));
 	EXPECT_EQ(0, check());
 }
