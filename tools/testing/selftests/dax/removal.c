@@ -449,10 +449,10 @@ TEST_F(back, faults_refused)
 
 static void load_table(const char *how)
 {
-	if (dax_sh("dmsetup suspend --nolockfs --noflush " DAX_SCRATCH_DM " && "
-		   "dmsetup load " DAX_SCRATCH_DM " %s && "
-		   "dmsetup resume " DAX_SCRATCH_DM, how))
+	dax_suspend();
+	if (dax_sh("dmsetup load " DAX_SCRATCH_DM " %s", how))
 		dax_exit_fail("the table was not replaced");
+	dax_resume();
 }
 
 TEST_F(back, table_replaced)
