@@ -334,6 +334,15 @@ TEST_F(evict, unmount_page_released)
 	expect_freed_by_mount();
 }
 
+static bool two_mounted;
+
+/* The first filesystem is unmounted as that of each test is. */
+void dax_cleanup(void)
+{
+	if (two_mounted)
+		umount2(dax_dir(), MNT_DETACH);
+}
+
 /*
  * The parameter is the bound of each unmount that begins after it was set: one
  * without a wait ends while one with a long wait, which began before it, waits on.
@@ -347,11 +356,12 @@ TEST_F(evict, unmount_wait_bound)
 
 	NEED(!other || !strcmp(other, dax_scratch_device()) ?
 	     "needs a third device in DAX_REMOVABLE" : NULL);
+	NEED(dax_unmount_wait(60));
 	first = delete_held("first", '1');
 	ASSERT_EQ(NULL, dax_scratch_plain(other, dax_is_xfs() ? 320 : 96, ""));
+	two_mounted = true;
 	second = delete_held("second", '2');
 
-	NEED(dax_unmount_wait(60));
 	unmount = UNMOUNT();
 	EXPECT_TRUE(waits_for_pages(unmount));
 	ASSERT_EQ(NULL, dax_unmount_wait(0));
